@@ -1,0 +1,183 @@
+//! The one error type: what failed, on which file, and what can be done about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::types::Stage;
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can stop an operation.
+///
+/// A file that cannot be indexed is not among them: `add` records it as a failure and goes on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file system refused.
+    #[error("cannot {action} `{}`: {}", path.display(), io_reason(source))]
+    Io {
+        /// What was tried, as the verb of the sentence.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// A query came before the first `add`.
+    #[error("there is no index at `{}`", path.display())]
+    NoIndex {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The database belongs to another program, or is no database.
+    #[error("`{}` is not an imgidx database: {reason}", path.display())]
+    NotAnIndex {
+        /// The file.
+        path: PathBuf,
+        /// What speaks against it.
+        reason: String,
+    },
+    /// The database was written by a later version.
+    #[error("`{}` was made by a newer imgidx: its schema is version {found}, and this program knows up to {known}", path.display())]
+    TooNew {
+        /// The database.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// The last one this program knows.
+        known: i64,
+    },
+    /// Another process is writing to the index.
+    #[error("`{}` is being written by {}", path.display(), holder_name(*holder))]
+    Locked {
+        /// The database.
+        path: PathBuf,
+        /// The other process, if it could be told.
+        holder: Option<u32>,
+    },
+    /// The disk that holds the database has no room.
+    #[error("no space is left on the disk of `{}`; what was committed before is safe", path.display())]
+    DiskFull {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The database's content contradicts itself.
+    #[error("`{}` is damaged: {reason}", path.display())]
+    Damaged {
+        /// The database or derived file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// SQLite failed in another way.
+    #[error("the database `{}` failed: {reason}", path.display())]
+    Database {
+        /// The database.
+        path: PathBuf,
+        /// SQLite's message.
+        reason: String,
+    },
+    /// No usable ONNX Runtime was found, or the one asked for does not load.
+    #[error("no usable ONNX Runtime: {}", attempts.join("; "))]
+    Runtime {
+        /// Where it was looked for, each with what was found there.
+        attempts: Vec<String>,
+    },
+    /// The device that was asked for is not offered by the loaded ONNX Runtime.
+    #[error("the device `{device}` is not offered by ONNX Runtime {version}, which has {}", offered.join(", "))]
+    Device {
+        /// What was asked for.
+        device: String,
+        /// The runtime's version.
+        version: String,
+        /// What it has.
+        offered: Vec<String>,
+    },
+    /// A model's files do not fit together.
+    #[error("the model `{model}` cannot be used: {reason}")]
+    Model {
+        /// Its name or folder.
+        model: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No model of this name is known.
+    #[error("there is no model named `{name}`; there are: {}", known.join(", "))]
+    UnknownModel {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// A picture given as a query cannot be used.
+    #[error("cannot use `{}` as a picture: {reason} ({stage})", path.display())]
+    Picture {
+        /// The picture's path, or `-` for standard input.
+        path: PathBuf,
+        /// How far it came.
+        stage: Stage,
+        /// Why no further.
+        reason: String,
+    },
+    /// An option's value makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// The operation was cancelled.
+    #[error("interrupted; what was done is kept, and the same command goes on from there")]
+    Interrupted,
+}
+
+impl Error {
+    /// Wraps an error of the file system: `Error::io("read", path)` fits `map_err`.
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// What the user can do about it, where there is something to do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoIndex { .. } => Some("make one with `imgidx add DIRECTORY`, or name another with --db".into()),
+            Self::NotAnIndex { .. } => Some("name another file with --db, or move this one away".into()),
+            Self::TooNew { .. } => Some("update imgidx, or name another database with --db".into()),
+            Self::Locked { .. } => Some("wait until it is done; queries work meanwhile".into()),
+            Self::DiskFull { .. } => Some("make room and run the same command again".into()),
+            Self::Damaged { .. } => Some("`imgidx check --repair` mends what can be rebuilt".into()),
+            Self::Runtime { .. } => Some(runtime_hint()),
+            Self::Device { .. } => {
+                Some("leave out --device, or give --runtime the path of an ONNX Runtime that has it".into())
+            }
+            Self::Model { .. } => Some("`imgidx model list` shows the models that can be used".into()),
+            _ => None,
+        }
+    }
+}
+
+fn runtime_hint() -> String {
+    "any of these provides it:\n  \
+     - run without --offline, so that imgidx fetches it with Python's pip\n  \
+     - `pip install onnxruntime` in the active Python environment\n  \
+     - install ONNX Runtime 1.17 or later with the system's package manager\n  \
+     - give the library's path with --runtime or ORT_DYLIB_PATH\n  \
+     - put the library beside the imgidx program"
+        .into()
+}
+
+/// The system's reason without the number that Rust adds to it.
+pub(crate) fn io_reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
+
+fn holder_name(holder: Option<u32>) -> String {
+    holder.map_or_else(|| "another process".into(), |id| format!("process {id}"))
+}
+
+/// The error for a path that a user named and that is not there.
+pub(crate) fn not_found(path: &Path) -> Error {
+    Error::Io { action: "find", path: path.to_owned(), source: io::ErrorKind::NotFound.into() }
+}

@@ -1,0 +1,4 @@
+pub mod error;
+pub mod media;
+pub mod store;
+pub mod types;

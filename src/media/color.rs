@@ -1,0 +1,96 @@
+//! Any pixel layout to 8-bit RGB on white, and colour profiles to sRGB.
+
+use image::{DynamicImage, RgbImage};
+use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
+
+/// Converts decoded pixels to 8-bit RGB; transparent ones are composited on white.
+pub(super) fn to_rgb(image: DynamicImage) -> RgbImage {
+    match image {
+        DynamicImage::ImageRgb8(rgb) => rgb,
+        DynamicImage::ImageRgb32F(_) | DynamicImage::ImageRgba32F(_) => linear_to_rgb(&image),
+        other if other.color().has_alpha() => {
+            let rgba = other.into_rgba8();
+            let (width, height) = rgba.dimensions();
+            let on_white = |color: u8, alpha: u8| {
+                let (color, alpha) = (u16::from(color), u16::from(alpha));
+                ((color * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+            };
+            let flat = rgba.as_raw().chunks_exact(4).flat_map(|p| [0, 1, 2].map(|i| on_white(p[i], p[3]))).collect();
+            RgbImage::from_raw(width, height, flat).expect("three bytes were made for each pixel")
+        }
+        other => other.into_rgb8(),
+    }
+}
+
+/// Pictures of floats (OpenEXR, Radiance) hold light, not display values: clamped, then sRGB's transfer curve.
+fn linear_to_rgb(image: &DynamicImage) -> RgbImage {
+    let rgba = image.to_rgba32f();
+    let (width, height) = rgba.dimensions();
+    let on_white = |light: f32, alpha: f32| srgb_from_linear(light * alpha + (1.0 - alpha));
+    let flat =
+        rgba.as_raw().chunks_exact(4).flat_map(|p| [0, 1, 2].map(|i| on_white(p[i], p[3].clamp(0.0, 1.0)))).collect();
+    RgbImage::from_raw(width, height, flat).expect("three bytes were made for each pixel")
+}
+
+/// IEC 61966-2-1, equation for encoding; what is not a number becomes black.
+fn srgb_from_linear(light: f32) -> u8 {
+    let light = if light.is_nan() { 0.0 } else { light.clamp(0.0, 1.0) };
+    let encoded = if light <= 0.003_130_8 { light * 12.92 } else { 1.055 * light.powf(1.0 / 2.4) - 0.055 };
+    (encoded * 255.0).round() as u8
+}
+
+/// Converts pixels from the colour space of an ICC profile to sRGB, in place.
+///
+/// Profiles of other than RGB pixels, damaged ones and sRGB itself leave the pixels as they are: the profile is a
+/// refinement, and never a reason to refuse a picture.
+pub(super) fn apply_profile(pixels: &mut RgbImage, profile: &[u8]) {
+    if is_srgb(profile) {
+        return;
+    }
+    let Ok(source) = ColorProfile::new_from_slice(profile) else { return };
+    if source.color_space != DataColorSpace::Rgb {
+        return;
+    }
+    let srgb = ColorProfile::new_srgb();
+    let options = TransformOptions::default();
+    let Ok(transform) = source.create_transform_8bit(Layout::Rgb, &srgb, Layout::Rgb, options) else { return };
+    let original = pixels.clone();
+    if transform.transform(&original, pixels).is_err() {
+        *pixels = original;
+    }
+}
+
+/// Whether the profile calls itself sRGB, as nearly all do, in Latin or in UTF-16 letters.
+fn is_srgb(profile: &[u8]) -> bool {
+    let names: [&[u8]; 2] = [b"sRGB", b"s\0R\0G\0B"];
+    names.iter().any(|name| profile.windows(name.len()).any(|window| window == *name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn light_is_encoded_for_display() {
+        assert_eq!(srgb_from_linear(0.0), 0);
+        assert_eq!(srgb_from_linear(0.215_861), 128);
+        assert_eq!(srgb_from_linear(7.0), 255);
+        assert_eq!(srgb_from_linear(f32::NAN), 0);
+    }
+
+    #[test]
+    fn a_wide_gamut_green_is_brought_into_srgb() {
+        let profile = ColorProfile::new_display_p3().encode().expect("a profile");
+        let mut pixels = RgbImage::from_pixel(2, 2, image::Rgb([50, 200, 50]));
+        apply_profile(&mut pixels, &profile);
+        let [red, green, _] = pixels.get_pixel(0, 0).0;
+        assert!(red < 50 && green >= 200, "{:?}", pixels.get_pixel(0, 0));
+    }
+
+    #[test]
+    fn a_damaged_profile_leaves_the_pixels_alone() {
+        let mut pixels = RgbImage::from_pixel(2, 2, image::Rgb([1, 2, 3]));
+        apply_profile(&mut pixels, &[7; 200]);
+        assert_eq!(pixels.get_pixel(1, 1).0, [1, 2, 3]);
+    }
+}

@@ -1,0 +1,272 @@
+//! Opening and decoding any supported format, within limits.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+
+use super::format::Format;
+use super::{color, jpeg, svg};
+use crate::types::ImageInfo;
+
+/// Why a file cannot be decoded, in words for a person.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct DecodeError(String);
+
+impl DecodeError {
+    pub(super) fn new(reason: impl Into<String>) -> Self {
+        Self(reason.into())
+    }
+}
+
+/// What decoding one picture may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct DecodeLimits {
+    /// Bytes of pixels that may be held while one picture is decoded.
+    pub memory: u64,
+}
+
+impl Default for DecodeLimits {
+    /// 512 MiB: enough for a JPEG of 170 megapixels.
+    fn default() -> Self {
+        Self { memory: 512 << 20 }
+    }
+}
+
+/// A decoded picture: pixels as they lie in the file, with what is needed to turn them upright and into sRGB.
+///
+/// Orientation and colour profile are applied by [`Picture::resized`], where there are few pixels left.
+#[derive(Debug, Clone)]
+pub struct Picture {
+    pub(super) pixels: RgbImage,
+    pub(super) orientation: Option<Orientation>,
+    pub(super) profile: Option<Vec<u8>>,
+    pub(super) has_alpha: bool,
+    pub(super) truncated: bool,
+    /// The size to tell, where it is not that of the pixels: a vector graphic is rendered at another one.
+    pub(super) nominal_size: Option<(u32, u32)>,
+}
+
+impl Picture {
+    /// A picture of upright, opaque sRGB pixels.
+    pub fn from_rgb(pixels: RgbImage) -> Self {
+        Self { pixels, orientation: None, profile: None, has_alpha: false, truncated: false, nominal_size: None }
+    }
+
+    pub(super) fn orientation(&self) -> Orientation {
+        self.orientation.unwrap_or(Orientation::NoTransforms)
+    }
+
+    /// The facts to store; width and height are the upright ones.
+    pub fn info(&self, format: Format) -> ImageInfo {
+        let (width, height) = self.nominal_size.unwrap_or(self.pixels.dimensions());
+        let (width, height) = if swaps_sides(self.orientation()) { (height, width) } else { (width, height) };
+        ImageInfo {
+            format: format.name().to_owned(),
+            width,
+            height,
+            orientation: self.orientation().to_exif(),
+            has_alpha: self.has_alpha,
+            truncated: self.truncated,
+        }
+    }
+}
+
+/// Whether an orientation turns the picture by a quarter.
+pub(super) fn swaps_sides(orientation: Orientation) -> bool {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
+}
+
+/// A file whose header has been read, and which is ready to be decoded.
+pub struct Decoder<'a> {
+    source: Source<'a>,
+    memory: u64,
+}
+
+enum Source<'a> {
+    Jpeg { bytes: &'a [u8], markers: jpeg::Markers },
+    Raster(Box<dyn ImageDecoder + 'a>),
+    Svg(Box<svg::Drawing>),
+}
+
+impl fmt::Debug for Decoder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder").field("memory", &self.memory).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Decoder<'a> {
+    /// Reads the header and checks what it announces against the limits.
+    ///
+    /// # Errors
+    /// When the header is damaged, or the picture is larger than the limits allow.
+    pub fn open(bytes: &'a [u8], format: Format, limits: DecodeLimits) -> Result<Self, DecodeError> {
+        let decoder = guarded(|| Self::open_unguarded(bytes, format, limits))?;
+        if decoder.memory > limits.memory {
+            let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+            let (needed, allowed) = (mib(decoder.memory), mib(limits.memory));
+            return Err(DecodeError(format!("decoding needs {needed} MiB, and {allowed} MiB are allowed (--memory)")));
+        }
+        Ok(decoder)
+    }
+
+    fn open_unguarded(bytes: &'a [u8], format: Format, limits: DecodeLimits) -> Result<Self, DecodeError> {
+        match format {
+            Format::Svg => {
+                let drawing = svg::Drawing::parse(bytes)?;
+                Ok(Self { memory: drawing.decoding_bytes(), source: Source::Svg(Box::new(drawing)) })
+            }
+            Format::Raster(ImageFormat::Jpeg) => {
+                let markers = jpeg::read_markers(bytes)?;
+                Ok(Self { memory: markers.decoding_bytes(), source: Source::Jpeg { bytes, markers } })
+            }
+            Format::Raster(format) => Self::open_raster(bytes, format, limits),
+        }
+    }
+
+    fn open_raster(bytes: &'a [u8], format: ImageFormat, limits: DecodeLimits) -> Result<Self, DecodeError> {
+        let reader = ImageReader::with_format(Cursor::new(bytes), format);
+        let mut decoder = reader.into_decoder().map_err(plain)?;
+        let (width, height) = decoder.dimensions();
+        if width == 0 || height == 0 {
+            return Err(DecodeError::new("the picture has no pixels"));
+        }
+        let as_decoded = decoder.total_bytes();
+        let as_rgb = u64::from(width).saturating_mul(u64::from(height)).saturating_mul(3);
+        let memory =
+            if decoder.color_type() == image::ColorType::Rgb8 { as_decoded } else { as_decoded.saturating_add(as_rgb) };
+        let mut inner = Limits::no_limits();
+        inner.max_alloc = Some(limits.memory);
+        // Refused by decoders that know no limits; what they announce is checked by the caller.
+        let _ = decoder.set_limits(inner);
+        Ok(Self { source: Source::Raster(Box::new(decoder)), memory })
+    }
+
+    /// Bytes of pixels that decoding will hold at its peak.
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    /// Decodes the pixels: the first frame, alpha composited on white, everything as 8-bit RGB.
+    ///
+    /// # Errors
+    /// When the data is damaged so badly that there is no picture.
+    pub fn decode(self) -> Result<Picture, DecodeError> {
+        guarded(|| match self.source {
+            Source::Jpeg { bytes, markers } => jpeg::decode(bytes, &markers),
+            Source::Svg(drawing) => drawing.render(),
+            Source::Raster(mut decoder) => {
+                let orientation = decoder.orientation().ok();
+                let profile = decoder.icc_profile().ok().flatten();
+                let image = DynamicImage::from_decoder(decoder).map_err(plain)?;
+                let has_alpha = image.color().has_alpha();
+                Ok(Picture { orientation, profile, has_alpha, ..Picture::from_rgb(color::to_rgb(image)) })
+            }
+        })
+    }
+}
+
+/// The decoder's message without the preamble that repeats the format's name.
+fn plain(error: image::ImageError) -> DecodeError {
+    use image::ImageError;
+    match &error {
+        ImageError::IoError(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => {
+            DecodeError::new("the file ends before its picture does")
+        }
+        ImageError::IoError(io) => DecodeError::new(crate::error::io_reason(io)),
+        _ => DecodeError::new(error.to_string()),
+    }
+}
+
+thread_local! {
+    static DECODING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is inside a decoder, where a panic is caught and becomes an ordinary error.
+///
+/// A program's panic hook may ask, so as not to print such a panic.
+pub fn is_decoding() -> bool {
+    DECODING.get()
+}
+
+/// Runs a decoder so that a panic in it is an error of this one picture.
+fn guarded<T>(run: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeError> {
+    DECODING.set(true);
+    let result = catch_unwind(AssertUnwindSafe(run));
+    DECODING.set(false);
+    result.unwrap_or_else(|panic| {
+        let message =
+            panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(DecodeError(format!("the decoder broke off: {}", message.unwrap_or("it gave no reason"))))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{Rgb, Rgba, RgbaImage};
+
+    fn png(image: &DynamicImage) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        image.write_to(&mut bytes, ImageFormat::Png).expect("it encodes");
+        bytes.into_inner()
+    }
+
+    fn decode(bytes: &[u8], format: ImageFormat) -> Result<Picture, DecodeError> {
+        Decoder::open(bytes, Format::Raster(format), DecodeLimits::default())?.decode()
+    }
+
+    #[test]
+    fn transparent_pixels_show_white_paper() {
+        let image = RgbaImage::from_fn(3, 1, |x, _| Rgba([200, 0, 0, [0, 128, 255][x as usize]]));
+        let picture = decode(&png(&image.into()), ImageFormat::Png).expect("a picture");
+        assert!(picture.has_alpha);
+        assert_eq!(picture.pixels.get_pixel(0, 0), &Rgb([255, 255, 255]));
+        assert_eq!(picture.pixels.get_pixel(1, 0), &Rgb([227, 127, 127]));
+        assert_eq!(picture.pixels.get_pixel(2, 0), &Rgb([200, 0, 0]));
+    }
+
+    #[test]
+    fn sixteen_bits_and_grey_become_eight_bit_rgb() {
+        let deep = image::ImageBuffer::from_pixel(1, 1, image::Luma([0x80FF_u16]));
+        let picture = decode(&png(&DynamicImage::ImageLuma16(deep)), ImageFormat::Png).expect("a picture");
+        assert_eq!(picture.pixels.get_pixel(0, 0), &Rgb([0x80; 3]));
+    }
+
+    #[test]
+    fn a_picture_larger_than_the_limit_is_refused_before_it_is_decoded() {
+        let bytes = png(&RgbImage::new(100, 100).into());
+        let limits = DecodeLimits { memory: 29_999 };
+        let error = Decoder::open(&bytes, Format::Raster(ImageFormat::Png), limits).expect_err("too large");
+        assert!(error.to_string().contains("--memory"), "{error}");
+        let limits = DecodeLimits { memory: 30_000 };
+        assert!(Decoder::open(&bytes, Format::Raster(ImageFormat::Png), limits).is_ok());
+    }
+
+    #[test]
+    fn a_header_that_promises_a_huge_picture_allocates_nothing() {
+        // Farbfeld: magic, width and height; 2^31 by 2^31 pixels of 8 bytes.
+        let bytes = [b"farbfeld".as_slice(), &[0x7F, 0xFF, 0xFF, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF]].concat();
+        assert!(decode(&bytes, ImageFormat::Farbfeld).is_err());
+    }
+
+    #[test]
+    fn a_panic_in_a_decoder_is_an_error_of_one_picture() {
+        let error = guarded::<()>(|| panic!("index out of bounds")).expect_err("it panicked");
+        assert_eq!(error.to_string(), "the decoder broke off: index out of bounds");
+        assert!(!is_decoding());
+    }
+
+    #[test]
+    fn an_empty_or_cut_file_has_a_reason() {
+        for format in [ImageFormat::Png, ImageFormat::Gif, ImageFormat::Jpeg, ImageFormat::Tiff, ImageFormat::Bmp] {
+            let error = decode(b"", format).expect_err("no picture");
+            assert!(!error.to_string().is_empty());
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Which format a file has, from its first bytes; extensions are asked only where the bytes do not tell.
+
+use std::ffi::OsStr;
+
+use image::ImageFormat;
+
+/// How many of a file's first bytes [`sniff`] wants.
+pub const SNIFF_BYTES: usize = 4096;
+
+/// A format that can be decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// A raster format of the `image` crate.
+    Raster(ImageFormat),
+    /// Scalable vector graphics, plain or compressed.
+    Svg,
+}
+
+impl Format {
+    /// The lower-case name under which it is stored and shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Svg => "svg",
+            Self::Raster(ImageFormat::Jpeg) => "jpeg",
+            Self::Raster(ImageFormat::Png) => "png",
+            Self::Raster(ImageFormat::Gif) => "gif",
+            Self::Raster(ImageFormat::WebP) => "webp",
+            Self::Raster(ImageFormat::Tiff) => "tiff",
+            Self::Raster(ImageFormat::Bmp) => "bmp",
+            Self::Raster(ImageFormat::Ico) => "ico",
+            Self::Raster(ImageFormat::Pnm) => "pnm",
+            Self::Raster(ImageFormat::Qoi) => "qoi",
+            Self::Raster(ImageFormat::Tga) => "tga",
+            Self::Raster(ImageFormat::Hdr) => "hdr",
+            Self::Raster(ImageFormat::OpenExr) => "exr",
+            Self::Raster(ImageFormat::Dds) => "dds",
+            Self::Raster(ImageFormat::Farbfeld) => "farbfeld",
+            Self::Raster(_) => "raster",
+        }
+    }
+}
+
+/// What a file is, as far as its first bytes tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A picture that can be decoded.
+    Picture(Format),
+    /// A picture in a format that cannot be decoded: its usual name.
+    Unsupported(&'static str),
+    /// No picture.
+    Other,
+}
+
+/// Signatures that no other kind of file starts with.
+const STRONG: &[(&[u8], ImageFormat)] = &[
+    (b"\xFF\xD8\xFF", ImageFormat::Jpeg),
+    (b"\x89PNG\r\n\x1A\n", ImageFormat::Png),
+    (b"GIF87a", ImageFormat::Gif),
+    (b"GIF89a", ImageFormat::Gif),
+    (b"II*\0", ImageFormat::Tiff),
+    (b"MM\0*", ImageFormat::Tiff),
+    (b"#?RADIANCE", ImageFormat::Hdr),
+    (b"#?RGBE", ImageFormat::Hdr),
+    (b"v/1\x01", ImageFormat::OpenExr),
+    (b"qoif", ImageFormat::Qoi),
+    (b"farbfeld", ImageFormat::Farbfeld),
+    (b"DDS ", ImageFormat::Dds),
+];
+
+/// Signatures of picture formats that are recognised so that their files can be named when they are skipped.
+const UNSUPPORTED: &[(&[u8], &str)] = &[
+    (b"8BPS", "Photoshop"),
+    (b"\0\0\0\x0CjP  \r\n\x87\n", "JPEG 2000"),
+    (b"\xFF\x4F\xFF\x51", "JPEG 2000"),
+    (b"\0\0\0\x0CJXL \r\n\x87\n", "JPEG XL"),
+    (b"\xFF\x0A", "JPEG XL"),
+    (b"gimp xcf ", "GIMP"),
+];
+
+/// Tells what a file is from its first bytes; up to [`SNIFF_BYTES`] are looked at.
+///
+/// The extension decides only for formats without a clear signature (TGA, SVG, and damaged BMP, ICO and PNM).
+pub fn sniff(head: &[u8], extension: Option<&OsStr>) -> Kind {
+    let head = &head[..head.len().min(SNIFF_BYTES)];
+    let extension = extension.and_then(OsStr::to_str).unwrap_or_default().to_ascii_lowercase();
+    if let Some((_, format)) = STRONG.iter().find(|(signature, _)| head.starts_with(signature)) {
+        return Kind::Picture(Format::Raster(*format));
+    }
+    if head.starts_with(b"RIFF") && head.get(8..12) == Some(b"WEBP") {
+        return Kind::Picture(Format::Raster(ImageFormat::WebP));
+    }
+    if let Some((_, name)) = UNSUPPORTED.iter().find(|(signature, _)| head.starts_with(signature)) {
+        return Kind::Unsupported(name);
+    }
+    if let Some(name) = iso_media_picture(head) {
+        return Kind::Unsupported(name);
+    }
+    weakly_marked(head, &extension).map_or(Kind::Other, Kind::Picture)
+}
+
+/// HEIF and AVIF are brands of the ISO base media container (ISO/IEC 14496-12), as are films, which are no pictures.
+fn iso_media_picture(head: &[u8]) -> Option<&'static str> {
+    if head.get(4..8) != Some(b"ftyp") {
+        return None;
+    }
+    match head.get(8..12)? {
+        b"avif" | b"avis" => Some("AVIF"),
+        b"heic" | b"heix" | b"hevc" | b"hevx" | b"heim" | b"heis" | b"mif1" | b"msf1" => Some("HEIC"),
+        _ => None,
+    }
+}
+
+/// Formats whose signature is so short that other files share it: the header has to make sense, or the
+/// extension has to agree.
+fn weakly_marked(head: &[u8], extension: &str) -> Option<Format> {
+    let raster = |format| Some(Format::Raster(format));
+    if head.starts_with(b"BM") && (is_bmp_header(head) || matches!(extension, "bmp" | "dib")) {
+        return raster(ImageFormat::Bmp);
+    }
+    if is_pnm_header(head) || (head.first() == Some(&b'P') && is_pnm_extension(extension)) {
+        return raster(ImageFormat::Pnm);
+    }
+    if head.starts_with(b"\0\0\x01\0") && (is_icon_header(head) || extension == "ico") {
+        return raster(ImageFormat::Ico);
+    }
+    if is_svg_text(head) || (extension == "svg" && head.contains(&b'<')) {
+        return Some(Format::Svg);
+    }
+    if extension == "svgz" && head.starts_with(b"\x1F\x8B") {
+        return Some(Format::Svg);
+    }
+    if matches!(extension, "tga" | "icb" | "vda" | "vst") && head.len() >= 18 {
+        return raster(ImageFormat::Tga);
+    }
+    None
+}
+
+/// The size of the second header tells the version, and there are only these.
+fn is_bmp_header(head: &[u8]) -> bool {
+    head.get(14..18).is_some_and(|size| matches!(size, [12 | 16 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0]))
+}
+
+fn is_pnm_header(head: &[u8]) -> bool {
+    matches!(head, [b'P', b'1'..=b'7', space, next, ..]
+        if space.is_ascii_whitespace() && (next.is_ascii_digit() || next.is_ascii_whitespace() || *next == b'#' || head[1] == b'7'))
+}
+
+fn is_pnm_extension(extension: &str) -> bool {
+    matches!(extension, "pnm" | "pbm" | "pgm" | "ppm" | "pam")
+}
+
+/// At least one entry, whose reserved byte is zero.
+fn is_icon_header(head: &[u8]) -> bool {
+    head.get(4..6).is_some_and(|count| count != [0, 0]) && head.get(9) == Some(&0)
+}
+
+/// XML whose first element is `svg`, whatever stands before it.
+fn is_svg_text(head: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(head);
+    let mut rest = text.trim_start_matches('\u{feff}').trim_start();
+    loop {
+        let skip = |open: &str, close: &str| {
+            rest.starts_with(open).then(|| rest.find(close).map(|end| rest[end + close.len()..].trim_start()))
+        };
+        let Some(after) = skip("<?", "?>").or_else(|| skip("<!--", "-->")).or_else(|| skip("<!", ">")) else { break };
+        let Some(after) = after else { return false };
+        rest = after;
+    }
+    let name = rest.strip_prefix('<').unwrap_or_default();
+    let name = name.split(|c: char| c.is_whitespace() || c == '>' || c == '/').next().unwrap_or_default();
+    name == "svg" || name.ends_with(":svg")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(head: &[u8], extension: &str) -> &'static str {
+        match sniff(head, Some(OsStr::new(extension))) {
+            Kind::Picture(format) => format.name(),
+            Kind::Unsupported(name) => name,
+            Kind::Other => "other",
+        }
+    }
+
+    #[test]
+    fn bytes_win_over_a_lying_extension() {
+        assert_eq!(name(b"\xFF\xD8\xFF\xE0", "png"), "jpeg");
+        assert_eq!(name(b"RIFF\0\0\0\0WEBPVP8 ", "jpg"), "webp");
+        assert_eq!(name(b"\x7FELF", "jpg"), "other");
+    }
+
+    #[test]
+    fn text_that_looks_like_a_short_signature_is_no_picture() {
+        assert_eq!(name(b"BMW builds cars", "txt"), "other");
+        assert_eq!(name(b"P2P networks", "txt"), "other");
+        assert_eq!(name(b"P6 is a text", "txt"), "other");
+        assert_eq!(name(b"P6\n2 2 255\n", "txt"), "pnm");
+        assert_eq!(name(b"P6\n# made by hand\n2 2 255\n", ""), "pnm");
+    }
+
+    #[test]
+    fn svg_is_found_behind_prologue_comments_and_doctype() {
+        let text =
+            b"\xEF\xBB\xBF<?xml version='1.0'?>\n<!-- <html> -->\n<!DOCTYPE svg PUBLIC 'x' 'y'>\n<svg width='1'/>";
+        assert_eq!(name(text, "txt"), "svg");
+        assert_eq!(name(b"<html><svg/></html>", "html"), "other");
+        assert_eq!(name(b"<?xml", "xml"), "other");
+    }
+
+    #[test]
+    fn pictures_that_cannot_be_decoded_are_named() {
+        assert_eq!(name(b"\0\0\0\x20ftypavif", "avif"), "AVIF");
+        assert_eq!(name(b"\0\0\0\x20ftypisom", "mp4"), "other");
+        assert_eq!(name(b"8BPS\0\x01", "psd"), "Photoshop");
+    }
+}

@@ -1,0 +1,205 @@
+//! JPEG: what its markers tell, and decoding.
+//!
+//! The markers are walked once before decoding (ITU-T T.81, annex B). That tells the size, whether the end is
+//! missing, how many passes a progressive file makes the decoder do, and whether there are four components, which
+//! another decoder handles.
+
+use std::io::Cursor;
+
+use image::RgbImage;
+use image::metadata::Orientation;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use super::decode::{DecodeError, Picture};
+
+/// Passes over the picture that a progressive file may ask for. Encoders write about ten; each one costs as much as
+/// decoding the whole picture, so that 40 kB could keep a processor busy for a minute.
+const MAX_SCANS: u32 = 100;
+
+/// What the markers of a JPEG file tell.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Markers {
+    pub width: u32,
+    pub height: u32,
+    pub components: u8,
+    pub progressive: bool,
+    pub scans: u32,
+    /// Whether Adobe's application segment is there.
+    pub adobe: bool,
+    /// Whether the end-of-image marker is there.
+    pub complete: bool,
+}
+
+/// Walks the markers from the start of the image to its end.
+pub(super) fn read_markers(bytes: &[u8]) -> Result<Markers, DecodeError> {
+    let mut found = Markers::default();
+    let mut at = 2;
+    while let Some(marker) = next_marker(bytes, &mut at) {
+        match marker {
+            0xD9 => {
+                found.complete = true;
+                break;
+            }
+            0x01 | 0xD0..=0xD8 => continue,
+            _ => {}
+        }
+        let Some(length) = bytes.get(at..at + 2).map(|b| usize::from(u16::from_be_bytes([b[0], b[1]]))) else { break };
+        match marker {
+            0xC0..=0xCF if !matches!(marker, 0xC4 | 0xC8 | 0xCC) => {
+                let Some(frame) = bytes.get(at + 2..at + 8) else { break };
+                found.height = u32::from(u16::from_be_bytes([frame[1], frame[2]]));
+                found.width = u32::from(u16::from_be_bytes([frame[3], frame[4]]));
+                found.components = frame[5];
+                found.progressive = matches!(marker, 0xC2 | 0xC6 | 0xCA | 0xCE);
+            }
+            0xEE => found.adobe |= bytes.get(at + 2..at + 7) == Some(b"Adobe"),
+            0xDA => found.scans += 1,
+            _ => {}
+        }
+        at += length.max(2);
+    }
+    if found.width == 0 || found.components == 0 {
+        return Err(DecodeError::new("the file ends before the picture's size"));
+    }
+    if found.scans > MAX_SCANS {
+        return Err(DecodeError::new(format!("{} progressive passes, of which {MAX_SCANS} are allowed", found.scans)));
+    }
+    Ok(found)
+}
+
+/// Moves behind the next marker and returns its code; entropy-coded data in between is passed over.
+fn next_marker(bytes: &[u8], at: &mut usize) -> Option<u8> {
+    loop {
+        let rest = bytes.get(*at..)?;
+        *at += rest.iter().position(|&byte| byte == 0xFF)? + 1;
+        // A marker may be preceded by any number of fill bytes; 0xFF00 is a data byte.
+        while bytes.get(*at) == Some(&0xFF) {
+            *at += 1;
+        }
+        let code = *bytes.get(*at)?;
+        *at += 1;
+        if code != 0 {
+            return Some(code);
+        }
+    }
+}
+
+impl Markers {
+    /// Bytes that decoding holds at its peak: the pixels, and the coefficients of a progressive file.
+    pub fn decoding_bytes(&self) -> u64 {
+        let pixels = u64::from(self.width) * u64::from(self.height);
+        let channels = u64::from(self.components.max(3));
+        let coefficients = if self.progressive { 2 * u64::from(self.components) } else { 0 };
+        pixels * (channels + coefficients + if self.components == 4 { 3 } else { 0 })
+    }
+}
+
+/// Decodes grey and colour files with zune-jpeg, and files of four components with jpeg-decoder, because zune-jpeg
+/// inverts YCCK.
+pub(super) fn decode(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> {
+    let mut picture = if markers.components == 4 { decode_cmyk(bytes, markers)? } else { decode_rgb(bytes)? };
+    picture.truncated = !markers.complete;
+    Ok(picture)
+}
+
+fn decode_rgb(bytes: &[u8]) -> Result<Picture, DecodeError> {
+    let options = DecoderOptions::new_fast()
+        .set_strict_mode(false)
+        .set_max_width(usize::from(u16::MAX))
+        .set_max_height(usize::from(u16::MAX))
+        .jpeg_set_out_colorspace(ColorSpace::RGB);
+    let mut decoder = zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    let pixels = decoder.decode().map_err(|error| DecodeError::new(error.to_string()))?;
+    let (width, height) = decoder.dimensions().ok_or_else(|| DecodeError::new("the picture has no size"))?;
+    let mut picture = Picture::from_rgb(to_image(width, height, pixels)?);
+    picture.orientation = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
+    picture.profile = decoder.icc_profile();
+    Ok(picture)
+}
+
+fn decode_cmyk(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> {
+    let failed = |error: jpeg_decoder::Error| DecodeError::new(error.to_string());
+    let mut decoder = jpeg_decoder::Decoder::new(Cursor::new(bytes));
+    let data = decoder.decode().map_err(failed)?;
+    let info = decoder.info().ok_or_else(|| DecodeError::new("the picture has no size"))?;
+    if info.pixel_format != jpeg_decoder::PixelFormat::CMYK32 {
+        return Err(DecodeError::new(format!("four components as {:?}", info.pixel_format)));
+    }
+    let to_rgb = if markers.adobe { ink_to_rgb } else { |ink: [u8; 4]| ink_to_rgb(ink.map(|x| 255 - x)) };
+    let pixels = data.chunks_exact(4).flat_map(|p| to_rgb([p[0], p[1], p[2], p[3]])).collect();
+    let mut picture = Picture::from_rgb(to_image(info.width.into(), info.height.into(), pixels)?);
+    picture.orientation = decoder.exif_data().and_then(Orientation::from_exif_chunk);
+    Ok(picture)
+}
+
+/// The usual conversion without a profile, where 0 is no ink.
+///
+/// Adobe's programs store ink inverted, and jpeg-decoder turns every file around as if they had written it.
+fn ink_to_rgb(ink: [u8; 4]) -> [u8; 3] {
+    let paper = ink.map(|x| 255 - u16::from(x));
+    [0, 1, 2].map(|i| ((paper[i] * paper[3] + 127) / 255) as u8)
+}
+
+fn to_image(width: usize, height: usize, pixels: Vec<u8>) -> Result<RgbImage, DecodeError> {
+    let size = |side: usize| u32::try_from(side).unwrap_or(0);
+    RgbImage::from_raw(size(width), size(height), pixels)
+        .ok_or_else(|| DecodeError::new("the decoder gave too few pixels"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::codecs::jpeg::JpegEncoder;
+
+    fn encoded() -> Vec<u8> {
+        let picture = RgbImage::from_fn(40, 30, |x, y| image::Rgb([(x * 6) as u8, (y * 8) as u8, 90]));
+        let mut bytes = Vec::new();
+        JpegEncoder::new_with_quality(&mut bytes, 90).encode_image(&picture).expect("it encodes");
+        bytes
+    }
+
+    #[test]
+    fn the_markers_tell_size_and_end() {
+        let markers = read_markers(&encoded()).expect("a JPEG file");
+        assert_eq!((markers.width, markers.height, markers.components), (40, 30, 3));
+        assert!(markers.complete && !markers.progressive);
+        assert_eq!(markers.scans, 1);
+    }
+
+    #[test]
+    fn a_file_cut_off_anywhere_in_its_data_is_incomplete() {
+        let bytes = encoded();
+        for cut in [bytes.len() - 1, bytes.len() - 2, bytes.len() - 40] {
+            let markers = read_markers(&bytes[..cut]).expect("the header is there");
+            assert!(!markers.complete, "cut at {cut} of {}", bytes.len());
+        }
+        assert!(read_markers(&bytes[..100]).is_err());
+    }
+
+    #[test]
+    fn bytes_behind_the_end_do_not_hide_it() {
+        let mut bytes = encoded();
+        bytes.extend_from_slice(&[0; 300]);
+        assert!(read_markers(&bytes).expect("a JPEG file").complete);
+    }
+
+    #[test]
+    fn a_file_that_asks_for_too_many_passes_is_refused() {
+        let mut bytes = encoded();
+        bytes.truncate(bytes.len() - 2);
+        for _ in 0..=MAX_SCANS {
+            bytes.extend_from_slice(&[0xFF, 0xDA, 0, 2]);
+        }
+        let error = read_markers(&bytes).expect_err("too many passes");
+        assert!(error.to_string().contains("progressive passes"), "{error}");
+    }
+
+    #[test]
+    fn no_ink_is_white_and_full_black_is_black() {
+        assert_eq!(ink_to_rgb([0, 0, 0, 0]), [255, 255, 255]);
+        assert_eq!(ink_to_rgb([0, 0, 0, 255]), [0, 0, 0]);
+        assert_eq!(ink_to_rgb([255, 0, 0, 0]), [0, 255, 255]);
+    }
+}

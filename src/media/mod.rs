@@ -1,0 +1,17 @@
+//! From a file's bytes to upright sRGB pixels.
+//!
+//! [`sniff`] tells the format from the first bytes, [`Decoder::open`] reads the header and tells what decoding will
+//! cost, [`Decoder::decode`] gives a [`Picture`], and [`Picture::resized`] gives the pixels for a model or a
+//! thumbnail. Nothing here trusts its input: sizes are checked before anything is allocated, and a panic inside a
+//! decoder comes back as an error.
+
+mod color;
+mod decode;
+mod format;
+mod jpeg;
+mod resize;
+mod svg;
+
+pub use decode::{DecodeError, DecodeLimits, Decoder, Picture, is_decoding};
+pub use format::{Format, Kind, SNIFF_BYTES, sniff};
+pub use resize::{Filter, Fit};

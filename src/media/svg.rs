@@ -1,0 +1,138 @@
+//! Vector graphics, rendered by resvg.
+//!
+//! Nothing outside the file is read: no linked pictures, no style sheets, no network.
+
+use std::io::Read;
+use std::sync::{Arc, OnceLock};
+
+use image::RgbImage;
+use resvg::tiny_skia::{Pixmap, Transform};
+use resvg::usvg::{self, fontdb, roxmltree};
+
+use super::decode::{DecodeError, Picture};
+
+/// The shorter side is rendered at this many pixels, which leaves models of up to 448 pixels a margin.
+const SHORTER_SIDE: f32 = 512.0;
+
+/// The longer side is never rendered larger than this.
+const LONGER_SIDE: f32 = 2048.0;
+
+/// Text that a compressed file may expand to.
+const MAX_TEXT_BYTES: u64 = 32 << 20;
+
+/// XML nodes in one file.
+const MAX_NODES: u32 = 1_000_000;
+
+/// A parsed vector graphic.
+pub(super) struct Drawing {
+    tree: usvg::Tree,
+    scale: f32,
+}
+
+impl Drawing {
+    pub fn parse(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let text = plain_text(bytes)?;
+        let parsing = roxmltree::ParsingOptions { allow_dtd: true, nodes_limit: MAX_NODES, ..Default::default() };
+        let document = roxmltree::Document::parse_with_options(&text, parsing)
+            .map_err(|error| DecodeError::new(format!("not well-formed XML: {error}")))?;
+        let mut options = usvg::Options::default();
+        options.image_href_resolver.resolve_string = Box::new(|_, _| None);
+        if text.contains("<text") {
+            options.fontdb = system_fonts();
+        }
+        let tree =
+            usvg::Tree::from_xmltree(&document, &options).map_err(|error| DecodeError::new(error.to_string()))?;
+        let (width, height) = (tree.size().width(), tree.size().height());
+        let scale = (SHORTER_SIDE / width.min(height)).min(LONGER_SIDE / width.max(height));
+        Ok(Self { tree, scale })
+    }
+
+    /// The size to render at, in pixels.
+    fn raster_size(&self) -> (u32, u32) {
+        let side = |length: f32| ((length * self.scale).round() as u32).clamp(1, LONGER_SIDE as u32);
+        (side(self.tree.size().width()), side(self.tree.size().height()))
+    }
+
+    /// Bytes that rendering holds: RGBA for the canvas and a layer, and the RGB result.
+    pub fn decoding_bytes(&self) -> u64 {
+        let (width, height) = self.raster_size();
+        u64::from(width) * u64::from(height) * (4 + 4 + 3)
+    }
+
+    pub fn render(&self) -> Result<Picture, DecodeError> {
+        let (width, height) = self.raster_size();
+        let mut canvas = Pixmap::new(width, height).ok_or_else(|| DecodeError::new("the drawing has no size"))?;
+        resvg::render(&self.tree, Transform::from_scale(self.scale, self.scale), &mut canvas.as_mut());
+        // Colours are premultiplied, so that white paper just adds what the drawing leaves uncovered.
+        let covered = canvas.data().chunks_exact(4);
+        let has_alpha = covered.clone().any(|p| p[3] < 255);
+        let flat = covered.flat_map(|p| [p[0], p[1], p[2]].map(|color| color.saturating_add(255 - p[3]))).collect();
+        let pixels = RgbImage::from_raw(width, height, flat).expect("three bytes were made for each pixel");
+        let nominal = |length: f32| length.round().max(1.0) as u32;
+        let nominal_size = Some((nominal(self.tree.size().width()), nominal(self.tree.size().height())));
+        Ok(Picture { has_alpha, nominal_size, ..Picture::from_rgb(pixels) })
+    }
+}
+
+/// The XML text, decompressed where it has to be.
+fn plain_text(bytes: &[u8]) -> Result<String, DecodeError> {
+    let mut text = Vec::new();
+    let (mut plain, mut compressed) = (bytes, flate2::read::GzDecoder::new(bytes));
+    let source: &mut dyn Read = if bytes.starts_with(b"\x1F\x8B") { &mut compressed } else { &mut plain };
+    source
+        .take(MAX_TEXT_BYTES + 1)
+        .read_to_end(&mut text)
+        .map_err(|error| DecodeError::new(format!("damaged compression: {error}")))?;
+    if text.len() as u64 > MAX_TEXT_BYTES {
+        return Err(DecodeError::new(format!("more than {} MiB of text", MAX_TEXT_BYTES >> 20)));
+    }
+    String::from_utf8(text).map_err(|_| DecodeError::new("the text is not UTF-8"))
+}
+
+/// The fonts of the system, looked up once and only when a drawing has text.
+fn system_fonts() -> Arc<fontdb::Database> {
+    static FONTS: OnceLock<Arc<fontdb::Database>> = OnceLock::new();
+    let load = || {
+        let mut fonts = fontdb::Database::new();
+        fonts.load_system_fonts();
+        Arc::new(fonts)
+    };
+    FONTS.get_or_init(load).clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drawing_is_rendered_on_white_with_its_own_size_told() {
+        let text = br##"<svg xmlns="http://www.w3.org/2000/svg" width="20" height="10"><rect width="10" height="10" fill="#f00"/></svg>"##;
+        let picture = Drawing::parse(text).expect("it is well-formed").render().expect("it has a size");
+        assert_eq!(picture.pixels.dimensions(), (1024, 512));
+        assert_eq!(picture.nominal_size, Some((20, 10)));
+        assert!(picture.has_alpha);
+        assert_eq!(picture.pixels.get_pixel(5, 5).0, [255, 0, 0]);
+        assert_eq!(picture.pixels.get_pixel(1000, 5).0, [255, 255, 255]);
+    }
+
+    #[test]
+    fn linked_files_are_not_opened() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let secret = dir.path().join("secret.png");
+        image::RgbImage::new(4, 4).save(&secret).expect("a picture");
+        let text = format!(
+            r#"<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="4" height="4"><image width="4" height="4" xlink:href="{}"/></svg>"#,
+            secret.display()
+        );
+        let picture = Drawing::parse(text.as_bytes()).expect("it is well-formed").render().expect("it has a size");
+        assert!(picture.pixels.pixels().all(|pixel| pixel.0 == [255, 255, 255]));
+    }
+
+    #[test]
+    fn damaged_text_has_a_reason() {
+        for text in [b"<svg".as_slice(), b"<svg/>", b"\xFF\xFE", b"\x1F\x8Bxx"] {
+            let error = Drawing::parse(text).err().expect("no drawing");
+            assert!(!error.to_string().is_empty());
+        }
+    }
+}

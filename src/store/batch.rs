@@ -1,0 +1,186 @@
+//! Writing: transactions, and what is put into them that has no page of its own.
+
+use std::ops::Deref;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rusqlite::{OptionalExtension, Params, Row, Transaction, params};
+
+use super::Store;
+use super::lock::WriterLock;
+use super::sqlite_error::At;
+use crate::error::Result;
+use crate::types::{Classification, ContentHash, ImageId, ImageInfo, ModelId};
+
+/// The row of a model in one database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ModelRow(pub(super) i64);
+
+/// The one writer of the database; it reads as a [`Store`] does.
+#[derive(Debug)]
+pub struct Writer {
+    store: Store,
+    _lock: WriterLock,
+}
+
+impl Deref for Writer {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        &self.store
+    }
+}
+
+impl Writer {
+    pub(super) fn new(store: Store, lock: WriterLock) -> Self {
+        Self { store, _lock: lock }
+    }
+
+    /// Starts a transaction. What is written in it is there after [`Batch::commit`], all or nothing.
+    pub fn batch(&mut self) -> Result<Batch<'_>> {
+        let path = &self.store.path;
+        Ok(Batch { transaction: self.store.connection.transaction().at(path)?, path, now: now_ms() })
+    }
+
+    /// Brings everything that was committed from the log into the database file.
+    pub fn checkpoint(&self) -> Result<()> {
+        self.connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(())).at(&self.path)
+    }
+}
+
+/// One transaction; dropped without [`commit`](Batch::commit) it leaves no trace.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    transaction: Transaction<'a>,
+    path: &'a std::path::Path,
+    now: i64,
+}
+
+impl Batch<'_> {
+    /// Makes everything written in this batch permanent at once.
+    pub fn commit(self) -> Result<()> {
+        self.transaction.commit().at(self.path)
+    }
+
+    pub(super) fn transaction(&self) -> &Transaction<'_> {
+        &self.transaction
+    }
+
+    pub(super) fn path(&self) -> &std::path::Path {
+        self.path
+    }
+
+    /// The time of this batch, milliseconds since 1970.
+    pub(super) fn now(&self) -> i64 {
+        self.now
+    }
+
+    /// Runs a statement and tells how many rows it changed.
+    pub(super) fn run(&self, sql: &str, params: impl Params) -> Result<u64> {
+        let changed = self.transaction.prepare_cached(sql).and_then(|mut statement| statement.execute(params));
+        changed.map(|rows| rows as u64).at(self.path)
+    }
+
+    /// Runs a statement that returns one row.
+    pub(super) fn query<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        self.transaction.prepare_cached(sql).and_then(|mut statement| statement.query_row(params, read)).at(self.path)
+    }
+
+    /// Runs a statement that returns one row or none.
+    pub(super) fn find<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>> {
+        let found = self.transaction.prepare_cached(sql).and_then(|mut s| s.query_row(params, read).optional());
+        found.at(self.path)
+    }
+
+    /// Writes a setting.
+    pub fn set_setting(&self, key: &str, value: &str) -> Result<()> {
+        self.run(
+            "INSERT INTO setting (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            [key, value],
+        )?;
+        Ok(())
+    }
+
+    /// Finds or adds the row of a model.
+    pub fn put_model(&self, id: &ModelId, name: &str, dimension: usize) -> Result<ModelRow> {
+        self.query(
+            "INSERT INTO model (digest, name, dimension, added_at) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (digest) DO UPDATE SET name = excluded.name RETURNING id",
+            params![id.as_bytes(), name, dimension as i64, self.now],
+            |row| row.get(0).map(ModelRow),
+        )
+    }
+
+    /// Finds or adds the row of a content, and notes what decoding it told.
+    pub fn put_image(&self, hash: &ContentHash, bytes: u64, info: Option<&ImageInfo>) -> Result<ImageId> {
+        let image = self.query(
+            "INSERT INTO image (hash, bytes, added_at) VALUES (?1, ?2, ?3)
+             ON CONFLICT (hash) DO UPDATE SET bytes = excluded.bytes RETURNING id",
+            params![hash.as_bytes(), bytes as i64, self.now],
+            |row| row.get(0).map(ImageId),
+        )?;
+        if let Some(info) = info {
+            self.run(
+                "UPDATE image SET format = ?2, width = ?3, height = ?4, orientation = ?5, has_alpha = ?6, truncated = ?7
+                 WHERE id = ?1",
+                params![image.0, info.format, info.width, info.height, info.orientation, info.has_alpha, info.truncated],
+            )?;
+        }
+        Ok(image)
+    }
+
+    /// Replaces the classes that a model sees in an image; the best comes first.
+    pub fn put_classes(&self, image: ImageId, model: ModelRow, classes: &[Classification]) -> Result<()> {
+        self.run("DELETE FROM classification WHERE image = ?1 AND model = ?2", params![image.0, model.0])?;
+        for (rank, class) in classes.iter().enumerate() {
+            self.run("INSERT INTO label (name) VALUES (?1) ON CONFLICT (name) DO NOTHING", [&class.label])?;
+            self.run(
+                "INSERT INTO classification (image, model, rank, label, score)
+                 SELECT ?1, ?2, ?3, id, ?5 FROM label WHERE name = ?4",
+                params![image.0, model.0, rank as i64, class.label, f64::from(class.score)],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Removes contents that no file holds any more, with their vectors, and tells how many there were.
+    pub fn delete_unused_images(&self) -> Result<u64> {
+        self.run("DELETE FROM image WHERE NOT EXISTS (SELECT 1 FROM file WHERE file.image = image.id)", [])
+    }
+}
+
+impl Store {
+    /// The row of a model, if it was ever used with this database.
+    pub fn model_row(&self, id: &ModelId) -> Result<Option<ModelRow>> {
+        self.connection
+            .prepare_cached("SELECT id FROM model WHERE digest = ?1")
+            .and_then(|mut statement| statement.query_row([id.as_bytes()], |row| row.get(0).map(ModelRow)).optional())
+            .at(&self.path)
+    }
+
+    /// The classes that a model sees in an image, the best first.
+    pub fn classes(&self, image: ImageId, model: ModelRow) -> Result<Vec<Classification>> {
+        let read = |row: &Row<'_>| Ok(Classification { label: row.get(0)?, score: row.get::<_, f64>(1)? as f32 });
+        self.connection
+            .prepare_cached(
+                "SELECT label.name, score FROM classification JOIN label ON label.id = label
+                 WHERE image = ?1 AND model = ?2 ORDER BY rank",
+            )
+            .and_then(|mut statement| statement.query_map([image.0, model.0], read)?.collect())
+            .at(&self.path)
+    }
+}
+
+pub(super) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

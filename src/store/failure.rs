@@ -1,0 +1,127 @@
+//! What could not be indexed, and why.
+
+use std::path::PathBuf;
+
+use rusqlite::{Row, params};
+
+use super::Store;
+use super::batch::{Batch, ModelRow};
+use super::files::full_path;
+use super::sqlite_error::At;
+use crate::error::Result;
+use crate::types::{ImageId, RootId, Stage};
+
+/// A failure as it is listed: once for each file that it concerns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailureRow {
+    /// The file, or the folder that could not be listed.
+    pub path: PathBuf,
+    /// How far it came.
+    pub stage: Stage,
+    /// Why no further.
+    pub reason: String,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it was last tried, milliseconds since 1970.
+    pub at: i64,
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<FailureRow> {
+    let stage: String = row.get(2)?;
+    Ok(FailureRow {
+        path: full_path(row, 0, 1)?,
+        stage: Stage::from_name(&stage).unwrap_or(Stage::Read),
+        reason: row.get(3)?,
+        attempts: row.get(4)?,
+        at: row.get(5)?,
+    })
+}
+
+impl Store {
+    /// All failures, by path; of contents, one for each present file that holds them.
+    pub fn failures(&self) -> Result<Vec<FailureRow>> {
+        self.connection
+            .prepare(
+                "SELECT root.path, file.path, stage, reason, attempts, at
+                 FROM failure JOIN file ON file.image = failure.image JOIN root ON root.id = file.root
+                 WHERE file.missing_since IS NULL
+                 UNION ALL
+                 SELECT root.path, failure.path, stage, reason, attempts, at
+                 FROM failure JOIN root ON root.id = failure.root
+                 ORDER BY 1, 2",
+            )
+            .and_then(|mut statement| statement.query_map([], read)?.collect())
+            .at(&self.path)
+    }
+
+    /// Why a content could not be indexed with a model.
+    pub fn failure_of(&self, image: ImageId, model: Option<ModelRow>) -> Result<Option<(Stage, String)>> {
+        let model = model.map(|model| model.0);
+        let read = |row: &Row<'_>| {
+            let stage: String = row.get(0)?;
+            Ok((Stage::from_name(&stage).unwrap_or(Stage::Read), row.get(1)?))
+        };
+        let mut found: Vec<_> = self
+            .connection
+            .prepare_cached("SELECT stage, reason FROM failure WHERE image = ?1 AND (model IS NULL OR model = ?2)")
+            .and_then(|mut statement| statement.query_map(params![image.0, model], read)?.collect())
+            .at(&self.path)?;
+        Ok(found.pop())
+    }
+
+    /// How many files failed: each file of a failed content, and each path that could not be read.
+    pub fn count_failures(&self) -> Result<u64> {
+        self.connection
+            .query_row(
+                "SELECT (SELECT count(*) FROM failure JOIN file ON file.image = failure.image
+                         WHERE file.missing_since IS NULL)
+                      + (SELECT count(*) FROM failure WHERE path IS NOT NULL)",
+                [],
+                |row| row.get(0),
+            )
+            .at(&self.path)
+    }
+}
+
+impl Batch<'_> {
+    /// Notes that a content cannot be indexed: with any model, or with one.
+    pub fn put_content_failure(
+        &self,
+        image: ImageId,
+        model: Option<ModelRow>,
+        stage: Stage,
+        reason: &str,
+    ) -> Result<()> {
+        self.run(
+            "INSERT INTO failure (image, model, stage, reason, attempts, at) VALUES (?1, ?2, ?3, ?4, 1, ?5)
+             ON CONFLICT (image, ifnull(model, 0)) WHERE image IS NOT NULL DO UPDATE
+             SET stage = excluded.stage, reason = excluded.reason, attempts = attempts + 1, at = excluded.at",
+            params![image.0, model.map(|model| model.0), stage.as_str(), reason, self.now()],
+        )?;
+        Ok(())
+    }
+
+    /// Forgets that a content could not be indexed with a model: now it could.
+    pub fn clear_content_failure(&self, image: ImageId, model: ModelRow) -> Result<()> {
+        let gone = "DELETE FROM failure WHERE image = ?1 AND (model IS NULL OR model = ?2)";
+        self.run(gone, params![image.0, model.0])?;
+        Ok(())
+    }
+
+    /// Notes that a path could not be read.
+    pub fn put_path_failure(&self, root: RootId, path: &[u8], stage: Stage, reason: &str) -> Result<()> {
+        self.run(
+            "INSERT INTO failure (root, path, stage, reason, attempts, at) VALUES (?1, ?2, ?3, ?4, 1, ?5)
+             ON CONFLICT (root, path) WHERE path IS NOT NULL DO UPDATE
+             SET stage = excluded.stage, reason = excluded.reason, attempts = attempts + 1, at = excluded.at",
+            params![root.0, path, stage.as_str(), reason, self.now()],
+        )?;
+        Ok(())
+    }
+
+    /// Forgets failures of listing folders of a root, which every scan finds anew.
+    pub fn clear_scan_failures(&self, root: RootId) -> Result<()> {
+        self.run("DELETE FROM failure WHERE root = ?1 AND stage = 'scan'", [root.0])?;
+        Ok(())
+    }
+}

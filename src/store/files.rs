@@ -1,0 +1,308 @@
+//! File rows: which content lies where, and whether it has to be looked at again.
+
+use std::path::PathBuf;
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::Store;
+use super::batch::{Batch, ModelRow};
+use super::sqlite_error::At;
+use crate::error::Result;
+use crate::types::{ContentHash, FileId, FileStat, ImageId, RootId, path_from_bytes};
+
+/// How far a content has come with one model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContentState {
+    /// Its vector is stored.
+    Done,
+    /// It was tried and cannot be indexed.
+    Failed,
+    /// It has no vector of this model yet.
+    Pending,
+}
+
+/// What is known of a file from an earlier run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileState {
+    /// It holds a picture.
+    Picture(ContentState),
+    /// It is no picture that can be indexed.
+    Skipped,
+    /// It could not be read.
+    Unreadable,
+}
+
+/// A file row as the planner sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownFile {
+    /// Its row.
+    pub id: FileId,
+    /// Its path, relative to the root.
+    pub path: Vec<u8>,
+    /// Its signature when it was read; the device is not kept.
+    pub stat: FileStat,
+    /// When it was read.
+    pub read_at_ns: i64,
+    /// Whether it was missing when last looked for.
+    pub missing: bool,
+    /// What came of it.
+    pub state: FileState,
+}
+
+/// A content that the database knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownContent {
+    /// Its row.
+    pub image: ImageId,
+    /// How far it has come.
+    pub state: ContentState,
+}
+
+/// A file that was found and read, ready to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundFile {
+    /// The root it is in.
+    pub root: RootId,
+    /// Its path, relative to the root.
+    pub path: Vec<u8>,
+    /// Its signature from before it was read.
+    pub stat: FileStat,
+    /// When that was.
+    pub read_at_ns: i64,
+}
+
+/// Whether image `f.image` has a vector (2) or a failure (1) with model `?1`.
+const CONTENT_STATE: &str = "CASE
+    WHEN EXISTS (SELECT 1 FROM embedding e WHERE e.image = f.image AND e.model = ?1) THEN 2
+    WHEN EXISTS (SELECT 1 FROM failure x WHERE x.image = f.image AND (x.model IS NULL OR x.model = ?1)) THEN 1
+    ELSE 0 END";
+
+fn content_state(code: i64) -> ContentState {
+    match code {
+        2 => ContentState::Done,
+        1 => ContentState::Failed,
+        _ => ContentState::Pending,
+    }
+}
+
+fn read_known(row: &Row<'_>) -> rusqlite::Result<KnownFile> {
+    let (has_image, skipped): (bool, bool) = (row.get(8)?, row.get(9)?);
+    Ok(KnownFile {
+        id: FileId(row.get(0)?),
+        path: row.get(1)?,
+        stat: FileStat {
+            size: row.get::<_, i64>(2)? as u64,
+            mtime_ns: row.get(3)?,
+            ctime_ns: row.get(4)?,
+            inode: row.get::<_, i64>(5)? as u64,
+            device: 0,
+        },
+        read_at_ns: row.get(6)?,
+        missing: row.get(7)?,
+        state: match (has_image, skipped) {
+            (true, _) => FileState::Picture(content_state(row.get(10)?)),
+            (false, true) => FileState::Skipped,
+            (false, false) => FileState::Unreadable,
+        },
+    })
+}
+
+impl Store {
+    /// The next rows of a root in the order of their paths' bytes, after `after` and not after `until`.
+    ///
+    /// Each call is a transaction of its own, so that a long walk does not keep the log from being checkpointed.
+    pub fn files_page(
+        &self,
+        root: RootId,
+        model: ModelRow,
+        after: &[u8],
+        until: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<KnownFile>> {
+        let sql = format!(
+            "SELECT f.id, f.path, f.size, f.mtime_ns, f.ctime_ns, f.inode, f.read_at_ns, f.missing_since IS NOT NULL,
+                    f.image IS NOT NULL, f.skipped IS NOT NULL, {CONTENT_STATE}
+             FROM file f WHERE f.root = ?2 AND f.path > ?3 AND f.path < ?4 ORDER BY f.path LIMIT ?5"
+        );
+        // No path reaches a byte string of 0xFF: it would be longer than any system allows.
+        let last = [0xFF_u8; 64];
+        let range = params![model.0, root.0, after, until.unwrap_or(&last), limit as i64];
+        self.connection
+            .prepare_cached(&sql)
+            .and_then(|mut statement| statement.query_map(range, read_known)?.collect())
+            .at(&self.path)
+    }
+
+    /// The row of one file.
+    pub fn file(&self, root: RootId, path: &[u8], model: ModelRow) -> Result<Option<KnownFile>> {
+        let mut just_after = path.to_vec();
+        just_after.push(0);
+        let before = path.split_last().map_or(&[][..], |(_, init)| init);
+        let page = self.files_page(root, model, before, Some(&just_after), usize::MAX >> 1)?;
+        Ok(page.into_iter().find(|known| known.path == path))
+    }
+
+    /// Looks a content up by its hash.
+    pub fn content(&self, hash: &ContentHash, model: ModelRow) -> Result<Option<KnownContent>> {
+        let sql = format!("SELECT f.image, {CONTENT_STATE} FROM (SELECT id AS image FROM image WHERE hash = ?2) f");
+        let read = |row: &Row<'_>| Ok(KnownContent { image: ImageId(row.get(0)?), state: content_state(row.get(1)?) });
+        self.connection
+            .prepare_cached(&sql)
+            .and_then(|mut statement| statement.query_row(params![model.0, hash.as_bytes()], read).optional())
+            .at(&self.path)
+    }
+
+    /// The row of a content by its hash.
+    pub fn image(&self, hash: &ContentHash) -> Result<Option<ImageId>> {
+        self.connection
+            .prepare_cached("SELECT id FROM image WHERE hash = ?1")
+            .and_then(|mut statement| statement.query_row([hash.as_bytes()], |row| row.get(0).map(ImageId)).optional())
+            .at(&self.path)
+    }
+
+    /// Absolute paths of the present files that hold a content.
+    pub fn paths_of(&self, image: ImageId) -> Result<Vec<PathBuf>> {
+        self.connection
+            .prepare_cached(
+                "SELECT root.path, file.path FROM file JOIN root ON root.id = file.root
+                 WHERE file.image = ?1 AND file.missing_since IS NULL ORDER BY root.path, file.path",
+            )
+            .and_then(|mut statement| statement.query_map([image.0], |row| full_path(row, 0, 1))?.collect())
+            .at(&self.path)
+    }
+
+    /// The path of a file row below its root, if the row is still there and not yet marked missing.
+    pub fn present_path(&self, file: FileId) -> Result<Option<PathBuf>> {
+        self.connection
+            .prepare_cached("SELECT path FROM file WHERE id = ?1 AND missing_since IS NULL")
+            .and_then(|mut statement| {
+                statement.query_row([file.0], |row| Ok(path_from_bytes(row.get_ref(0)?.as_blob()?))).optional()
+            })
+            .at(&self.path)
+    }
+
+    /// How many files are missing since a moment, milliseconds since 1970.
+    pub fn missing_since(&self, moment: i64) -> Result<u64> {
+        self.connection
+            .prepare_cached("SELECT count(*) FROM file WHERE missing_since = ?1")
+            .and_then(|mut statement| statement.query_row([moment], |row| row.get(0)))
+            .at(&self.path)
+    }
+
+    /// How many rows of missing files there are, below a root or everywhere.
+    pub fn missing_files(&self) -> Result<u64> {
+        self.connection
+            .query_row("SELECT count(*) FROM file WHERE missing_since IS NOT NULL", [], |row| row.get(0))
+            .at(&self.path)
+    }
+
+    /// How many contents no file holds any more.
+    pub fn unused_images(&self) -> Result<u64> {
+        self.connection
+            .query_row(
+                "SELECT count(*) FROM image WHERE NOT EXISTS (SELECT 1 FROM file WHERE file.image = image.id)",
+                [],
+                |row| row.get(0),
+            )
+            .at(&self.path)
+    }
+}
+
+/// Joins a root's path and a relative path from two columns of a row.
+pub(super) fn full_path(row: &Row<'_>, root: usize, path: usize) -> rusqlite::Result<PathBuf> {
+    let root = path_from_bytes(row.get_ref(root)?.as_blob()?);
+    Ok(root.join(path_from_bytes(row.get_ref(path)?.as_blob()?)))
+}
+
+/// A file row that holds a certain content, and where it lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FileOfImage {
+    pub id: FileId,
+    pub root: RootId,
+    pub root_path: PathBuf,
+    pub path: PathBuf,
+    pub inode: u64,
+    pub missing: bool,
+}
+
+impl Batch<'_> {
+    /// Writes a file that holds a content; whatever the row of that path said before is replaced.
+    pub fn put_file(&self, file: &FoundFile, image: Option<ImageId>, skipped: Option<&str>) -> Result<()> {
+        self.run("DELETE FROM failure WHERE root = ?1 AND path = ?2", params![file.root.0, file.path])?;
+        self.run(
+            "INSERT INTO file (root, path, size, mtime_ns, ctime_ns, inode, read_at_ns, image, skipped)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+             ON CONFLICT (root, path) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns,
+                ctime_ns = excluded.ctime_ns, inode = excluded.inode, read_at_ns = excluded.read_at_ns,
+                missing_since = NULL, image = excluded.image, skipped = excluded.skipped",
+            params![
+                file.root.0,
+                file.path,
+                file.stat.size as i64,
+                file.stat.mtime_ns,
+                file.stat.ctime_ns,
+                file.stat.inode as i64,
+                file.read_at_ns,
+                image.map(|image| image.0),
+                skipped,
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Removes a file row: its content was found to have moved elsewhere.
+    pub fn delete_file(&self, file: FileId) -> Result<()> {
+        self.run("DELETE FROM file WHERE id = ?1", [file.0])?;
+        Ok(())
+    }
+
+    /// Some of the files that hold a content, missing ones first.
+    pub(crate) fn files_of(&self, image: ImageId, limit: usize) -> Result<Vec<FileOfImage>> {
+        let read = |row: &Row<'_>| {
+            Ok(FileOfImage {
+                id: FileId(row.get(0)?),
+                root: RootId(row.get(1)?),
+                root_path: path_from_bytes(row.get_ref(2)?.as_blob()?),
+                path: path_from_bytes(row.get_ref(3)?.as_blob()?),
+                inode: row.get::<_, i64>(4)? as u64,
+                missing: row.get(5)?,
+            })
+        };
+        self.transaction()
+            .prepare_cached(
+                "SELECT file.id, file.root, root.path, file.path, file.inode, file.missing_since IS NOT NULL
+                 FROM file JOIN root ON root.id = file.root
+                 WHERE file.image = ?1 ORDER BY file.missing_since IS NULL LIMIT ?2",
+            )
+            .and_then(|mut statement| statement.query_map([image.0, limit as i64], read)?.collect())
+            .at(self.path())
+    }
+
+    /// Marks files as missing since a moment; those that were missing before keep their moment.
+    pub fn mark_missing(&self, files: &[FileId], moment: i64) -> Result<()> {
+        for file in files {
+            let change = "UPDATE file SET missing_since = ?2 WHERE id = ?1 AND missing_since IS NULL";
+            self.run(change, params![file.0, moment])?;
+        }
+        Ok(())
+    }
+
+    /// Notes that a missing file is back.
+    pub fn mark_present(&self, file: FileId) -> Result<()> {
+        self.run("UPDATE file SET missing_since = NULL WHERE id = ?1", [file.0])?;
+        Ok(())
+    }
+
+    /// Removes the rows of all missing files, and tells how many there were.
+    pub fn delete_missing(&self) -> Result<u64> {
+        self.run("DELETE FROM file WHERE missing_since IS NOT NULL", [])
+    }
+
+    /// Looks a content up by its hash, what was written in this batch included.
+    pub fn find_content(&self, hash: &ContentHash, model: ModelRow) -> Result<Option<KnownContent>> {
+        let sql = format!("SELECT f.image, {CONTENT_STATE} FROM (SELECT id AS image FROM image WHERE hash = ?2) f");
+        self.find(&sql, params![model.0, hash.as_bytes()], |row| {
+            Ok(KnownContent { image: ImageId(row.get(0)?), state: content_state(row.get(1)?) })
+        })
+    }
+}

@@ -1,0 +1,131 @@
+//! Lists and counts, as `list`, `show`, `export` and `status` tell them.
+
+use std::path::PathBuf;
+
+use rusqlite::Row;
+
+use super::Store;
+use super::files::full_path;
+use super::sqlite_error::At;
+use crate::error::Result;
+use crate::types::{ContentHash, ImageId, ImageInfo};
+
+/// A present file with a picture, and what is known of its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PictureRow {
+    /// Absolute path.
+    pub path: PathBuf,
+    /// The content's row.
+    pub image: ImageId,
+    /// The content's digest.
+    pub hash: ContentHash,
+    /// Length of the file.
+    pub bytes: u64,
+    /// What decoding told; `None` if it could not be decoded.
+    pub info: Option<ImageInfo>,
+}
+
+/// How much is indexed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counts {
+    /// Contents that could be decoded and that some present file holds.
+    pub images: u64,
+    /// Present files that hold them.
+    pub files: u64,
+    /// Files that are missing.
+    pub missing: u64,
+    /// Present files that are no pictures which can be indexed.
+    pub skipped: u64,
+    /// Present files that hold a truncated picture.
+    pub truncated: u64,
+}
+
+const PICTURES: &str = "SELECT root.path, file.path, image.id, hash, bytes, format, width, height, orientation,
+        has_alpha, truncated
+    FROM file JOIN root ON root.id = file.root JOIN image ON image.id = file.image
+    WHERE file.missing_since IS NULL";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<PictureRow> {
+    let format: Option<String> = row.get(5)?;
+    let info = match format {
+        None => None,
+        Some(format) => Some(ImageInfo {
+            format,
+            width: row.get(6)?,
+            height: row.get(7)?,
+            orientation: row.get(8)?,
+            has_alpha: row.get(9)?,
+            truncated: row.get(10)?,
+        }),
+    };
+    Ok(PictureRow {
+        path: full_path(row, 0, 1)?,
+        image: ImageId(row.get(2)?),
+        hash: row.get::<_, [u8; 32]>(3)?.into(),
+        bytes: row.get::<_, i64>(4)? as u64,
+        info,
+    })
+}
+
+impl Store {
+    /// Calls `each` with all present picture files, by root and path.
+    pub fn for_each_picture(&self, mut each: impl FnMut(PictureRow) -> Result<()>) -> Result<()> {
+        let mut statement = self
+            .connection
+            .prepare_cached(&format!("{PICTURES} AND image.format IS NOT NULL ORDER BY root.path, file.path"))
+            .at(&self.path)?;
+        let mut rows = statement.query([]).at(&self.path)?;
+        while let Some(row) = rows.next().at(&self.path)? {
+            each(read(row).at(&self.path)?)?;
+        }
+        Ok(())
+    }
+
+    /// What is known of a content, with one of its present files.
+    pub fn picture(&self, image: ImageId) -> Result<Option<PictureRow>> {
+        let mut found: Vec<PictureRow> = self
+            .connection
+            .prepare_cached(&format!("{PICTURES} AND image.id = ?1 ORDER BY root.path, file.path LIMIT 1"))
+            .and_then(|mut statement| statement.query_map([image.0], read)?.collect())
+            .at(&self.path)?;
+        Ok(found.pop())
+    }
+
+    /// Counts what is indexed.
+    pub fn counts(&self) -> Result<Counts> {
+        let read = |row: &Row<'_>| {
+            Ok(Counts {
+                images: row.get(0)?,
+                files: row.get(1)?,
+                missing: row.get(2)?,
+                skipped: row.get(3)?,
+                truncated: row.get(4)?,
+            })
+        };
+        self.connection
+            .query_row(
+                "SELECT count(DISTINCT image) FILTER (WHERE p AND i),
+                        count(*) FILTER (WHERE p AND i),
+                        count(*) FILTER (WHERE NOT p),
+                        count(*) FILTER (WHERE p AND s),
+                        count(*) FILTER (WHERE p AND t)
+                 FROM (SELECT file.image, missing_since IS NULL AS p, image.format IS NOT NULL AS i,
+                              skipped IS NOT NULL AS s, ifnull(truncated, 0) AS t
+                       FROM file LEFT JOIN image ON image.id = file.image)",
+                [],
+                read,
+            )
+            .at(&self.path)
+    }
+
+    /// How many present files were skipped for each reason, the most frequent first.
+    pub fn skipped_reasons(&self) -> Result<Vec<(String, u64)>> {
+        self.connection
+            .prepare_cached(
+                "SELECT skipped, count(*) FROM file WHERE skipped IS NOT NULL AND missing_since IS NULL
+                 GROUP BY skipped ORDER BY 2 DESC, 1",
+            )
+            .and_then(|mut statement| statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
+            .at(&self.path)
+    }
+}

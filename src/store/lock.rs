@@ -1,0 +1,65 @@
+//! One writing process at a time.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+
+use super::Store;
+use crate::error::{Error, Result};
+
+/// The right to write to one database, held until it is dropped.
+///
+/// It is an advisory lock on a file beside the database, so the system takes it back from a process that dies. The
+/// file holds the process id of the holder, for the message that others get; it is never removed, because another
+/// process may be about to lock the removed file.
+#[derive(Debug)]
+pub(super) struct WriterLock {
+    file: File,
+}
+
+impl WriterLock {
+    pub fn acquire(database: &Path) -> Result<Self> {
+        let path = Store::beside(database, "-lock");
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(Error::io("open the lock file", &path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let holder = file.read_to_string(&mut holder).ok().and_then(|_| holder.trim().parse().ok());
+                return Err(Error::Locked { path: database.to_owned(), holder });
+            }
+            Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
+        }
+        // The name is a courtesy: a full disk must not keep anyone from pruning.
+        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", std::process::id()));
+        Ok(Self { file })
+    }
+}
+
+impl Drop for WriterLock {
+    fn drop(&mut self) {
+        let _ = self.file.set_len(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_writer_is_told_who_the_first_one_is() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let database = dir.path().join("photos.db");
+        let first = WriterLock::acquire(&database).expect("nobody holds it");
+        let error = WriterLock::acquire(&database).expect_err("it is held");
+        assert!(matches!(error, Error::Locked { holder: Some(id), .. } if id == std::process::id()), "{error}");
+        drop(first);
+        WriterLock::acquire(&database).expect("it was given back");
+    }
+}

@@ -1,0 +1,172 @@
+//! Opening: pragmas, the check that the file is ours, and migrations.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite_migration::{M, Migrations};
+
+use super::Store;
+use super::batch::Writer;
+use super::lock::WriterLock;
+use super::sqlite_error::At;
+use crate::error::{Error, Result};
+
+/// "imgx", in the header of every database of this program.
+const APPLICATION_ID: i64 = 0x696D_6778;
+
+/// One for each file of `schema/`, in order. Append only.
+const MIGRATIONS: &[M<'static>] = &[M::up(include_str!("../../schema/0001_initial.sql"))];
+
+/// Vectors are 2.5 kB: pages of the default 4 kB would hold one each and waste a third.
+const PAGE_SIZE: i64 = 16_384;
+
+/// Before this version two writing connections could damage the write-ahead log when it was reset.
+const OLDEST_SAFE_SQLITE: i32 = 3_051_003;
+
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Store {
+    /// Opens an existing database for reading, on read-only media too.
+    ///
+    /// # Errors
+    /// When there is none, or it is another program's, or of a newer version, or damaged.
+    pub fn open(path: &Path) -> Result<Self> {
+        if !path.exists() {
+            return Err(Error::NoIndex { path: path.to_owned() });
+        }
+        let store = Self { connection: open_reader(path)?, path: path.to_owned() };
+        match check_header(&store.connection, path)? {
+            0 => Err(Error::NoIndex { path: path.to_owned() }),
+            version if version == latest() => Ok(store),
+            _ => {
+                drop(store);
+                Writer::open(path)?;
+                Ok(Self { connection: open_reader(path)?, path: path.to_owned() })
+            }
+        }
+    }
+}
+
+impl Writer {
+    /// Opens or creates a database for writing, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// When another process is writing, or for the reasons of [`Store::open`].
+    pub fn open(path: &Path) -> Result<Self> {
+        assert!(rusqlite::version_number() >= OLDEST_SAFE_SQLITE, "SQLite {} damages databases", rusqlite::version());
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;
+        }
+        let lock = WriterLock::acquire(path)?;
+        let mut connection = Connection::open(path).at(path)?;
+        configure(&connection).at(path)?;
+        if check_header(&connection, path)? == 0 {
+            connection.pragma_update(None, "page_size", PAGE_SIZE).at(path)?;
+            connection.pragma_update(None, "application_id", APPLICATION_ID).at(path)?;
+        }
+        connection.pragma_update(None, "journal_mode", "WAL").at(path)?;
+        connection.set_transaction_behavior(TransactionBehavior::Immediate);
+        Migrations::from_slice(MIGRATIONS).to_latest(&mut connection).at(path)?;
+        Ok(Self::new(Store { connection, path: path.to_owned() }, lock))
+    }
+}
+
+fn latest() -> i64 {
+    MIGRATIONS.len() as i64
+}
+
+fn open_reader(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(path, flags).at(path)?;
+    configure(&connection).at(path)?;
+    if connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0)).is_ok() {
+        return Ok(connection);
+    }
+    // A log cannot be opened where no file can be made. Without one the file itself is complete.
+    let log = Store::beside(path, "-wal");
+    if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+        return Ok(connection);
+    }
+    let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let connection = Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags).at(path)?;
+    configure(&connection).at(path)?;
+    Ok(connection)
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "mmap_size", 0)?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    Ok(())
+}
+
+/// The schema version of a database that is ours; 0 if it is still empty.
+fn check_header(connection: &Connection, path: &Path) -> Result<i64> {
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let application = pragma("application_id").at(path)?;
+    let version = pragma("user_version").at(path)?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).at(path)?;
+    if application != APPLICATION_ID && (application != 0 || tables > 0) {
+        return Err(Error::NotAnIndex { path: path.to_owned(), reason: "another program made it".into() });
+    }
+    if version > latest() {
+        return Err(Error::TooNew { path: path.to_owned(), found: version, known: latest() });
+    }
+    Ok(version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch() -> (tempfile::TempDir, std::path::PathBuf) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("photos.db");
+        (dir, path)
+    }
+
+    #[test]
+    fn the_schema_files_apply_and_are_counted() {
+        Migrations::from_slice(MIGRATIONS).validate().expect("they apply to an empty database");
+        let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/schema")).expect("the folder").count();
+        assert_eq!(files, MIGRATIONS.len(), "a file of schema/ is not in MIGRATIONS");
+    }
+
+    #[test]
+    fn a_reader_needs_an_index_to_be_there() {
+        let (_dir, path) = scratch();
+        assert!(matches!(Store::open(&path), Err(Error::NoIndex { .. })));
+        std::fs::write(&path, b"").expect("an empty file");
+        assert!(matches!(Store::open(&path), Err(Error::NoIndex { .. })));
+        drop(Writer::open(&path).expect("it is made"));
+        Store::open(&path).expect("it is there");
+    }
+
+    #[test]
+    fn the_database_of_another_program_is_refused() {
+        let (_dir, path) = scratch();
+        let other = Connection::open(&path).expect("a database");
+        other.execute_batch("CREATE TABLE bookmark (url TEXT)").expect("a table");
+        drop(other);
+        assert!(matches!(Writer::open(&path), Err(Error::NotAnIndex { .. })));
+        assert!(matches!(Store::open(&path), Err(Error::NotAnIndex { .. })));
+        std::fs::write(&path, [b'x'; 5000]).expect("no database at all");
+        assert!(matches!(Writer::open(&path), Err(Error::NotAnIndex { .. })));
+    }
+
+    #[test]
+    fn a_database_from_the_future_is_refused() {
+        let (_dir, path) = scratch();
+        let writer = Writer::open(&path).expect("it is made");
+        writer.connection.pragma_update(None, "user_version", 999).expect("a pragma");
+        drop(writer);
+        assert!(matches!(Store::open(&path), Err(Error::TooNew { found: 999, .. })));
+        assert!(matches!(Writer::open(&path), Err(Error::TooNew { found: 999, .. })));
+    }
+}

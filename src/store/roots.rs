@@ -1,0 +1,116 @@
+//! Roots: the directories that were given to `add`.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Row, params};
+
+use super::Store;
+use super::batch::Batch;
+use super::sqlite_error::At;
+use crate::error::Result;
+use crate::types::{RootId, path_from_bytes, path_to_bytes};
+
+/// Whether a root can be read at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RootState {
+    /// It was there when it was last looked at.
+    Online,
+    /// It was not there, or not itself: unmounted, renamed, emptied. Its rows are kept.
+    Offline,
+}
+
+/// A directory that is indexed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root {
+    /// Its row.
+    pub id: RootId,
+    /// Absolute path.
+    pub path: PathBuf,
+    /// Whether all of it is indexed, or only files that were given one by one.
+    pub recursive: bool,
+    /// Number of the device it was on.
+    pub device: u64,
+    /// Identity of the file system it was on.
+    pub file_system: u64,
+    /// As it was last found.
+    pub state: RootState,
+}
+
+const COLUMNS: &str = "id, path, recursive, device, file_system, state";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Root> {
+    let state: String = row.get(5)?;
+    Ok(Root {
+        id: RootId(row.get(0)?),
+        path: path_from_bytes(row.get_ref(1)?.as_blob()?),
+        recursive: row.get(2)?,
+        device: row.get::<_, i64>(3)? as u64,
+        file_system: row.get::<_, i64>(4)? as u64,
+        state: if state == "online" { RootState::Online } else { RootState::Offline },
+    })
+}
+
+impl Store {
+    /// All roots, by path.
+    pub fn roots(&self) -> Result<Vec<Root>> {
+        self.connection
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM root ORDER BY path"))
+            .and_then(|mut statement| statement.query_map([], read)?.collect())
+            .at(&self.path)
+    }
+
+    /// How many present files with pictures a root has.
+    pub fn files_in_root(&self, root: RootId) -> Result<u64> {
+        self.connection
+            .prepare_cached("SELECT count(*) FROM file WHERE root = ?1 AND missing_since IS NULL AND image IS NOT NULL")
+            .and_then(|mut statement| statement.query_row([root.0], |row| row.get(0)))
+            .at(&self.path)
+    }
+}
+
+impl Batch<'_> {
+    /// Adds a root, or updates the one of the same path.
+    pub fn put_root(&self, path: &Path, recursive: bool, device: u64, file_system: u64) -> Result<RootId> {
+        self.query(
+            "INSERT INTO root (path, recursive, device, file_system, state, scanned_at) VALUES (?1, ?2, ?3, ?4, 'online', ?5)
+             ON CONFLICT (path) DO UPDATE SET recursive = max(recursive, excluded.recursive) RETURNING id",
+            params![path_to_bytes(path), recursive, device as i64, file_system as i64, self.now()],
+            |row| row.get(0).map(RootId),
+        )
+    }
+
+    /// Notes how a root was found.
+    pub fn set_root_state(&self, root: RootId, state: RootState) -> Result<()> {
+        let state = if state == RootState::Online { "online" } else { "offline" };
+        self.run("UPDATE root SET state = ?2, scanned_at = ?3 WHERE id = ?1", params![root.0, state, self.now()])?;
+        Ok(())
+    }
+
+    /// Notes where a healthy root was found.
+    pub fn set_root_identity(&self, root: RootId, device: u64, file_system: u64) -> Result<()> {
+        let identity = params![root.0, device as i64, file_system as i64];
+        self.run("UPDATE root SET device = ?2, file_system = ?3 WHERE id = ?1", identity)?;
+        Ok(())
+    }
+
+    /// Moves all rows of a root into the root that contains it, below `prefix`, and removes the emptied root.
+    pub fn absorb_root(&self, inner: RootId, outer: RootId, prefix: &Path) -> Result<()> {
+        let mut prefix = path_to_bytes(prefix).into_owned();
+        prefix.push(b'/');
+        let moved = params![inner.0, outer.0, prefix];
+        for table in ["file", "failure"] {
+            // `||` makes text, so the bytes are taken back out of it.
+            let join =
+                format!("UPDATE OR REPLACE {table} SET root = ?2, path = CAST(?3 || path AS BLOB) WHERE root = ?1");
+            self.run(&join, moved)?;
+        }
+        self.delete_root(inner)
+    }
+
+    /// Removes a root with its file rows.
+    pub fn delete_root(&self, root: RootId) -> Result<()> {
+        self.run("DELETE FROM root WHERE id = ?1", [root.0])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,138 @@
+//! Vectors: written once, read by id, in the order of their ids.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::Store;
+use super::batch::{Batch, ModelRow};
+use super::sqlite_error::At;
+use crate::error::{Error, Result};
+use crate::types::{Embedding, ImageId, VectorId};
+
+/// A vector as it is stored, checked against its checksum.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredVector {
+    /// Its row.
+    pub id: VectorId,
+    /// Whose it is.
+    pub image: ImageId,
+    /// The vector.
+    pub embedding: Embedding,
+}
+
+/// The checksum column of a stored vector.
+pub(super) fn checksum(vector: &[u8]) -> i64 {
+    let hash = blake3::hash(vector);
+    let (first, _) = hash.as_bytes().split_at(8);
+    i64::from_le_bytes(first.try_into().expect("eight bytes were split off"))
+}
+
+/// Checks the columns `id, image, vector, checksum` and reads the vector.
+///
+/// The outer error is SQLite's, the inner one tells what is wrong with the vector.
+fn read(row: &Row<'_>) -> rusqlite::Result<Result<StoredVector, String>> {
+    let id = VectorId(row.get(0)?);
+    let bytes = row.get_ref(2)?.as_blob()?;
+    if checksum(bytes) != row.get::<_, i64>(3)? {
+        return Ok(Err(format!("vector {} does not match its checksum", id.0)));
+    }
+    Ok(match Embedding::from_f16_bytes(bytes) {
+        Ok(embedding) => Ok(StoredVector { id, image: ImageId(row.get(1)?), embedding }),
+        Err(error) => Err(format!("vector {}: {error}", id.0)),
+    })
+}
+
+impl Store {
+    fn checked(&self, vector: Result<StoredVector, String>) -> Result<StoredVector> {
+        vector.map_err(|reason| Error::Damaged { path: self.path.clone(), reason })
+    }
+
+    /// A model's vector of an image.
+    pub fn vector_of(&self, image: ImageId, model: ModelRow) -> Result<Option<StoredVector>> {
+        let found = self
+            .connection
+            .prepare_cached("SELECT id, image, vector, checksum FROM embedding WHERE image = ?1 AND model = ?2")
+            .and_then(|mut statement| statement.query_row([image.0, model.0], read).optional())
+            .at(&self.path)?;
+        found.map(|vector| self.checked(vector)).transpose()
+    }
+
+    /// A vector by its row, if it is still there.
+    pub fn vector(&self, id: VectorId) -> Result<Option<StoredVector>> {
+        let found = self
+            .connection
+            .prepare_cached("SELECT id, image, vector, checksum FROM embedding WHERE id = ?1")
+            .and_then(|mut statement| statement.query_row([id.0], read).optional())
+            .at(&self.path)?;
+        found.map(|vector| self.checked(vector)).transpose()
+    }
+
+    /// Calls `each` with all vectors of a model whose ids come after `after`, in their order.
+    pub fn for_each_vector(
+        &self,
+        model: ModelRow,
+        after: VectorId,
+        mut each: impl FnMut(StoredVector) -> Result<()>,
+    ) -> Result<()> {
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT id, image, vector, checksum FROM embedding NOT INDEXED WHERE id > ?1 AND model = ?2 ORDER BY id",
+            )
+            .at(&self.path)?;
+        let mut rows = statement.query(params![after.0, model.0]).at(&self.path)?;
+        while let Some(row) = rows.next().at(&self.path)? {
+            let vector = read(row).at(&self.path)?;
+            each(self.checked(vector)?)?;
+        }
+        Ok(())
+    }
+
+    /// How many vectors a model has, and the last one's id.
+    pub fn vector_count(&self, model: ModelRow) -> Result<(u64, VectorId)> {
+        self.connection
+            .prepare_cached("SELECT count(*), ifnull(max(id), 0) FROM embedding WHERE model = ?1")
+            .and_then(|mut statement| statement.query_row([model.0], |row| Ok((row.get(0)?, VectorId(row.get(1)?)))))
+            .at(&self.path)
+    }
+
+    /// How many vectors of a model have ids up to `last`.
+    pub fn vectors_up_to(&self, model: ModelRow, last: VectorId) -> Result<u64> {
+        self.connection
+            .prepare_cached("SELECT count(*) FROM embedding INDEXED BY embedding_model WHERE model = ?1 AND id <= ?2")
+            .and_then(|mut statement| statement.query_row([model.0, last.0], |row| row.get(0)))
+            .at(&self.path)
+    }
+
+    /// How many contents with present files and without failure have no vector of this model.
+    pub fn pending_images(&self, model: Option<ModelRow>) -> Result<u64> {
+        let model = model.map(|model| model.0);
+        self.connection
+            .prepare_cached(
+                "SELECT count(*) FROM image
+                 WHERE NOT EXISTS (SELECT 1 FROM embedding e WHERE e.image = image.id AND e.model = ?1)
+                   AND NOT EXISTS (SELECT 1 FROM failure x WHERE x.image = image.id AND (x.model IS NULL OR x.model = ?1))
+                   AND EXISTS (SELECT 1 FROM file WHERE file.image = image.id AND file.missing_since IS NULL)",
+            )
+            .and_then(|mut statement| statement.query_row([model], |row| row.get(0)))
+            .at(&self.path)
+    }
+}
+
+impl Batch<'_> {
+    /// Stores a model's vector of an image; an older one is replaced under a new id.
+    pub fn put_embedding(&self, image: ImageId, model: ModelRow, embedding: &Embedding) -> Result<()> {
+        self.delete_embedding(image, model)?;
+        let vector = embedding.to_f16_bytes();
+        self.run(
+            "INSERT INTO embedding (image, model, vector, checksum) VALUES (?1, ?2, ?3, ?4)",
+            params![image.0, model.0, vector, checksum(&vector)],
+        )?;
+        Ok(())
+    }
+
+    /// Removes a model's vector of an image, so that the next `add` makes it again.
+    pub fn delete_embedding(&self, image: ImageId, model: ModelRow) -> Result<()> {
+        self.run("DELETE FROM embedding WHERE image = ?1 AND model = ?2", [image.0, model.0])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,128 @@
+//! Vectors of unit length, and classes with scores.
+
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+
+/// What a model makes of a picture: a finite vector of unit length.
+///
+/// The dot product of two embeddings of one model is their cosine similarity.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedding(Vec<f32>);
+
+/// A vector that cannot be an embedding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidEmbedding {
+    /// Some component is infinite or not a number.
+    #[error("the vector is not finite")]
+    NotFinite,
+    /// All components are zero, or there are none, so that there is no direction.
+    #[error("the vector has no direction: all its components are zero")]
+    Zero,
+    /// The stored bytes are not a whole number of 16-bit floats.
+    #[error("the stored vector has an odd number of bytes")]
+    OddLength,
+}
+
+impl Embedding {
+    /// Scales a vector to unit length.
+    ///
+    /// # Errors
+    /// When a component is not finite, or all are zero.
+    pub fn normalized(mut vector: Vec<f32>) -> Result<Self, InvalidEmbedding> {
+        // In f64, because the squares of a finite f32 vector may overflow f32.
+        let squares: f64 = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+        if !squares.is_finite() {
+            return Err(InvalidEmbedding::NotFinite);
+        }
+        if squares == 0.0 {
+            return Err(InvalidEmbedding::Zero);
+        }
+        let factor = 1.0 / squares.sqrt();
+        for x in &mut vector {
+            *x = (f64::from(*x) * factor) as f32;
+        }
+        Ok(Self(vector))
+    }
+
+    /// Reads the stored form: little-endian IEEE 754 half-precision floats.
+    ///
+    /// # Errors
+    /// When the bytes are not such a vector.
+    pub fn from_f16_bytes(bytes: &[u8]) -> Result<Self, InvalidEmbedding> {
+        if !bytes.len().is_multiple_of(2) {
+            return Err(InvalidEmbedding::OddLength);
+        }
+        let halves: Vec<f16> = bytes.chunks_exact(2).map(|pair| f16::from_le_bytes([pair[0], pair[1]])).collect();
+        Self::normalized(halves.to_f32_vec())
+    }
+
+    /// The stored form. It keeps the cosine of two vectors to about 1e-4.
+    pub fn to_f16_bytes(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect()
+    }
+
+    /// The components.
+    pub fn as_slice(&self) -> &[f32] {
+        &self.0
+    }
+
+    /// How many components there are.
+    pub fn dimension(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Cosine similarity, between -1 and 1.
+    ///
+    /// # Panics
+    /// When the dimensions differ: vectors of two models are never compared.
+    pub fn cosine(&self, other: &Self) -> f32 {
+        assert_eq!(self.0.len(), other.0.len(), "vectors of two models are never compared");
+        let dot: f32 = self.0.iter().zip(&other.0).map(|(a, b)| a * b).sum();
+        dot.clamp(-1.0, 1.0)
+    }
+}
+
+/// A class that a model sees in a picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Classification {
+    /// The class's name.
+    pub label: String,
+    /// Softmax probability over all classes, between 0 and 1.
+    pub score: f32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vector_is_scaled_to_unit_length() {
+        let vector = Embedding::normalized(vec![3.0, 4.0]).expect("it has a direction");
+        assert_eq!(vector.as_slice(), [0.6, 0.8]);
+        assert!((vector.cosine(&vector) - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn vectors_without_a_direction_are_refused() {
+        assert_eq!(Embedding::normalized(vec![0.0; 4]), Err(InvalidEmbedding::Zero));
+        assert_eq!(Embedding::normalized(vec![]), Err(InvalidEmbedding::Zero));
+        assert_eq!(Embedding::normalized(vec![1.0, f32::NAN]), Err(InvalidEmbedding::NotFinite));
+        assert_eq!(Embedding::normalized(vec![f32::INFINITY]), Err(InvalidEmbedding::NotFinite));
+    }
+
+    #[test]
+    fn huge_and_tiny_components_neither_overflow_nor_vanish() {
+        for size in [1e30_f32, 1e-30] {
+            let vector = Embedding::normalized(vec![size, size]).expect("it has a direction");
+            assert!((vector.as_slice()[0] - 0.5_f32.sqrt()).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn the_stored_form_keeps_the_direction() {
+        let vector = Embedding::normalized((0..1280).map(|i| (i as f32 * 0.37).sin()).collect()).expect("a vector");
+        let stored = Embedding::from_f16_bytes(&vector.to_f16_bytes()).expect("what was stored");
+        assert!(vector.cosine(&stored) > 0.999_999);
+        assert_eq!(Embedding::from_f16_bytes(&[1]), Err(InvalidEmbedding::OddLength));
+    }
+}

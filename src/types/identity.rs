@@ -1,0 +1,116 @@
+//! Digests and row numbers, each in a type of its own so that they cannot be mixed up.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A text that is not 64 hexadecimal digits was given as a digest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a BLAKE3 digest of 64 hexadecimal digits")]
+pub struct ParseDigestError(String);
+
+macro_rules! digest {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name([u8; 32]);
+
+        impl $name {
+            /// The 32 bytes of the digest.
+            pub fn as_bytes(&self) -> &[u8; 32] {
+                &self.0
+            }
+        }
+
+        impl From<[u8; 32]> for $name {
+            fn from(bytes: [u8; 32]) -> Self {
+                Self(bytes)
+            }
+        }
+
+        impl From<blake3::Hash> for $name {
+            fn from(hash: blake3::Hash) -> Self {
+                Self(*hash.as_bytes())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseDigestError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let hash = blake3::Hash::from_hex(text).map_err(|_| ParseDigestError(text.to_owned()))?;
+                Ok(hash.into())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&blake3::Hash::from(self.0).to_hex())
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self)
+            }
+        }
+    };
+}
+
+digest! {
+    /// The BLAKE3 digest of a file's bytes: what a picture *is*, whatever its path.
+    ContentHash
+}
+
+impl ContentHash {
+    /// Digests the bytes of a picture file.
+    pub fn of(bytes: &[u8]) -> Self {
+        blake3::hash(bytes).into()
+    }
+}
+
+digest! {
+    /// The BLAKE3 digest of a model's graph and of everything in its spec that changes a vector.
+    ///
+    /// Another graph, or the same graph with another preprocessing, is another model, and vectors of two models
+    /// are never compared.
+    ModelId
+}
+
+macro_rules! row {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub i64);
+    };
+}
+
+row! {
+    /// The row of one content, however many files hold it.
+    ImageId
+}
+row! {
+    /// The row of one file, present or missing.
+    FileId
+}
+row! {
+    /// The row of one directory tree that is indexed.
+    RootId
+}
+row! {
+    /// The row of one vector. Rows grow with time, are never given twice, and a row's vector never changes: so it
+    /// is also the `change_seq` that tells which vectors a derived file covers.
+    VectorId
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_reads_back_what_it_prints() {
+        let hash = ContentHash::of(b"picture");
+        assert_eq!(hash.to_string().parse::<ContentHash>(), Ok(hash));
+        assert_eq!(hash.to_string().len(), 64);
+        assert!("picture".parse::<ContentHash>().is_err());
+    }
+}

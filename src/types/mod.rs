@@ -1,0 +1,16 @@
+//! The words that every layer shares: identities, vectors, classes and file signatures.
+//!
+//! Plain values without input or output. Everything above may use them; they use nothing but [`crate::error`].
+
+mod embedding;
+mod file_stat;
+mod identity;
+mod path_bytes;
+mod pictures;
+
+pub use embedding::{Classification, Embedding, InvalidEmbedding};
+pub use file_stat::FileStat;
+pub(crate) use file_stat::now_ns;
+pub use identity::{ContentHash, FileId, ImageId, ModelId, ParseDigestError, RootId, VectorId};
+pub use path_bytes::{path_from_bytes, path_to_bytes};
+pub use pictures::{ImageInfo, Stage};

@@ -1,0 +1,60 @@
+//! What is known of a picture without looking at its pixels again.
+
+use std::fmt;
+
+/// The facts of a decoded picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageInfo {
+    /// Lower-case name of the format, such as `jpeg`.
+    pub format: String,
+    /// Pixels across, after the orientation has been applied.
+    pub width: u32,
+    /// Pixels down, after the orientation has been applied.
+    pub height: u32,
+    /// EXIF orientation, 1 to 8, as it was found (JEITA CP-3451, tag 0x0112).
+    pub orientation: u8,
+    /// Whether the file has an alpha channel; it was composited on white.
+    pub has_alpha: bool,
+    /// Whether the file ends before its picture does.
+    pub truncated: bool,
+}
+
+/// Where on its way into the index a file failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// A folder could not be listed, or a file's properties not be had.
+    Scan,
+    /// The bytes could not be read.
+    Read,
+    /// The bytes are not a picture that can be decoded.
+    Decode,
+    /// The model could not make a vector of it.
+    Embed,
+}
+
+impl Stage {
+    /// All stages, in their order.
+    pub const ALL: [Self; 4] = [Self::Scan, Self::Read, Self::Decode, Self::Embed];
+
+    /// The name under which it is stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Scan => "scan",
+            Self::Read => "read",
+            Self::Decode => "decode",
+            Self::Embed => "embed",
+        }
+    }
+
+    /// The stage of a stored name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stage| stage.as_str() == name)
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
