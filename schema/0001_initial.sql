@@ -55,6 +55,8 @@ CREATE TABLE model (
     digest    BLOB    NOT NULL UNIQUE CHECK (length(digest) = 32),
     name      TEXT    NOT NULL,
     dimension INTEGER NOT NULL,
+    pending   INTEGER NOT NULL DEFAULT 0,                   -- contents that it had no vector of when last counted
+    codes     TEXT,                                         -- checksum of the file of codes that is derived from here
     added_at  INTEGER NOT NULL
 ) STRICT;
 

@@ -1,7 +1,7 @@
 //! The one error type: what failed, on which file, and what can be done about it.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::types::Stage;
 
@@ -175,9 +175,4 @@ pub(crate) fn io_reason(error: &io::Error) -> String {
 
 fn holder_name(holder: Option<u32>) -> String {
     holder.map_or_else(|| "another process".into(), |id| format!("process {id}"))
-}
-
-/// The error for a path that a user named and that is not there.
-pub(crate) fn not_found(path: &Path) -> Error {
-    Error::Io { action: "find", path: path.to_owned(), source: io::ErrorKind::NotFound.into() }
 }

@@ -1,4 +1,61 @@
+//! Finds any picture on your disk by what it looks like.
+//!
+//! An [`Index`] is one SQLite file. [`Index::add`] keeps it current with directories of pictures, and
+//! [`Index::similar`] finds neighbours:
+//!
+//! ```
+//! use imgidx::{AddOptions, Index, Query};
+//!
+//! # fn main() -> imgidx::Result<()> {
+//! # let dir = tempfile::tempdir().expect("a folder");
+//! # let photos = dir.path().join("photos");
+//! # std::fs::create_dir(&photos).expect("a folder");
+//! # for (name, color) in [("red.png", [200, 30, 30]), ("rust.png", [180, 60, 30]), ("sea.png", [20, 60, 200])] {
+//! #     image::RgbImage::from_fn(64, 64, |x, y| image::Rgb(if (x / 8 + y / 8) % 2 == 0 { color } else { [255; 3] }))
+//! #         .save(photos.join(name)).expect("a picture");
+//! # }
+//! # let database = dir.path().join("photos.db");
+//! let mut index = Index::open(&database)?;
+//! let report = index.add([&photos], &AddOptions::default())?;
+//! println!("{} new, {} failed", report.new, report.failed);
+//! for hit in index.similar(&Query::image(photos.join("red.png")), 10)? {
+//!     println!("{:.3}  {}", hit.score, hit.path.display());
+//! }
+//! # assert_eq!((report.new, report.failed), (3, 0));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The map
+//!
+//! A picture is its content's BLAKE3 hash ([`types::ContentHash`]), however many files hold it. `add` goes through
+//!
+//! 1. [`scan`]: walk the directories, take each file's signature;
+//! 2. [`indexer`]: compare with the rows of the [`store`], and read only what is new or changed;
+//! 3. [`media`]: decode, turn upright, scale;
+//! 4. [`model`]: ONNX Runtime makes a vector ([`types::Embedding`]) and classes;
+//! 5. [`store`]: SQLite takes them, in one transaction a batch;
+//! 6. [`ann`]: a file of codes is derived from the vectors.
+//!
+//! [`search`] answers from the last two. Modules use only what is further down in
+//! `index → {indexer, search} → {scan, media, model, store, ann} → types → error`.
+
+pub mod ann;
 pub mod error;
+pub mod index;
+pub mod indexer;
 pub mod media;
+pub mod model;
+pub mod scan;
+pub mod search;
 pub mod store;
 pub mod types;
+
+#[doc(inline)]
+pub use error::{Error, Result};
+#[doc(inline)]
+pub use index::{Index, OpenOptions};
+#[doc(inline)]
+pub use indexer::{AddOptions, CancelToken, IndexReport, Progress};
+#[doc(inline)]
+pub use search::{Answer, Hit, Query, QueryImage};

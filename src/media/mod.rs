@@ -6,12 +6,14 @@
 //! decoder comes back as an error.
 
 mod color;
+mod content;
 mod decode;
 mod format;
 mod jpeg;
 mod resize;
 mod svg;
 
+pub use content::{Content, Reading, read_content};
 pub use decode::{DecodeError, DecodeLimits, Decoder, Picture, is_decoding};
 pub use format::{Format, Kind, SNIFF_BYTES, sniff};
 pub use resize::{Filter, Fit};

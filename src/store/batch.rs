@@ -15,6 +15,24 @@ use crate::types::{Classification, ContentHash, ImageId, ImageInfo, ModelId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ModelRow(pub(super) i64);
 
+impl ModelRow {
+    /// Stands for a model that was never used with the database: nothing is stored under it.
+    pub const NONE: Self = Self(0);
+}
+
+/// A model as a database knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredModel {
+    /// Its row.
+    pub row: ModelRow,
+    /// Components of its vectors.
+    pub dimension: usize,
+    /// Contents that it had no vector of when they were last counted.
+    pub pending: u64,
+    /// Checksum of the file of codes that was derived from its vectors.
+    pub codes: Option<String>,
+}
+
 /// The one writer of the database; it reads as a [`Store`] does.
 #[derive(Debug)]
 pub struct Writer {
@@ -120,6 +138,26 @@ impl Batch<'_> {
         )
     }
 
+    /// Notes the checksum of the file of codes that was derived from a model's vectors.
+    pub fn set_codes(&self, model: ModelRow, checksum: &str) -> Result<()> {
+        self.run("UPDATE model SET codes = ?2 WHERE id = ?1", params![model.0, checksum])?;
+        Ok(())
+    }
+
+    /// Counts for every model the contents that it has no vector of.
+    pub fn count_pending(&self) -> Result<()> {
+        self.run(
+            "UPDATE model SET pending = (
+                 SELECT count(*) FROM image
+                 WHERE NOT EXISTS (SELECT 1 FROM embedding e WHERE e.image = image.id AND e.model = model.id)
+                   AND NOT EXISTS (SELECT 1 FROM failure x
+                                   WHERE x.image = image.id AND (x.model IS NULL OR x.model = model.id))
+                   AND EXISTS (SELECT 1 FROM file WHERE file.image = image.id AND file.missing_since IS NULL))",
+            [],
+        )?;
+        Ok(())
+    }
+
     /// Finds or adds the row of a content, and notes what decoding it told.
     pub fn put_image(&self, hash: &ContentHash, bytes: u64, info: Option<&ImageInfo>) -> Result<ImageId> {
         let image = self.query(
@@ -159,11 +197,19 @@ impl Batch<'_> {
 }
 
 impl Store {
-    /// The row of a model, if it was ever used with this database.
-    pub fn model_row(&self, id: &ModelId) -> Result<Option<ModelRow>> {
+    /// What is known of a model, if it was ever used with this database.
+    pub fn model(&self, id: &ModelId) -> Result<Option<StoredModel>> {
+        let read = |row: &Row<'_>| {
+            Ok(StoredModel {
+                row: ModelRow(row.get(0)?),
+                dimension: row.get(1)?,
+                pending: row.get(2)?,
+                codes: row.get(3)?,
+            })
+        };
         self.connection
-            .prepare_cached("SELECT id FROM model WHERE digest = ?1")
-            .and_then(|mut statement| statement.query_row([id.as_bytes()], |row| row.get(0).map(ModelRow)).optional())
+            .prepare_cached("SELECT id, dimension, pending, codes FROM model WHERE digest = ?1")
+            .and_then(|mut statement| statement.query_row([id.as_bytes()], read).optional())
             .at(&self.path)
     }
 

@@ -107,8 +107,17 @@ fn read_known(row: &Row<'_>) -> rusqlite::Result<KnownFile> {
     })
 }
 
+/// The columns that [`read_known`] reads, of a file `f` and model `?1`.
+fn known_columns() -> String {
+    format!(
+        "SELECT f.id, f.path, f.size, f.mtime_ns, f.ctime_ns, f.inode, f.read_at_ns, f.missing_since IS NOT NULL,
+                f.image IS NOT NULL, f.skipped IS NOT NULL, {CONTENT_STATE}
+         FROM file f"
+    )
+}
+
 impl Store {
-    /// The next rows of a root in the order of their paths' bytes, after `after` and not after `until`.
+    /// The next rows of a root in the order of their paths' bytes, after `after` and, if given, before `until`.
     ///
     /// Each call is a transaction of its own, so that a long walk does not keep the log from being checkpointed.
     pub fn files_page(
@@ -119,12 +128,9 @@ impl Store {
         until: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<KnownFile>> {
-        let sql = format!(
-            "SELECT f.id, f.path, f.size, f.mtime_ns, f.ctime_ns, f.inode, f.read_at_ns, f.missing_since IS NOT NULL,
-                    f.image IS NOT NULL, f.skipped IS NOT NULL, {CONTENT_STATE}
-             FROM file f WHERE f.root = ?2 AND f.path > ?3 AND f.path < ?4 ORDER BY f.path LIMIT ?5"
-        );
-        // No path reaches a byte string of 0xFF: it would be longer than any system allows.
+        let columns = known_columns();
+        let sql = format!("{columns} WHERE f.root = ?2 AND f.path > ?3 AND f.path < ?4 ORDER BY f.path LIMIT ?5");
+        // No path reaches a byte string of 0xFF: it would not begin with a name that any system allows.
         let last = [0xFF_u8; 64];
         let range = params![model.0, root.0, after, until.unwrap_or(&last), limit as i64];
         self.connection
@@ -135,11 +141,25 @@ impl Store {
 
     /// The row of one file.
     pub fn file(&self, root: RootId, path: &[u8], model: ModelRow) -> Result<Option<KnownFile>> {
-        let mut just_after = path.to_vec();
-        just_after.push(0);
-        let before = path.split_last().map_or(&[][..], |(_, init)| init);
-        let page = self.files_page(root, model, before, Some(&just_after), usize::MAX >> 1)?;
-        Ok(page.into_iter().find(|known| known.path == path))
+        self.connection
+            .prepare_cached(&format!("{} WHERE f.root = ?2 AND f.path = ?3", known_columns()))
+            .and_then(|mut statement| statement.query_row(params![model.0, root.0, path], read_known).optional())
+            .at(&self.path)
+    }
+
+    /// Some paths of present files of a root, relative to it, spread over all of them.
+    pub fn sample_paths(&self, root: RootId, count: usize) -> Result<Vec<PathBuf>> {
+        self.connection
+            .prepare_cached(
+                "SELECT path FROM (SELECT path, row_number() OVER (ORDER BY path) AS n, count(*) OVER () AS total
+                                   FROM file WHERE root = ?1 AND missing_since IS NULL)
+                 WHERE n % max(1, total / ?2) = 0 LIMIT ?2",
+            )
+            .and_then(|mut statement| {
+                let path = |row: &Row<'_>| Ok(path_from_bytes(row.get_ref(0)?.as_blob()?));
+                statement.query_map(params![root.0, count as i64], path)?.collect()
+            })
+            .at(&self.path)
     }
 
     /// Looks a content up by its hash.
@@ -248,6 +268,18 @@ impl Batch<'_> {
             ],
         )?;
         Ok(())
+    }
+
+    /// The content that the row of a path held until now, if there is a row.
+    pub fn image_at(&self, root: RootId, path: &[u8]) -> Result<Option<Option<ImageId>>> {
+        self.find("SELECT image FROM file WHERE root = ?1 AND path = ?2", params![root.0, path], |row| {
+            Ok(row.get::<_, Option<i64>>(0)?.map(ImageId))
+        })
+    }
+
+    /// How many rows a root has.
+    pub fn rows_in_root(&self, root: RootId) -> Result<u64> {
+        self.query("SELECT count(*) FROM file WHERE root = ?1", [root.0], |row| row.get(0))
     }
 
     /// Removes a file row: its content was found to have moved elsewhere.

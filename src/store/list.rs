@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rusqlite::Row;
+use rusqlite::{OptionalExtension, Row};
 
 use super::Store;
 use super::files::full_path;
@@ -45,25 +45,25 @@ const PICTURES: &str = "SELECT root.path, file.path, image.id, hash, bytes, form
     FROM file JOIN root ON root.id = file.root JOIN image ON image.id = file.image
     WHERE file.missing_since IS NULL";
 
+fn read_info(row: &Row<'_>) -> rusqlite::Result<Option<ImageInfo>> {
+    let Some(format) = row.get(5)? else { return Ok(None) };
+    Ok(Some(ImageInfo {
+        format,
+        width: row.get(6)?,
+        height: row.get(7)?,
+        orientation: row.get(8)?,
+        has_alpha: row.get(9)?,
+        truncated: row.get(10)?,
+    }))
+}
+
 fn read(row: &Row<'_>) -> rusqlite::Result<PictureRow> {
-    let format: Option<String> = row.get(5)?;
-    let info = match format {
-        None => None,
-        Some(format) => Some(ImageInfo {
-            format,
-            width: row.get(6)?,
-            height: row.get(7)?,
-            orientation: row.get(8)?,
-            has_alpha: row.get(9)?,
-            truncated: row.get(10)?,
-        }),
-    };
     Ok(PictureRow {
         path: full_path(row, 0, 1)?,
         image: ImageId(row.get(2)?),
         hash: row.get::<_, [u8; 32]>(3)?.into(),
         bytes: row.get::<_, i64>(4)? as u64,
-        info,
+        info: read_info(row)?,
     })
 }
 
@@ -89,6 +89,17 @@ impl Store {
             .and_then(|mut statement| statement.query_map([image.0], read)?.collect())
             .at(&self.path)?;
         Ok(found.pop())
+    }
+
+    /// What decoding told of a content, whether or not some present file holds it.
+    pub fn info_of(&self, image: ImageId) -> Result<Option<ImageInfo>> {
+        let sql = "SELECT NULL, NULL, id, hash, bytes, format, width, height, orientation, has_alpha, truncated
+                   FROM image WHERE id = ?1";
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.query_row([image.0], read_info).optional())
+            .at(&self.path)
+            .map(Option::flatten)
     }
 
     /// Counts what is indexed.

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension};
 
-pub use batch::{Batch, ModelRow, Writer};
+pub use batch::{Batch, ModelRow, StoredModel, Writer};
 pub use check::Problem;
 pub use failure::FailureRow;
 pub use files::{ContentState, FileState, FoundFile, KnownContent, KnownFile};

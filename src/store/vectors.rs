@@ -103,17 +103,14 @@ impl Store {
             .at(&self.path)
     }
 
-    /// How many contents with present files and without failure have no vector of this model.
-    pub fn pending_images(&self, model: Option<ModelRow>) -> Result<u64> {
-        let model = model.map(|model| model.0);
+    /// The content that a vector is of, if some present file holds it.
+    pub fn present_image_of(&self, id: VectorId) -> Result<Option<ImageId>> {
         self.connection
             .prepare_cached(
-                "SELECT count(*) FROM image
-                 WHERE NOT EXISTS (SELECT 1 FROM embedding e WHERE e.image = image.id AND e.model = ?1)
-                   AND NOT EXISTS (SELECT 1 FROM failure x WHERE x.image = image.id AND (x.model IS NULL OR x.model = ?1))
-                   AND EXISTS (SELECT 1 FROM file WHERE file.image = image.id AND file.missing_since IS NULL)",
+                "SELECT image FROM embedding e WHERE id = ?1
+                 AND EXISTS (SELECT 1 FROM file WHERE file.image = e.image AND file.missing_since IS NULL)",
             )
-            .and_then(|mut statement| statement.query_row([model], |row| row.get(0)))
+            .and_then(|mut statement| statement.query_row([id.0], |row| row.get(0).map(ImageId)).optional())
             .at(&self.path)
     }
 }

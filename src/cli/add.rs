@@ -1,0 +1,216 @@
+//! `imgidx add`
+
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use imgidx::indexer::{PlanStep, ReadCause};
+use imgidx::model::Device;
+use imgidx::scan::{ScanOptions, on_network_file_system};
+use imgidx::types::path_from_bytes;
+use imgidx::{AddOptions, CancelToken, Error, Index, IndexReport, Result};
+use serde_json::{Map, json};
+
+use super::output::{Done, Failure, Out, count, escaped, human_bytes, insert_path, object};
+use super::progress::Bar;
+use super::{Global, parse_size};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Directories and files
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Leave out what matches, as in .gitignore; may be given several times
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+    /// Look at names with a dot at the front too
+    #[arg(long)]
+    hidden: bool,
+    /// Follow symbolic links
+    #[arg(long)]
+    follow_links: bool,
+    /// Stay on the file system of each directory
+    #[arg(long)]
+    one_file_system: bool,
+    /// Show what would be done, and do nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Workers [default: one for each core]
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Pictures that go through the model at once
+    #[arg(long, value_name = "N", default_value_t = AddOptions::default().batch_size)]
+    batch_size: NonZeroUsize,
+    /// Memory for files and pixels, such as 800M or 2G; a picture that needs more fails
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "512M")]
+    memory: u64,
+    /// Use this model
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// Run the model there: auto, cpu, cuda, coreml or directml
+    #[arg(long, value_name = "DEVICE", default_value_t = Device::Auto)]
+    device: Device,
+    /// Try again what failed before
+    #[arg(long)]
+    retry_failed: bool,
+}
+
+impl Args {
+    fn options(&self, cancel: CancelToken) -> AddOptions {
+        AddOptions {
+            scan: ScanOptions {
+                exclude: self.exclude.clone(),
+                hidden: self.hidden,
+                follow_links: self.follow_links,
+                one_file_system: self.one_file_system,
+            },
+            threads: self.threads,
+            batch_size: self.batch_size,
+            memory: self.memory,
+            device: self.device,
+            retry_failed: self.retry_failed,
+            cancel,
+        }
+    }
+}
+
+pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
+    let cancel = CancelToken::default();
+    cancel_on_interrupt(&cancel);
+    let options = args.options(cancel);
+    if args.dry_run {
+        return dry_run(global, &args, &options);
+    }
+    let database = global.database()?;
+    if let Some(name) = database.parent().and_then(on_network_file_system) {
+        global.note(&format!("`{}` is on {name}, where SQLite is not safe against two computers", database.display()));
+    }
+    let bar = Arc::new(Bar::new(global.quiet));
+    let (quiet, style, notice_bar) = (global.quiet, global.style(), bar.clone());
+    let opened = global.options(args.model.as_deref()).notice(move |text| {
+        if !quiet {
+            notice_bar.above(|| style.note(text));
+        }
+    });
+    let mut index = opened.open(database)?;
+    let report = index.add_with_progress(&args.paths, &options, |progress| bar.update(progress));
+    bar.finish();
+    let report = report?;
+    tell(global, &index, &report)?;
+    if report.interrupted {
+        return Err(Error::Interrupted.into());
+    }
+    Ok(if report.failed > 0 { Done::SomeFailed } else { Done::All })
+}
+
+/// The first interrupt ends the work after what is in hand, the second one at once.
+fn cancel_on_interrupt(cancel: &CancelToken) {
+    let (cancel, again) = (cancel.clone(), AtomicBool::new(false));
+    let handler = move || {
+        if again.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        let _ = writeln!(std::io::stderr(), "\nfinishing what is in hand; interrupt again to stop at once");
+        cancel.cancel();
+    };
+    // Without a handler an interrupt ends the process at once, which loses nothing that was committed.
+    let _ = ctrlc::set_handler(handler);
+}
+
+/// Prints what has to be said, and the counts last.
+fn tell(global: &Global, index: &Index, report: &IndexReport) -> Result<(), Failure> {
+    for root in &report.offline_roots {
+        let text = "is not there, or is not the directory it was; its rows are kept";
+        global.note(&format!("`{}` {text}", root.display()));
+    }
+    if report.known_failures > 0 {
+        let failures = count(report.known_failures, "unchanged file");
+        global.note(&format!("{failures} failed before; `imgidx add --retry-failed` tries again"));
+    }
+    if report.failed > 0 {
+        global.note("`imgidx failures` lists what could not be indexed, and why");
+    }
+    if global.verbose {
+        for (reason, files) in index.skipped_reasons()? {
+            global.note(&format!("{} skipped: {reason}", count(files, "file")));
+        }
+    }
+    let mut out = Out::new();
+    if global.json {
+        let mut fields = object(serde_json::to_value(report).expect("a report is plain data"));
+        fields.insert("offline_roots".into(), report.offline_roots.iter().map(|root| json!(escaped(root))).collect());
+        out.document(fields)?;
+    } else {
+        out.line(summary(report))?;
+    }
+    Ok(out.finish()?)
+}
+
+fn summary(report: &IndexReport) -> String {
+    let IndexReport { new, changed, moved, unchanged, missing, failed, skipped, seconds, .. } = report;
+    let memory = report.peak_memory_bytes.map_or_else(|| "unknown".into(), human_bytes);
+    format!(
+        "{new} new, {changed} changed, {moved} moved, {unchanged} unchanged, {missing} missing, {failed} failed, \
+         {skipped} skipped in {seconds:.2} s ({:.1} images/s, peak memory {memory})",
+        report.images_per_second
+    )
+}
+
+fn dry_run(global: &Global, args: &Args, options: &AddOptions) -> Result<Done, Failure> {
+    // Without an index everything is new; an empty one in a folder that is removed again says so.
+    let scratch = tempfile::tempdir().map_err(|source| Error::Io {
+        action: "make a folder in",
+        path: std::env::temp_dir(),
+        source,
+    })?;
+    let options_of = || global.options(args.model.as_deref());
+    let index = match options_of().open_existing(global.database()?) {
+        Err(Error::NoIndex { .. }) => options_of().open(scratch.path().join("empty.db"))?,
+        other => other?,
+    };
+    let mut out = Out::new();
+    let mut failed = None;
+    let mut print = |what: &str, path: PathBuf| {
+        let result = if global.json {
+            let mut fields = Map::from_iter([("plan".to_owned(), json!(what))]);
+            insert_path(&mut fields, "path", &path);
+            out.json_line(&fields)
+        } else {
+            out.path(&format!("{what}\t"), &path, '\n')
+        };
+        if let Err(error) = result {
+            failed.get_or_insert(error);
+            options.cancel.cancel();
+        }
+    };
+    let print = std::cell::RefCell::new(&mut print);
+    let result = index.plan(
+        &args.paths,
+        options,
+        |root, step| match step {
+            PlanStep::Read(file, cause) => {
+                (print.borrow_mut())(cause_name(cause), root.join(path_from_bytes(&file.path)))
+            }
+            PlanStep::Unlisted(error) => (print.borrow_mut())("unreadable", root.join(path_from_bytes(&error.path))),
+            PlanStep::Restored(..) | PlanStep::Unchanged(_) => {}
+        },
+        |path| (print.borrow_mut())("missing", path.to_owned()),
+    );
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    result?;
+    out.finish()?;
+    Ok(Done::All)
+}
+
+fn cause_name(cause: ReadCause) -> &'static str {
+    match cause {
+        ReadCause::New => "new",
+        ReadCause::Changed => "changed",
+        ReadCause::Pending => "pending",
+        ReadCause::Retry => "retry",
+    }
+}

@@ -1,0 +1,46 @@
+//! `imgidx check`
+
+use imgidx::Result;
+use serde_json::{Map, json};
+
+use super::Global;
+use super::output::{Done, Failure, Out, count};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Mend what can be rebuilt; damaged vectors are made again by the next `add`
+    #[arg(long)]
+    repair: bool,
+}
+
+pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
+    let mut index = global.open_existing(None)?;
+    let problems = index.check(args.repair)?;
+    let ok = problems.iter().all(|problem| problem.repaired);
+    let mut out = Out::new();
+    if global.json {
+        let problems_json = serde_json::to_value(&problems).expect("problems are plain data");
+        out.document(Map::from_iter([("ok".to_owned(), json!(ok)), ("problems".to_owned(), problems_json)]))?;
+    } else if problems.is_empty() {
+        out.line("the index is whole")?;
+    } else {
+        for problem in &problems {
+            let repaired = if problem.repaired { " (repaired)" } else { "" };
+            out.line(format_args!("{}: {}{repaired}", problem.place, problem.what))?;
+        }
+    }
+    out.finish()?;
+    if !ok {
+        let left = problems.iter().filter(|problem| !problem.repaired).count() as u64;
+        let advice = if args.repair {
+            "could not be repaired"
+        } else {
+            "found; `imgidx check --repair` mends what can be rebuilt"
+        };
+        return Err(Failure::Damaged(format!("{} {advice}", count(left, "problem"))));
+    }
+    if !problems.is_empty() {
+        global.note("run `imgidx add` on the indexed directories to make removed vectors again");
+    }
+    Ok(Done::All)
+}

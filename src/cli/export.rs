@@ -1,0 +1,113 @@
+//! `imgidx export`
+
+use std::path::PathBuf;
+
+use imgidx::search::ExportFormat;
+use imgidx::store::PictureRow;
+use imgidx::{Error, Index, Result};
+use serde_json::json;
+
+use super::Global;
+use super::output::{Done, Failure, Out, count, escaped};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// jsonl and csv: a row for each file, to standard output; npy: the vectors, into a directory
+    #[arg(long, value_name = "FORMAT", default_value = "jsonl", value_parser = clap::builder::PossibleValuesParser::new(ExportFormat::NAMES))]
+    format: String,
+    /// The directory for npy
+    #[arg(long, value_name = "DIR", required_if_eq("format", "npy"))]
+    out: Option<PathBuf>,
+    /// With jsonl: the vectors too
+    #[arg(long)]
+    vector: bool,
+    /// Export the vectors and labels of this model
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+}
+
+pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
+    let index = global.open_existing(args.model.as_deref())?;
+    match (args.format.parse(), &args.out) {
+        (Ok(ExportFormat::Npy), Some(folder)) => {
+            let rows = index.export_npy(folder)?;
+            global.note(&format!("wrote {} to `{}`", count(rows, "vector"), folder.display()));
+            Ok(Done::All)
+        }
+        (Ok(ExportFormat::Jsonl), None) => stream_json(&index, args.vector),
+        (Ok(ExportFormat::Csv), None) => stream_csv(&index),
+        (Ok(_), _) => Err(Failure::Usage("--out is for npy; jsonl and csv go to standard output".into())),
+        (Err(reason), _) => Err(Failure::Usage(reason)),
+    }
+}
+
+fn stream_json(index: &Index, with_vector: bool) -> Result<Done, Failure> {
+    let model = index.active_model()?.spec.name;
+    let mut out = Out::new();
+    index.for_each_picture(|row| {
+        let mut fields = super::list::fields(&row);
+        if let Some((embedding, classes)) = index.stored_embedding(&row)? {
+            let labels = classes.iter().map(|class| json!({"label": class.label, "score": class.score})).collect();
+            fields.insert("labels".into(), labels);
+            let mut described = json!({"model": model, "dim": embedding.dimension()});
+            if with_vector {
+                described["vector"] = json!(embedding.as_slice());
+            }
+            fields.insert("embedding".into(), described);
+        }
+        out.json_line(&fields).map_err(output_failed)
+    })?;
+    Ok(out.finish().map(|()| Done::All)?)
+}
+
+const COLUMNS: &str = "path,image,bytes,format,width,height,orientation,has_alpha,truncated,label,score";
+
+fn stream_csv(index: &Index) -> Result<Done, Failure> {
+    let mut out = Out::new();
+    out.line(COLUMNS)?;
+    index.for_each_picture(|row| {
+        let best = index.stored_embedding(&row)?.and_then(|(_, classes)| classes.into_iter().next());
+        let (label, score) = best.map_or((String::new(), String::new()), |c| (c.label, format!("{:.4}", c.score)));
+        out.line(csv_line(&row, &label, &score)).map_err(output_failed)
+    })?;
+    Ok(out.finish().map(|()| Done::All)?)
+}
+
+fn csv_line(row: &PictureRow, label: &str, score: &str) -> String {
+    let info = row.info.as_ref();
+    let number = |value: Option<u32>| value.map(|n| n.to_string()).unwrap_or_default();
+    let fields = [
+        csv_field(&escaped(&row.path)),
+        row.hash.to_string(),
+        row.bytes.to_string(),
+        info.map(|info| info.format.clone()).unwrap_or_default(),
+        number(info.map(|info| info.width)),
+        number(info.map(|info| info.height)),
+        number(info.map(|info| info.orientation.into())),
+        number(info.map(|info| info.has_alpha.into())),
+        number(info.map(|info| info.truncated.into())),
+        csv_field(label),
+        score.to_owned(),
+    ];
+    fields.join(",")
+}
+
+/// A field as RFC 4180 has it.
+fn csv_field(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+}
+
+fn output_failed(source: std::io::Error) -> Error {
+    Error::Io { action: "write to", path: "standard output".into(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::csv_field;
+
+    #[test]
+    fn fields_are_quoted_where_they_must_be() {
+        assert_eq!(csv_field("a b"), "a b");
+        assert_eq!(csv_field("a,\"b\"\n"), "\"a,\"\"b\"\"\n\"");
+    }
+}

@@ -1,0 +1,46 @@
+//! `imgidx list`
+
+use imgidx::Result;
+use imgidx::store::PictureRow;
+use serde_json::{Map, Value, json};
+
+use super::Global;
+use super::output::{Done, Failure, Out, insert_path};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Separate the paths by zero bytes
+    #[arg(short = '0', long)]
+    null: bool,
+}
+
+pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
+    let index = global.open_existing(None)?;
+    let mut out = Out::new();
+    let end = if args.null { '\0' } else { '\n' };
+    index.for_each_picture(|row| {
+        let written = if global.json { out.json_line(&fields(&row)) } else { out.path("", &row.path, end) };
+        written.map_err(|source| imgidx::Error::Io { action: "write to", path: "standard output".into(), source })
+    })?;
+    Ok(out.finish().map(|()| Done::All)?)
+}
+
+/// A row as the streams of `list` and `export` have it.
+pub fn fields(row: &PictureRow) -> Map<String, Value> {
+    let mut fields = Map::new();
+    insert_path(&mut fields, "path", &row.path);
+    fields.insert("image".into(), json!(row.hash.to_string()));
+    fields.insert("bytes".into(), json!(row.bytes));
+    if let Some(info) = &row.info {
+        let mut rest = super::output::object(json!({
+            "format": info.format,
+            "width": info.width,
+            "height": info.height,
+            "orientation": info.orientation,
+            "has_alpha": info.has_alpha,
+            "truncated": info.truncated,
+        }));
+        fields.append(&mut rest);
+    }
+    fields
+}

@@ -1,0 +1,231 @@
+//! The command line: one file for each command, each with its arguments, what it runs and how it prints.
+
+mod add;
+mod check;
+mod completions;
+mod export;
+mod failures;
+mod list;
+mod model;
+mod output;
+mod progress;
+mod prune;
+mod runtime;
+mod sheet;
+mod show;
+mod similar;
+mod status;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use imgidx::index::default_data_dir;
+use imgidx::{Index, OpenOptions, Result};
+
+use output::{Done, Failure, Style};
+
+/// Finds any picture on your disk by what it looks like.
+#[derive(Debug, Parser)]
+#[command(name = "imgidx", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Args)]
+struct Global {
+    /// The index [default: imgidx.db in the user's data directory]
+    #[arg(long, global = true, value_name = "PATH", env = "IMGIDX_DB")]
+    db: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+    /// Print only results and errors
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Print more
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    /// Colour messages
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    color: Color,
+    /// Never fetch anything
+    #[arg(long, global = true, env = "IMGIDX_OFFLINE", value_parser = clap::builder::FalseyValueParser::new())]
+    offline: bool,
+    /// The library of ONNX Runtime to use
+    #[arg(long, global = true, value_name = "PATH", env = "ORT_DYLIB_PATH")]
+    runtime: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Index files and directories; only what is new or changed is read
+    Add(add::Args),
+    /// Find the pictures that are most like a given one
+    Similar(similar::Args),
+    /// Show all that is known of a picture, indexed or not
+    Show(show::Args),
+    /// Show what is indexed, from where, and in what state
+    Status,
+    /// List the indexed files
+    List(list::Args),
+    /// List the files that could not be indexed, and why
+    Failures(failures::Args),
+    /// Remove the rows of missing files from the index
+    Prune(prune::PruneArgs),
+    /// Remove a directory from the index
+    Forget(prune::ForgetArgs),
+    /// Write the index for other programs
+    Export(export::Args),
+    /// Look for damage in the index
+    Check(check::Args),
+    /// List, add, choose and remove models
+    #[command(subcommand)]
+    Model(model::Command),
+    /// Show which ONNX Runtime is used, and why
+    Runtime(runtime::Args),
+    /// Print completions for a shell
+    Completions(completions::Args),
+    /// Print the manual page
+    Man(completions::ManArgs),
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    quiet_decoder_panics();
+    let cli = Cli::parse();
+    let style = Style::new(cli.global.color);
+    match cli.run() {
+        Ok(Done::All) => ExitCode::SUCCESS,
+        Ok(Done::SomeFailed) => ExitCode::from(3),
+        // Whoever read our output has enough of it.
+        Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
+        Err(failure) => {
+            style.error(&failure);
+            ExitCode::from(if matches!(failure, Failure::Usage(_)) { 2 } else { 1 })
+        }
+    }
+}
+
+impl Cli {
+    fn run(self) -> Result<Done, Failure> {
+        let Self { global, command } = self;
+        match command {
+            Command::Add(args) => add::run(&global, args),
+            Command::Similar(args) => similar::run(&global, args),
+            Command::Show(args) => show::run(&global, args),
+            Command::Status => status::run(&global),
+            Command::List(args) => list::run(&global, args),
+            Command::Failures(args) => failures::run(&global, args),
+            Command::Prune(args) => prune::run(&global, args),
+            Command::Forget(args) => prune::run_forget(&global, args),
+            Command::Export(args) => export::run(&global, args),
+            Command::Check(args) => check::run(&global, args),
+            Command::Model(command) => model::run(&global, command),
+            Command::Runtime(args) => runtime::run(&global, args),
+            Command::Completions(args) => completions::run(args, &mut Self::command()),
+            Command::Man(args) => completions::run_man(args, Self::command()),
+        }
+    }
+}
+
+impl Global {
+    fn style(&self) -> Style {
+        Style::new(self.color)
+    }
+
+    /// Says something beside the results, unless it is not wanted.
+    fn note(&self, text: &str) {
+        if !self.quiet {
+            self.style().note(text);
+        }
+    }
+
+    fn database(&self) -> Result<PathBuf> {
+        match &self.db {
+            Some(path) => Ok(path.clone()),
+            None => Ok(default_data_dir()?.join("imgidx.db")),
+        }
+    }
+
+    fn options(&self, model: Option<&str>) -> OpenOptions {
+        let mut options = OpenOptions::default().offline(self.offline);
+        if let Some(library) = &self.runtime {
+            options = options.runtime(library);
+        }
+        if let Some(model) = model {
+            options = options.model(model);
+        }
+        let (quiet, style) = (self.quiet, self.style());
+        options.notice(move |text| {
+            if !quiet {
+                style.note(text);
+            }
+        })
+    }
+
+    /// Opens the index, which has to be there.
+    fn open_existing(&self, model: Option<&str>) -> Result<Index> {
+        self.options(model).open_existing(self.database()?)
+    }
+}
+
+/// A panic inside a picture decoder is caught and becomes a failure of that picture: nothing to print.
+fn quiet_decoder_panics() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !imgidx::media::is_decoding() {
+            print(info);
+        }
+    }));
+}
+
+/// Reads a number of bytes: `800M`, `2G`, `1.5GiB`, `1048576`.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        _ => return Err(format!("`{unit}` is no unit of memory; K, M and G are")),
+    };
+    let number: f64 = number.parse().map_err(|_| format!("`{text}` is no size, such as 800M or 2G"))?;
+    let bytes = number * f64::from(1_u32 << shift);
+    if !(1.0..=1e15).contains(&bytes) {
+        return Err(format!("{text} is not between 1 byte and 1 PB"));
+    }
+    Ok(bytes as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(parse_size("512"), Ok(512));
+        assert_eq!(parse_size("1.5K"), Ok(1536));
+        assert_eq!(parse_size("2GiB"), Ok(2 << 30));
+        for bad in ["", "G", "-1G", "5 parsecs", "0"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! How results and messages are written.
+
+use std::fmt;
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::path::{Path, PathBuf};
+
+use imgidx::Error;
+use imgidx::types::path_to_bytes;
+use serde_json::{Map, Value, json};
+
+use super::Color;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Done {
+    /// All of it was done.
+    All,
+    /// It was done, but some files failed.
+    SomeFailed,
+}
+
+/// Why a command did not end well.
+#[derive(Debug)]
+pub enum Failure {
+    /// It failed.
+    Error(Error),
+    /// Something found damage, and has said so itself.
+    Damaged(String),
+    /// Its arguments make no sense together.
+    Usage(String),
+    /// The reader of our output went away.
+    ClosedPipe,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error(error) => error.fmt(f),
+            Self::Damaged(text) | Self::Usage(text) => f.write_str(text),
+            Self::ClosedPipe => f.write_str("the output was closed"),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => Self::ClosedPipe,
+            error => Self::Error(error),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Error::Io { action: "write to", path: PathBuf::from("standard output"), source: error }.into()
+    }
+}
+
+/// Whether messages are coloured.
+#[derive(Debug, Clone, Copy)]
+pub struct Style {
+    color: bool,
+}
+
+impl Style {
+    pub fn new(color: Color) -> Self {
+        let color = match color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        };
+        Self { color }
+    }
+
+    /// Prints an error, and what can be done about it.
+    pub fn error(self, failure: &Failure) {
+        self.line("error", "1;31", &failure.to_string());
+        if let Failure::Error(error) = failure
+            && let Some(hint) = error.hint()
+        {
+            self.line("hint", "1;36", &hint);
+        }
+    }
+
+    pub fn note(self, text: &str) {
+        self.line("note", "1;33", text);
+    }
+
+    fn line(self, head: &str, color: &str, text: &str) {
+        // Nobody is left to tell if this fails.
+        let _ = if self.color {
+            writeln!(io::stderr(), "\x1b[{color}m{head}:\x1b[0m {}", printable(text))
+        } else {
+            writeln!(io::stderr(), "{head}: {}", printable(text))
+        };
+    }
+}
+
+/// Standard output, for results.
+pub struct Out {
+    writer: BufWriter<Stdout>,
+    terminal: bool,
+}
+
+impl Out {
+    pub fn new() -> Self {
+        let stdout = io::stdout();
+        Self { terminal: stdout.is_terminal(), writer: BufWriter::new(stdout) }
+    }
+
+    /// Writes a line of text.
+    pub fn line(&mut self, text: impl fmt::Display) -> io::Result<()> {
+        writeln!(self.writer, "{text}")
+    }
+
+    /// Writes text and after it a path as it is, byte for byte; on a terminal without control characters.
+    pub fn path(&mut self, before: &str, path: &Path, end: char) -> io::Result<()> {
+        self.writer.write_all(before.as_bytes())?;
+        if self.terminal {
+            self.writer.write_all(printable(&path.to_string_lossy()).as_bytes())?;
+        } else {
+            self.writer.write_all(&path_to_bytes(path))?;
+        }
+        write!(self.writer, "{end}")
+    }
+
+    /// Writes one JSON document, indented for a reader.
+    pub fn document(&mut self, mut fields: Map<String, Value>) -> io::Result<()> {
+        let mut document = Map::from_iter([("schema".to_owned(), json!(1))]);
+        document.append(&mut fields);
+        serde_json::to_writer_pretty(&mut self.writer, &document)?;
+        writeln!(self.writer)
+    }
+
+    /// Writes one JSON document on a line of its own.
+    pub fn json_line(&mut self, fields: &Map<String, Value>) -> io::Result<()> {
+        serde_json::to_writer(&mut self.writer, fields)?;
+        writeln!(self.writer)
+    }
+
+    /// Writes out what is held back.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+/// Text without what a terminal would obey: control characters, and marks that turn the direction of writing.
+pub fn printable(text: &str) -> String {
+    let obeyed = |c: char| {
+        (c.is_control() && c != '\n' && c != '\t') || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if obeyed(c) { '\u{FFFD}' } else { c }).collect()
+}
+
+/// Puts a path into a JSON object: escaped, and beside it as bytes where it is not UTF-8.
+pub fn insert_path(fields: &mut Map<String, Value>, key: &str, path: &Path) {
+    fields.insert(key.to_owned(), json!(escaped(path)));
+    if path.to_str().is_none() {
+        fields.insert(format!("{key}_bytes"), json!(path_to_bytes(path)));
+    }
+}
+
+/// A path as text, with `\xNN` for bytes that are not UTF-8.
+pub fn escaped(path: &Path) -> String {
+    let mut text = String::new();
+    for chunk in path_to_bytes(path).utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02X}")));
+    }
+    text
+}
+
+/// The fields of a value that is a JSON object.
+pub fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(fields) => fields,
+        other => unreachable!("{other} is not an object"),
+    }
+}
+
+/// A number of bytes for a person.
+pub fn human_bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} bytes");
+    }
+    let mut size = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while size >= 1024.0 && unit + 1 < UNITS.len() {
+        size /= 1024.0;
+        unit += 1;
+    }
+    format!("{size:.1} {}", UNITS[unit])
+}
+
+/// "1 file", "2 files".
+pub fn count(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+/// Asks a yes-or-no question on the terminal; off a terminal the answer is yes, because the command was given.
+pub fn confirm(question: &str) -> io::Result<bool> {
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return Ok(true);
+    }
+    write!(io::stderr(), "{question} [y/N] ")?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_that_is_not_utf8_is_escaped_and_given_as_bytes() {
+        use std::os::unix::ffi::OsStrExt;
+        let path = Path::new(std::ffi::OsStr::from_bytes(b"a\xFFb"));
+        let mut fields = Map::new();
+        insert_path(&mut fields, "path", path);
+        assert_eq!(Value::Object(fields), json!({"path": "a\\xFFb", "path_bytes": [97, 255, 98]}));
+    }
+
+    #[test]
+    fn a_terminal_is_not_commanded_by_a_file_name() {
+        assert_eq!(printable("a\x1b[31mb\u{202E}c\r"), "a\u{FFFD}[31mb\u{FFFD}c\u{FFFD}");
+    }
+
+    #[test]
+    fn sizes_are_told_in_the_largest_unit() {
+        assert_eq!(human_bytes(1023), "1023 bytes");
+        assert_eq!(human_bytes(1536), "1.5 KiB");
+        assert_eq!(human_bytes(5 << 40), "5.0 TiB");
+    }
+}

@@ -1,0 +1,49 @@
+//! `imgidx runtime`
+
+use imgidx::Result;
+use imgidx::model::{Runtime, fetch_runtime};
+use serde_json::{Map, json};
+
+use super::Global;
+use super::output::{Done, Failure, Out, insert_path};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Fetch ONNX Runtime into imgidx's data directory, even if another one is there
+    Install,
+}
+
+pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
+    let options = global.options(None).runtime_options()?;
+    if let Some(Command::Install) = args.command {
+        let library = fetch_runtime(&options)?;
+        global.note(&format!("installed `{}`", library.display()));
+    }
+    let runtime = Runtime::load(&options)?;
+    let devices: Vec<&str> = runtime.devices().into_iter().map(|device| device.as_str()).collect();
+    let mut out = Out::new();
+    if global.json {
+        let mut fields = Map::new();
+        insert_path(&mut fields, "library", runtime.library());
+        fields.insert("version".into(), json!(runtime.version()));
+        fields.insert("place".into(), json!(runtime.place().to_string()));
+        fields.insert("devices".into(), json!(devices));
+        fields.insert("attempts".into(), json!(runtime.attempts()));
+        out.document(fields)?;
+    } else {
+        out.line(format_args!("version  {}", runtime.version()))?;
+        out.path("library  ", runtime.library(), '\n')?;
+        out.line(format_args!("found    {}", runtime.place()))?;
+        out.line(format_args!("devices  {}", devices.join(", ")))?;
+        for (i, attempt) in runtime.attempts().iter().enumerate() {
+            out.line(format_args!("{}{attempt}", if i == 0 { "before   " } else { "         " }))?;
+        }
+    }
+    Ok(out.finish().map(|()| Done::All)?)
+}

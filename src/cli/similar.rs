@@ -1,0 +1,160 @@
+//! `imgidx similar`
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use imgidx::search::QueriedImage;
+use imgidx::types::Stage;
+use imgidx::{Answer, Error, Hit, Query, QueryImage, Result};
+use serde_json::{Map, Value, json};
+
+use super::Global;
+use super::output::{Done, Failure, Out, count, escaped, insert_path};
+use super::sheet;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Pictures, indexed or not; `-` is standard input; of several, what is like all of them is found
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+    /// Unlike this picture; may be given several times
+    #[arg(long, value_name = "IMAGE")]
+    minus: Vec<PathBuf>,
+    /// How many to find
+    #[arg(short = 'k', long, value_name = "N", default_value_t = 10)]
+    top: usize,
+    /// Only of at least this score, -1 to 1; what is a good one varies from query to query
+    #[arg(long, value_name = "SCORE", allow_negative_numbers = true)]
+    threshold: Option<f32>,
+    /// Print paths only
+    #[arg(long)]
+    paths: bool,
+    /// Print paths only, separated by zero bytes
+    #[arg(short = '0', long)]
+    null: bool,
+    /// Write a contact sheet with thumbnails
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Use the vectors of this model
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+}
+
+/// The most that is read from standard input.
+const MAX_STDIN: u64 = 512 << 20;
+
+pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
+    if args.threshold.is_some_and(f32::is_nan) {
+        return Err(Failure::Usage("--threshold has to be a number".into()));
+    }
+    if args.images.iter().chain(&args.minus).filter(|path| path.as_os_str() == "-").count() > 1 {
+        return Err(Failure::Usage("standard input can be given once only".into()));
+    }
+    let index = global.open_existing(args.model.as_deref())?;
+    let query = query(&args)?;
+    let answer = index.similar(&query, args.top)?;
+    if answer.pending > 0 {
+        let pictures = count(answer.pending, "indexed picture");
+        let text = format!("{pictures} could not be compared: the model `{}` has not seen them", answer.model);
+        global.note(&format!("{text}; `imgidx add` on their directories makes it complete"));
+    }
+    if let Some(file) = &args.html {
+        sheet::write(file, &answer)?;
+        global.note(&format!("wrote `{}`", file.display()));
+    }
+    let mut out = Out::new();
+    if global.json {
+        out.document(document(&answer, args.minus.len()))?;
+    } else {
+        print(&mut out, &answer, &args)?;
+    }
+    out.finish()?;
+    if answer.hits.is_empty() && !global.json {
+        global.note("nothing similar was found");
+    }
+    Ok(Done::All)
+}
+
+fn query(args: &Args) -> Result<Query> {
+    let mut query = Query::default();
+    for path in &args.images {
+        query = query.and(image(path)?);
+    }
+    for path in &args.minus {
+        query = query.minus(image(path)?);
+    }
+    Ok(match args.threshold {
+        Some(threshold) => query.threshold(threshold),
+        None => query,
+    })
+}
+
+fn image(path: &PathBuf) -> Result<QueryImage> {
+    if path.as_os_str() != "-" {
+        return Ok(path.into());
+    }
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().take(MAX_STDIN + 1).read_to_end(&mut bytes);
+    let name = PathBuf::from("-");
+    match read {
+        Err(source) => Err(Error::Io { action: "read", path: "standard input".into(), source }),
+        Ok(_) if bytes.len() as u64 > MAX_STDIN => {
+            Err(Error::Picture { path: name, stage: Stage::Read, reason: "more than 512 MiB".into() })
+        }
+        Ok(_) => Ok(QueryImage::Bytes { name, bytes }),
+    }
+}
+
+fn print(out: &mut Out, answer: &Answer, args: &Args) -> Result<(), Failure> {
+    for hit in &answer.hits {
+        if args.null {
+            out.path("", &hit.path, '\0')?;
+        } else if args.paths {
+            out.path("", &hit.path, '\n')?;
+        } else {
+            out.path(&format!("{:.4}\t", hit.score), &hit.path, '\n')?;
+            for copy in hit.paths.iter().filter(|path| **path != hit.path) {
+                out.path("  copy\t", copy, '\n')?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn document(answer: &Answer, minus: usize) -> Map<String, Value> {
+    let plus = answer.query.len() - minus;
+    let queries: Vec<Value> = answer
+        .query
+        .iter()
+        .enumerate()
+        .map(|(i, image)| {
+            let mut fields = queried(image);
+            fields.insert("minus".into(), json!(i >= plus));
+            fields.into()
+        })
+        .collect();
+    Map::from_iter([
+        ("query".to_owned(), answer.query.first().map_or(Value::Null, |image| queried(image).into())),
+        ("queries".to_owned(), queries.into()),
+        ("model".to_owned(), json!(answer.model)),
+        ("method".to_owned(), json!(answer.method)),
+        ("pending".to_owned(), json!(answer.pending)),
+        ("hits".to_owned(), answer.hits.iter().map(hit).collect()),
+    ])
+}
+
+fn queried(image: &QueriedImage) -> Map<String, Value> {
+    let mut fields = Map::new();
+    insert_path(&mut fields, "path", &image.path);
+    fields.insert("image".into(), json!(image.image.to_string()));
+    fields.insert("indexed".into(), json!(image.indexed));
+    fields
+}
+
+fn hit(hit: &Hit) -> Value {
+    let mut fields = Map::from_iter([("score".to_owned(), json!(hit.score))]);
+    insert_path(&mut fields, "path", &hit.path);
+    fields.insert("image".into(), json!(hit.image.to_string()));
+    fields.insert("paths".into(), hit.paths.iter().map(|path| json!(escaped(path))).collect());
+    fields.into()
+}

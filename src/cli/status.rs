@@ -1,0 +1,81 @@
+//! `imgidx status`
+
+use imgidx::Result;
+use imgidx::index::Status;
+use imgidx::store::RootState;
+use serde_json::{Map, Value, json};
+
+use super::Global;
+use super::output::{Done, Failure, Out, count, insert_path};
+
+pub fn run(global: &Global) -> Result<Done, Failure> {
+    let index = global.open_existing(None)?;
+    let status = index.status()?;
+    let skipped = index.skipped_reasons()?;
+    let mut out = Out::new();
+    if global.json {
+        out.document(document(&status, &skipped))?;
+    } else {
+        print(&mut out, &status, &skipped)?;
+    }
+    Ok(out.finish().map(|()| Done::All)?)
+}
+
+fn document(status: &Status, skipped: &[(String, u64)]) -> Map<String, Value> {
+    let roots = status.roots.iter().map(|root| {
+        let mut fields = Map::new();
+        insert_path(&mut fields, "path", &root.path);
+        fields.insert("state".into(), json!(root.state));
+        fields.insert("files".into(), json!(root.files));
+        Value::Object(fields)
+    });
+    let mut fields = Map::new();
+    insert_path(&mut fields, "database", &status.database);
+    let rest = json!({
+        "images": status.counts.images,
+        "files": status.counts.files,
+        "missing": status.counts.missing,
+        "skipped": status.counts.skipped,
+        "skipped_reasons": skipped.iter().map(|(why, n)| (why.clone(), json!(n))).collect::<Map<_, _>>(),
+        "truncated": status.counts.truncated,
+        "roots": roots.collect::<Vec<_>>(),
+        "model": status.model,
+        "index": status.index,
+        "failures": status.failures,
+        "daemon": null,
+    });
+    fields.append(&mut super::output::object(rest));
+    fields
+}
+
+fn print(out: &mut Out, status: &Status, skipped: &[(String, u64)]) -> std::io::Result<()> {
+    let counts = &status.counts;
+    out.path("database  ", &status.database, '\n')?;
+    out.line(format_args!("pictures  {} in {}", counts.images, count(counts.files, "file")))?;
+    for (number, text) in [
+        (counts.missing, "missing; `imgidx prune` removes their rows"),
+        (status.failures, "could not be indexed; `imgidx failures` lists them"),
+        (counts.truncated, "cut off before the end of the picture"),
+    ] {
+        if number > 0 {
+            out.line(format_args!("          {} {text}", count(number, "file")))?;
+        }
+    }
+    for (reason, files) in skipped {
+        out.line(format_args!("          {} skipped: {reason}", count(*files, "file")))?;
+    }
+    let index = &status.index;
+    out.line(format_args!("model     {}", status.model))?;
+    if index.pending > 0 {
+        let pictures = count(index.pending, "picture");
+        out.line(format_args!("          {pictures} without a vector of it; `imgidx add` makes them"))?;
+    }
+    let (rows, snapshot) = (count(index.rows, "vector"), index.snapshot);
+    out.line(format_args!("index     {rows}, {snapshot} in the file of codes; every query looks at all"))?;
+    for (i, root) in status.roots.iter().enumerate() {
+        let state = if root.state == RootState::Online { "online " } else { "offline" };
+        let head = if i == 0 { "roots     " } else { "          " };
+        out.path(&format!("{head}{state}  {:>8}  ", root.files), &root.path, '\n')?;
+    }
+    Ok(())
+}

@@ -1,0 +1,604 @@
+//! The library's front door: one database, and all that can be done with it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+
+use crate::ann::Method;
+use crate::error::{Error, Result};
+use crate::indexer::{self, AddOptions, Engine, IndexReport, PlanStep, Planner, Progress};
+use crate::model::{BUILTIN_NAME, Catalog, CatalogEntry, Device, Embedder, Model, Notice, Runtime, RuntimeOptions};
+use crate::search::{Answer, Examined, Lookup, Query, QueryImage, examine, export_npy, refresh_codes};
+use crate::store::{Counts, FailureRow, ModelRow, PictureRow, Problem, Root, RootState, Store, StoredModel, Writer};
+use crate::types::{Classification, ContentHash, Embedding};
+
+/// The setting that holds the name of the model in use.
+const MODEL_SETTING: &str = "model";
+
+/// How an index is opened.
+#[derive(Clone)]
+pub struct OpenOptions {
+    data_dir: Option<PathBuf>,
+    runtime: Option<PathBuf>,
+    offline: bool,
+    model: Option<String>,
+    notice: Notice,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self { data_dir: None, runtime: None, offline: false, model: None, notice: Arc::new(|_| {}) }
+    }
+}
+
+impl std::fmt::Debug for OpenOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenOptions")
+            .field("data_dir", &self.data_dir)
+            .field("model", &self.model)
+            .finish_non_exhaustive()
+    }
+}
+
+impl OpenOptions {
+    /// Keeps models and a fetched ONNX Runtime in this directory instead of the user's data directory.
+    #[must_use]
+    pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.data_dir = Some(path.into());
+        self
+    }
+
+    /// Uses this library of ONNX Runtime and no other.
+    #[must_use]
+    pub fn runtime(mut self, library: impl Into<PathBuf>) -> Self {
+        self.runtime = Some(library.into());
+        self
+    }
+
+    /// Never fetches anything.
+    #[must_use]
+    pub fn offline(mut self, offline: bool) -> Self {
+        self.offline = offline;
+        self
+    }
+
+    /// Uses this model of the catalog instead of the one that the database is set to.
+    #[must_use]
+    pub fn model(mut self, name: impl Into<String>) -> Self {
+        self.model = Some(name.into());
+        self
+    }
+
+    /// Is told of what takes long and was not asked for: ONNX Runtime being fetched.
+    #[must_use]
+    pub fn notice(mut self, notice: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.notice = Arc::new(notice);
+        self
+    }
+
+    /// Opens the index, and makes it if it is not there.
+    ///
+    /// # Errors
+    /// When the file is no index, or of a newer version, or cannot be made.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Index> {
+        let path = path.as_ref();
+        match Store::open(path) {
+            Ok(store) => Ok(Index::new(store, self)?),
+            Err(Error::NoIndex { .. }) => {
+                Writer::open(path)?;
+                Index::new(Store::open(path)?, self)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens the index if it is there.
+    ///
+    /// # Errors
+    /// [`Error::NoIndex`] if it is not, and the errors of [`OpenOptions::open`].
+    pub fn open_existing(self, path: impl AsRef<Path>) -> Result<Index> {
+        Index::new(Store::open(path.as_ref())?, self)
+    }
+
+    /// Where models and a fetched ONNX Runtime are kept.
+    ///
+    /// # Errors
+    /// When none was given and the user has no home directory.
+    pub fn resolve_data_dir(&self) -> Result<PathBuf> {
+        match &self.data_dir {
+            Some(path) => Ok(path.clone()),
+            None => default_data_dir(),
+        }
+    }
+
+    /// Where ONNX Runtime is looked for.
+    ///
+    /// # Errors
+    /// Those of [`OpenOptions::resolve_data_dir`].
+    pub fn runtime_options(&self) -> Result<RuntimeOptions> {
+        Ok(RuntimeOptions {
+            library: self.runtime.clone(),
+            offline: self.offline,
+            data_dir: self.resolve_data_dir()?,
+            notice: self.notice.clone(),
+        })
+    }
+}
+
+/// The directory of imgidx in the user's data directory, such as `~/.local/share/imgidx`.
+///
+/// # Errors
+/// When the user has no home directory.
+pub fn default_data_dir() -> Result<PathBuf> {
+    directories::ProjectDirs::from("", "", "imgidx")
+        .map(|dirs| dirs.data_dir().to_owned())
+        .ok_or_else(|| Error::Invalid("there is no home directory to keep data in: name a database with --db".into()))
+}
+
+/// An index of pictures: one SQLite file.
+///
+/// Reading needs no lock and sees the last committed state, also while another process is adding. Methods that write
+/// take the writer's lock for as long as they run.
+#[derive(Debug)]
+pub struct Index {
+    store: Store,
+    options: OpenOptions,
+    catalog: Catalog,
+    embedder: Mutex<Option<Embedder>>,
+}
+
+/// The state of an index, as `status` tells it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Status {
+    /// The database file.
+    pub database: PathBuf,
+    /// How much is indexed.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// The roots.
+    pub roots: Vec<RootStatus>,
+    /// Name of the model in use.
+    pub model: String,
+    /// The nearest-neighbour index of that model.
+    pub index: NeighborStatus,
+    /// Files that could not be indexed.
+    pub failures: u64,
+}
+
+/// A root, as `status` tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RootStatus {
+    /// Its path.
+    pub path: PathBuf,
+    /// Whether it was there when it was last looked at.
+    pub state: RootState,
+    /// Present files in it.
+    pub files: u64,
+}
+
+/// The nearest-neighbour index, as `status` tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NeighborStatus {
+    /// Vectors of the model.
+    pub rows: u64,
+    /// Vectors that the file of codes covers.
+    pub snapshot: u64,
+    /// Vectors that are newer than it.
+    pub delta: u64,
+    /// How a query is answered.
+    pub method: Method,
+    /// Pictures that the model has no vector of.
+    pub pending: u64,
+}
+
+/// A problem that [`Index::check`] found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CheckProblem {
+    /// What is wrong.
+    pub what: String,
+    /// Where.
+    #[serde(rename = "where")]
+    pub place: String,
+    /// Whether it was mended.
+    pub repaired: bool,
+}
+
+impl Index {
+    /// Opens the index at a path, and makes it if it is not there.
+    ///
+    /// # Errors
+    /// When the file is no index, or of a newer version, or cannot be made.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        OpenOptions::default().open(path)
+    }
+
+    fn new(store: Store, options: OpenOptions) -> Result<Self> {
+        let catalog = Catalog::new(&options.resolve_data_dir()?);
+        Ok(Self { store, options, catalog, embedder: Mutex::new(None) })
+    }
+
+    /// The database file.
+    pub fn path(&self) -> &Path {
+        self.store.path()
+    }
+
+    // --- Writing ---------------------------------------------------------------------------------------------------
+
+    /// Indexes files and directories; what is known and unchanged costs one `stat` for each file.
+    ///
+    /// # Errors
+    /// When a path is not there, another process is writing, or the database, the model or ONNX Runtime fails. Files
+    /// that cannot be indexed are no error: they are counted, and [`Index::failures`] lists them.
+    pub fn add<P: AsRef<Path>>(
+        &mut self,
+        paths: impl IntoIterator<Item = P>,
+        options: &AddOptions,
+    ) -> Result<IndexReport> {
+        self.add_with_progress(paths, options, |_| {})
+    }
+
+    /// As [`Index::add`], telling of its progress about ten times a second.
+    ///
+    /// # Errors
+    /// Those of [`Index::add`].
+    pub fn add_with_progress<P: AsRef<Path>>(
+        &mut self,
+        paths: impl IntoIterator<Item = P>,
+        options: &AddOptions,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<IndexReport> {
+        let paths: Vec<PathBuf> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
+        let entry = self.active_model()?;
+        let mut writer = Writer::open(self.path())?;
+        let targets = indexer::resolve(&paths, &writer.roots()?)?;
+        let model = self.catalog.load(&entry)?;
+        let batch = writer.batch()?;
+        let row = batch.put_model(&entry.id, &entry.spec.name, entry.spec.outputs.dimension)?;
+        batch.commit()?;
+        let engine = Engine::new(model, self.options.runtime_options()?, options.device, 1);
+        let report = indexer::add(&mut writer, &targets, row, &engine, options, &mut progress)?;
+        refresh_codes(&mut writer, &entry.id, false)?;
+        let batch = writer.batch()?;
+        batch.count_pending()?;
+        batch.commit()?;
+        Ok(report)
+    }
+
+    /// Tells what [`Index::add`] would do, without reading any file or writing anything.
+    ///
+    /// `each` is called with the root and the step for each file, and `missing` with the paths of the files that are
+    /// gone.
+    ///
+    /// # Errors
+    /// When a path is not there, or the database fails.
+    pub fn plan<P: AsRef<Path>>(
+        &self,
+        paths: impl IntoIterator<Item = P>,
+        options: &AddOptions,
+        mut each: impl FnMut(&Path, PlanStep),
+        mut missing: impl FnMut(&Path),
+    ) -> Result<()> {
+        let paths: Vec<PathBuf> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
+        let model = self.stored_model(&self.active_model()?)?;
+        let roots = self.store.roots()?;
+        for target in indexer::resolve(&paths, &roots)? {
+            let root = roots.iter().find(|root| root.path == target.root_path);
+            let mut planner = Planner::new(
+                &self.store,
+                &target,
+                root.map(|root| root.id),
+                model.as_ref().map_or(ModelRow::NONE, |model| model.row),
+                &options.scan,
+                options.retry_failed,
+            )?;
+            while let Some(step) = planner.next()? {
+                if options.cancel.is_cancelled() {
+                    return Err(Error::Interrupted);
+                }
+                each(&target.root_path, step);
+            }
+            for file in planner.missing()? {
+                if let Some(path) = self.store.present_path(file)? {
+                    missing(&target.root_path.join(path));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many rows of missing files, and how many contents that no file holds, [`Index::prune`] would remove.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn prunable(&self) -> Result<(u64, u64)> {
+        Ok((self.store.missing_files()?, self.store.unused_images()?))
+    }
+
+    /// Removes the rows of missing files, and the contents that no file holds any more. No picture is touched.
+    ///
+    /// Returns how many rows and contents there were.
+    ///
+    /// # Errors
+    /// When another process is writing, or the database fails.
+    pub fn prune(&mut self) -> Result<(u64, u64)> {
+        let mut writer = Writer::open(self.path())?;
+        let batch = writer.batch()?;
+        let files = batch.delete_missing()?;
+        let images = batch.delete_unused_images()?;
+        batch.commit()?;
+        self.tidy(&mut writer)?;
+        Ok((files, images))
+    }
+
+    /// The root of a path that was given to [`Index::add`].
+    ///
+    /// # Errors
+    /// When there is no such root, or the database fails.
+    pub fn root(&self, path: &Path) -> Result<Root> {
+        let absolute = std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or(path.to_owned());
+        let roots = self.store.roots()?;
+        roots.into_iter().find(|root| root.path == absolute || root.path == path).ok_or_else(|| {
+            Error::Invalid(format!("`{}` is no root of the index; `imgidx status` lists them", path.display()))
+        })
+    }
+
+    /// How many present picture files a root has.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn files_in_root(&self, root: &Root) -> Result<u64> {
+        self.store.files_in_root(root.id)
+    }
+
+    /// Removes a root with its file rows, and the contents that no other file holds. No picture is touched.
+    ///
+    /// # Errors
+    /// When another process is writing, or the database fails.
+    pub fn forget(&mut self, root: &Root) -> Result<()> {
+        let mut writer = Writer::open(self.path())?;
+        let batch = writer.batch()?;
+        batch.delete_root(root.id)?;
+        batch.delete_unused_images()?;
+        batch.commit()?;
+        self.tidy(&mut writer)
+    }
+
+    /// Brings derived files up to date after rows were removed.
+    fn tidy(&self, writer: &mut Writer) -> Result<()> {
+        refresh_codes(writer, &self.active_model()?.id, false)?;
+        let batch = writer.batch()?;
+        batch.count_pending()?;
+        batch.commit()?;
+        writer.checkpoint()
+    }
+
+    /// Looks for damage: in every page, reference and vector of the database, and in the file of codes.
+    ///
+    /// With `repair`, damaged vectors are removed so that the next [`Index::add`] makes them again, and the file of
+    /// codes is written again.
+    ///
+    /// # Errors
+    /// When the database cannot be read at all, or another process is writing.
+    pub fn check(&mut self, repair: bool) -> Result<Vec<CheckProblem>> {
+        let entry = self.active_model()?;
+        let mut problems = self.store.check()?;
+        let in_database = problems.len();
+        problems.extend(self.check_codes(&entry)?);
+        let mut repaired = vec![false; problems.len()];
+        if repair && !problems.is_empty() {
+            let mut writer = Writer::open(self.path())?;
+            let mended = writer.repair(&problems[..in_database])?;
+            repaired[..in_database].copy_from_slice(&mended);
+            refresh_codes(&mut writer, &entry.id, true)?;
+            repaired[in_database..].fill(true);
+            let batch = writer.batch()?;
+            batch.count_pending()?;
+            batch.commit()?;
+        }
+        let told =
+            |(problem, repaired): (Problem, bool)| CheckProblem { what: problem.what, place: problem.place, repaired };
+        Ok(problems.into_iter().zip(repaired).map(told).collect())
+    }
+
+    fn check_codes(&self, entry: &CatalogEntry) -> Result<Option<Problem>> {
+        let model = self.stored_model(entry)?;
+        let Some(model) = model.filter(|model| model.codes.is_some()) else { return Ok(None) };
+        let row = model.row;
+        let place = "file of codes";
+        let Some(codes) = self.lookup(entry, Some(model)).codes() else {
+            return Ok(Some(Problem::new("it is missing, cut off, or of another state of the database", place)));
+        };
+        if !codes.verify() {
+            return Ok(Some(Problem::new("it does not match its checksum", place)));
+        }
+        let (covered, stored) = (codes.status().count, self.store.vectors_up_to(row, codes.status().last)?);
+        let fits = stored <= covered;
+        Ok((!fits).then(|| Problem::new(format!("it covers {covered} vectors, and there are {stored}"), place)))
+    }
+
+    // --- Models ----------------------------------------------------------------------------------------------------
+
+    /// The models that can be used.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// The model in use: the one that was asked for when the index was opened, or the database's own.
+    ///
+    /// # Errors
+    /// When it is not in the catalog.
+    pub fn active_model(&self) -> Result<CatalogEntry> {
+        let name = match &self.options.model {
+            Some(name) => Some(name.clone()),
+            None => self.store.setting(MODEL_SETTING)?,
+        };
+        self.catalog.entry(name.as_deref().unwrap_or(BUILTIN_NAME))
+    }
+
+    /// Sets the database to another model. Vectors of the old one stay. Returns how many pictures the new one has no
+    /// vector of; the next [`Index::add`] of their directories makes them.
+    ///
+    /// # Errors
+    /// When it is not in the catalog, or another process is writing.
+    pub fn use_model(&mut self, name: &str) -> Result<u64> {
+        let entry = self.catalog.entry(name)?;
+        let mut writer = Writer::open(self.path())?;
+        let batch = writer.batch()?;
+        batch.put_model(&entry.id, &entry.spec.name, entry.spec.outputs.dimension)?;
+        batch.set_setting(MODEL_SETTING, name)?;
+        batch.count_pending()?;
+        batch.commit()?;
+        Ok(writer.model(&entry.id)?.map_or(0, |model| model.pending))
+    }
+
+    fn stored_model(&self, entry: &CatalogEntry) -> Result<Option<StoredModel>> {
+        self.store.model(&entry.id)
+    }
+
+    // --- Reading ---------------------------------------------------------------------------------------------------
+
+    /// Finds the `count` pictures that are most like those of the query.
+    ///
+    /// A picture that is in the index is not embedded again, and then ONNX Runtime is not even loaded.
+    ///
+    /// # Errors
+    /// When a picture cannot be used, or the database, the model or ONNX Runtime fails.
+    pub fn similar(&self, query: &Query, count: usize) -> Result<Answer> {
+        let entry = self.active_model()?;
+        let model = self.stored_model(&entry)?;
+        let examine_all = |images: &[QueryImage]| -> Result<Vec<Examined>> {
+            images.iter().map(|image| self.examine_with(image, &entry, model.as_ref())).collect()
+        };
+        let (plus, minus) = (examine_all(&query.plus)?, examine_all(&query.minus)?);
+        self.lookup(&entry, model).similar(query, &plus, &minus, count)
+    }
+
+    /// Everything that is known of a picture, indexed or not.
+    ///
+    /// # Errors
+    /// When it cannot be read or decoded, or the model or ONNX Runtime fails.
+    pub fn examine(&self, image: &QueryImage) -> Result<Examined> {
+        let entry = self.active_model()?;
+        let model = self.stored_model(&entry)?;
+        self.examine_with(image, &entry, model.as_ref())
+    }
+
+    fn examine_with(&self, image: &QueryImage, entry: &CatalogEntry, model: Option<&StoredModel>) -> Result<Examined> {
+        let store = Some((&self.store, model.map(|model| model.row)));
+        let mut slot = self.embedder.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded: Option<Model> = slot.as_ref().map(|embedder| embedder.model().clone());
+        let mut load = || match &loaded {
+            Some(model) if model.id() == entry.id => Ok(model.clone()),
+            _ => Ok(loaded.insert(self.catalog.load(entry)?).clone()),
+        };
+        let mut embed = |pixels| {
+            let embedder = match &mut *slot {
+                Some(embedder) if embedder.model().id() == entry.id => embedder,
+                slot => slot.insert(self.new_embedder(entry)?),
+            };
+            let result = embedder.embed(&[pixels])?.pop().expect("one result for one picture");
+            result.map_err(|error| Error::Model { model: entry.spec.name.clone(), reason: error.to_string() })
+        };
+        examine(image, store, &mut load, &mut embed)
+    }
+
+    /// An embedder for single pictures, on all cores.
+    fn new_embedder(&self, entry: &CatalogEntry) -> Result<Embedder> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let runtime = Runtime::load(&self.options.runtime_options()?)?;
+        Embedder::new(&self.catalog.load(entry)?, &runtime, Device::Cpu, threads)
+    }
+
+    fn lookup<'a>(&'a self, entry: &'a CatalogEntry, model: Option<StoredModel>) -> Lookup<'a> {
+        Lookup { store: &self.store, model_id: entry.id, model_name: &entry.spec.name, model }
+    }
+
+    /// Files that hold a content.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn paths_of(&self, hash: &ContentHash) -> Result<Vec<PathBuf>> {
+        self.store.image(hash)?.map_or_else(|| Ok(Vec::new()), |image| self.store.paths_of(image))
+    }
+
+    /// Calls `each` with every indexed file, by root and path.
+    ///
+    /// # Errors
+    /// When the database fails, or `each` does.
+    pub fn for_each_picture(&self, each: impl FnMut(PictureRow) -> Result<()>) -> Result<()> {
+        self.store.for_each_picture(each)
+    }
+
+    /// The vector and the classes that the model in use has of an indexed picture.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn stored_embedding(&self, picture: &PictureRow) -> Result<Option<(Embedding, Vec<Classification>)>> {
+        let Some(model) = self.stored_model(&self.active_model()?)? else { return Ok(None) };
+        let Some(vector) = self.store.vector_of(picture.image, model.row)? else { return Ok(None) };
+        Ok(Some((vector.embedding, self.store.classes(picture.image, model.row)?)))
+    }
+
+    /// Writes the vectors of the model in use for NumPy, and returns how many there were.
+    ///
+    /// # Errors
+    /// When the model was never used with this index, or the files cannot be written.
+    pub fn export_npy(&self, folder: &Path) -> Result<u64> {
+        let entry = self.active_model()?;
+        let model = self.stored_model(&entry)?.ok_or_else(|| {
+            Error::Invalid(format!("the model `{}` was not used with this index yet", entry.spec.name))
+        })?;
+        export_npy(&self.store, model.row, model.dimension, folder)
+    }
+
+    /// What could not be indexed, and why.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn failures(&self) -> Result<Vec<FailureRow>> {
+        self.store.failures()
+    }
+
+    /// Why files were skipped, and how many for each reason.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn skipped_reasons(&self) -> Result<Vec<(String, u64)>> {
+        self.store.skipped_reasons()
+    }
+
+    /// The state of the index.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn status(&self) -> Result<Status> {
+        let entry = self.active_model()?;
+        let model = self.stored_model(&entry)?;
+        let root_status = |root: Root| {
+            let files = self.store.files_in_root(root.id)?;
+            Ok(RootStatus { path: root.path, state: root.state, files })
+        };
+        let index = self.neighbor_status(&entry, model)?;
+        Ok(Status {
+            database: self.path().to_owned(),
+            counts: self.store.counts()?,
+            roots: self.store.roots()?.into_iter().map(root_status).collect::<Result<_>>()?,
+            model: entry.spec.name,
+            index,
+            failures: self.store.count_failures()?,
+        })
+    }
+
+    fn neighbor_status(&self, entry: &CatalogEntry, model: Option<StoredModel>) -> Result<NeighborStatus> {
+        let empty = NeighborStatus { rows: 0, snapshot: 0, delta: 0, method: Method::Scan, pending: 0 };
+        let Some(model) = model else { return Ok(empty) };
+        let (rows, _) = self.store.vector_count(model.row)?;
+        let (row, pending) = (model.row, model.pending);
+        let (snapshot, covered) = match self.lookup(entry, Some(model)).codes() {
+            Some(codes) => (codes.status().count, self.store.vectors_up_to(row, codes.status().last)?),
+            None => (0, 0),
+        };
+        Ok(NeighborStatus { rows, snapshot, delta: rows - covered, pending, ..empty })
+    }
+}

@@ -1,0 +1,50 @@
+//! How `add` works.
+
+use std::num::NonZeroUsize;
+
+use super::cancel::CancelToken;
+use crate::model::Device;
+use crate::scan::ScanOptions;
+
+/// The options of [`Index::add`](crate::Index::add). The defaults serve.
+#[derive(Debug, Clone)]
+pub struct AddOptions {
+    /// Which files are looked at.
+    pub scan: ScanOptions,
+    /// Workers that decode and embed; as many as there are cores by default.
+    pub threads: Option<NonZeroUsize>,
+    /// Pictures that go through the model at once.
+    pub batch_size: NonZeroUsize,
+    /// Bytes that file contents and decoded pixels may take together. A picture that needs more fails.
+    pub memory: u64,
+    /// Where the model runs.
+    pub device: Device,
+    /// Whether contents that failed before are tried again.
+    pub retry_failed: bool,
+    /// Stops the work: what is in hand is finished and stored.
+    pub cancel: CancelToken,
+}
+
+/// On the processor, measured throughput is the same from 1 to 32; more only costs memory.
+const BATCH_SIZE: NonZeroUsize = NonZeroUsize::new(8).expect("eight is not zero");
+
+impl Default for AddOptions {
+    fn default() -> Self {
+        Self {
+            scan: ScanOptions::default(),
+            threads: None,
+            batch_size: BATCH_SIZE,
+            memory: 512 << 20,
+            device: Device::Auto,
+            retry_failed: false,
+            cancel: CancelToken::default(),
+        }
+    }
+}
+
+impl AddOptions {
+    /// How many workers there are.
+    pub(super) fn workers(&self) -> usize {
+        self.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
+    }
+}

@@ -1,0 +1,345 @@
+//! The stages of `add` and the queues between them.
+//!
+//! ```text
+//! planner ──paths──▶ readers ──contents──▶ workers ──vectors──▶ writer (the calling thread)
+//!    └──────────── what needs no reading ───────────────────────▲
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use super::budget::ByteBudget;
+use super::cancel::CancelToken;
+use super::options::AddOptions;
+use super::plan::{PlanStep, Planner};
+use super::record::{Claims, Outcome, Recorder, Seen};
+use super::report::{IndexReport, Progress};
+use super::targets::{Target, prepare};
+pub(crate) use super::worker::Engine;
+use super::worker::{Job, Workshop, work};
+use crate::error::Result;
+use crate::media::{DecodeLimits, Reading, read_content};
+use crate::scan::ScannedFile;
+use crate::store::{ContentState, FoundFile, KnownContent, ModelRow, Store, Writer};
+use crate::types::{ContentHash, RootId, Stage, path_from_bytes};
+
+/// Outcomes that a transaction holds at most. What is in an open transaction is lost if the process is killed.
+const BATCH_OUTCOMES: usize = 256;
+
+/// How long an outcome waits for others before it is committed.
+const BATCH_TIME: Duration = Duration::from_millis(500);
+
+/// How often progress is told.
+const PROGRESS_TIME: Duration = Duration::from_millis(100);
+
+/// Threads that read: more than one, so that a slow disk has something to do while a file is being hashed.
+const READERS: usize = 2;
+
+/// Paths that wait for a reader.
+const PATH_QUEUE: usize = 1024;
+
+/// Outcomes that wait for the writer.
+const OUTCOME_QUEUE: usize = 1024;
+
+/// A file that is to be read.
+struct FoundPath {
+    root: RootId,
+    root_path: Arc<Path>,
+    file: ScannedFile,
+}
+
+/// Everything that the stages share.
+struct Stages<'a> {
+    database: &'a Path,
+    model: ModelRow,
+    options: &'a AddOptions,
+    cancel: &'a CancelToken,
+    claims: Claims,
+    files: ByteBudget,
+}
+
+/// Brings the targets up to date.
+///
+/// # Errors
+/// When the database, the model or ONNX Runtime fails. What was committed before stays.
+pub(crate) fn add(
+    writer: &mut Writer,
+    targets: &[Target],
+    model: ModelRow,
+    engine: &Engine,
+    options: &AddOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<IndexReport> {
+    let start = Instant::now();
+    let (online, offline_roots) = prepare_all(writer, targets)?;
+    let moment = milliseconds_since_1970();
+    let mut recorder = Recorder::new(model, moment);
+    // Also stops the stages after an error, which must not cancel the caller's other work.
+    let stop = options.cancel.child();
+    let stages = Stages {
+        database: &writer.path().to_owned(),
+        model,
+        options,
+        cancel: &stop,
+        claims: Claims::default(),
+        files: ByteBudget::new(options.memory / 4),
+    };
+    run(writer, &stages, &online, engine, &mut recorder, progress)?;
+    writer.checkpoint()?;
+    let mut report = recorder.report;
+    report.missing = writer.missing_since(moment)?;
+    report.offline_roots = offline_roots;
+    report.interrupted = options.cancel.is_cancelled();
+    report.finish(start.elapsed());
+    Ok(report)
+}
+
+fn prepare_all<'a>(writer: &mut Writer, targets: &'a [Target]) -> Result<(Vec<(&'a Target, RootId)>, Vec<PathBuf>)> {
+    let (mut online, mut offline) = (Vec::new(), Vec::new());
+    for target in targets {
+        match prepare(writer, target)? {
+            Some(root) => online.push((target, root)),
+            None => offline.push(target.root_path.clone()),
+        }
+    }
+    Ok((online, offline))
+}
+
+/// Starts the stages and writes until all of them are done.
+fn run(
+    writer: &mut Writer,
+    stages: &Stages<'_>,
+    targets: &[(&Target, RootId)],
+    engine: &Engine,
+    recorder: &mut Recorder,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<()> {
+    let workers = stages.options.workers();
+    let pixels = ByteBudget::new(stages.options.memory / 4 * 3);
+    let shop = Workshop {
+        engine,
+        pixels: &pixels,
+        limits: DecodeLimits { memory: stages.options.memory / 4 * 3 },
+        batch_size: stages.options.batch_size.get(),
+        cancel: stages.cancel,
+    };
+    let (path_sender, paths) = bounded(PATH_QUEUE);
+    let (job_sender, jobs) = bounded(2 * workers);
+    let (outcome_sender, outcomes) = bounded(OUTCOME_QUEUE);
+    let found = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        let sender = outcome_sender.clone();
+        let found = &found;
+        let planner = scope.spawn(move || plan_all(stages, targets, &path_sender, &sender, found));
+        for _ in 0..READERS {
+            let (paths, jobs, outcomes) = (paths.clone(), job_sender.clone(), outcome_sender.clone());
+            scope.spawn(move || read_all(stages, &paths, &jobs, &outcomes));
+        }
+        for _ in 0..workers {
+            let (shop, jobs, outcomes) = (&shop, jobs.clone(), outcome_sender.clone());
+            scope.spawn(move || work(shop, &jobs, &outcomes));
+        }
+        // Each queue ends when its last sender is gone, so none may be left here.
+        drop((paths, job_sender, jobs, outcome_sender));
+        let tell = |report: &IndexReport, progress: &mut dyn FnMut(Progress)| {
+            progress(Progress {
+                found: found.load(Ordering::Relaxed),
+                scanning: !planner.is_finished(),
+                done: report.new + report.changed + report.moved + report.unchanged + report.failed + report.skipped,
+                embedded: report.embedded,
+                failed: report.failed,
+            });
+        };
+        let result = write_all(writer, stages, &outcomes, recorder, &mut |report| tell(report, progress));
+        // After an error: let the stages run dry, so that none of them waits for room in its queue.
+        stages.cancel.cancel();
+        outcomes.iter().for_each(drop);
+        result
+    })
+}
+
+/// Walks all targets, and sends on what has to be read and what is already known.
+fn plan_all(
+    stages: &Stages<'_>,
+    targets: &[(&Target, RootId)],
+    paths: &Sender<FoundPath>,
+    outcomes: &Sender<Outcome>,
+    found: &AtomicU64,
+) {
+    let result = Store::open(stages.database).and_then(|store| {
+        targets.iter().try_for_each(|(target, root)| plan_one(stages, &store, target, *root, paths, outcomes, found))
+    });
+    if let Err(error) = result {
+        let _ = outcomes.send(Outcome::Broken(error));
+    }
+}
+
+fn plan_one(
+    stages: &Stages<'_>,
+    store: &Store,
+    target: &Target,
+    root: RootId,
+    paths: &Sender<FoundPath>,
+    outcomes: &Sender<Outcome>,
+    found: &AtomicU64,
+) -> Result<()> {
+    let options = stages.options;
+    let mut planner = Planner::new(store, target, Some(root), stages.model, &options.scan, options.retry_failed)?;
+    let root_path: Arc<Path> = target.root_path.as_path().into();
+    while let Some(step) = planner.next()? {
+        if stages.cancel.is_cancelled() {
+            return Ok(());
+        }
+        found.fetch_add(1, Ordering::Relaxed);
+        let sent = match step {
+            PlanStep::Unchanged(state) => outcomes.send(Outcome::Unchanged(state)).is_ok(),
+            PlanStep::Restored(id, state) => outcomes.send(Outcome::Restored(id, state)).is_ok(),
+            PlanStep::Unlisted(error) => {
+                let (path, reason) = (error.path, error.reason);
+                outcomes.send(Outcome::Unreadable { root, path, seen: None, stage: Stage::Scan, reason }).is_ok()
+            }
+            PlanStep::Read(file, _) => paths.send(FoundPath { root, root_path: root_path.clone(), file }).is_ok(),
+        };
+        if !sent {
+            return Ok(());
+        }
+    }
+    let _ = outcomes.send(Outcome::Missing(planner.missing()?));
+    Ok(())
+}
+
+/// Reads and hashes files, and passes on those with contents that need work.
+fn read_all<'a>(
+    stages: &'a Stages<'_>,
+    paths: &Receiver<FoundPath>,
+    jobs: &Sender<Job<'a>>,
+    outcomes: &Sender<Outcome>,
+) {
+    let store = match Store::open(stages.database) {
+        Ok(store) => store,
+        Err(error) => {
+            let _ = outcomes.send(Outcome::Broken(error));
+            return;
+        }
+    };
+    for path in paths {
+        if stages.cancel.is_cancelled() {
+            continue;
+        }
+        let sent = match read_one(stages, &store, path) {
+            Ok(Next::Work(job)) => jobs.send(*job).is_ok(),
+            Ok(Next::Done(outcome)) => outcomes.send(*outcome).is_ok(),
+            Err(error) => {
+                let _ = outcomes.send(Outcome::Broken(error));
+                return;
+            }
+        };
+        if !sent {
+            return;
+        }
+    }
+}
+
+/// What follows the reading of a file.
+enum Next<'a> {
+    Work(Box<Job<'a>>),
+    Done(Box<Outcome>),
+}
+
+fn read_one<'a>(stages: &'a Stages<'_>, store: &Store, path: FoundPath) -> Result<Next<'a>> {
+    let FoundPath { root, root_path, file } = path;
+    let full_path = root_path.join(path_from_bytes(&file.path));
+    let (reading, held) = read_content(&full_path, stages.options.memory / 4, |bytes| stages.files.hold(bytes));
+    let seen = |stat, read_at_ns| {
+        let file = FoundFile { root, path: file.path.clone(), stat, read_at_ns };
+        Seen { file, root_path: root_path.clone() }
+    };
+    let outcome = match reading {
+        Reading::InFlux => Outcome::InFlux,
+        Reading::Skipped(reason, stat, read_at) => Outcome::Skipped { seen: seen(stat, read_at), reason },
+        Reading::Failed(reason, stat, read_at) => {
+            let seen = stat.map(|stat| seen(stat, read_at));
+            Outcome::Unreadable { root, path: file.path.clone(), seen, stage: Stage::Read, reason }
+        }
+        Reading::Content(content, stat, read_at) => {
+            let seen = seen(stat, read_at);
+            let hash = content.hash;
+            if !stages.claims.take(hash) {
+                Outcome::Twin { seen, hash }
+            } else if let Some(known) = known_content(stages, store, &hash)? {
+                stages.claims.release(&hash);
+                Outcome::Linked { seen, image: known.image, state: known.state }
+            } else {
+                let held = held.expect("what was read is held");
+                return Ok(Next::Work(Box::new(Job { seen, content, held })));
+            }
+        }
+    };
+    Ok(Next::Done(Box::new(outcome)))
+}
+
+/// A content that needs no work. Looked up after it was claimed, so that nobody can be about to store it.
+fn known_content(stages: &Stages<'_>, store: &Store, hash: &ContentHash) -> Result<Option<KnownContent>> {
+    let known = store.content(hash, stages.model)?;
+    Ok(known.filter(|known| match known.state {
+        ContentState::Done => true,
+        ContentState::Failed => !stages.options.retry_failed,
+        ContentState::Pending => false,
+    }))
+}
+
+/// Writes outcomes in transactions until there are no more.
+fn write_all(
+    writer: &mut Writer,
+    stages: &Stages<'_>,
+    outcomes: &Receiver<Outcome>,
+    recorder: &mut Recorder,
+    tell: &mut dyn FnMut(&IndexReport),
+) -> Result<()> {
+    let mut told = Instant::now();
+    loop {
+        // Wait without a transaction, so that others can write to the log's reset meanwhile.
+        let first = match outcomes.recv_timeout(PROGRESS_TIME) {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => {
+                tell(&recorder.report);
+                told = Instant::now();
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                tell(&recorder.report);
+                return Ok(());
+            }
+        };
+        let batch = writer.batch()?;
+        let deadline = Instant::now() + BATCH_TIME;
+        let mut next = Some(first);
+        let mut count = 0;
+        while let Some(outcome) = next {
+            if let Outcome::Broken(error) = outcome {
+                batch.commit()?;
+                return Err(error);
+            }
+            recorder.record(&batch, outcome)?;
+            count += 1;
+            if told.elapsed() >= PROGRESS_TIME {
+                tell(&recorder.report);
+                told = Instant::now();
+            }
+            next = if count < BATCH_OUTCOMES { outcomes.recv_deadline(deadline).ok() } else { None };
+        }
+        batch.commit()?;
+        for hash in recorder.committed() {
+            stages.claims.release(&hash);
+        }
+    }
+}
+
+fn milliseconds_since_1970() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

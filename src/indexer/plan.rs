@@ -1,0 +1,172 @@
+//! What has to be done for one target: the walk over the disk merged with the rows of the database.
+//!
+//! Both come in the byte order of their paths, so that neither has to be held in memory.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+
+use super::targets::{Target, scope_range};
+use crate::error::Result;
+use crate::scan::{ScanError, ScanOptions, ScannedFile, Walker};
+use crate::store::{ContentState, FileState, KnownFile, ModelRow, Store};
+use crate::types::{FileId, RootId, path_to_bytes};
+
+/// Why a file has to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadCause {
+    /// Its path is not known.
+    New,
+    /// Its signature is another one, or was taken too soon after a change.
+    Changed,
+    /// The model has not seen its content yet.
+    Pending,
+    /// It failed before and is tried again.
+    Retry,
+}
+
+/// What has to be done with one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlanStep {
+    /// Nothing; it holds what it held.
+    Unchanged(FileState),
+    /// Nothing but noting that it is back: it was missing, and holds what it held.
+    Restored(FileId, FileState),
+    /// It has to be read.
+    Read(ScannedFile, ReadCause),
+    /// It, or a folder, could not be looked at.
+    Unlisted(ScanError),
+}
+
+/// Rows that are fetched at a time.
+const PAGE: usize = 4096;
+
+/// The steps for one target, in the order of the paths.
+pub(crate) struct Planner<'a> {
+    store: &'a Store,
+    walker: Walker,
+    rows: Rows,
+    root_path: PathBuf,
+    retry_failed: bool,
+    unseen: Vec<FileId>,
+}
+
+/// The rows of a scope, fetched page by page.
+struct Rows {
+    /// `None` if the root is not known yet, and so has no rows.
+    root: Option<RootId>,
+    model: ModelRow,
+    page: VecDeque<KnownFile>,
+    after: Vec<u8>,
+    until: Option<Vec<u8>>,
+    finished: bool,
+}
+
+impl<'a> Planner<'a> {
+    pub fn new(
+        store: &'a Store,
+        target: &Target,
+        root: Option<RootId>,
+        model: ModelRow,
+        options: &ScanOptions,
+        retry_failed: bool,
+    ) -> Result<Self> {
+        let (after, until) = scope_range(&target.scope);
+        let mut rows = Rows { root, model, page: VecDeque::new(), after, until, finished: target.is_file };
+        if let (true, Some(root)) = (target.is_file, root) {
+            rows.page.extend(store.file(root, &path_to_bytes(&target.scope), model)?);
+        }
+        let walker = Walker::new(&target.root_path, &target.start(), options)?;
+        let root_path = target.root_path.clone();
+        Ok(Self { store, walker, rows, root_path, retry_failed, unseen: Vec::new() })
+    }
+
+    /// The next step; `None` when everything was looked at.
+    pub fn next(&mut self) -> Result<Option<PlanStep>> {
+        let Some(found) = self.walker.next() else { return Ok(None) };
+        let file = match found {
+            Ok(file) => file,
+            Err(error) => return Ok(Some(PlanStep::Unlisted(error))),
+        };
+        let known = self.rows.advance_to(self.store, &file.path, &mut self.unseen)?;
+        Ok(Some(self.decide(file, known)))
+    }
+
+    fn decide(&self, file: ScannedFile, known: Option<KnownFile>) -> PlanStep {
+        let Some(known) = known else { return PlanStep::Read(file, ReadCause::New) };
+        if !known.stat.matches(&file.stat) || known.stat.is_racy(known.read_at_ns) {
+            return PlanStep::Read(file, ReadCause::Changed);
+        }
+        match known.state {
+            FileState::Picture(ContentState::Pending) => PlanStep::Read(file, ReadCause::Pending),
+            FileState::Picture(ContentState::Failed) | FileState::Unreadable if self.retry_failed => {
+                PlanStep::Read(file, ReadCause::Retry)
+            }
+            state if known.missing => PlanStep::Restored(known.id, state),
+            state => PlanStep::Unchanged(state),
+        }
+    }
+
+    /// The known files that the walk did not come by and that are really gone.
+    ///
+    /// Each is looked for once more: a file that is excluded now, or in a folder that cannot be listed, is not gone.
+    pub fn missing(mut self) -> Result<Vec<FileId>> {
+        self.rows.drain(self.store, &mut self.unseen)?;
+        let mut missing = Vec::new();
+        for id in self.unseen {
+            if let Some(path) = self.store.present_path(id)?
+                && is_gone(&self.root_path.join(path))
+            {
+                missing.push(id);
+            }
+        }
+        Ok(missing)
+    }
+}
+
+/// Whether there is certainly no file at a path.
+pub(super) fn is_gone(path: &Path) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    match path.metadata() {
+        Ok(metadata) => !metadata.is_file(),
+        Err(error) => matches!(error.kind(), NotFound | NotADirectory),
+    }
+}
+
+impl Rows {
+    /// Passes over the rows before a path, which the walk did not come by, and returns the path's own row.
+    fn advance_to(&mut self, store: &Store, path: &[u8], unseen: &mut Vec<FileId>) -> Result<Option<KnownFile>> {
+        while let Some(row) = self.peek(store)? {
+            if row.path.as_slice() > path {
+                return Ok(None);
+            }
+            let row = self.page.pop_front().expect("it was peeked at");
+            if row.path == path {
+                return Ok(Some(row));
+            }
+            if !row.missing {
+                unseen.push(row.id);
+            }
+        }
+        Ok(None)
+    }
+
+    fn drain(&mut self, store: &Store, unseen: &mut Vec<FileId>) -> Result<()> {
+        while self.peek(store)?.is_some() {
+            let rows = self.page.drain(..);
+            unseen.extend(rows.filter(|row| !row.missing).map(|row| row.id));
+        }
+        Ok(())
+    }
+
+    fn peek(&mut self, store: &Store) -> Result<Option<&KnownFile>> {
+        if let (true, false, Some(root)) = (self.page.is_empty(), self.finished, self.root) {
+            let rows = store.files_page(root, self.model, &self.after, self.until.as_deref(), PAGE)?;
+            self.finished = rows.len() < PAGE;
+            if let Some(last) = rows.last() {
+                self.after.clone_from(&last.path);
+            }
+            self.page = rows.into();
+        }
+        Ok(self.page.front())
+    }
+}

@@ -1,0 +1,205 @@
+//! Storing what came out: the one place where an `add` writes.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::plan::is_gone;
+use super::report::IndexReport;
+use crate::error::{Error, Result};
+use crate::model::Embedded;
+use crate::store::{Batch, ContentState, FileState, FoundFile, ModelRow};
+use crate::types::{ContentHash, FileId, ImageId, ImageInfo, RootId, Stage, path_from_bytes};
+
+/// A file that was read, and where.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub file: FoundFile,
+    pub root_path: std::sync::Arc<Path>,
+}
+
+/// What became of a file, or of something else that the scan came by.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It is as it was.
+    Unchanged(FileState),
+    /// It was missing and is back as it was.
+    Restored(FileId, FileState),
+    /// A known content, which needs no work.
+    Linked { seen: Seen, image: ImageId, state: ContentState },
+    /// The same new content as another file of this run, which is being worked on.
+    Twin { seen: Seen, hash: ContentHash },
+    /// A new content with its vector.
+    Indexed { seen: Seen, hash: ContentHash, bytes: u64, info: ImageInfo, embedded: Embedded },
+    /// A content that cannot be decoded.
+    Undecodable { seen: Seen, hash: ContentHash, bytes: u64, reason: String },
+    /// A content of which the model makes nothing.
+    Unembeddable { seen: Seen, hash: ContentHash, bytes: u64, info: ImageInfo, stage: Stage, reason: String },
+    /// No picture that can be decoded.
+    Skipped { seen: Seen, reason: String },
+    /// A file that could not be read; without signature it is tried again each time.
+    Unreadable { root: RootId, path: Vec<u8>, seen: Option<Seen>, stage: Stage, reason: String },
+    /// It changed while it was read.
+    InFlux,
+    /// Known files that are gone.
+    Missing(Vec<FileId>),
+    /// A stage cannot go on at all.
+    Broken(Error),
+}
+
+/// The contents that some thread is working on, so that a second file of one is not decoded too.
+#[derive(Debug, Default)]
+pub(super) struct Claims(Mutex<HashSet<ContentHash>>);
+
+impl Claims {
+    /// Takes a content; `false` if it is taken.
+    pub fn take(&self, hash: ContentHash) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(hash)
+    }
+
+    pub fn release(&self, hash: &ContentHash) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(hash);
+    }
+}
+
+/// How many other files of a moved content are looked at for one that is gone.
+const MOVE_CANDIDATES: usize = 16;
+
+/// Writes outcomes into batches and counts them.
+pub(super) struct Recorder {
+    model: ModelRow,
+    /// The time that missing files of this run get.
+    moment: i64,
+    pub report: IndexReport,
+    waiting: HashMap<ContentHash, Vec<Seen>>,
+    /// Contents that are in the open batch; others may look them up once it is committed.
+    settled: Vec<ContentHash>,
+}
+
+impl Recorder {
+    pub fn new(model: ModelRow, moment: i64) -> Self {
+        let report = IndexReport::default();
+        Self { model, moment, report, waiting: HashMap::new(), settled: Vec::new() }
+    }
+
+    /// The contents that the batch which was just committed made known.
+    pub fn committed(&mut self) -> std::vec::Drain<'_, ContentHash> {
+        self.settled.drain(..)
+    }
+
+    /// Writes one outcome.
+    pub fn record(&mut self, batch: &Batch<'_>, outcome: Outcome) -> Result<()> {
+        match outcome {
+            Outcome::Unchanged(state) => self.count_unchanged(state),
+            Outcome::Restored(id, state) => {
+                batch.mark_present(id)?;
+                self.count_unchanged(state);
+            }
+            Outcome::Linked { seen, image, state } => self.link(batch, &seen, image, state)?,
+            Outcome::Twin { seen, hash } => match batch.find_content(&hash, self.model)? {
+                Some(known) if known.state != ContentState::Pending => {
+                    self.link(batch, &seen, known.image, known.state)?;
+                }
+                _ => self.waiting.entry(hash).or_default().push(seen),
+            },
+            Outcome::Indexed { seen, hash, bytes, info, embedded } => {
+                let image = batch.put_image(&hash, bytes, Some(&info))?;
+                batch.clear_content_failure(image, self.model)?;
+                batch.put_embedding(image, self.model, &embedded.embedding)?;
+                batch.put_classes(image, self.model, &embedded.classes)?;
+                self.report.embedded += 1;
+                self.settle(batch, seen, hash, image, ContentState::Done)?;
+            }
+            Outcome::Undecodable { seen, hash, bytes, reason } => {
+                let image = batch.put_image(&hash, bytes, None)?;
+                batch.put_content_failure(image, None, Stage::Decode, &reason)?;
+                self.settle(batch, seen, hash, image, ContentState::Failed)?;
+            }
+            Outcome::Unembeddable { seen, hash, bytes, info, stage, reason } => {
+                let image = batch.put_image(&hash, bytes, Some(&info))?;
+                batch.put_content_failure(image, Some(self.model), stage, &reason)?;
+                self.settle(batch, seen, hash, image, ContentState::Failed)?;
+            }
+            Outcome::Skipped { seen, reason } => {
+                batch.put_file(&seen.file, None, Some(&reason))?;
+                self.report.skipped += 1;
+            }
+            Outcome::Unreadable { root, path, seen, stage, reason } => {
+                if let Some(seen) = seen {
+                    batch.put_file(&seen.file, None, None)?;
+                }
+                batch.put_path_failure(root, &path, stage, &reason)?;
+                self.report.failed += 1;
+            }
+            Outcome::InFlux => self.report.skipped += 1,
+            Outcome::Missing(files) => batch.mark_missing(&files, self.moment)?,
+            Outcome::Broken(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn count_unchanged(&mut self, state: FileState) {
+        match state {
+            FileState::Skipped => self.report.skipped += 1,
+            FileState::Picture(ContentState::Failed) | FileState::Unreadable => {
+                self.report.unchanged += 1;
+                self.report.known_failures += 1;
+            }
+            FileState::Picture(_) => self.report.unchanged += 1,
+        }
+    }
+
+    /// Links the file whose content was worked on, and all that waited for it.
+    fn settle(
+        &mut self,
+        batch: &Batch<'_>,
+        seen: Seen,
+        hash: ContentHash,
+        image: ImageId,
+        state: ContentState,
+    ) -> Result<()> {
+        self.settled.push(hash);
+        self.link(batch, &seen, image, state)?;
+        for twin in self.waiting.remove(&hash).unwrap_or_default() {
+            self.link(batch, &twin, image, state)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the file row, last of all rows that belong to it, and counts the file.
+    fn link(&mut self, batch: &Batch<'_>, seen: &Seen, image: ImageId, state: ContentState) -> Result<()> {
+        let before = batch.image_at(seen.file.root, &seen.file.path)?;
+        batch.put_file(&seen.file, Some(image), None)?;
+        let count = match before {
+            _ if state == ContentState::Failed => &mut self.report.failed,
+            Some(Some(known)) if known == image => &mut self.report.unchanged,
+            Some(_) => &mut self.report.changed,
+            None if take_moved(batch, seen, image)? => &mut self.report.moved,
+            None => &mut self.report.new,
+        };
+        *count += 1;
+        Ok(())
+    }
+}
+
+/// Removes the row of a path from which the content has moved here, if there is one.
+fn take_moved(batch: &Batch<'_>, seen: &Seen, image: ImageId) -> Result<bool> {
+    let here = seen.root_path.join(path_from_bytes(&seen.file.path));
+    for other in batch.files_of(image, MOVE_CANDIDATES)? {
+        let there: PathBuf = other.root_path.join(&other.path);
+        if there == here || !(other.missing || is_gone(&there)) {
+            continue;
+        }
+        // Below a root that is not there nothing can be told, unless it is the very same file.
+        let root_is_there = other.root_path.is_dir();
+        if !root_is_there && !other.missing && other.inode != seen.file.stat.inode {
+            continue;
+        }
+        batch.delete_file(other.id)?;
+        if !root_is_there && batch.rows_in_root(other.root)? == 0 {
+            batch.delete_root(other.root)?;
+        }
+        return Ok(true);
+    }
+    Ok(false)
+}

@@ -1,0 +1,186 @@
+//! From the paths that a user gives to the roots of the index.
+
+use std::path::{Component, Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::scan::{RootIdentity, root_identity};
+use crate::store::{Root, RootState, Store, Writer};
+use crate::types::{RootId, path_to_bytes};
+
+/// What is to be scanned: a root, or a part of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub root_path: PathBuf,
+    /// Relative to the root; empty for all of it.
+    pub scope: PathBuf,
+    /// Whether the root is (to be) indexed as a whole, or only files of it that were given one by one.
+    pub recursive: bool,
+    /// Whether the scope is a single file.
+    pub is_file: bool,
+}
+
+impl Target {
+    /// The path to walk from.
+    pub fn start(&self) -> PathBuf {
+        // Joining an empty path would add a separator, and then a file is no file any more.
+        if self.scope.as_os_str().is_empty() { self.root_path.clone() } else { self.root_path.join(&self.scope) }
+    }
+}
+
+/// Finds for each path the root that it is in, or makes it one. Paths inside of others are left out.
+///
+/// # Errors
+/// When a path is not there, and is no root that could be offline.
+pub(crate) fn resolve(paths: &[PathBuf], known: &[Root]) -> Result<Vec<Target>> {
+    let mut targets: Vec<Target> = Vec::new();
+    for path in paths {
+        let target = resolve_one(path, known)?;
+        let start = target.start();
+        if targets.iter().any(|other| !other.is_file && start.starts_with(other.start())) {
+            continue;
+        }
+        targets.retain(|other| target.is_file || !other.start().starts_with(&start));
+        targets.push(target);
+    }
+    Ok(targets)
+}
+
+fn resolve_one(path: &Path, known: &[Root]) -> Result<Target> {
+    let absolute = match std::fs::canonicalize(path) {
+        Ok(absolute) => absolute,
+        Err(error) => {
+            // A drive that is not there leaves no path to resolve, but it may be a root that is known.
+            let absolute = std::path::absolute(path).map_err(Error::io("find", path))?;
+            let normal: PathBuf = absolute.components().filter(|part| *part != Component::CurDir).collect();
+            return match known.iter().find(|root| root.path == normal) {
+                Some(root) => Ok(whole(&root.path)),
+                None => Err(Error::io("find", path)(error)),
+            };
+        }
+    };
+    let is_file = !absolute.is_dir();
+    if let Some(root) = known.iter().find(|root| root.recursive && absolute.starts_with(&root.path)) {
+        let scope = absolute.strip_prefix(&root.path).unwrap_or(&absolute).to_owned();
+        return Ok(Target { root_path: root.path.clone(), scope, recursive: true, is_file });
+    }
+    if !is_file {
+        return Ok(whole(&absolute));
+    }
+    let (Some(folder), Some(name)) = (absolute.parent(), absolute.file_name()) else {
+        return Err(Error::Invalid(format!("`{}` is neither a file nor a folder", path.display())));
+    };
+    Ok(Target { root_path: folder.to_owned(), scope: name.into(), recursive: false, is_file: true })
+}
+
+fn whole(path: &Path) -> Target {
+    Target { root_path: path.to_owned(), scope: PathBuf::new(), recursive: true, is_file: false }
+}
+
+/// Makes sure that a target's root has a row and is itself, and takes in the roots below it.
+///
+/// Returns `None` if the root is offline; its rows are left as they are.
+pub(crate) fn prepare(writer: &mut Writer, target: &Target) -> Result<Option<RootId>> {
+    let roots = writer.roots()?;
+    let known = roots.iter().find(|root| root.path == target.root_path);
+    let identity = match (root_identity(&target.root_path), known) {
+        (Ok(identity), Some(root)) if !is_itself(writer, root, &identity)? => None,
+        (Ok(identity), _) => Some(identity),
+        (Err(_), Some(_)) => None,
+        (Err(error), None) => return Err(Error::io("read the folder", &target.root_path)(error)),
+    };
+    let batch = writer.batch()?;
+    let (Some(identity), _) = (identity, known) else {
+        if let Some(root) = known {
+            batch.set_root_state(root.id, RootState::Offline)?;
+        }
+        batch.commit()?;
+        return Ok(None);
+    };
+    let id = batch.put_root(&target.root_path, target.recursive, identity.device, identity.file_system)?;
+    batch.set_root_identity(id, identity.device, identity.file_system)?;
+    batch.set_root_state(id, RootState::Online)?;
+    if target.scope.as_os_str().is_empty() {
+        batch.clear_scan_failures(id)?;
+    }
+    if target.recursive {
+        for inner in roots.iter().filter(|root| root.path != target.root_path) {
+            if let Ok(prefix) = inner.path.strip_prefix(&target.root_path) {
+                batch.absorb_root(inner.id, id, prefix)?;
+            }
+        }
+    }
+    batch.commit()?;
+    Ok(Some(id))
+}
+
+/// How many known files are looked for in a directory that is not where it was.
+const SAMPLE: usize = 32;
+
+/// Whether the directory at a root's path is the one that is known: not an empty mount point, not another drive.
+fn is_itself(store: &Store, root: &Root, identity: &RootIdentity) -> Result<bool> {
+    let known_files = store.sample_paths(root.id, SAMPLE)?;
+    if known_files.is_empty() {
+        return Ok(true);
+    }
+    if identity.empty {
+        return Ok(false);
+    }
+    let is_there = |path: &PathBuf| root.path.join(path).symlink_metadata().is_ok();
+    Ok(identity.is_same_place(root.device, root.file_system) || known_files.iter().any(is_there))
+}
+
+/// The byte range of a scope's rows: after the first, before the second.
+pub(super) fn scope_range(scope: &Path) -> (Vec<u8>, Option<Vec<u8>>) {
+    if scope.as_os_str().is_empty() {
+        return (Vec::new(), None);
+    }
+    let mut first = path_to_bytes(scope).into_owned();
+    let mut end = first.clone();
+    first.push(b'/');
+    end.push(b'/' + 1);
+    (first, Some(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root(path: &Path, recursive: bool) -> Root {
+        let path = path.to_owned();
+        Root { id: RootId(1), path, recursive, device: 1, file_system: 1, state: RootState::Online }
+    }
+
+    #[test]
+    fn a_path_belongs_to_the_root_around_it() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let base = dir.path().canonicalize().expect("it is there");
+        std::fs::create_dir(base.join("sub")).expect("a folder");
+        std::fs::write(base.join("sub/a.jpg"), "").expect("a file");
+        let known = [root(&base, true)];
+        let target = resolve(&[base.join("sub/a.jpg")], &known).expect("it is there").remove(0);
+        assert_eq!((target.root_path.as_path(), target.scope.as_path()), (base.as_path(), Path::new("sub/a.jpg")));
+        let target = resolve(&[base.join("sub/a.jpg")], &[]).expect("it is there").remove(0);
+        assert_eq!(
+            (target.root_path, target.scope.as_path(), target.recursive),
+            (base.join("sub"), Path::new("a.jpg"), false)
+        );
+    }
+
+    #[test]
+    fn a_path_inside_of_another_one_is_scanned_once() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let base = dir.path().canonicalize().expect("it is there");
+        std::fs::create_dir(base.join("sub")).expect("a folder");
+        for paths in [[base.clone(), base.join("sub")], [base.join("sub"), base.clone()], [base.clone(), base.clone()]]
+        {
+            assert_eq!(resolve(&paths, &[]).expect("they are there"), [whole(&base)]);
+        }
+    }
+
+    #[test]
+    fn a_missing_path_is_an_error_unless_it_is_a_root() {
+        let gone = Path::new("/no/such/drive");
+        assert!(resolve(&[gone.into()], &[]).is_err());
+        assert_eq!(resolve(&[gone.into()], &[root(gone, true)]).expect("it is known"), [whole(gone)]);
+    }
+}

@@ -1,0 +1,185 @@
+//! One worker: from a picture's bytes to its vector, a batch at a time.
+
+use std::sync::{Mutex, PoisonError};
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use image::RgbImage;
+
+use super::budget::{ByteBudget, Held};
+use super::cancel::CancelToken;
+use super::record::{Outcome, Seen};
+use crate::error::Result;
+use crate::media::{Content, DecodeError, DecodeLimits, Decoder};
+use crate::model::{Device, Embedded, Embedder, Model, ModelSpec, Runtime, RuntimeOptions};
+use crate::types::{ContentHash, ImageInfo, InvalidEmbedding, Stage};
+
+/// A picture that was read and is to be decoded and embedded.
+pub(super) struct Job<'a> {
+    pub seen: Seen,
+    pub content: Content,
+    /// The share of the memory that its bytes take.
+    pub held: Held<'a>,
+}
+
+/// Makes embedders: one for each worker on the processor, one for all on an accelerator.
+///
+/// Nothing is loaded before the first picture needs it, so that a run without new pictures does not touch ONNX
+/// Runtime.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    model: Model,
+    runtime: RuntimeOptions,
+    device: Device,
+    threads: usize,
+    shared: Mutex<Option<Embedder>>,
+}
+
+impl Engine {
+    /// `threads` is for one session: 1 where each worker has its own.
+    pub fn new(model: Model, runtime: RuntimeOptions, device: Device, threads: usize) -> Self {
+        Self { model, runtime, device, threads, shared: Mutex::new(None) }
+    }
+
+    pub fn spec(&self) -> &ModelSpec {
+        self.model.spec()
+    }
+
+    /// A new embedder.
+    pub fn embedder(&self) -> Result<Embedder> {
+        Embedder::new(&self.model, &Runtime::load(&self.runtime)?, self.device, self.threads)
+    }
+
+    /// Embeds pictures with the shared session, or with the worker's own one.
+    fn embed(
+        &self,
+        own: &mut Option<Embedder>,
+        pictures: &[RgbImage],
+    ) -> Result<Vec<Result<Embedded, InvalidEmbedding>>> {
+        if self.device.is_accelerator() {
+            let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+            return self.embed_with(&mut shared, pictures);
+        }
+        self.embed_with(own, pictures)
+    }
+
+    fn embed_with(
+        &self,
+        slot: &mut Option<Embedder>,
+        pictures: &[RgbImage],
+    ) -> Result<Vec<Result<Embedded, InvalidEmbedding>>> {
+        let embedder = match slot {
+            Some(embedder) => embedder,
+            None => slot.insert(self.embedder()?),
+        };
+        embedder.embed(pictures)
+    }
+}
+
+/// What workers share.
+pub(super) struct Workshop<'a> {
+    pub engine: &'a Engine,
+    pub pixels: &'a ByteBudget,
+    pub limits: DecodeLimits,
+    pub batch_size: usize,
+    pub cancel: &'a CancelToken,
+}
+
+/// A picture that is decoded and waits for its batch.
+struct Prepared {
+    seen: Seen,
+    hash: ContentHash,
+    bytes: u64,
+    info: ImageInfo,
+    pixels: RgbImage,
+}
+
+/// Decodes and embeds until there are no more jobs.
+///
+/// A batch is run when it is full, or when no other picture is ready: waiting would only leave the core idle.
+pub(super) fn work(shop: &Workshop<'_>, jobs: &Receiver<Job<'_>>, results: &Sender<Outcome>) {
+    let mut embedder = None;
+    let mut batch = Vec::new();
+    loop {
+        let job = match jobs.try_recv() {
+            Ok(job) => job,
+            Err(TryRecvError::Disconnected) => break,
+            Err(TryRecvError::Empty) => {
+                if !flush(shop, &mut embedder, &mut batch, results) {
+                    return;
+                }
+                let Ok(job) = jobs.recv() else { break };
+                job
+            }
+        };
+        if shop.cancel.is_cancelled() {
+            continue;
+        }
+        match prepare(shop, job) {
+            Ok(prepared) => batch.push(prepared),
+            Err(outcome) => {
+                if results.send(*outcome).is_err() {
+                    return;
+                }
+            }
+        }
+        if batch.len() >= shop.batch_size && !flush(shop, &mut embedder, &mut batch, results) {
+            return;
+        }
+    }
+    flush(shop, &mut embedder, &mut batch, results);
+}
+
+/// Decodes a picture and scales it for the model; the bytes and the full pixels are given back here.
+fn prepare(shop: &Workshop<'_>, job: Job<'_>) -> Result<Prepared, Box<Outcome>> {
+    let Job { seen, content, held } = job;
+    let decoded = decode(shop, &content);
+    let bytes = content.bytes.len() as u64;
+    drop(held);
+    match decoded {
+        Ok((info, pixels)) => Ok(Prepared { seen, hash: content.hash, bytes, info, pixels }),
+        Err(error) => {
+            Err(Box::new(Outcome::Undecodable { seen, hash: content.hash, bytes, reason: error.to_string() }))
+        }
+    }
+}
+
+fn decode(shop: &Workshop<'_>, content: &Content) -> Result<(ImageInfo, RgbImage), DecodeError> {
+    let decoder = Decoder::open(&content.bytes, content.format, shop.limits)?;
+    let _held = shop.pixels.hold(decoder.memory());
+    let picture = decoder.decode()?;
+    Ok((picture.info(content.format), Embedder::prepare(shop.engine.spec(), &picture)))
+}
+
+/// Runs the model on a batch and passes the results on; `false` if there is nobody to take them or nothing works.
+fn flush(
+    shop: &Workshop<'_>,
+    embedder: &mut Option<Embedder>,
+    batch: &mut Vec<Prepared>,
+    results: &Sender<Outcome>,
+) -> bool {
+    if batch.is_empty() {
+        return true;
+    }
+    let (pixels, rest): (Vec<_>, Vec<_>) =
+        batch.drain(..).map(|Prepared { seen, hash, bytes, info, pixels }| (pixels, (seen, hash, bytes, info))).unzip();
+    let embedded = match shop.engine.embed(embedder, &pixels) {
+        Ok(embedded) => embedded,
+        Err(error) => {
+            let _ = results.send(Outcome::Broken(error));
+            return false;
+        }
+    };
+    for ((seen, hash, bytes, info), embedded) in rest.into_iter().zip(embedded) {
+        let outcome = match embedded {
+            Ok(embedded) => Outcome::Indexed { seen, hash, bytes, info, embedded },
+            Err(error) => {
+                let reason = error.to_string();
+                Outcome::Unembeddable { seen, hash, bytes, info, stage: Stage::Embed, reason }
+            }
+        };
+        if results.send(outcome).is_err() {
+            return false;
+        }
+    }
+    true
+}

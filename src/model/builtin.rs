@@ -1,0 +1,39 @@
+//! The model that is part of the program: EfficientNet-Lite0. `models/README.md` is its card.
+
+use std::sync::LazyLock;
+
+use super::spec::ModelSpec;
+use super::{Graph, Model};
+
+/// The built-in model's name.
+pub const BUILTIN_NAME: &str = "efficientnet-lite0";
+
+const GRAPH: &[u8] = include_bytes!("../../models/model.onnx");
+const SPEC: &str = include_str!("../../models/spec.json");
+const LABELS: &str = include_str!("../../models/labels.txt");
+
+impl Model {
+    /// The built-in model.
+    pub fn builtin() -> Self {
+        static MODEL: LazyLock<Model> = LazyLock::new(|| {
+            let spec = ModelSpec::parse(SPEC).expect("the built-in spec is well-formed");
+            let labels: Vec<String> = LABELS.lines().map(str::to_owned).collect();
+            let id = spec.id(&blake3::hash(GRAPH), &labels);
+            Model { spec, id, labels: labels.into(), graph: Graph::BuiltIn(GRAPH) }
+        });
+        MODEL.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_spec_fits_its_labels_and_digest() {
+        let model = Model::builtin();
+        assert_eq!(model.spec().name, BUILTIN_NAME);
+        assert_eq!(model.labels().len(), 1000);
+        assert_eq!(model.spec().digest.as_deref(), Some(blake3::hash(GRAPH).to_hex().as_str()));
+    }
+}

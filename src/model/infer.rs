@@ -1,0 +1,63 @@
+//! The output half of a spec, found out from the graph: for folders that only have a `preprocessor_config.json`.
+
+use super::onnx::{Port, PortKind};
+use super::spec::{OutputSpec, Pooling};
+
+/// Names under which exporters give the vector, the best one first.
+const KNOWN: [&str; 6] =
+    ["image_embeds", "embedding", "sentence_embedding", "pooler_output", "last_hidden_state", "features"];
+
+/// Finds the output that holds the vectors; the error is the reason.
+pub(super) fn output_spec(outputs: &[Port]) -> Result<OutputSpec, String> {
+    let by_name = KNOWN.iter().find_map(|name| outputs.iter().find(|port| port.name == *name));
+    let embedding = match (by_name, outputs) {
+        (Some(port), _) => port,
+        (None, [only]) => only,
+        (None, _) => {
+            let names: Vec<&str> = outputs.iter().map(|port| port.name.as_str()).collect();
+            return Err(format!("which of the outputs {} holds the vectors? A spec.json has to say", names.join(", ")));
+        }
+    };
+    if embedding.kind != PortKind::F32 {
+        return Err(format!("its output `{}` gives {}, and only f32 can be used", embedding.name, embedding.kind));
+    }
+    let (dimension, pooling) = match embedding.shape.as_slice() {
+        [_, width] | [_, width, 1, 1] => (*width, None),
+        // Vision transformers put the token for the whole picture first.
+        [_, _, width] => (*width, Some(Pooling::Cls)),
+        [_, channels, _, _] => (*channels, Some(Pooling::Mean)),
+        shape => return Err(format!("its output `{}` has the shape {shape:?}", embedding.name)),
+    };
+    let dimension = usize::try_from(dimension).map_err(|_| {
+        format!("the length of its output `{}` is not fixed: a spec.json has to say it", embedding.name)
+    })?;
+    Ok(OutputSpec { embedding: embedding.name.clone(), dimension, pooling, logits: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn port(name: &str, shape: &[i64]) -> Port {
+        Port { name: name.into(), kind: PortKind::F32, shape: shape.into() }
+    }
+
+    #[test]
+    fn the_usual_exports_are_understood() {
+        let clip = output_spec(&[port("last_hidden_state", &[-1, 50, 768]), port("image_embeds", &[-1, 512])]);
+        assert_eq!(
+            clip.map(|spec| (spec.embedding, spec.dimension, spec.pooling)),
+            Ok(("image_embeds".into(), 512, None))
+        );
+        let dino = output_spec(&[port("last_hidden_state", &[-1, -1, 384])]).expect("DINOv2");
+        assert_eq!((dino.dimension, dino.pooling), (384, Some(Pooling::Cls)));
+        let resnet = output_spec(&[port("pooler_output", &[-1, 2048, 1, 1])]).expect("ResNet");
+        assert_eq!((resnet.dimension, resnet.pooling), (2048, None));
+    }
+
+    #[test]
+    fn what_cannot_be_guessed_is_asked_for() {
+        assert!(output_spec(&[port("a", &[-1, 2]), port("b", &[-1, 2])]).is_err_and(|reason| reason.contains("a, b")));
+        assert!(output_spec(&[port("a", &[-1, -1])]).is_err_and(|reason| reason.contains("not fixed")));
+    }
+}

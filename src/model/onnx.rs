@@ -1,0 +1,217 @@
+//! ONNX Runtime itself: the only file that names `ort`.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use ort::ep::{self, ExecutionProvider, ExecutionProviderDispatch};
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::value::{TensorElementType, TensorRef, ValueType};
+
+use super::device::Device;
+use super::runtime::{self, RuntimeOptions, RuntimePlace};
+use crate::error::{Error, Result};
+
+/// The loaded ONNX Runtime. There is one in a process, whichever was loaded first.
+#[derive(Debug, Clone)]
+pub struct Runtime {
+    environment: ort::environment::Environment,
+    library: PathBuf,
+    place: RuntimePlace,
+    attempts: Vec<String>,
+}
+
+static LOADED: Mutex<Option<Runtime>> = Mutex::new(None);
+
+impl Runtime {
+    /// Finds and loads the library, fetching it where that is allowed and needed.
+    ///
+    /// # Errors
+    /// When none can be used; the error lists all that was tried.
+    pub fn load(options: &RuntimeOptions) -> Result<Self> {
+        // Held while loading, so that of several workers one loads and the others wait.
+        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(runtime) = &*loaded {
+            return Ok(runtime.clone());
+        }
+        let (environment, library, place, attempts) = runtime::locate(options, load_library)?;
+        Ok(loaded.insert(Self { environment, library, place, attempts }).clone())
+    }
+
+    /// The library's path; a bare name where the system's loader found it.
+    pub fn library(&self) -> &Path {
+        &self.library
+    }
+
+    /// How the library was found.
+    pub fn place(&self) -> RuntimePlace {
+        self.place
+    }
+
+    /// What was tried before, each with its result.
+    pub fn attempts(&self) -> &[String] {
+        &self.attempts
+    }
+
+    /// The library's version, such as `1.31.1`.
+    pub fn version(&self) -> String {
+        // "ORT Build Info: git-branch=rel-1.31.1, git-commit-id=…": a build from elsewhere may have another branch.
+        let info = ort::info();
+        let branch = info.split("git-branch=").nth(1).and_then(|rest| rest.split(',').next()).unwrap_or(info);
+        branch.strip_prefix("rel-").unwrap_or(branch).to_owned()
+    }
+
+    /// The devices that this library can use.
+    pub fn devices(&self) -> Vec<Device> {
+        let offered = |device: &Device| match device {
+            Device::Auto => false,
+            Device::Cpu => true,
+            Device::Cuda => ep::CUDA::is_available().unwrap_or(false),
+            Device::CoreMl => ep::CoreML::is_available().unwrap_or(false),
+            Device::DirectMl => ep::DirectML::is_available().unwrap_or(false),
+        };
+        Device::ALL.into_iter().filter(offered).collect()
+    }
+}
+
+/// Loads one library; the error is the reason.
+fn load_library(path: &Path) -> Result<ort::environment::Environment, String> {
+    let builder = ort::init_from(path).map_err(|error| error.to_string())?;
+    let environment = builder.with_name("imgidx").with_telemetry(false).build().map_err(|error| error.to_string())?;
+    // Warnings about graphs are for those who made them.
+    environment.set_log_level(ort::logging::LogLevel::Error);
+    Ok(environment)
+}
+
+/// An input or output of a graph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Port {
+    pub name: String,
+    pub kind: PortKind,
+    /// The length of each axis, -1 where it is free.
+    pub shape: Vec<i64>,
+}
+
+/// The numbers that a port takes or gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum PortKind {
+    U8,
+    F32,
+    Other(String),
+}
+
+impl std::fmt::Display for PortKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::U8 => "u8",
+            Self::F32 => "f32",
+            Self::Other(name) => name,
+        })
+    }
+}
+
+/// An input tensor, borrowed.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Input<'a> {
+    U8(&'a [u8]),
+    F32(&'a [f32]),
+}
+
+/// A float output tensor.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Output {
+    pub shape: Vec<usize>,
+    pub values: Vec<f32>,
+}
+
+/// A graph that is ready to run. One at a time may run it: each worker has its own.
+#[derive(Debug)]
+pub(super) struct Session {
+    session: ort::session::Session,
+    pub inputs: Vec<Port>,
+    pub outputs: Vec<Port>,
+}
+
+impl Session {
+    /// Makes a session of a graph. The inner error is the reason why the graph cannot be used.
+    ///
+    /// # Errors
+    /// When the runtime does not offer the device.
+    pub fn open(runtime: &Runtime, graph: &[u8], device: Device, threads: usize) -> Result<Result<Self, String>> {
+        let offered = runtime.devices();
+        if device.is_accelerator() && !offered.contains(&device) {
+            let offered = offered.iter().map(ToString::to_string).collect();
+            return Err(Error::Device { device: device.to_string(), version: runtime.version(), offered });
+        }
+        Ok(options(runtime, device, threads).and_then(|builder| Self::commit(builder, graph)))
+    }
+
+    fn commit(mut builder: SessionBuilder, graph: &[u8]) -> Result<Self, String> {
+        let session = builder.commit_from_memory(graph).map_err(|error| error.message().to_owned())?;
+        let ports = |outlets: &[ort::value::Outlet]| outlets.iter().map(port).collect::<Vec<_>>();
+        Ok(Self { inputs: ports(session.inputs()), outputs: ports(session.outputs()), session })
+    }
+
+    /// Runs the graph on one input and returns the outputs of the given names; the error is the reason.
+    pub fn run(
+        &mut self,
+        input: &str,
+        shape: [i64; 4],
+        data: Input<'_>,
+        outputs: &[&str],
+    ) -> Result<Vec<Output>, String> {
+        let plain = |error: ort::Error| error.message().to_owned();
+        let results = match data {
+            Input::U8(data) => {
+                let tensor = TensorRef::from_array_view((shape, data)).map_err(plain)?;
+                self.session.run(ort::inputs![input => tensor])
+            }
+            Input::F32(data) => {
+                let tensor = TensorRef::from_array_view((shape, data)).map_err(plain)?;
+                self.session.run(ort::inputs![input => tensor])
+            }
+        };
+        let results = results.map_err(plain)?;
+        let read = |name: &&str| {
+            let value = results.get(name).ok_or_else(|| format!("it has no output `{name}`"))?;
+            let (shape, values) = value.try_extract_tensor::<f32>().map_err(plain)?;
+            let shape = shape.iter().map(|&side| usize::try_from(side).unwrap_or(0)).collect();
+            Ok(Output { shape, values: values.to_vec() })
+        };
+        outputs.iter().map(read).collect()
+    }
+}
+
+/// The options of a session: on the processor single-threaded workers without spinning, and no memory arena, which
+/// would grow with the batch and keep what it has.
+fn options(runtime: &Runtime, device: Device, threads: usize) -> Result<SessionBuilder, String> {
+    fn plain<T>(error: ort::Error<T>) -> String {
+        error.message().to_owned()
+    }
+    let builder = ort::session::Session::builder(&runtime.environment).map_err(plain)?;
+    let builder = builder.with_optimization_level(GraphOptimizationLevel::All).map_err(plain)?;
+    let builder = builder.with_intra_threads(threads).map_err(plain)?;
+    let builder = builder.with_intra_op_spinning(false).map_err(plain)?;
+    let builder = builder.with_memory_pattern(false).map_err(plain)?;
+    builder.with_execution_providers(providers(device)).map_err(plain)
+}
+
+fn providers(device: Device) -> Vec<ExecutionProviderDispatch> {
+    let processor = ep::CPU::default().with_arena_allocator(false).build();
+    let accelerator = match device {
+        Device::Auto | Device::Cpu => None,
+        Device::Cuda => Some(ep::CUDA::default().build()),
+        Device::CoreMl => Some(ep::CoreML::default().build()),
+        Device::DirectMl => Some(ep::DirectML::default().build()),
+    };
+    accelerator.map(ExecutionProviderDispatch::error_on_failure).into_iter().chain([processor]).collect()
+}
+
+fn port(outlet: &ort::value::Outlet) -> Port {
+    let (kind, shape) = match outlet.dtype() {
+        ValueType::Tensor { ty: TensorElementType::Uint8, shape, .. } => (PortKind::U8, shape.to_vec()),
+        ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } => (PortKind::F32, shape.to_vec()),
+        ValueType::Tensor { ty, shape, .. } => (PortKind::Other(ty.to_string()), shape.to_vec()),
+        other => (PortKind::Other(format!("{other:?}")), Vec::new()),
+    };
+    Port { name: outlet.name().to_owned(), kind, shape }
+}

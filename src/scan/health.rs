@@ -1,0 +1,94 @@
+//! Whether the directory at a root's path is the one that was there before.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use crate::types::FileStat;
+
+/// Where a directory is: on which device, and on which file system.
+///
+/// Device numbers may change when the system starts anew; the file system's identity usually does not. A directory
+/// of which both changed is taken for another one: an empty mount point, or another drive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RootIdentity {
+    /// The device's number.
+    pub device: u64,
+    /// The file system's identity (`f_fsid`), 0 where there is none.
+    pub file_system: u64,
+    /// Whether the directory has no entry at all.
+    pub empty: bool,
+}
+
+impl RootIdentity {
+    /// Whether this may be the directory that was seen under these numbers.
+    pub fn is_same_place(&self, device: u64, file_system: u64) -> bool {
+        self.device == device || (self.file_system == file_system && file_system != 0)
+    }
+}
+
+/// Looks at a root directory.
+///
+/// # Errors
+/// When it is not there, is no directory, or cannot be listed.
+pub fn root_identity(path: &Path) -> io::Result<RootIdentity> {
+    let metadata = fs::metadata(path)?;
+    let empty = fs::read_dir(path)?.next().is_none();
+    let file_system = file_system_identity(path);
+    Ok(RootIdentity { device: FileStat::new(&metadata).device, file_system, empty })
+}
+
+#[cfg(unix)]
+fn file_system_identity(path: &Path) -> u64 {
+    let Ok(info) = File::open(path).and_then(|folder| Ok(rustix::fs::fstatvfs(folder)?)) else { return 0 };
+    info.f_fsid
+}
+
+#[cfg(not(unix))]
+fn file_system_identity(_: &Path) -> u64 {
+    let _ = File::open;
+    0
+}
+
+/// The name of the network file system that a path is on, where it is one: a write-ahead log does not work there.
+#[cfg(target_os = "linux")]
+pub fn on_network_file_system(path: &Path) -> Option<&'static str> {
+    // statfs(2) lists the numbers.
+    match rustix::fs::statfs(path).ok()?.f_type as u64 & 0xFFFF_FFFF {
+        0x6969 => Some("NFS"),
+        0x517B | 0xFF53_4D42 | 0xFE53_4D42 => Some("SMB"),
+        0x0102_1997 => Some("9p"),
+        0x5346_414F => Some("AFS"),
+        0x00C3_6400 => Some("Ceph"),
+        _ => None,
+    }
+}
+
+/// The name of the network file system that a path is on, where it is one.
+#[cfg(not(target_os = "linux"))]
+pub fn on_network_file_system(_: &Path) -> Option<&'static str> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn either_number_is_enough_to_know_a_place_again() {
+        let here = RootIdentity { device: 5, file_system: 77, empty: false };
+        assert!(here.is_same_place(5, 1));
+        assert!(here.is_same_place(6, 77));
+        assert!(!here.is_same_place(6, 78));
+        assert!(!RootIdentity { file_system: 0, ..here }.is_same_place(6, 0));
+    }
+
+    #[test]
+    fn a_folder_without_entries_is_empty() {
+        let dir = tempfile::tempdir().expect("a folder");
+        assert!(root_identity(dir.path()).expect("it is there").empty);
+        fs::write(dir.path().join("a"), "").expect("a file");
+        assert!(!root_identity(dir.path()).expect("it is there").empty);
+        assert!(root_identity(&dir.path().join("gone")).is_err());
+    }
+}

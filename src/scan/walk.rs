@@ -1,0 +1,218 @@
+//! Walking a root in the byte order of its paths.
+//!
+//! The order is what makes a comparison with the database's rows a merge of two sorted streams, which needs no
+//! memory: siblings are sorted by name with `/` behind the names of folders, as Git sorts its trees.
+
+use std::cmp::Ordering;
+use std::path::{Path, PathBuf};
+
+use ignore::overrides::{Override, OverrideBuilder};
+use walkdir::{DirEntry, WalkDir};
+
+use crate::error::{Error, Result, io_reason};
+use crate::types::{FileStat, path_to_bytes};
+
+/// Folders that never hold a person's pictures: thumbnails of a NAS, packages, version control, trash.
+const NEVER_ENTERED: &[&str] =
+    &["@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "node_modules", "lost+found", "__MACOSX"];
+
+/// Which files of a root are looked at.
+#[derive(Debug, Clone, Default)]
+pub struct ScanOptions {
+    /// Globs of files and folders to leave out, with the syntax of `.gitignore`.
+    pub exclude: Vec<String>,
+    /// Whether names with a dot at the front are looked at.
+    pub hidden: bool,
+    /// Whether symbolic links are followed.
+    pub follow_links: bool,
+    /// Whether other file systems mounted below the root are left out.
+    pub one_file_system: bool,
+}
+
+/// A regular file that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScannedFile {
+    /// Its path relative to the root, as bytes.
+    pub path: Vec<u8>,
+    /// Its signature.
+    pub stat: FileStat,
+}
+
+/// A file or folder that could not be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScanError {
+    /// Its path relative to the root, as bytes; empty for the root itself.
+    pub path: Vec<u8>,
+    /// Why.
+    pub reason: String,
+}
+
+/// The files of one root, or of one folder or file below it, in the byte order of their paths.
+pub struct Walker {
+    entries: walkdir::FilterEntry<walkdir::IntoIter, Box<dyn FnMut(&DirEntry) -> bool>>,
+    root: PathBuf,
+    follow_links: bool,
+}
+
+impl Walker {
+    /// Starts walking `root`, or `start` below it.
+    ///
+    /// # Errors
+    /// When an exclude is no glob.
+    pub fn new(root: &Path, start: &Path, options: &ScanOptions) -> Result<Self> {
+        let excludes = excludes(root, &options.exclude)?;
+        let hidden = options.hidden;
+        let wanted =
+            move |entry: &DirEntry| entry.depth() == 0 || (is_wanted(entry, hidden) && !excluded(&excludes, entry));
+        let follow = options.follow_links;
+        let entries = WalkDir::new(start)
+            .follow_links(follow)
+            .same_file_system(options.one_file_system)
+            .sort_by(move |a, b| compare_siblings(a, b))
+            .into_iter()
+            .filter_entry(Box::new(wanted) as Box<dyn FnMut(&DirEntry) -> bool>);
+        Ok(Self { entries, root: root.to_owned(), follow_links: follow })
+    }
+
+    fn relative(&self, path: &Path) -> Vec<u8> {
+        path_to_bytes(path.strip_prefix(&self.root).unwrap_or(path)).into_owned()
+    }
+}
+
+impl Iterator for Walker {
+    type Item = Result<ScannedFile, ScanError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let entry = match self.entries.next()? {
+                Ok(entry) => entry,
+                Err(error) => match self.explain(&error) {
+                    Some(error) => return Some(Err(error)),
+                    None => continue,
+                },
+            };
+            if !entry.file_type().is_file() {
+                continue;
+            }
+            return match entry.metadata() {
+                Ok(metadata) => {
+                    Some(Ok(ScannedFile { path: self.relative(entry.path()), stat: FileStat::new(&metadata) }))
+                }
+                Err(error) => match self.explain(&error) {
+                    Some(error) => Some(Err(error)),
+                    None => continue,
+                },
+            };
+        }
+    }
+}
+
+impl Walker {
+    /// The error for the report; `None` where there is nothing to report: a file that vanished while walking, or
+    /// a link that leads back to a folder around it or nowhere.
+    fn explain(&self, error: &walkdir::Error) -> Option<ScanError> {
+        let path = error.path().unwrap_or(&self.root);
+        if error.loop_ancestor().is_some() {
+            return None;
+        }
+        let io = error.io_error()?;
+        if io.kind() == std::io::ErrorKind::NotFound && (self.follow_links || error.depth() > 0) {
+            return None;
+        }
+        Some(ScanError { path: self.relative(path), reason: io_reason(io) })
+    }
+}
+
+fn compare_siblings(a: &DirEntry, b: &DirEntry) -> Ordering {
+    sort_key(a).cmp(sort_key(b))
+}
+
+/// The bytes by which a path continues: the name, and for a folder what separates it from its content.
+fn sort_key(entry: &DirEntry) -> impl Iterator<Item = u8> {
+    entry.file_name().as_encoded_bytes().iter().copied().chain(entry.file_type().is_dir().then_some(b'/'))
+}
+
+fn is_wanted(entry: &DirEntry, hidden: bool) -> bool {
+    let name = entry.file_name();
+    if !hidden && name.as_encoded_bytes().starts_with(b".") {
+        return false;
+    }
+    !(entry.file_type().is_dir() && (name == ".git" || NEVER_ENTERED.iter().any(|never| name == *never)))
+}
+
+fn excluded(excludes: &Override, entry: &DirEntry) -> bool {
+    excludes.matched(entry.path(), entry.file_type().is_dir()).is_ignore()
+}
+
+/// In an override a glob says what to take, and one with `!` in front what to leave.
+fn excludes(root: &Path, globs: &[String]) -> Result<Override> {
+    let bad = |error: ignore::Error| Error::Invalid(format!("--exclude: {error}"));
+    let mut builder = OverrideBuilder::new(root);
+    for glob in globs {
+        builder.add(&format!("!{glob}")).map_err(bad)?;
+    }
+    builder.build().map_err(bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn tree(files: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().expect("a folder");
+        for file in files {
+            let path = dir.path().join(file);
+            fs::create_dir_all(path.parent().expect("it has one")).expect("a folder");
+            fs::write(path, file).expect("a file");
+        }
+        dir
+    }
+
+    fn walk(dir: &Path, options: &ScanOptions) -> Vec<String> {
+        let walker = Walker::new(dir, dir, options).expect("good globs");
+        walker.map(|file| String::from_utf8(file.expect("it can be read").path).expect("UTF-8")).collect()
+    }
+
+    #[test]
+    fn paths_come_in_the_order_of_their_bytes() {
+        let dir = tree(&["a/b", "a-b", "a.b", "a0", "a/z/y", "b", "A", "a/z-1"]);
+        let found = walk(dir.path(), &ScanOptions::default());
+        let mut sorted = found.clone();
+        sorted.sort();
+        assert_eq!(found, sorted);
+        assert_eq!(found.len(), 8);
+    }
+
+    #[test]
+    fn hidden_excluded_and_system_folders_are_not_entered() {
+        let dir = tree(&["a.jpg", ".hidden/b.jpg", "@eaDir/c.jpg", "sub/d.tmp", "sub/e.jpg", "skip/f.jpg", ".git/g"]);
+        assert_eq!(walk(dir.path(), &ScanOptions::default()), ["a.jpg", "skip/f.jpg", "sub/d.tmp", "sub/e.jpg"]);
+        let exclude = vec!["*.tmp".into(), "/skip".into()];
+        let options = ScanOptions { exclude, hidden: true, ..Default::default() };
+        assert_eq!(walk(dir.path(), &options), [".hidden/b.jpg", "a.jpg", "sub/e.jpg"]);
+        let bad = ScanOptions { exclude: vec!["a[".into()], ..Default::default() };
+        assert!(Walker::new(dir.path(), dir.path(), &bad).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_only_when_asked_and_never_in_circles() {
+        let dir = tree(&["a/x.jpg", "out/y.jpg"]);
+        std::os::unix::fs::symlink("..", dir.path().join("a/loop")).expect("a link");
+        std::os::unix::fs::symlink("../out/y.jpg", dir.path().join("a/y.jpg")).expect("a link");
+        std::os::unix::fs::symlink("nowhere", dir.path().join("a/broken")).expect("a link");
+        assert_eq!(walk(dir.path(), &ScanOptions::default()), ["a/x.jpg", "out/y.jpg"]);
+        let options = ScanOptions { follow_links: true, ..Default::default() };
+        assert_eq!(walk(dir.path(), &options), ["a/x.jpg", "a/y.jpg", "out/y.jpg"]);
+    }
+
+    #[test]
+    fn one_file_can_be_walked() {
+        let dir = tree(&["a/b.jpg", "a/c.jpg"]);
+        let start = dir.path().join("a/b.jpg");
+        let found: Vec<_> = Walker::new(dir.path(), &start, &ScanOptions::default()).expect("no globs").collect();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].as_ref().map(|file| file.path.as_slice()), Ok(b"a/b.jpg".as_slice()));
+    }
+}

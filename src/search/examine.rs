@@ -1,0 +1,91 @@
+//! Everything that is known of one picture, from the index where it is there, and else from the picture itself.
+
+use std::path::PathBuf;
+
+use super::query::QueryImage;
+use crate::error::{Error, Result};
+use crate::media::{DecodeLimits, Decoder, Format, Kind, Reading, read_content, sniff};
+use crate::model::{Embedded, Embedder, Model};
+use crate::store::{ModelRow, Store};
+use crate::types::{Classification, ContentHash, Embedding, ImageId, ImageInfo, Stage};
+
+/// What is known of a picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Examined {
+    /// Its path, or the name of what has none.
+    pub path: PathBuf,
+    /// Its content.
+    pub hash: ContentHash,
+    /// Length in bytes.
+    pub bytes: u64,
+    /// Its row, if it is in the index.
+    pub row: Option<ImageId>,
+    /// What decoding tells.
+    pub info: ImageInfo,
+    /// The model's vector of it.
+    pub embedding: Embedding,
+    /// The best classes.
+    pub classes: Vec<Classification>,
+    /// Whether the vector was taken from the index.
+    pub indexed: bool,
+}
+
+/// The largest file that is read as a query.
+const MAX_BYTES: u64 = 512 << 20;
+
+/// Examines a picture. `embedder` is only called if the index has no vector of it.
+///
+/// # Errors
+/// When it cannot be read or decoded, or the model fails on it.
+pub fn examine(
+    image: &QueryImage,
+    store: Option<(&Store, Option<ModelRow>)>,
+    model: &mut dyn FnMut() -> Result<Model>,
+    embed: &mut dyn FnMut(image::RgbImage) -> Result<Embedded>,
+) -> Result<Examined> {
+    let (bytes, hash, format) = read(image)?;
+    let length = bytes.len() as u64;
+    let row = match store {
+        Some((store, _)) => store.image(&hash)?,
+        None => None,
+    };
+    if let (Some(row), Some((store, Some(model)))) = (row, store)
+        && let Some(vector) = store.vector_of(row, model)?
+        && let Some(info) = store.info_of(row)?
+    {
+        let (path, classes) = (image.name().to_owned(), store.classes(row, model)?);
+        let (embedding, indexed) = (vector.embedding, true);
+        return Ok(Examined { path, hash, bytes: length, row: Some(row), info, embedding, classes, indexed });
+    }
+    let failed = |stage, reason: String| Error::Picture { path: image.name().to_owned(), stage, reason };
+    let decoder = Decoder::open(&bytes, format, DecodeLimits::default());
+    let picture = decoder.and_then(Decoder::decode).map_err(|error| failed(Stage::Decode, error.to_string()))?;
+    let info = picture.info(format);
+    let Embedded { embedding, classes } = embed(Embedder::prepare(model()?.spec(), &picture))?;
+    let path = image.name().to_owned();
+    Ok(Examined { path, hash, bytes: length, row, info, embedding, classes, indexed: false })
+}
+
+fn read(image: &QueryImage) -> Result<(Vec<u8>, ContentHash, Format)> {
+    let failed = |reason: String| Error::Picture { path: image.name().to_owned(), stage: Stage::Read, reason };
+    match image {
+        QueryImage::Path(path) => {
+            if path.is_dir() {
+                return Err(failed("it is a folder".into()));
+            }
+            match read_content(path, MAX_BYTES, |_| ()).0 {
+                Reading::Content(content, ..) => Ok((content.bytes, content.hash, content.format)),
+                Reading::Skipped(reason, ..) | Reading::Failed(reason, ..) => Err(failed(reason)),
+                Reading::InFlux => match path.symlink_metadata() {
+                    Ok(_) => Err(failed("it is being written".into())),
+                    Err(error) => Err(failed(crate::error::io_reason(&error))),
+                },
+            }
+        }
+        QueryImage::Bytes { bytes, .. } => match sniff(bytes, None) {
+            Kind::Picture(format) => Ok((bytes.clone(), ContentHash::of(bytes), format)),
+            Kind::Unsupported(name) => Err(failed(format!("{name} is not supported"))),
+            Kind::Other => Err(failed("not a picture".into())),
+        },
+    }
+}

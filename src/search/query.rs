@@ -1,0 +1,123 @@
+//! What is asked for, and what comes back.
+
+use std::path::{Path, PathBuf};
+
+use crate::ann::Method;
+use crate::types::ContentHash;
+
+/// A picture that is part of a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QueryImage {
+    /// A file, indexed or not.
+    Path(PathBuf),
+    /// The bytes of a picture file, with a name for messages.
+    Bytes {
+        /// What to call it.
+        name: PathBuf,
+        /// The file's content.
+        bytes: Vec<u8>,
+    },
+}
+
+impl QueryImage {
+    /// The path, or the name of what has none.
+    pub fn name(&self) -> &Path {
+        match self {
+            Self::Path(path) => path,
+            Self::Bytes { name, .. } => name,
+        }
+    }
+}
+
+impl<P: AsRef<Path>> From<P> for QueryImage {
+    fn from(path: P) -> Self {
+        Self::Path(path.as_ref().to_owned())
+    }
+}
+
+/// Pictures to find neighbours of.
+///
+/// Of several, the neighbours of the sum of their vectors are found: pictures that are like all of them. Vectors of
+/// pictures to avoid are subtracted.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Query {
+    pub(crate) plus: Vec<QueryImage>,
+    pub(crate) minus: Vec<QueryImage>,
+    pub(crate) threshold: Option<f32>,
+}
+
+impl Query {
+    /// The neighbours of one picture.
+    pub fn image(image: impl Into<QueryImage>) -> Self {
+        Self { plus: vec![image.into()], ..Self::default() }
+    }
+
+    /// Also like this picture.
+    #[must_use]
+    pub fn and(mut self, image: impl Into<QueryImage>) -> Self {
+        self.plus.push(image.into());
+        self
+    }
+
+    /// But unlike this picture.
+    #[must_use]
+    pub fn minus(mut self, image: impl Into<QueryImage>) -> Self {
+        self.minus.push(image.into());
+        self
+    }
+
+    /// Only neighbours of at least this cosine.
+    #[must_use]
+    pub fn threshold(mut self, threshold: f32) -> Self {
+        self.threshold = Some(threshold);
+        self
+    }
+}
+
+/// A picture of the query, as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueriedImage {
+    /// Its path, or the name of what has none.
+    pub path: PathBuf,
+    /// Its content.
+    pub image: ContentHash,
+    /// Whether its vector was taken from the index.
+    pub indexed: bool,
+}
+
+/// A neighbour.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hit {
+    /// Cosine similarity, at most 1. Scores of different models cannot be compared.
+    pub score: f32,
+    /// Its content.
+    pub image: ContentHash,
+    /// A file that holds it.
+    pub path: PathBuf,
+    /// All files that hold it, `path` first.
+    pub paths: Vec<PathBuf>,
+}
+
+/// The answer to a [`Query`]: hits with falling scores, and how they were found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The pictures asked about.
+    pub query: Vec<QueriedImage>,
+    /// Name of the model whose vectors were compared.
+    pub model: String,
+    /// How the neighbours were found.
+    pub method: Method,
+    /// The neighbours, the nearest first.
+    pub hits: Vec<Hit>,
+    /// Indexed pictures that could not be compared, because this model has no vector of them yet.
+    pub pending: u64,
+}
+
+impl IntoIterator for Answer {
+    type Item = Hit;
+    type IntoIter = std::vec::IntoIter<Hit>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.hits.into_iter()
+    }
+}
