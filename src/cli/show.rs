@@ -89,7 +89,8 @@ fn print(out: &mut Out, picture: &Examined, paths: &[PathBuf]) -> std::io::Resul
         let head = if i == 0 { "looks like  " } else { "            " };
         out.line(format_args!("{head} {:5.1} %  {}", class.score * 100.0, class.label))?;
     }
-    for (i, path) in paths.iter().filter(|path| **path != picture.path).enumerate() {
+    let this = std::fs::canonicalize(&picture.path).ok();
+    for (i, path) in paths.iter().filter(|path| Some(*path) != this.as_ref()).enumerate() {
         out.path(if i == 0 { "also at      " } else { "             " }, path, '\n')?;
     }
     Ok(())

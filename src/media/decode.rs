@@ -171,16 +171,28 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// The decoder's message without the preamble that repeats the format's name.
+/// The decoder's message without the preamble about encoders and formats.
 fn plain(error: image::ImageError) -> DecodeError {
     use image::ImageError;
-    match &error {
+    use image::error::UnsupportedErrorKind::{Color, Format, GenericFeature};
+    DecodeError(match &error {
         ImageError::IoError(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => {
-            DecodeError::new("the file ends before its picture does")
+            "the file ends before its picture does".into()
         }
-        ImageError::IoError(io) => DecodeError::new(crate::error::io_reason(io)),
-        _ => DecodeError::new(error.to_string()),
-    }
+        ImageError::IoError(io) => crate::error::io_reason(io),
+        ImageError::Limits(_) => "decoding needs more than the allowed memory (--memory)".into(),
+        ImageError::Unsupported(unsupported) => match unsupported.kind() {
+            Color(color) => format!("not supported: pixels of type {color:?}"),
+            GenericFeature(what) => format!("not supported: {what}"),
+            Format(_) => "not supported: this variant of the format".into(),
+            _ => unsupported.to_string(),
+        },
+        ImageError::Decoding(damage) => match std::error::Error::source(damage) {
+            Some(source) => format!("damaged: {}", source.to_string().trim_matches('"')),
+            None => "damaged".into(),
+        },
+        _ => error.to_string(),
+    })
 }
 
 thread_local! {

@@ -111,7 +111,7 @@ fn decode_rgb(bytes: &[u8]) -> Result<Picture, DecodeError> {
         .set_max_height(usize::from(u16::MAX))
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    let pixels = decoder.decode().map_err(|error| DecodeError::new(error.to_string()))?;
+    let pixels = decoder.decode().map_err(damaged)?;
     let (width, height) = decoder.dimensions().ok_or_else(|| DecodeError::new("the picture has no size"))?;
     let mut picture = Picture::from_rgb(to_image(width, height, pixels)?);
     picture.orientation = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
@@ -120,9 +120,8 @@ fn decode_rgb(bytes: &[u8]) -> Result<Picture, DecodeError> {
 }
 
 fn decode_cmyk(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> {
-    let failed = |error: jpeg_decoder::Error| DecodeError::new(error.to_string());
     let mut decoder = jpeg_decoder::Decoder::new(Cursor::new(bytes));
-    let data = decoder.decode().map_err(failed)?;
+    let data = decoder.decode().map_err(damaged)?;
     let info = decoder.info().ok_or_else(|| DecodeError::new("the picture has no size"))?;
     if info.pixel_format != jpeg_decoder::PixelFormat::CMYK32 {
         return Err(DecodeError::new(format!("four components as {:?}", info.pixel_format)));
@@ -140,6 +139,10 @@ fn decode_cmyk(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> 
 fn ink_to_rgb(ink: [u8; 4]) -> [u8; 3] {
     let paper = ink.map(|x| 255 - u16::from(x));
     [0, 1, 2].map(|i| ((paper[i] * paper[3] + 127) / 255) as u8)
+}
+
+fn damaged(error: impl std::fmt::Display) -> DecodeError {
+    DecodeError::new(format!("damaged: {}", error.to_string().trim_matches('"')))
 }
 
 fn to_image(width: usize, height: usize, pixels: Vec<u8>) -> Result<RgbImage, DecodeError> {

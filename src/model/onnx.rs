@@ -1,5 +1,6 @@
 //! ONNX Runtime itself: the only file that names `ort`.
 
+use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -16,6 +17,7 @@ use crate::error::{Error, Result};
 pub struct Runtime {
     environment: ort::environment::Environment,
     library: PathBuf,
+    version: String,
     place: RuntimePlace,
     attempts: Vec<String>,
 }
@@ -33,8 +35,8 @@ impl Runtime {
         if let Some(runtime) = &*loaded {
             return Ok(runtime.clone());
         }
-        let (environment, library, place, attempts) = runtime::locate(options, load_library)?;
-        Ok(loaded.insert(Self { environment, library, place, attempts }).clone())
+        let ((environment, version), library, place, attempts) = runtime::locate(options, load_library)?;
+        Ok(loaded.insert(Self { environment, library, version, place, attempts }).clone())
     }
 
     /// The library's path; a bare name where the system's loader found it.
@@ -53,11 +55,8 @@ impl Runtime {
     }
 
     /// The library's version, such as `1.31.1`.
-    pub fn version(&self) -> String {
-        // "ORT Build Info: git-branch=rel-1.31.1, git-commit-id=…": a build from elsewhere may have another branch.
-        let info = ort::info();
-        let branch = info.split("git-branch=").nth(1).and_then(|rest| rest.split(',').next()).unwrap_or(info);
-        branch.strip_prefix("rel-").unwrap_or(branch).to_owned()
+    pub fn version(&self) -> &str {
+        &self.version
     }
 
     /// The devices that this library can use.
@@ -73,13 +72,25 @@ impl Runtime {
     }
 }
 
-/// Loads one library; the error is the reason.
-fn load_library(path: &Path) -> Result<ort::environment::Environment, String> {
+/// Loads one library and tells its version; the error is the reason.
+fn load_library(path: &Path) -> Result<(ort::environment::Environment, String), String> {
     let builder = ort::init_from(path).map_err(|error| error.to_string())?;
     let environment = builder.with_name("imgidx").with_telemetry(false).build().map_err(|error| error.to_string())?;
     // Warnings about graphs are for those who made them.
     environment.set_log_level(ort::logging::LogLevel::Error);
-    Ok(environment)
+    Ok((environment, library_version(path).unwrap_or_else(|| "of unknown version".into())))
+}
+
+/// Asks the library itself, which `ort` has loaded already, for its version.
+fn library_version(path: &Path) -> Option<String> {
+    // SAFETY: the library is loaded, so that its initialisers have run; this only counts one user more.
+    let library = unsafe { libloading::Library::new(path) }.ok()?;
+    // SAFETY: `ort` has found this symbol with this signature (onnxruntime_c_api.h) in the library just before.
+    let base =
+        unsafe { library.get::<unsafe extern "C" fn() -> *const ort::sys::OrtApiBase>(b"OrtGetApiBase") }.ok()?;
+    // SAFETY: the function returns a pointer to static data, which `ort` has not found to be null.
+    let version = unsafe { CStr::from_ptr(((*base()).GetVersionString)()) };
+    version.to_str().ok().map(str::to_owned)
 }
 
 /// An input or output of a graph.
@@ -140,7 +151,7 @@ impl Session {
         let offered = runtime.devices();
         if device.is_accelerator() && !offered.contains(&device) {
             let offered = offered.iter().map(ToString::to_string).collect();
-            return Err(Error::Device { device: device.to_string(), version: runtime.version(), offered });
+            return Err(Error::Device { device: device.to_string(), version: runtime.version().to_owned(), offered });
         }
         Ok(options(runtime, device, threads).and_then(|builder| Self::commit(builder, graph)))
     }

@@ -1,0 +1,91 @@
+//! Several processes at once, and processes that die.
+
+use std::process::{Child, Stdio};
+use std::time::Instant;
+
+use crate::kit::{Finished, Sandbox};
+
+fn many(sandbox: &Sandbox, count: u8) {
+    for seed in 0..count {
+        sandbox.draw(&format!("{seed:03}.png"), seed);
+    }
+}
+
+fn start(sandbox: &Sandbox, arguments: &[&str]) -> Child {
+    let mut command = sandbox.program();
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().expect("the program starts")
+}
+
+#[test]
+fn the_second_writer_is_turned_away_with_the_first_ones_number_and_readers_are_not() {
+    let sandbox = Sandbox::new();
+    many(&sandbox, 3);
+    sandbox.add();
+    let _writer = imgidx::store::Writer::open(&sandbox.database()).expect("nobody else writes");
+    let refused = sandbox.run(&["--db", "photos.db", "add", "photos"]).code(1);
+    let expected = format!("is being written by process {}", std::process::id());
+    assert!(refused.stderr.contains(&expected), "{}", refused.stderr);
+    assert_eq!(sandbox.run(&["--db", "photos.db", "similar", "photos/000.png"]).code(0).lines().len(), 2);
+    sandbox.run(&["--db", "photos.db", "check"]).code(0);
+    sandbox.run(&["--db", "photos.db", "prune"]).code(0);
+}
+
+#[test]
+fn queries_answer_while_pictures_are_added() {
+    let sandbox = Sandbox::new();
+    many(&sandbox, 4);
+    sandbox.run(&["add", "photos"]).code(0);
+    many(&sandbox, 200);
+    let mut adding = start(&sandbox, &["add", "photos"]);
+    let mut answers = 0;
+    while adding.try_wait().expect("it is ours").is_none() {
+        let found = sandbox.run(&["similar", "photos/000.png", "-k", "3"]).code(0);
+        assert_eq!(found.lines().len(), 3);
+        answers += 1;
+    }
+    assert!(answers > 0);
+    Finished::new(&["add"], adding.wait_with_output().expect("it has ended")).code(0);
+    assert_eq!(sandbox.run(&["list"]).lines().len(), 200);
+}
+
+#[test]
+fn a_killed_run_leaves_work_undone_and_never_falsely_done() {
+    let sandbox = Sandbox::new();
+    many(&sandbox, 240);
+    // Moments spread over a run's length, which a first undisturbed run tells.
+    let start_of_run = Instant::now();
+    sandbox.run(&["--db", "whole.db", "add", "photos"]).code(0);
+    let length = start_of_run.elapsed();
+    for round in 1..=6_u32 {
+        let mut child = start(&sandbox, &["add", "photos"]);
+        std::thread::sleep(length * round / 7);
+        child.kill().expect("it can be killed");
+        child.wait().expect("it has ended");
+        if sandbox.path("home/.local/share/imgidx/imgidx.db").is_file() {
+            let checked = sandbox.run(&["check"]);
+            assert!(checked.code == 0 || checked.stderr.contains("there is no index"), "{}", checked.stdout);
+        }
+    }
+    sandbox.run(&["add", "photos"]).code(0);
+    sandbox.run(&["check"]).code(0);
+    let export = |database: &[&str]| {
+        let finished = sandbox.run(&[database, &["export", "--vector"]].concat()).code(0);
+        finished.stdout.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(export(&[]), export(&["--db", "whole.db"]), "the result is that of an undisturbed run");
+}
+
+#[test]
+fn two_that_start_together_do_the_work_once() {
+    let sandbox = Sandbox::new();
+    many(&sandbox, 60);
+    let children = [start(&sandbox, &["add", "photos"]), start(&sandbox, &["add", "photos"])];
+    let ended = children.map(|child| Finished::new(&["add"], child.wait_with_output().expect("it ends")));
+    assert!(ended.iter().any(|finished| finished.code == 0));
+    for finished in &ended {
+        let refused = finished.code == 1 && finished.stderr.contains("is being written by process");
+        assert!(finished.code == 0 || refused, "{}", finished.stderr);
+    }
+    assert_eq!(sandbox.run(&["list"]).lines().len(), 60);
+}

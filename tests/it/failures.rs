@@ -1,0 +1,132 @@
+//! What cannot be indexed: told with a reason, remembered, and tried again when that makes sense.
+
+use std::fs;
+
+use imgidx::AddOptions;
+use imgidx::types::Stage;
+
+use crate::kit::{Sandbox, png, write};
+
+#[test]
+fn a_failure_is_remembered_by_its_content() {
+    let sandbox = Sandbox::new();
+    let broken = [&png(1)[..60], b"garbage"].concat();
+    write(&sandbox.photo("broken.png"), &broken);
+    sandbox.draw("good.png", 2);
+    let report = sandbox.add();
+    assert_eq!((report.new, report.failed), (1, 1));
+    let failures = sandbox.open().failures().expect("failures");
+    assert_eq!((failures.len(), failures[0].stage, failures[0].attempts), (1, Stage::Decode, 1));
+    assert_eq!(failures[0].path, sandbox.photo("broken.png"));
+    assert!(!failures[0].reason.is_empty());
+
+    // Not tried again, neither under this name nor under another one.
+    write(&sandbox.photo("copy.png"), &broken);
+    let report = sandbox.add();
+    assert_eq!((report.failed, report.known_failures), (1, 1));
+    let failures = sandbox.open().failures().expect("failures");
+    assert_eq!(failures.iter().map(|failure| failure.attempts).collect::<Vec<_>>(), [1, 1]);
+
+    let retry = AddOptions { retry_failed: true, ..AddOptions::default() };
+    assert_eq!(sandbox.add_with(&retry).failed, 2);
+    assert_eq!(sandbox.open().failures().expect("failures")[0].attempts, 2);
+
+    // Mended, it is a new content.
+    write(&sandbox.photo("broken.png"), &png(3));
+    fs::remove_file(sandbox.photo("copy.png")).expect("it is there");
+    let report = sandbox.add();
+    assert_eq!((report.changed, report.failed), (1, 0));
+    assert_eq!(sandbox.open().failures().expect("failures"), []);
+}
+
+#[test]
+fn an_empty_picture_file_is_a_failure_with_a_reason() {
+    let sandbox = Sandbox::new();
+    write(&sandbox.photo("empty.jpg"), b"");
+    assert_eq!(sandbox.add().failed, 1);
+    let failures = sandbox.open().failures().expect("failures");
+    assert_eq!((failures[0].stage, failures[0].reason.as_str()), (Stage::Read, "the file is empty"));
+    write(&sandbox.photo("empty.jpg"), &png(1));
+    assert_eq!(sandbox.add().failed, 0);
+    assert_eq!(sandbox.open().failures().expect("failures"), []);
+}
+
+#[test]
+fn a_picture_too_large_for_the_memory_fails_alone() {
+    let sandbox = Sandbox::new();
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    image::RgbImage::new(2000, 2000).write_to(&mut bytes, image::ImageFormat::Png).expect("it encodes");
+    write(&sandbox.photo("large.png"), &bytes.into_inner());
+    sandbox.draw("small.png", 1);
+    let small = AddOptions { memory: 8 << 20, ..AddOptions::default() };
+    let report = sandbox.add_with(&small);
+    assert_eq!((report.new, report.failed), (1, 1));
+    let failures = sandbox.open().failures().expect("failures");
+    assert!(failures[0].reason.contains("--memory"), "{}", failures[0].reason);
+    let retry = AddOptions { retry_failed: true, ..AddOptions::default() };
+    assert_eq!(sandbox.add_with(&retry).failed, 0);
+    assert_eq!(sandbox.open().failures().expect("failures"), []);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_may_not_be_read_is_told_and_its_neighbours_are_indexed() {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |path: &std::path::Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("the mode can be set");
+    };
+    let sandbox = Sandbox::new();
+    sandbox.draw("good.png", 1);
+    sandbox.draw("closed/inside.png", 2);
+    let secret = sandbox.draw("secret.png", 3);
+    sandbox.add();
+    let closed = sandbox.photo("closed");
+    mode(&closed, 0o000);
+    mode(&secret, 0o000);
+    if fs::read(&secret).is_ok() {
+        eprintln!("skipped: this user may read everything");
+        mode(&closed, 0o755);
+        return;
+    }
+    let report = sandbox.add();
+    mode(&closed, 0o755);
+    mode(&secret, 0o644);
+    assert_eq!((report.failed, report.missing), (2, 0), "a closed folder is not an empty one");
+    let stages: Vec<_> = sandbox.open().failures().expect("failures").iter().map(|failure| failure.stage).collect();
+    assert_eq!(stages, [Stage::Scan, Stage::Read]);
+    let report = sandbox.add();
+    assert_eq!((report.failed, report.embedded), (0, 0));
+    assert_eq!(sandbox.open().failures().expect("failures"), []);
+}
+
+#[cfg(unix)]
+#[test]
+fn links_in_circles_end() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("a/b.png", 1);
+    std::os::unix::fs::symlink("..", sandbox.photo("a/up")).expect("a link");
+    std::os::unix::fs::symlink("self", sandbox.photo("self")).expect("a link");
+    let scan = imgidx::scan::ScanOptions { follow_links: true, ..Default::default() };
+    let report = sandbox.add_with(&AddOptions { scan, ..AddOptions::default() });
+    assert_eq!((report.new, report.failed), (1, 0));
+}
+
+#[test]
+fn a_damaged_vector_is_found_and_made_again() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("a.png", 1);
+    sandbox.draw("b.png", 2);
+    sandbox.add();
+    let database = rusqlite::Connection::open(sandbox.database()).expect("the database");
+    let damage = "UPDATE embedding SET vector = zeroblob(length(vector)) WHERE id = 1";
+    assert_eq!(database.execute(damage, []).expect("it can be damaged"), 1);
+    drop(database);
+    let found = sandbox.run(&["--db", "photos.db", "check"]).code(1);
+    assert!(found.stdout.contains("embedding 1: the vector does not match its checksum"), "{}", found.stdout);
+    let mut index = sandbox.open();
+    let problems = index.check(true).expect("it can be checked");
+    assert_eq!(problems.iter().map(|problem| problem.repaired).collect::<Vec<_>>(), [true]);
+    let report = sandbox.add();
+    assert_eq!((report.embedded, report.unchanged), (1, 2));
+    assert_eq!(index.check(false).expect("it can be checked"), []);
+}

@@ -1,0 +1,259 @@
+//! What `add` does a second time: as little as possible, and never less.
+
+use std::fs;
+use std::path::Path;
+
+use imgidx::indexer::{PlanStep, ReadCause};
+use imgidx::scan::ScanOptions;
+use imgidx::{AddOptions, Error, Query};
+
+use crate::kit::{Sandbox, png, write};
+
+#[test]
+fn the_second_run_reads_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("a.png", 1);
+    sandbox.draw("sub/b.png", 2);
+    let report = sandbox.add();
+    assert_eq!((report.new, report.embedded, report.unchanged), (2, 2, 0));
+    settle();
+    let report = sandbox.add();
+    assert_eq!((report.new, report.embedded, report.unchanged), (0, 0, 2));
+    // Would it read anything, it would notice that the content is not there any more: same size, times and inode.
+    let plan = plan(&sandbox, &AddOptions::default());
+    assert_eq!(plan, [] as [(String, ReadCause); 0]);
+}
+
+/// Waits until files written so far are no longer so new that they have to be read again.
+fn settle() {
+    std::thread::sleep(std::time::Duration::from_millis(25));
+}
+
+fn plan(sandbox: &Sandbox, options: &AddOptions) -> Vec<(String, ReadCause)> {
+    let mut steps = Vec::new();
+    let mut each = |_: &Path, step| {
+        if let PlanStep::Read(file, cause) = step {
+            steps.push((String::from_utf8(file.path).expect("UTF-8"), cause));
+        }
+    };
+    sandbox.open().plan([sandbox.photos()], options, &mut each, |_| {}).expect("it can be planned");
+    steps
+}
+
+#[test]
+fn a_changed_file_is_read_and_a_touched_one_is_not_embedded_again() {
+    let sandbox = Sandbox::new();
+    let (a, b) = (sandbox.draw("a.png", 1), sandbox.draw("b.png", 2));
+    sandbox.add();
+    settle();
+    sandbox.add();
+    fs::write(&a, png(3)).expect("a file");
+    let now = std::time::SystemTime::now();
+    fs::File::options().write(true).open(&b).and_then(|file| file.set_modified(now)).expect("it can be touched");
+    let report = sandbox.add();
+    assert_eq!((report.changed, report.unchanged, report.embedded), (1, 1, 1));
+    let hits = sandbox.open().similar(&Query::image(&b), 5).expect("an answer").hits;
+    assert_eq!(hits.len(), 1, "the old content of a.png is in no file any more");
+}
+
+#[test]
+fn a_change_within_one_tick_of_the_clock_is_seen() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.draw("a.png", 1);
+    for seed in 2..30 {
+        sandbox.add();
+        // Same length, and often the same timestamp.
+        fs::write(&path, png(1)).expect("a file");
+        sandbox.add();
+        let mut bytes = png(1);
+        bytes.truncate(bytes.len() - 1);
+        bytes.push(seed);
+        fs::write(&path, &bytes).expect("a file");
+        sandbox.add();
+        let hash = imgidx::types::ContentHash::of(&bytes);
+        assert_eq!(sandbox.rows()[0].1.as_deref(), Some(hash.as_bytes().as_slice()), "round {seed}");
+    }
+}
+
+#[test]
+fn a_renamed_file_and_a_renamed_root_are_moved_without_decoding() {
+    let sandbox = Sandbox::new();
+    for seed in 0..6 {
+        sandbox.draw(&format!("{seed}.png"), seed);
+    }
+    sandbox.add();
+    fs::rename(sandbox.photo("1.png"), sandbox.photo("zzz.png")).expect("it can be renamed");
+    let report = sandbox.add();
+    assert_eq!((report.moved, report.new, report.missing, report.embedded), (1, 0, 0, 0));
+    let pictures = sandbox.path("pictures");
+    fs::rename(sandbox.photos(), &pictures).expect("it can be renamed");
+    let mut index = sandbox.open();
+    let report = index.add([&pictures], &AddOptions::default()).expect("it can be indexed");
+    assert_eq!((report.moved, report.new, report.missing, report.embedded), (6, 0, 0, 0));
+    let roots = index.status().expect("a status").roots;
+    assert_eq!(roots.iter().map(|root| &root.path).collect::<Vec<_>>(), [&pictures], "the emptied root is gone");
+}
+
+#[test]
+fn copies_share_one_content_and_new_twins_are_decoded_once() {
+    let sandbox = Sandbox::new();
+    for name in ["a.png", "b.png", "c/d.png"] {
+        sandbox.draw(name, 7);
+    }
+    let report = sandbox.add();
+    assert_eq!((report.new, report.embedded), (3, 1));
+    sandbox.draw("late.png", 7);
+    let report = sandbox.add();
+    assert_eq!((report.new, report.unchanged, report.embedded), (1, 3, 0));
+    sandbox.draw("other.png", 8);
+    sandbox.add();
+    let hits = sandbox.open().similar(&Query::image(sandbox.photo("other.png")), 5).expect("an answer").hits;
+    assert_eq!(hits.len(), 1, "one content is one hit");
+    assert_eq!(hits[0].paths.len(), 4, "with all its files");
+}
+
+#[test]
+fn a_deleted_file_is_missing_until_pruned_and_comes_back_without_work() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("stays.png", 1);
+    let path = sandbox.draw("goes.png", 2);
+    sandbox.add();
+    settle();
+    let away = sandbox.path("away.png");
+    fs::rename(&path, &away).expect("it can be moved away");
+    assert_eq!(sandbox.add().missing, 1);
+    assert_eq!(sandbox.add().missing, 0, "it is missing once");
+    let answer = sandbox.open().similar(&Query::image(sandbox.photo("stays.png")), 5).expect("an answer");
+    assert!(answer.hits.is_empty(), "a missing file is no answer");
+    fs::rename(&away, &path).expect("it can be moved back");
+    let report = sandbox.add();
+    assert_eq!((report.unchanged, report.embedded, report.new), (2, 0, 0));
+    fs::remove_file(&path).expect("it can be removed");
+    sandbox.add();
+    let mut index = sandbox.open();
+    assert_eq!(index.prunable().expect("counts"), (1, 0));
+    assert_eq!(index.prune().expect("it can be pruned"), (1, 1));
+    assert_eq!(sandbox.rows().len(), 1);
+}
+
+#[test]
+fn a_root_that_is_gone_or_emptied_loses_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("a.png", 1);
+    sandbox.draw("b.png", 2);
+    sandbox.add();
+    settle();
+    sandbox.add();
+    let away = sandbox.path("away");
+    fs::rename(sandbox.photos(), &away).expect("it can be unmounted");
+    let report = sandbox.add();
+    assert_eq!((report.missing, report.offline_roots.as_slice()), (0, [sandbox.photos()].as_slice()));
+    fs::create_dir(sandbox.photos()).expect("an empty mount point");
+    let report = sandbox.add();
+    assert_eq!((report.missing, report.offline_roots.len()), (0, 1));
+    let answer = sandbox.open().similar(&Query::image(away.join("a.png")), 5).expect("an answer");
+    assert_eq!(answer.hits.len(), 1, "queries still answer");
+    fs::remove_dir(sandbox.photos()).expect("it is empty");
+    fs::rename(&away, sandbox.photos()).expect("it can be mounted again");
+    let report = sandbox.add();
+    assert_eq!((report.unchanged, report.embedded, report.offline_roots.len()), (2, 0, 0));
+}
+
+#[test]
+fn excluded_files_are_left_alone_and_not_taken_for_missing() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("a.png", 1);
+    sandbox.draw("raw/b.png", 2);
+    sandbox.draw(".hidden.png", 3);
+    assert_eq!(sandbox.add().new, 2);
+    let scan = ScanOptions { exclude: vec!["raw".into()], ..Default::default() };
+    let report = sandbox.add_with(&AddOptions { scan, ..Default::default() });
+    assert_eq!((report.unchanged, report.missing), (1, 0));
+    let scan = ScanOptions { hidden: true, ..Default::default() };
+    assert_eq!(sandbox.add_with(&AddOptions { scan, ..Default::default() }).new, 1);
+}
+
+#[test]
+fn a_part_of_a_root_can_be_brought_up_to_date() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("a.png", 1);
+    sandbox.draw("sub/b.png", 2);
+    sandbox.draw("sub-c.png", 3);
+    sandbox.add();
+    fs::remove_file(sandbox.photo("a.png")).expect("it is there");
+    fs::remove_file(sandbox.photo("sub/b.png")).expect("it is there");
+    sandbox.draw("sub/d.png", 4);
+    let mut index = sandbox.open();
+    let report = index.add([sandbox.photo("sub")], &AddOptions::default()).expect("it can be indexed");
+    assert_eq!((report.new, report.missing, report.unchanged), (1, 1, 0), "only what is below it was looked at");
+    assert_eq!(index.status().expect("a status").roots.len(), 1);
+    let one = sandbox.draw("e.png", 5);
+    let report = index.add([&one], &AddOptions::default()).expect("it can be indexed");
+    assert_eq!((report.new, report.missing), (1, 0));
+}
+
+#[test]
+fn a_root_takes_in_the_roots_below_it() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("a.png", 1);
+    sandbox.draw("deep/down/b.png", 2);
+    sandbox.draw("single/c.png", 3);
+    let mut index = sandbox.open();
+    let inner = [sandbox.photo("deep"), sandbox.photo("single/c.png")];
+    assert_eq!(index.add(&inner, &AddOptions::default()).expect("it can be indexed").new, 2);
+    let report = index.add([sandbox.photos()], &AddOptions::default()).expect("it can be indexed");
+    assert_eq!((report.new, report.unchanged, report.embedded), (1, 2, 1));
+    assert_eq!(index.status().expect("a status").roots.len(), 1);
+    let paths: Vec<_> = sandbox.rows().into_iter().map(|row| row.0).collect();
+    assert_eq!(paths, ["a.png", "deep/down/b.png", "single/c.png"]);
+}
+
+#[test]
+fn other_files_are_skipped_once_and_for_all() {
+    let sandbox = Sandbox::new();
+    write(&sandbox.photo("notes.txt"), b"no picture");
+    write(&sandbox.photo("film.avif"), b"\0\0\0\x20ftypavif");
+    sandbox.draw("a.png", 1);
+    let report = sandbox.add();
+    assert_eq!((report.new, report.skipped, report.failed), (1, 2, 0));
+    settle();
+    sandbox.add();
+    assert_eq!(plan(&sandbox, &AddOptions::default()), []);
+    let reasons = sandbox.open().skipped_reasons().expect("reasons");
+    assert_eq!(reasons, [("AVIF is not supported".to_owned(), 1), ("not a picture".to_owned(), 1)]);
+}
+
+#[test]
+fn a_cancelled_run_keeps_what_it_did_and_the_next_one_finishes() {
+    let sandbox = Sandbox::new();
+    for seed in 0..60 {
+        sandbox.draw(&format!("{seed}.png"), seed);
+    }
+    let options = AddOptions::default();
+    let cancel = options.cancel.clone();
+    let stop = move |progress: imgidx::Progress| {
+        if progress.embedded >= 1 {
+            cancel.cancel();
+        }
+    };
+    let first = sandbox.open().add_with_progress([sandbox.photos()], &options, stop).expect("it can be indexed");
+    let second = sandbox.add();
+    assert_eq!(first.embedded + second.embedded, 60, "nothing is done twice or left out");
+    assert_eq!(first.missing + second.missing, 0);
+}
+
+#[test]
+fn forgetting_a_root_keeps_contents_that_others_hold() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("a.png", 1);
+    sandbox.draw("b.png", 2);
+    let other = sandbox.path("other");
+    write(&other.join("copy.png"), &png(1));
+    let mut index = sandbox.open();
+    index.add([sandbox.photos(), other.clone()], &AddOptions::default()).expect("it can be indexed");
+    let root = index.root(&sandbox.photos()).expect("it is one");
+    index.forget(&root).expect("it can be forgotten");
+    let status = index.status().expect("a status");
+    assert_eq!((status.counts.images, status.counts.files, status.index.rows), (1, 1, 1));
+    assert!(matches!(index.root(&sandbox.photos()), Err(Error::Invalid(_))));
+}

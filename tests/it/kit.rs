@@ -1,0 +1,193 @@
+//! What the tests share: pictures, a place to work in, ONNX Runtime, and the program.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use image::{Rgb, RgbImage};
+use imgidx::model::Runtime;
+use imgidx::{AddOptions, Index, IndexReport, OpenOptions};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A folder of pictures, an index, and a home without anything in it.
+pub struct Sandbox {
+    dir: TempDir,
+}
+
+impl Sandbox {
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        for name in ["photos", "home", "data"] {
+            std::fs::create_dir(dir.path().join(name)).expect("a folder");
+        }
+        Self { dir }
+    }
+
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.dir.path().canonicalize().expect("it is there").join(name)
+    }
+
+    /// The folder of pictures.
+    pub fn photos(&self) -> PathBuf {
+        self.path("photos")
+    }
+
+    pub fn photo(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.photos().join(name)
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.path("photos.db")
+    }
+
+    /// Writes a picture with its own pattern for each seed, and returns its path.
+    pub fn draw(&self, name: &str, seed: u8) -> PathBuf {
+        let path = self.photo(name);
+        write(&path, &png(seed));
+        path
+    }
+
+    pub fn options(&self) -> OpenOptions {
+        OpenOptions::default().data_dir(self.path("data")).runtime(runtime())
+    }
+
+    pub fn open(&self) -> Index {
+        self.options().open(self.database()).expect("the index opens")
+    }
+
+    /// Brings the index up to date with the folder of pictures.
+    pub fn add(&self) -> IndexReport {
+        self.add_with(&AddOptions::default())
+    }
+
+    pub fn add_with(&self, options: &AddOptions) -> IndexReport {
+        self.open().add([self.photos()], options).expect("it can be indexed")
+    }
+
+    /// The program, with this sandbox for a home and nothing else in its environment that it would heed.
+    pub fn program(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_imgidx"));
+        command.env_clear();
+        for name in ["PATH", "TMPDIR", "SystemRoot"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command.env("HOME", self.path("home")).env("ORT_DYLIB_PATH", runtime()).current_dir(self.path(""));
+        command
+    }
+
+    /// Runs the program to its end.
+    pub fn run(&self, arguments: &[&str]) -> Finished {
+        let output = self.program().args(arguments).output().expect("the program starts");
+        Finished::new(arguments, output)
+    }
+
+    /// All rows of files: path below the root, content, whether it is missing.
+    pub fn rows(&self) -> Vec<(String, Option<Vec<u8>>, bool)> {
+        let database = rusqlite::Connection::open(self.database()).expect("the database opens");
+        let mut statement = database
+            .prepare(
+                "SELECT file.path, image.hash, missing_since IS NOT NULL
+                 FROM file LEFT JOIN image ON image.id = file.image ORDER BY file.root, file.path",
+            )
+            .expect("the tables are there");
+        let read = |row: &rusqlite::Row<'_>| {
+            let path: Vec<u8> = row.get(0)?;
+            Ok((String::from_utf8_lossy(&path).into_owned(), row.get(1)?, row.get(2)?))
+        };
+        let rows = statement.query_map([], read).expect("rows");
+        rows.map(|row| row.expect("a row")).collect()
+    }
+}
+
+/// What a run of the program left behind.
+pub struct Finished {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Finished {
+    pub fn new(arguments: &[&str], output: Output) -> Self {
+        let finished = Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        };
+        assert!(!finished.stderr.contains("panicked"), "{arguments:?}: {}", finished.stderr);
+        finished
+    }
+
+    /// Expects an exit code.
+    pub fn code(self, expected: i32) -> Self {
+        assert_eq!(self.code, expected, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+    }
+
+    pub fn lines(&self) -> Vec<&str> {
+        self.stdout.lines().collect()
+    }
+}
+
+/// The library of ONNX Runtime that all tests use: one that is there, or one that is fetched once into the build
+/// directory.
+pub fn runtime() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("data");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        // Test processes that start together wait for the one that fetches.
+        let lock = std::fs::File::create(folder.join("lock")).expect("a file");
+        lock.lock().expect("it can be locked");
+        let mut options = OpenOptions::default().data_dir(&folder);
+        if let Some(library) = std::env::var_os("ORT_DYLIB_PATH") {
+            options = options.runtime(library);
+        }
+        let options = options.runtime_options().expect("the folder is given");
+        let runtime = Runtime::load(&options).expect("the tests need ONNX Runtime, or pip to fetch it");
+        runtime.library().to_owned()
+    })
+}
+
+/// The folder of real pictures, if it is there; a test that has to do without says so.
+pub fn corpus(name: &str) -> Option<PathBuf> {
+    let base = match std::env::var_os("IMGIDX_CORPUS") {
+        Some(path) => PathBuf::from(path),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"),
+    };
+    let folder = base.join(name);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    eprintln!("skipped: there is no `{}`; IMGIDX_CORPUS names the folder of real pictures", folder.display());
+    None
+}
+
+/// A picture with its own pattern and colours for each seed.
+pub fn picture(seed: u8) -> RgbImage {
+    let s = u32::from(seed);
+    RgbImage::from_fn(48, 40, |x, y| {
+        let wave = ((x * (1 + s % 5) + y * (1 + s / 5 % 7)) * 8 + s * 29) as u8;
+        let stripe = if (x / (3 + s % 9) + y / (2 + s % 4)).is_multiple_of(2) { 210 } else { 30 };
+        Rgb([wave, stripe, seed.wrapping_mul(47).wrapping_add(60)])
+    })
+}
+
+/// [`picture`] as a PNG file.
+pub fn png(seed: u8) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    picture(seed).write_to(&mut bytes, image::ImageFormat::Png).expect("it encodes");
+    bytes.into_inner()
+}
+
+/// Writes a file and the folders around it.
+pub fn write(path: &Path, bytes: &[u8]) {
+    std::fs::create_dir_all(path.parent().expect("it has one")).expect("a folder");
+    std::fs::write(path, bytes).expect("a file");
+}

@@ -1,0 +1,139 @@
+//! The layers of ARCHITECTURE.md: modules use only what is below them, and crates stay in their rooms.
+
+use std::path::{Path, PathBuf};
+
+/// Each module with the modules that it may use; `error` and `types` are for all.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("error", &[]),
+    ("types", &[]),
+    ("scan", &[]),
+    ("media", &[]),
+    ("store", &[]),
+    ("ann", &[]),
+    ("model", &["media"]),
+    ("indexer", &["scan", "media", "model", "store", "ann"]),
+    ("search", &["scan", "media", "model", "store", "ann"]),
+    ("index", &["indexer", "search", "scan", "media", "model", "store", "ann"]),
+];
+
+/// Each crate that has a room of its own: the only files that may name it.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("ort", &["src/model/onnx.rs"]),
+    ("rusqlite", &["src/store/"]),
+    ("rusqlite_migration", &["src/store/"]),
+    ("clap", &["src/cli/"]),
+    ("clap_complete", &["src/cli/"]),
+    ("clap_mangen", &["src/cli/"]),
+    ("indicatif", &["src/cli/"]),
+    ("ctrlc", &["src/cli/"]),
+    ("walkdir", &["src/scan/"]),
+    ("memmap2", &["src/ann/"]),
+    ("zune_jpeg", &["src/media/jpeg.rs"]),
+    ("jpeg_decoder", &["src/media/jpeg.rs"]),
+    ("resvg", &["src/media/svg.rs"]),
+    ("moxcms", &["src/media/color.rs"]),
+    ("fast_image_resize", &["src/media/resize.rs"]),
+    ("zip", &["src/model/fetch.rs"]),
+];
+
+fn source_files() -> Vec<(String, String)> {
+    fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                collect(&path, files);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    let base = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    collect(&base.join("src"), &mut files);
+    let text = |path: &PathBuf| {
+        let text = std::fs::read_to_string(path).expect("a source file");
+        // Comments may name anything.
+        text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    };
+    let name = |path: &PathBuf| path.strip_prefix(base).expect("below it").to_str().expect("UTF-8").to_owned();
+    files.iter().map(|path| (name(path), text(path))).collect()
+}
+
+/// The words that follow each occurrence of `before` as a whole word, up to the next `::`, brace or blank.
+fn words_after<'a>(text: &'a str, before: &'a str) -> impl Iterator<Item = &'a str> {
+    text.match_indices(before).filter_map(move |(at, _)| {
+        let is_word = |c: char| c.is_alphanumeric() || c == '_';
+        if text[..at].chars().next_back().is_some_and(is_word) {
+            return None;
+        }
+        let rest = &text[at + before.len()..];
+        Some(&rest[..rest.find(|c| !is_word(c)).unwrap_or(rest.len())])
+    })
+}
+
+/// The names in `crate::{a::b, c}` and `crate::a`.
+fn used_modules(text: &str) -> Vec<String> {
+    let mut used: Vec<String> = words_after(text, "crate::").map(str::to_owned).collect();
+    for (at, _) in text.match_indices("crate::{") {
+        let group = &text[at + 8..];
+        let mut depth = 0;
+        for part in group.split_inclusive(['{', '}', ',']) {
+            if depth == 0 {
+                let name: String = part.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                used.push(name);
+            }
+            depth += i32::from(part.ends_with('{')) - i32::from(part.ends_with('}'));
+            if depth < 0 {
+                break;
+            }
+        }
+    }
+    used
+}
+
+#[test]
+fn modules_use_only_what_is_below_them() {
+    let mut wrong = Vec::new();
+    for (file, text) in source_files() {
+        let module = file.trim_start_matches("src/").split(['/', '.']).next().expect("a first part").to_owned();
+        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == module) else {
+            assert!(["lib", "main", "cli"].contains(&module.as_str()), "{file} is in no layer of MAY_USE");
+            continue;
+        };
+        for used in used_modules(&text) {
+            let known = MAY_USE.iter().any(|(name, _)| *name == used);
+            let fine =
+                used == module || ["error", "types"].contains(&used.as_str()) || allowed.contains(&used.as_str());
+            if known && !fine {
+                wrong.push(format!("{file} uses `{used}`"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn crates_are_named_only_in_their_rooms() {
+    let mut wrong = Vec::new();
+    for (file, text) in source_files() {
+        for (name, rooms) in ROOMS {
+            let at_home = rooms.iter().any(|room| file.starts_with(room));
+            let named = text.match_indices(&format!("{name}::")).any(|(at, _)| {
+                !text[..at].chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
+            });
+            if named && !at_home {
+                wrong.push(format!("{file} names `{name}`"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_check_itself_sees_uses() {
+    let text = "use crate::store::X;\nuse crate::{ann::{A, B}, scan};\nfn f() { crate::media::g() }";
+    let mut used = used_modules(text);
+    used.retain(|name| !name.is_empty());
+    used.sort();
+    assert_eq!(used, ["ann", "media", "scan", "store"]);
+}

@@ -1,0 +1,14 @@
+//! The integration tests: the library through its public interface, and the real program in a clean home.
+
+mod commands;
+mod concurrency;
+mod corpus;
+mod failures;
+mod formats;
+mod incremental;
+mod json;
+mod kit;
+mod layers;
+mod models;
+mod runtime;
+mod sequence;
