@@ -51,8 +51,9 @@ pub fn run(global: &Global, command: Command) -> Result<Done, Failure> {
             let pending = index.use_model(&name)?;
             if pending > 0 {
                 let pictures = count(pending, "picture");
+                let have = if pending == 1 { "has" } else { "have" };
                 global.note(&format!(
-                    "{pictures} have no vector of it yet; `imgidx add` on their directories makes them"
+                    "{pictures} {have} no vector of it yet; `imgidx add` on their directories makes them"
                 ));
             }
             tell(global, &mut out, &index.active_model()?, format_args!("using {name}"))?;

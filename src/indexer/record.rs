@@ -95,10 +95,10 @@ impl Recorder {
                 batch.mark_present(id)?;
                 self.count_unchanged(state);
             }
-            Outcome::Linked { seen, image, state } => self.link(batch, &seen, image, state)?,
+            Outcome::Linked { seen, image, state } => self.link(batch, &seen, image, state, false)?,
             Outcome::Twin { seen, hash } => match batch.find_content(&hash, self.model)? {
                 Some(known) if known.state != ContentState::Pending => {
-                    self.link(batch, &seen, known.image, known.state)?;
+                    self.link(batch, &seen, known.image, known.state, true)?;
                 }
                 _ => self.waiting.entry(hash).or_default().push(seen),
             },
@@ -159,19 +159,28 @@ impl Recorder {
         state: ContentState,
     ) -> Result<()> {
         self.settled.push(hash);
-        self.link(batch, &seen, image, state)?;
+        self.link(batch, &seen, image, state, true)?;
         for twin in self.waiting.remove(&hash).unwrap_or_default() {
-            self.link(batch, &twin, image, state)?;
+            self.link(batch, &twin, image, state, true)?;
         }
         Ok(())
     }
 
     /// Writes the file row, last of all rows that belong to it, and counts the file.
-    fn link(&mut self, batch: &Batch<'_>, seen: &Seen, image: ImageId, state: ContentState) -> Result<()> {
+    ///
+    /// `tried` says whether the content was worked on in this run.
+    fn link(&mut self, batch: &Batch<'_>, seen: &Seen, image: ImageId, state: ContentState, tried: bool) -> Result<()> {
         let before = batch.image_at(seen.file.root, &seen.file.path)?;
         batch.put_file(&seen.file, Some(image), None)?;
+        if state == ContentState::Failed {
+            if before == Some(Some(image)) && !tried {
+                self.count_unchanged(FileState::Picture(state));
+            } else {
+                self.report.failed += 1;
+            }
+            return Ok(());
+        }
         let count = match before {
-            _ if state == ContentState::Failed => &mut self.report.failed,
             Some(Some(known)) if known == image => &mut self.report.unchanged,
             Some(_) => &mut self.report.changed,
             None if take_moved(batch, seen, image)? => &mut self.report.moved,

@@ -147,7 +147,7 @@ mod tests {
             (r#"{"size": {"longest_edge": 5}}"#, "is not understood"),
             (r#"{"size": 224, "resample": 9}"#, "`resample`"),
             (r#"{"size": 224, "image_mean": 0.5}"#, "`image_mean`"),
-            ("[", "EOF"),
+            ("[", "expected a map"),
         ] {
             let reason = input_spec(text).expect_err("not understood");
             assert!(reason.contains(expected), "{reason}");

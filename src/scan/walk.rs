@@ -116,10 +116,26 @@ impl Walker {
             return None;
         }
         let io = error.io_error()?;
+        if is_circle(io) {
+            return None;
+        }
         if io.kind() == std::io::ErrorKind::NotFound && (self.follow_links || error.depth() > 0) {
             return None;
         }
         Some(ScanError { path: self.relative(path), reason: io_reason(io) })
+    }
+}
+
+/// Whether a link leads to itself.
+fn is_circle(error: &std::io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = error;
+        false
     }
 }
 
@@ -202,6 +218,7 @@ mod tests {
         std::os::unix::fs::symlink("..", dir.path().join("a/loop")).expect("a link");
         std::os::unix::fs::symlink("../out/y.jpg", dir.path().join("a/y.jpg")).expect("a link");
         std::os::unix::fs::symlink("nowhere", dir.path().join("a/broken")).expect("a link");
+        std::os::unix::fs::symlink("self", dir.path().join("a/self")).expect("a link");
         assert_eq!(walk(dir.path(), &ScanOptions::default()), ["a/x.jpg", "out/y.jpg"]);
         let options = ScanOptions { follow_links: true, ..Default::default() };
         assert_eq!(walk(dir.path(), &options), ["a/x.jpg", "a/y.jpg", "out/y.jpg"]);

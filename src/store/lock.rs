@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use super::Store;
 use crate::error::{Error, Result};
@@ -30,9 +31,7 @@ impl WriterLock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let holder = file.read_to_string(&mut holder).ok().and_then(|_| holder.trim().parse().ok());
-                return Err(Error::Locked { path: database.to_owned(), holder });
+                return Err(Error::Locked { path: database.to_owned(), holder: read_holder(&mut file) });
             }
             Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
         }
@@ -40,6 +39,20 @@ impl WriterLock {
         let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", std::process::id()));
         Ok(Self { file })
     }
+}
+
+/// The number of the process that holds the lock. It writes it just after it took the lock, so that it may not be
+/// there at once.
+fn read_holder(file: &mut File) -> Option<u32> {
+    for _ in 0..20 {
+        let mut text = String::new();
+        file.rewind().and_then(|()| file.read_to_string(&mut text)).ok()?;
+        if let Ok(holder) = text.trim().parse() {
+            return Some(holder);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    None
 }
 
 impl Drop for WriterLock {

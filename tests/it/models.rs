@@ -105,8 +105,6 @@ fn vectors_of_two_models_never_mix() {
     assert_eq!(index.use_model("tiny-dino").expect("it is there"), 2);
     let answer = index.similar(&Query::image(&query), 5).expect("an answer");
     assert_eq!((answer.hits.len(), answer.pending), (0, 2), "it says that the index is incomplete");
-    let told = sandbox.run(&["--db", "photos.db", "model", "list"]).code(0);
-    assert!(told.stdout.contains("* efficientnet-lite0") || told.stderr.contains("no model named"), "{}", told.stdout);
     let report = sandbox.add();
     assert_eq!((report.unchanged, report.embedded), (2, 2));
     let answer = sandbox.open().similar(&Query::image(&query), 5).expect("an answer");
@@ -172,7 +170,7 @@ fn models_are_added_chosen_and_removed_by_command() {
     sandbox.run(&["model", "add", clip, "--name", "mine"]).code(0);
     sandbox.run(&["model", "add", clip, "--name", "mine"]).code(1);
     let used = sandbox.run(&["model", "use", "mine"]).code(0);
-    assert!(used.stderr.contains("1 picture have no vector") || used.stderr.contains("1 picture"), "{}", used.stderr);
+    assert!(used.stderr.contains("1 picture has no vector"), "{}", used.stderr);
     let answer = sandbox.run(&["similar", "photos/a.png"]).code(0);
     assert!(answer.stderr.contains("could not be compared"), "{}", answer.stderr);
     let report = sandbox.run(&["add", "photos", "--json"]).code(0).json();
