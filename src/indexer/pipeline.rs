@@ -54,7 +54,7 @@ struct FoundPath {
 
 /// Everything that the stages share.
 struct Stages<'a> {
-    database: &'a Path,
+    database: PathBuf,
     model: ModelRow,
     options: &'a AddOptions,
     cancel: &'a CancelToken,
@@ -81,7 +81,7 @@ pub(crate) fn add(
     // Also stops the stages after an error, which must not cancel the caller's other work.
     let stop = options.cancel.child();
     let stages = Stages {
-        database: &writer.path().to_owned(),
+        database: writer.path().to_owned(),
         model,
         options,
         cancel: &stop,
@@ -98,7 +98,10 @@ pub(crate) fn add(
     Ok(report)
 }
 
-fn prepare_all<'a>(writer: &mut Writer, targets: &'a [Target]) -> Result<(Vec<(&'a Target, RootId)>, Vec<PathBuf>)> {
+/// Targets whose roots can be read, with the roots' rows.
+type OnlineTargets<'a> = Vec<(&'a Target, RootId)>;
+
+fn prepare_all<'a>(writer: &mut Writer, targets: &'a [Target]) -> Result<(OnlineTargets<'a>, Vec<PathBuf>)> {
     let (mut online, mut offline) = (Vec::new(), Vec::new());
     for target in targets {
         match prepare(writer, target)? {
@@ -170,7 +173,7 @@ fn plan_all(
     outcomes: &Sender<Outcome>,
     found: &AtomicU64,
 ) {
-    let result = Store::open(stages.database).and_then(|store| {
+    let result = Store::open(&stages.database).and_then(|store| {
         targets.iter().try_for_each(|(target, root)| plan_one(stages, &store, target, *root, paths, outcomes, found))
     });
     if let Err(error) = result {
@@ -219,7 +222,7 @@ fn read_all<'a>(
     jobs: &Sender<Job<'a>>,
     outcomes: &Sender<Outcome>,
 ) {
-    let store = match Store::open(stages.database) {
+    let store = match Store::open(&stages.database) {
         Ok(store) => store,
         Err(error) => {
             let _ = outcomes.send(Outcome::Broken(error));

@@ -47,9 +47,11 @@ pub struct ScanError {
     pub reason: String,
 }
 
+type EntryFilter = Box<dyn FnMut(&DirEntry) -> bool>;
+
 /// The files of one root, or of one folder or file below it, in the byte order of their paths.
 pub struct Walker {
-    entries: walkdir::FilterEntry<walkdir::IntoIter, Box<dyn FnMut(&DirEntry) -> bool>>,
+    entries: walkdir::FilterEntry<walkdir::IntoIter, EntryFilter>,
     root: PathBuf,
     follow_links: bool,
 }
@@ -68,9 +70,9 @@ impl Walker {
         let entries = WalkDir::new(start)
             .follow_links(follow)
             .same_file_system(options.one_file_system)
-            .sort_by(move |a, b| compare_siblings(a, b))
+            .sort_by(compare_siblings)
             .into_iter()
-            .filter_entry(Box::new(wanted) as Box<dyn FnMut(&DirEntry) -> bool>);
+            .filter_entry(Box::new(wanted) as EntryFilter);
         Ok(Self { entries, root: root.to_owned(), follow_links: follow })
     }
 

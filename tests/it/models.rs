@@ -119,7 +119,8 @@ fn vectors_of_two_models_never_mix() {
 fn a_spec_that_does_not_fit_its_graph_is_refused_with_the_reason() {
     let sandbox = Sandbox::new();
     let (catalog, runtime) = load(&sandbox);
-    let cases: Vec<(&str, Box<dyn FnOnce(&mut Value)>, &str)> = vec![
+    type Spoil = Box<dyn FnOnce(&mut Value)>;
+    let cases: Vec<(&str, Spoil, &str)> = vec![
         (
             "resnet",
             Box::new(|s| s["outputs"]["embedding"] = json!("nope")),

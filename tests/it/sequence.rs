@@ -127,10 +127,8 @@ impl World {
                     disk.insert(NAMES[to], content);
                 }
             }
-            Op::Delete(name) => {
-                if disk.remove(NAMES[name]).is_some() {
-                    fs::remove_file(path(name)).expect("it is there");
-                }
+            Op::Delete(name) if disk.remove(NAMES[name]).is_some() => {
+                fs::remove_file(path(name)).expect("it is there");
             }
             Op::Touch(name) if disk.contains_key(NAMES[name]) => {
                 let file = fs::File::options().write(true).open(path(name)).expect("it is there");

@@ -1,0 +1,251 @@
+//! The whole program beside its floors, measured side by side in one run.
+//!
+//! ```sh
+//! cargo bench --bench end_to_end -- DIRECTORY…
+//! ```
+//!
+//! Without directories it draws its own pictures. Each line is a median of alternating runs, and what counts is the
+//! ratio to the floor, because the speed of a machine drifts:
+//!
+//! - **fresh add**: the floor decodes, scales and embeds the same bytes, which lie in memory already, with as many
+//!   workers: what is left is walking, reading, hashing, queues and SQLite;
+//! - **repeated add** of unchanged files: the floor is `find -printf`, which walks and takes each file's properties;
+//! - **moved tree**: the floor reads and hashes the files;
+//! - **query** as a new process: of a picture in the index and of one that is not.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use imgidx::media::{Content, DecodeLimits, Decoder, Reading, read_content};
+use imgidx::model::{Device, Embedder, Model, Runtime};
+use imgidx::{AddOptions, Index, OpenOptions};
+
+const RUNS: usize = 5;
+const UNCHANGED_FILES: usize = 20_000;
+
+fn main() {
+    // Cargo passes options of its own; what is no option is a directory.
+    let directories: Vec<PathBuf> = std::env::args_os()
+        .skip(1)
+        .filter(|arg| !arg.as_encoded_bytes().starts_with(b"-"))
+        .map(PathBuf::from)
+        .collect();
+    let scratch = tempfile::tempdir().expect("a folder");
+    let directories = if directories.is_empty() { vec![draw(scratch.path())] } else { directories };
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    println!("{workers} workers, medians of {RUNS} alternating runs");
+    let bench = Bench { scratch: scratch.path().to_owned(), workers };
+    bench.fresh_add(&directories);
+    bench.repeated_add();
+    bench.moved_tree(&directories[0]);
+    bench.query(&directories);
+}
+
+struct Bench {
+    scratch: PathBuf,
+    workers: usize,
+}
+
+impl Bench {
+    fn index(&self, name: &str) -> Index {
+        OpenOptions::default().open(self.scratch.join(name)).expect("it opens")
+    }
+
+    fn fresh_add(&self, directories: &[PathBuf]) {
+        let contents = read_all(directories);
+        let model = Model::builtin();
+        let options = OpenOptions::default().runtime_options().expect("a data directory");
+        let runtime = Runtime::load(&options).expect("it is there or can be fetched");
+        let mut count = 0;
+        let (add, floor) = alternate(
+            |run| {
+                let mut index = self.index(&format!("fresh{run}.db"));
+                count = index.add(directories, &AddOptions::default()).expect("it can be indexed").embedded;
+            },
+            |_| embed_all(&contents, &model, &runtime, self.workers),
+        );
+        let rate = count as f64 / add.as_secs_f64();
+        line(
+            &format!("fresh add, {count} pictures, {rate:.0} images/s"),
+            add,
+            "floor",
+            floor,
+            floor.as_secs_f64() / add.as_secs_f64(),
+            "of the floor's speed",
+        );
+    }
+
+    fn repeated_add(&self) {
+        let folder = self.scratch.join("unchanged");
+        let picture = png(7);
+        for i in 0..UNCHANGED_FILES {
+            let path = folder.join(format!("{:03}/{i:05}.png", i / 200));
+            fs::create_dir_all(path.parent().expect("it has one")).expect("a folder");
+            fs::write(path, &picture).expect("a file");
+        }
+        let database = self.scratch.join("unchanged.db");
+        let add = || {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_imgidx"));
+            command.arg("--db").arg(&database).arg("--quiet").arg("add").arg(&folder);
+            run(&mut command);
+        };
+        add();
+        add();
+        let (add, find) = alternate(
+            |_| add(),
+            |_| run(Command::new("find").arg(&folder).args(["-type", "f", "-printf", "%s %T@\\n"])),
+        );
+        let ratio = add.as_secs_f64() / find.as_secs_f64();
+        line(
+            &format!("repeated add, {UNCHANGED_FILES} unchanged files"),
+            add,
+            "find",
+            find,
+            ratio,
+            "times find's time",
+        );
+    }
+
+    fn moved_tree(&self, directory: &Path) {
+        let here = self.scratch.join("here");
+        copy_tree(directory, &here);
+        let there = self.scratch.join("there");
+        let mut index = self.index("moved.db");
+        index.add([&here], &AddOptions::default()).expect("it can be indexed");
+        let (add, floor) = alternate(
+            |run| {
+                let (from, to) = if run % 2 == 0 { (&here, &there) } else { (&there, &here) };
+                fs::rename(from, to).expect("it can be renamed");
+                let report = index.add([to], &AddOptions::default()).expect("it can be indexed");
+                assert_eq!(report.embedded, 0);
+            },
+            |run| drop(read_all(&[if run % 2 == 0 { there.clone() } else { here.clone() }])),
+        );
+        line(
+            "moved tree",
+            add,
+            "read and hash",
+            floor,
+            add.as_secs_f64() / floor.as_secs_f64(),
+            "times the floor's time",
+        );
+    }
+
+    fn query(&self, directories: &[PathBuf]) {
+        let database = self.scratch.join("query.db");
+        Index::open(&database).and_then(|mut index| index.add(directories, &AddOptions::default())).expect("indexed");
+        let known = first_file(&directories[0]);
+        let new = self.scratch.join("new.png");
+        fs::write(&new, png(200)).expect("a file");
+        let query = |picture: &Path| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_imgidx"));
+            run(command.arg("--db").arg(&database).arg("similar").arg(picture));
+        };
+        let (indexed, fresh) = alternate(|_| query(&known), |_| query(&new));
+        println!("query as a new process: {indexed:.1?} of a picture in the index, {fresh:.1?} of a new one");
+    }
+}
+
+/// Runs both in turn and returns the median time of each.
+fn alternate(mut a: impl FnMut(usize), mut b: impl FnMut(usize)) -> (Duration, Duration) {
+    let time = |f: &mut dyn FnMut(usize), run| {
+        let start = Instant::now();
+        f(run);
+        start.elapsed()
+    };
+    let (mut times_a, mut times_b): (Vec<_>, Vec<_>) =
+        (0..RUNS).map(|run| (time(&mut a, run), time(&mut b, run))).unzip();
+    times_a.sort();
+    times_b.sort();
+    (times_a[RUNS / 2], times_b[RUNS / 2])
+}
+
+fn line(what: &str, time: Duration, floor: &str, floor_time: Duration, ratio: f64, unit: &str) {
+    println!("{what}: {time:.2?}; {floor}: {floor_time:.2?}; {ratio:.2} {unit}");
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().expect("it starts");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+fn first_file(directory: &Path) -> PathBuf {
+    files(directory).remove(0)
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    for file in files(from) {
+        let target = to.join(file.strip_prefix(from).expect("below it"));
+        fs::create_dir_all(target.parent().expect("it has one")).expect("a folder");
+        fs::copy(file, target).expect("it can be copied");
+    }
+}
+
+fn read_all(directories: &[PathBuf]) -> Vec<Content> {
+    let all = directories.iter().flat_map(|directory| files(directory));
+    let read = |path: PathBuf| match read_content(&path, u64::MAX, |_| ()).0 {
+        Reading::Content(content, ..) => Some(content),
+        _ => None,
+    };
+    all.filter_map(read).collect()
+}
+
+/// The floor of a fresh add: nothing but decoding, scaling and embedding.
+fn embed_all(contents: &[Content], model: &Model, runtime: &Runtime, workers: usize) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                let mut embedder = Embedder::new(model, runtime, Device::Cpu, 1).expect("it opens");
+                let mut batch = Vec::new();
+                while let Some(content) = contents.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let decoder = Decoder::open(&content.bytes, content.format, DecodeLimits::default());
+                    let Ok(picture) = decoder.and_then(Decoder::decode) else { continue };
+                    batch.push(Embedder::prepare(model.spec(), &picture));
+                    if batch.len() == AddOptions::default().batch_size.get() {
+                        embedder.embed(&batch).expect("it runs");
+                        batch.clear();
+                    }
+                }
+                embedder.embed(&batch).expect("it runs");
+            });
+        }
+    });
+}
+
+fn png(seed: u32) -> Vec<u8> {
+    let picture = image::RgbImage::from_fn(320, 240, |x, y| {
+        let wave = |step: u32| ((x * (step + seed % 7) + y * (step + seed % 5)) / 3 + seed * 31) as u8;
+        image::Rgb([wave(1), wave(2), wave(3)])
+    });
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, image::ImageFormat::Png).expect("it encodes");
+    bytes.into_inner()
+}
+
+/// 400 JPEG files of 500 × 375 pixels.
+fn draw(scratch: &Path) -> PathBuf {
+    let folder = scratch.join("drawn");
+    fs::create_dir(&folder).expect("a folder");
+    for seed in 0..400_u32 {
+        let picture = image::RgbImage::from_fn(500, 375, |x, y| {
+            let noise = (x * 7919 + y * 104_729 + seed * 1_299_709).wrapping_mul(2_654_435_761) >> 27;
+            image::Rgb([(x / 2 + noise) as u8, (y / 2 + seed) as u8, (seed * 3 + noise) as u8])
+        });
+        picture.save(folder.join(format!("{seed}.jpg"))).expect("a file");
+    }
+    folder
+}
