@@ -29,7 +29,7 @@ use output::{Done, Failure, Style};
 #[derive(Debug, Parser)]
 #[command(name = "imgidx", version, about, max_term_width = 100)]
 struct Cli {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Options of all commands")]
     global: Global,
     #[command(subcommand)]
     command: Command,
@@ -39,7 +39,7 @@ struct Cli {
 #[derive(Debug, Args)]
 struct Global {
     /// The index [default: imgidx.db in the user's data directory]
-    #[arg(long, global = true, value_name = "PATH", env = "IMGIDX_DB")]
+    #[arg(long, global = true, value_name = "PATH", env = "IMGIDX_DB", hide_env_values = true)]
     db: Option<PathBuf>,
     /// Print JSON
     #[arg(long, global = true)]
@@ -54,10 +54,10 @@ struct Global {
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     color: Color,
     /// Never fetch anything
-    #[arg(long, global = true, env = "IMGIDX_OFFLINE", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, global = true, env = "IMGIDX_OFFLINE", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
     offline: bool,
     /// The library of ONNX Runtime to use
-    #[arg(long, global = true, value_name = "PATH", env = "ORT_DYLIB_PATH")]
+    #[arg(long, global = true, value_name = "PATH", env = "ORT_DYLIB_PATH", hide_env_values = true)]
     runtime: Option<PathBuf>,
 }
 

@@ -136,10 +136,9 @@ impl<'a> Decoder<'a> {
         if width == 0 || height == 0 {
             return Err(DecodeError::new("the picture has no pixels"));
         }
-        let as_decoded = decoder.total_bytes();
-        let as_rgb = u64::from(width).saturating_mul(u64::from(height)).saturating_mul(3);
-        let memory =
-            if decoder.color_type() == image::ColorType::Rgb8 { as_decoded } else { as_decoded.saturating_add(as_rgb) };
+        let pixels = u64::from(width).saturating_mul(u64::from(height));
+        let converted = pixels.saturating_mul(conversion_bytes(decoder.color_type()));
+        let memory = decoder.total_bytes().saturating_add(converted);
         let mut inner = Limits::no_limits();
         inner.max_alloc = Some(limits.memory);
         // Refused by decoders that know no limits; what they announce is checked by the caller.
@@ -168,6 +167,17 @@ impl<'a> Decoder<'a> {
                 Ok(Picture { orientation, profile, has_alpha, ..Picture::from_rgb(color::to_rgb(image)) })
             }
         })
+    }
+}
+
+/// Bytes that converting a pixel to 8-bit RGB takes beside the decoded ones.
+fn conversion_bytes(color: image::ColorType) -> u64 {
+    use image::ColorType::{La8, La16, Rgb8, Rgb32F, Rgba16, Rgba32F};
+    match color {
+        Rgb8 => 0,
+        Rgb32F | Rgba32F => 16 + 3,
+        La8 | La16 | Rgba16 => 4 + 3,
+        _ => 3,
     }
 }
 

@@ -47,7 +47,8 @@ pub(super) fn read_markers(bytes: &[u8]) -> Result<Markers, DecodeError> {
         }
         let Some(length) = bytes.get(at..at + 2).map(|b| usize::from(u16::from_be_bytes([b[0], b[1]]))) else { break };
         match marker {
-            0xC0..=0xCF if !matches!(marker, 0xC4 | 0xC8 | 0xCC) => {
+            // Decoders go by the first frame; a second one would only hide its size.
+            0xC0..=0xCF if !matches!(marker, 0xC4 | 0xC8 | 0xCC) && found.components == 0 => {
                 let Some(frame) = bytes.get(at + 2..at + 8) else { break };
                 found.height = u32::from(u16::from_be_bytes([frame[1], frame[2]]));
                 found.width = u32::from(u16::from_be_bytes([frame[3], frame[4]]));
@@ -90,25 +91,27 @@ impl Markers {
     /// Bytes that decoding holds at its peak: the pixels, and the coefficients of a progressive file.
     pub fn decoding_bytes(&self) -> u64 {
         let pixels = u64::from(self.width) * u64::from(self.height);
-        let channels = u64::from(self.components.max(3));
         let coefficients = if self.progressive { 2 * u64::from(self.components) } else { 0 };
-        pixels * (channels + coefficients + if self.components == 4 { 3 } else { 0 })
+        // Four components: the planes, the interleaved ink, and the colours.
+        let planes = if self.components == 4 { 4 + 4 + 3 } else { 3 };
+        pixels * (planes + coefficients)
     }
 }
 
 /// Decodes grey and colour files with zune-jpeg, and files of four components with jpeg-decoder, because zune-jpeg
 /// inverts YCCK.
 pub(super) fn decode(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> {
-    let mut picture = if markers.components == 4 { decode_cmyk(bytes, markers)? } else { decode_rgb(bytes)? };
+    let mut picture = if markers.components == 4 { decode_cmyk(bytes, markers)? } else { decode_rgb(bytes, markers)? };
     picture.truncated = !markers.complete;
     Ok(picture)
 }
 
-fn decode_rgb(bytes: &[u8]) -> Result<Picture, DecodeError> {
+/// The size that was checked is all that the decoder may allocate for, whatever it reads out of the file itself.
+fn decode_rgb(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> {
     let options = DecoderOptions::new_fast()
         .set_strict_mode(false)
-        .set_max_width(usize::from(u16::MAX))
-        .set_max_height(usize::from(u16::MAX))
+        .set_max_width(markers.width as usize)
+        .set_max_height(markers.height as usize)
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     let pixels = decoder.decode().map_err(damaged)?;
@@ -121,6 +124,8 @@ fn decode_rgb(bytes: &[u8]) -> Result<Picture, DecodeError> {
 
 fn decode_cmyk(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> {
     let mut decoder = jpeg_decoder::Decoder::new(Cursor::new(bytes));
+    let pixels = markers.width as usize * markers.height as usize;
+    decoder.set_max_decoding_buffer_size(pixels * 4);
     let data = decoder.decode().map_err(damaged)?;
     let info = decoder.info().ok_or_else(|| DecodeError::new("the picture has no size"))?;
     if info.pixel_format != jpeg_decoder::PixelFormat::CMYK32 {
@@ -186,6 +191,19 @@ mod tests {
         let mut bytes = encoded();
         bytes.extend_from_slice(&[0; 300]);
         assert!(read_markers(&bytes).expect("a JPEG file").complete);
+    }
+
+    #[test]
+    fn a_second_frame_header_does_not_hide_the_first_ones_size() {
+        let mut bytes = encoded();
+        let frame = bytes.windows(2).position(|pair| pair == [0xFF, 0xC0]).expect("a frame header");
+        let length = 2 + usize::from(u16::from_be_bytes([bytes[frame + 2], bytes[frame + 3]]));
+        let second = bytes[frame..frame + length].to_vec();
+        bytes[frame + 5..frame + 9].copy_from_slice(&[0xEA, 0x60, 0xEA, 0x60]);
+        bytes.splice(frame + length..frame + length, second);
+        let markers = read_markers(&bytes).expect("a size is there");
+        assert_eq!((markers.width, markers.height), (60_000, 60_000));
+        assert!(markers.decoding_bytes() > 10_000_000_000);
     }
 
     #[test]

@@ -23,6 +23,15 @@ const MAX_TEXT_BYTES: u64 = 32 << 20;
 /// XML nodes in one file.
 const MAX_NODES: u32 = 1_000_000;
 
+/// Pixels of a picture inside of a drawing.
+const MAX_EMBEDDED_PIXELS: u64 = 16 << 20;
+
+/// Filter effects in one drawing.
+const MAX_FILTER_PRIMITIVES: usize = 200;
+
+/// Octaves of turbulence; more than nine change nothing that eight bits could show.
+const MAX_OCTAVES: u32 = 16;
+
 /// A parsed vector graphic.
 pub(super) struct Drawing {
     tree: usvg::Tree,
@@ -37,11 +46,13 @@ impl Drawing {
             .map_err(|error| DecodeError::new(format!("not well-formed XML: {error}")))?;
         let mut options = usvg::Options::default();
         options.image_href_resolver.resolve_string = Box::new(|_, _| None);
+        options.image_href_resolver.resolve_data = Box::new(embedded_picture);
         if text.contains("<text") {
             options.fontdb = system_fonts();
         }
         let tree =
             usvg::Tree::from_xmltree(&document, &options).map_err(|error| DecodeError::new(error.to_string()))?;
+        check_filters(&tree)?;
         let (width, height) = (tree.size().width(), tree.size().height());
         let scale = (SHORTER_SIDE / width.min(height)).min(LONGER_SIDE / width.max(height));
         Ok(Self { tree, scale })
@@ -72,6 +83,41 @@ impl Drawing {
         let nominal_size = Some((nominal(self.tree.size().width()), nominal(self.tree.size().height())));
         Ok(Picture { has_alpha, nominal_size, ..Picture::from_rgb(pixels) })
     }
+}
+
+/// A raster picture inside of a drawing, if it is not too large; drawings inside of drawings are left out.
+fn embedded_picture(mime: &str, data: Arc<Vec<u8>>, options: &usvg::Options<'_>) -> Option<usvg::ImageKind> {
+    let reader = image::ImageReader::new(std::io::Cursor::new(data.as_slice())).with_guessed_format().ok()?;
+    let (width, height) = reader.into_dimensions().ok()?;
+    if u64::from(width) * u64::from(height) > MAX_EMBEDDED_PIXELS {
+        return None;
+    }
+    match usvg::ImageHrefResolver::default_data_resolver()(mime, data, options)? {
+        usvg::ImageKind::SVG(_) => None,
+        raster => Some(raster),
+    }
+}
+
+/// Refuses drawings with a filter that asks for more work than a picture is worth.
+fn check_filters(tree: &usvg::Tree) -> Result<(), DecodeError> {
+    let primitives: Vec<_> = tree.filters().iter().flat_map(|filter| filter.primitives()).collect();
+    if primitives.len() > MAX_FILTER_PRIMITIVES {
+        return Err(DecodeError::new(format!(
+            "{} filter effects, of which {MAX_FILTER_PRIMITIVES} are allowed",
+            primitives.len()
+        )));
+    }
+    for primitive in primitives {
+        if let usvg::filter::Kind::Turbulence(turbulence) = primitive.kind()
+            && turbulence.num_octaves() > MAX_OCTAVES
+        {
+            let octaves = turbulence.num_octaves();
+            return Err(DecodeError::new(format!(
+                "{octaves} octaves of turbulence, of which {MAX_OCTAVES} are allowed"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The XML text, decompressed where it has to be.
@@ -126,6 +172,30 @@ mod tests {
         );
         let picture = Drawing::parse(text.as_bytes()).expect("it is well-formed").render().expect("it has a size");
         assert!(picture.pixels.pixels().all(|pixel| pixel.0 == [255, 255, 255]));
+    }
+
+    #[test]
+    fn endless_turbulence_is_refused() {
+        let text = br##"<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><filter id="f"><feTurbulence numOctaves="1000000" baseFrequency="1"/></filter><rect width="9" height="9" filter="url(#f)"/></svg>"##;
+        let error = Drawing::parse(text).err().expect("it is refused");
+        assert!(error.to_string().contains("octaves"), "{error}");
+    }
+
+    #[test]
+    fn a_huge_picture_inside_of_a_drawing_is_left_out() {
+        use base64::Engine;
+        let drawing = |side: u32| {
+            let mut png = std::io::Cursor::new(Vec::new());
+            image::GrayImage::new(side, side).write_to(&mut png, image::ImageFormat::Png).expect("it encodes");
+            let data = base64::engine::general_purpose::STANDARD.encode(png.into_inner());
+            let text = format!(
+                r#"<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="9" height="9"><image width="9" height="9" xlink:href="data:image/png;base64,{data}"/></svg>"#
+            );
+            let picture = Drawing::parse(text.as_bytes()).expect("it is well-formed").render().expect("it has a size");
+            picture.pixels.get_pixel(100, 100).0
+        };
+        assert_eq!(drawing(9), [0; 3]);
+        assert_eq!(drawing(5000), [255; 3]);
     }
 
     #[test]
