@@ -1,20 +1,22 @@
 //! The library's front door: one database, and all that can be done with it.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::ann::Method;
 use crate::error::{Error, Result};
 use crate::indexer::{self, AddOptions, Engine, IndexReport, PlanStep, Planner, Progress};
-use crate::model::{BUILTIN_NAME, Catalog, CatalogEntry, Device, Embedder, Model, Notice, Runtime, RuntimeOptions};
+use crate::model::{BUILTIN_NAME, Catalog, CatalogEntry, Device, Embedder, Notice, Runtime, RuntimeOptions};
 use crate::search::{Answer, Examined, Lookup, Query, QueryImage, examine, export_npy, refresh_codes};
 use crate::store::{Counts, FailureRow, ModelRow, PictureRow, Problem, Root, RootState, Store, StoredModel, Writer};
-use crate::types::{Classification, ContentHash, Embedding};
+use crate::types::{Classification, ContentHash, Embedding, ModelId};
 
-/// The setting that holds the name of the model in use.
+/// The settings that hold the name and the id of the model in use.
 const MODEL_SETTING: &str = "model";
+const MODEL_ID_SETTING: &str = "model_id";
 
 /// How an index is opened.
 #[derive(Clone)]
@@ -145,16 +147,25 @@ pub struct Index {
     store: Store,
     options: OpenOptions,
     catalog: Catalog,
-    embedder: Mutex<Option<Embedder>>,
+    /// Made for the first picture that is not indexed, and kept for the next one.
+    embedder: RefCell<Option<Embedder>>,
+}
+
+/// The model whose vectors an index compares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActiveModel {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: ModelId,
 }
 
 /// The state of an index, as `status` tells it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Status {
     /// The database file.
     pub database: PathBuf,
     /// How much is indexed.
-    #[serde(flatten)]
     pub counts: Counts,
     /// The roots.
     pub roots: Vec<RootStatus>,
@@ -167,7 +178,7 @@ pub struct Status {
 }
 
 /// A root, as `status` tells it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RootStatus {
     /// Its path.
     pub path: PathBuf,
@@ -215,7 +226,7 @@ impl Index {
 
     fn new(store: Store, options: OpenOptions) -> Result<Self> {
         let catalog = Catalog::new(&options.resolve_data_dir()?);
-        Ok(Self { store, options, catalog, embedder: Mutex::new(None) })
+        Ok(Self { store, options, catalog, embedder: RefCell::new(None) })
     }
 
     /// The database file.
@@ -249,7 +260,8 @@ impl Index {
         mut progress: impl FnMut(Progress),
     ) -> Result<IndexReport> {
         let paths: Vec<PathBuf> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
-        let entry = self.active_model()?;
+        options.scan.check()?;
+        let entry = self.catalog_entry()?;
         let mut writer = Writer::open(self.path())?;
         let targets = indexer::resolve(&paths, &writer.roots()?)?;
         let model = self.catalog.load(&entry)?;
@@ -257,18 +269,23 @@ impl Index {
         let row = batch.put_model(&entry.id, &entry.spec.name, entry.spec.outputs.dimension)?;
         batch.commit()?;
         let engine = Engine::new(model, self.options.runtime_options()?, options.device, 1);
-        let report = indexer::add(&mut writer, &targets, row, &engine, options, &mut progress)?;
-        refresh_codes(&mut writer, &entry.id, false)?;
+        let mut report = indexer::add(&mut writer, &targets, row, &engine, options, &mut progress)?;
         let batch = writer.batch()?;
         batch.count_pending()?;
         batch.commit()?;
+        // Without the file of codes queries are slower and still right: no reason for all this to have failed.
+        if !report.interrupted
+            && let Err(error) = refresh_codes(&mut writer, &entry.id, false)
+        {
+            report.warnings.push(format!("the file of codes was not brought up to date: {error}"));
+        }
         Ok(report)
     }
 
     /// Tells what [`Index::add`] would do, without reading any file or writing anything.
     ///
-    /// `each` is called with the root and the step for each file, and `missing` with the paths of the files that are
-    /// gone.
+    /// `each` is called with the root and the step for each file, `missing` with the paths of the files that are
+    /// gone, and `offline` with the roots that are not there.
     ///
     /// # Errors
     /// When a path is not there, or the database fails.
@@ -278,12 +295,20 @@ impl Index {
         options: &AddOptions,
         mut each: impl FnMut(&Path, PlanStep),
         mut missing: impl FnMut(&Path),
+        mut offline: impl FnMut(&Path),
     ) -> Result<()> {
         let paths: Vec<PathBuf> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
-        let model = self.stored_model(&self.active_model()?)?;
+        options.scan.check()?;
+        let model = self.store.model(&self.active_model()?.id)?;
         let roots = self.store.roots()?;
         for target in indexer::resolve(&paths, &roots)? {
             let root = roots.iter().find(|root| root.path == target.root_path);
+            if let Some(root) = root
+                && indexer::health(&self.store, root)?.is_none()
+            {
+                offline(&root.path);
+                continue;
+            }
             let mut planner = Planner::new(
                 &self.store,
                 &target,
@@ -366,10 +391,12 @@ impl Index {
 
     /// Brings derived files up to date after rows were removed.
     fn tidy(&self, writer: &mut Writer) -> Result<()> {
-        refresh_codes(writer, &self.active_model()?.id, false)?;
         let batch = writer.batch()?;
         batch.count_pending()?;
         batch.commit()?;
+        for model in writer.models()? {
+            refresh_codes(writer, &model, false)?;
+        }
         writer.checkpoint()
     }
 
@@ -381,16 +408,16 @@ impl Index {
     /// # Errors
     /// When the database cannot be read at all, or another process is writing.
     pub fn check(&mut self, repair: bool) -> Result<Vec<CheckProblem>> {
-        let entry = self.active_model()?;
+        let active = self.active_model()?;
         let mut problems = self.store.check()?;
         let in_database = problems.len();
-        problems.extend(self.check_codes(&entry)?);
+        problems.extend(self.check_codes(&active)?);
         let mut repaired = vec![false; problems.len()];
         if repair && !problems.is_empty() {
             let mut writer = Writer::open(self.path())?;
             let mended = writer.repair(&problems[..in_database])?;
             repaired[..in_database].copy_from_slice(&mended);
-            refresh_codes(&mut writer, &entry.id, true)?;
+            refresh_codes(&mut writer, &active.id, true)?;
             repaired[in_database..].fill(true);
             let batch = writer.batch()?;
             batch.count_pending()?;
@@ -401,12 +428,12 @@ impl Index {
         Ok(problems.into_iter().zip(repaired).map(told).collect())
     }
 
-    fn check_codes(&self, entry: &CatalogEntry) -> Result<Option<Problem>> {
-        let model = self.stored_model(entry)?;
+    fn check_codes(&self, active: &ActiveModel) -> Result<Option<Problem>> {
+        let model = self.store.model(&active.id)?;
         let Some(model) = model.filter(|model| model.codes.is_some()) else { return Ok(None) };
         let row = model.row;
         let place = "file of codes";
-        let Some(codes) = self.lookup(entry, Some(model)).codes() else {
+        let Some(codes) = self.lookup(active, Some(model)).codes() else {
             return Ok(Some(Problem::new("it is missing, cut off, or of another state of the database", place)));
         };
         if !codes.verify() {
@@ -426,14 +453,31 @@ impl Index {
 
     /// The model in use: the one that was asked for when the index was opened, or the database's own.
     ///
+    /// The database's own need not be in this machine's catalog: what is stored can be used without it.
+    ///
     /// # Errors
-    /// When it is not in the catalog.
-    pub fn active_model(&self) -> Result<CatalogEntry> {
-        let name = match &self.options.model {
-            Some(name) => Some(name.clone()),
-            None => self.store.setting(MODEL_SETTING)?,
-        };
-        self.catalog.entry(name.as_deref().unwrap_or(BUILTIN_NAME))
+    /// When one was asked for that is not in the catalog, or the database fails.
+    pub fn active_model(&self) -> Result<ActiveModel> {
+        if self.options.model.is_none()
+            && let (Some(name), Some(id)) = (self.store.setting(MODEL_SETTING)?, self.store.setting(MODEL_ID_SETTING)?)
+        {
+            let damaged = |_| Error::Damaged { path: self.path().to_owned(), reason: format!("the model id `{id}`") };
+            return Ok(ActiveModel { name, id: id.parse().map_err(damaged)? });
+        }
+        let entry = self.catalog.entry(self.options.model.as_deref().unwrap_or(BUILTIN_NAME))?;
+        Ok(ActiveModel { name: entry.spec.name, id: entry.id })
+    }
+
+    /// The model in use, with all that is needed to run it.
+    fn catalog_entry(&self) -> Result<CatalogEntry> {
+        let active = self.active_model()?;
+        let entry = self.catalog.entry(&active.name)?;
+        if entry.id != active.id {
+            let reason = "the one of this name in the catalog is another one than the index was made with; \
+                          `imgidx model use` it to change over";
+            return Err(Error::Model { model: active.name, reason: reason.into() });
+        }
+        Ok(entry)
     }
 
     /// Sets the database to another model. Vectors of the old one stay. Returns how many pictures the new one has no
@@ -447,13 +491,10 @@ impl Index {
         let batch = writer.batch()?;
         batch.put_model(&entry.id, &entry.spec.name, entry.spec.outputs.dimension)?;
         batch.set_setting(MODEL_SETTING, name)?;
+        batch.set_setting(MODEL_ID_SETTING, &entry.id.to_string())?;
         batch.count_pending()?;
         batch.commit()?;
         Ok(writer.model(&entry.id)?.map_or(0, |model| model.pending))
-    }
-
-    fn stored_model(&self, entry: &CatalogEntry) -> Result<Option<StoredModel>> {
-        self.store.model(&entry.id)
     }
 
     // --- Reading ---------------------------------------------------------------------------------------------------
@@ -465,13 +506,13 @@ impl Index {
     /// # Errors
     /// When a picture cannot be used, or the database, the model or ONNX Runtime fails.
     pub fn similar(&self, query: &Query, count: usize) -> Result<Answer> {
-        let entry = self.active_model()?;
-        let model = self.stored_model(&entry)?;
+        let active = self.active_model()?;
+        let model = self.store.model(&active.id)?;
         let examine_all = |images: &[QueryImage]| -> Result<Vec<Examined>> {
-            images.iter().map(|image| self.examine_with(image, &entry, model.as_ref())).collect()
+            images.iter().map(|image| self.examine_with(image, model.as_ref())).collect()
         };
         let (plus, minus) = (examine_all(&query.plus)?, examine_all(&query.minus)?);
-        self.lookup(&entry, model).similar(query, &plus, &minus, count)
+        self.lookup(&active, model).similar(query, &plus, &minus, count)
     }
 
     /// Everything that is known of a picture, indexed or not.
@@ -479,39 +520,35 @@ impl Index {
     /// # Errors
     /// When it cannot be read or decoded, or the model or ONNX Runtime fails.
     pub fn examine(&self, image: &QueryImage) -> Result<Examined> {
-        let entry = self.active_model()?;
-        let model = self.stored_model(&entry)?;
-        self.examine_with(image, &entry, model.as_ref())
+        let model = self.store.model(&self.active_model()?.id)?;
+        self.examine_with(image, model.as_ref())
     }
 
-    fn examine_with(&self, image: &QueryImage, entry: &CatalogEntry, model: Option<&StoredModel>) -> Result<Examined> {
-        let store = Some((&self.store, model.map(|model| model.row)));
-        let mut slot = self.embedder.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut loaded: Option<Model> = slot.as_ref().map(|embedder| embedder.model().clone());
-        let mut load = || match &loaded {
-            Some(model) if model.id() == entry.id => Ok(model.clone()),
-            _ => Ok(loaded.insert(self.catalog.load(entry)?).clone()),
-        };
-        let mut embed = |pixels| {
+    fn examine_with(&self, image: &QueryImage, model: Option<&StoredModel>) -> Result<Examined> {
+        let row = model.map_or(ModelRow::NONE, |model| model.row);
+        examine(image, &self.store, row, |picture| {
+            let mut slot = self.embedder.borrow_mut();
             let embedder = match &mut *slot {
-                Some(embedder) if embedder.model().id() == entry.id => embedder,
-                slot => slot.insert(self.new_embedder(entry)?),
+                Some(embedder) => embedder,
+                none => none.insert(self.new_embedder()?),
             };
+            let pixels = Embedder::prepare(embedder.model().spec(), picture);
             let result = embedder.embed(&[pixels])?.pop().expect("one result for one picture");
-            result.map_err(|error| Error::Model { model: entry.spec.name.clone(), reason: error.to_string() })
-        };
-        examine(image, store, &mut load, &mut embed)
+            let name = &embedder.model().spec().name;
+            result.map_err(|error| Error::Model { model: name.clone(), reason: error.to_string() })
+        })
     }
 
     /// An embedder for single pictures, on all cores.
-    fn new_embedder(&self, entry: &CatalogEntry) -> Result<Embedder> {
+    fn new_embedder(&self) -> Result<Embedder> {
+        let model = self.catalog.load(&self.catalog_entry()?)?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let runtime = Runtime::load(&self.options.runtime_options()?)?;
-        Embedder::new(&self.catalog.load(entry)?, &runtime, Device::Cpu, threads)
+        Embedder::new(&model, &runtime, Device::Cpu, threads)
     }
 
-    fn lookup<'a>(&'a self, entry: &'a CatalogEntry, model: Option<StoredModel>) -> Lookup<'a> {
-        Lookup { store: &self.store, model_id: entry.id, model_name: &entry.spec.name, model }
+    fn lookup<'a>(&'a self, active: &'a ActiveModel, model: Option<StoredModel>) -> Lookup<'a> {
+        Lookup { store: &self.store, model_id: active.id, model_name: &active.name, model }
     }
 
     /// Files that hold a content.
@@ -535,7 +572,7 @@ impl Index {
     /// # Errors
     /// When the database fails.
     pub fn stored_embedding(&self, picture: &PictureRow) -> Result<Option<(Embedding, Vec<Classification>)>> {
-        let Some(model) = self.stored_model(&self.active_model()?)? else { return Ok(None) };
+        let Some(model) = self.store.model(&self.active_model()?.id)? else { return Ok(None) };
         let Some(vector) = self.store.vector_of(picture.image, model.row)? else { return Ok(None) };
         Ok(Some((vector.embedding, self.store.classes(picture.image, model.row)?)))
     }
@@ -545,10 +582,11 @@ impl Index {
     /// # Errors
     /// When the model was never used with this index, or the files cannot be written.
     pub fn export_npy(&self, folder: &Path) -> Result<u64> {
-        let entry = self.active_model()?;
-        let model = self.stored_model(&entry)?.ok_or_else(|| {
-            Error::Invalid(format!("the model `{}` was not used with this index yet", entry.spec.name))
-        })?;
+        let active = self.active_model()?;
+        let model = self
+            .store
+            .model(&active.id)?
+            .ok_or_else(|| Error::Invalid(format!("the model `{}` was not used with this index yet", active.name)))?;
         export_npy(&self.store, model.row, model.dimension, folder)
     }
 
@@ -557,7 +595,7 @@ impl Index {
     /// # Errors
     /// When the database fails.
     pub fn failures(&self) -> Result<Vec<FailureRow>> {
-        self.store.failures()
+        self.store.failures(self.model_row()?)
     }
 
     /// Why files were skipped, and how many for each reason.
@@ -573,29 +611,33 @@ impl Index {
     /// # Errors
     /// When the database fails.
     pub fn status(&self) -> Result<Status> {
-        let entry = self.active_model()?;
-        let model = self.stored_model(&entry)?;
+        let active = self.active_model()?;
+        let model = self.store.model(&active.id)?;
         let root_status = |root: Root| {
             let files = self.store.files_in_root(root.id)?;
             Ok(RootStatus { path: root.path, state: root.state, files })
         };
-        let index = self.neighbor_status(&entry, model)?;
+        let index = self.neighbor_status(&active, model)?;
         Ok(Status {
             database: self.path().to_owned(),
             counts: self.store.counts()?,
             roots: self.store.roots()?.into_iter().map(root_status).collect::<Result<_>>()?,
-            model: entry.spec.name,
+            model: active.name,
             index,
-            failures: self.store.count_failures()?,
+            failures: self.store.count_failures(self.model_row()?)?,
         })
     }
 
-    fn neighbor_status(&self, entry: &CatalogEntry, model: Option<StoredModel>) -> Result<NeighborStatus> {
+    fn model_row(&self) -> Result<ModelRow> {
+        Ok(self.store.model(&self.active_model()?.id)?.map_or(ModelRow::NONE, |model| model.row))
+    }
+
+    fn neighbor_status(&self, active: &ActiveModel, model: Option<StoredModel>) -> Result<NeighborStatus> {
         let empty = NeighborStatus { rows: 0, snapshot: 0, delta: 0, method: Method::Scan, pending: 0 };
         let Some(model) = model else { return Ok(empty) };
         let (rows, _) = self.store.vector_count(model.row)?;
         let (row, pending) = (model.row, model.pending);
-        let (snapshot, covered) = match self.lookup(entry, Some(model)).codes() {
+        let (snapshot, covered) = match self.lookup(active, Some(model)).codes() {
             Some(codes) => (codes.status().count, self.store.vectors_up_to(row, codes.status().last)?),
             None => (0, 0),
         };

@@ -38,7 +38,7 @@
 //! 6. [`ann`]: a file of codes is derived from the vectors.
 //!
 //! [`search`] answers from the last two. Modules use only what is further down in
-//! `index → {indexer, search} → {scan, media, model, store, ann} → types → error`.
+//! `index → {indexer, search} → {scan, media, model, store, ann} → {types, error}`.
 
 pub mod ann;
 pub mod error;

@@ -15,6 +15,9 @@ use crate::error::{Error, Result};
 use crate::types::{ModelId, VectorId};
 
 const MAGIC: &[u8; 8] = b"imgxcod1";
+/// How the names of unfinished files begin.
+const TEMPORARY: &str = ".codes-";
+
 const HEADER: usize = 8 + 32 + 8 + 8 + 8 + 32;
 
 /// The codes of a model's vectors up to a certain id.
@@ -104,7 +107,8 @@ impl Codes {
         std::fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;
         let target = Self::file(folder, model);
         let failed = |error: io::Error| Error::io("write", &target)(error);
-        let temporary = || tempfile::Builder::new().prefix(".codes-").tempfile_in(folder).map_err(failed);
+        remove_leftovers(folder);
+        let temporary = || tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder).map_err(failed);
         // Codes come last in the file but are the largest part, so they are collected in a file of their own and
         // only ids and factors, twelve bytes a vector, in memory.
         let mut codes = BufWriter::new(temporary()?);
@@ -127,6 +131,16 @@ impl Codes {
         // The rename itself: without this it may be lost in a power cut, which costs only this file.
         let _ = File::open(folder).and_then(|folder| folder.sync_all());
         Ok(status)
+    }
+}
+
+/// Removes what a process left behind that was killed while writing. There is one writer at a time.
+fn remove_leftovers(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
 }
 

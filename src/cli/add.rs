@@ -80,6 +80,7 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let cancel = CancelToken::default();
     cancel_on_interrupt(&cancel);
     let options = args.options(cancel);
+    options.scan.check().map_err(|error| Failure::Usage(error.to_string()))?;
     if args.dry_run {
         return dry_run(global, &args, &options);
     }
@@ -124,6 +125,9 @@ fn tell(global: &Global, index: &Index, report: &IndexReport) -> Result<(), Fail
     for root in &report.offline_roots {
         let text = "is not there, or is not the directory it was; its rows are kept";
         global.note(&format!("`{}` {text}", root.display()));
+    }
+    for warning in &report.warnings {
+        global.note(warning);
     }
     if report.known_failures > 0 {
         let failures = count(report.known_failures, "unchanged file");
@@ -197,6 +201,7 @@ fn dry_run(global: &Global, args: &Args, options: &AddOptions) -> Result<Done, F
             PlanStep::Restored(..) | PlanStep::Unchanged(_) => {}
         },
         |path| (print.borrow_mut())("missing", path.to_owned()),
+        |path| (print.borrow_mut())("offline", path.to_owned()),
     );
     if let Some(error) = failed {
         return Err(error.into());

@@ -42,7 +42,7 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
 }
 
 fn stream_json(index: &Index, with_vector: bool) -> Result<Done, Failure> {
-    let model = index.active_model()?.spec.name;
+    let model = index.active_model()?.name;
     let mut out = Out::new();
     index.for_each_picture(|row| {
         let mut fields = super::list::fields(&row);

@@ -56,7 +56,7 @@ pub fn run(global: &Global, command: Command) -> Result<Done, Failure> {
                     "{pictures} {have} no vector of it yet; `imgidx add` on their directories makes them"
                 ));
             }
-            tell(global, &mut out, &index.active_model()?, format_args!("using {name}"))?;
+            tell(global, &mut out, &catalog.entry(&name)?, format_args!("using {name}"))?;
         }
         Command::Remove { name } => {
             if active_name(global)? == Some(name.clone()) {
@@ -102,7 +102,7 @@ fn list(global: &Global, catalog: &Catalog, out: &mut Out) -> Result<(), Failure
 /// The model of the index, the built-in one if there is no index yet.
 fn active_name(global: &Global) -> Result<Option<String>> {
     match global.open_existing(None) {
-        Ok(index) => Ok(index.active_model().ok().map(|entry| entry.spec.name)),
+        Ok(index) => Ok(Some(index.active_model()?.name)),
         Err(Error::NoIndex { .. }) => Ok(Some(imgidx::model::BUILTIN_NAME.to_owned())),
         Err(error) => Err(error),
     }

@@ -34,25 +34,18 @@ pub struct ForgetArgs {
 pub fn run(global: &Global, args: PruneArgs) -> Result<Done, Failure> {
     let mut index = global.open_existing(None)?;
     let (files, images) = index.prunable()?;
-    let what = format!("{} and {} without files", count(files, "missing file"), count(images, "content"));
-    let removed = if files + images == 0 {
+    let told = format!("{} and {} that no other file holds", count(files, "missing file"), count(images, "content"));
+    if files + images == 0 {
         global.note("there is nothing to remove");
-        (0, 0)
     } else {
-        global.note(&format!("rows of {what}; no picture is touched"));
-        if args.dry_run || !(args.yes || confirm("remove them from the index?")?) {
+        global.note(&format!("rows of {told}; no picture is touched"));
+        if !args.dry_run && !(args.yes || confirm("remove them from the index?")?) {
             return Ok(Done::All);
         }
-        index.prune()?
-    };
-    let mut out = Out::new();
-    if global.json {
-        let (files, images) = removed;
-        out.document(Map::from_iter([("files".to_owned(), json!(files)), ("images".to_owned(), json!(images))]))?;
-    } else {
-        out.line(format_args!("removed {} and {}", count(removed.0, "file"), count(removed.1, "content")))?;
     }
-    Ok(out.finish().map(|()| Done::All)?)
+    let (files, images) = if args.dry_run { (files, images) } else { index.prune()? };
+    let text = format!("{} and {}", count(files, "file"), count(images, "content"));
+    report(global, args.dry_run, &text, &[("files", files), ("images", images)])
 }
 
 pub fn run_forget(global: &Global, args: ForgetArgs) -> Result<Done, Failure> {
@@ -60,15 +53,24 @@ pub fn run_forget(global: &Global, args: ForgetArgs) -> Result<Done, Failure> {
     let root = index.root(&args.root)?;
     let files = index.files_in_root(&root)?;
     global.note(&format!("`{}` has {} in the index; no picture is touched", root.path.display(), count(files, "file")));
-    if args.dry_run || !(args.yes || confirm("remove it from the index?")?) {
-        return Ok(Done::All);
+    if !args.dry_run {
+        if !(args.yes || confirm("remove it from the index?")?) {
+            return Ok(Done::All);
+        }
+        index.forget(&root)?;
     }
-    index.forget(&root)?;
+    report(global, args.dry_run, &count(files, "file"), &[("files", files)])
+}
+
+/// Prints what was removed, or would be.
+fn report(global: &Global, dry_run: bool, text: &str, numbers: &[(&str, u64)]) -> Result<Done, Failure> {
     let mut out = Out::new();
     if global.json {
-        out.document(Map::from_iter([("files".to_owned(), json!(files))]))?;
+        let mut fields: Map<_, _> = numbers.iter().map(|(name, number)| ((*name).to_owned(), json!(number))).collect();
+        fields.insert("dry_run".into(), json!(dry_run));
+        out.document(fields)?;
     } else {
-        out.line(format_args!("removed {}", count(files, "file")))?;
+        out.line(format_args!("{} {text}", if dry_run { "would remove" } else { "removed" }))?;
     }
     Ok(out.finish().map(|()| Done::All)?)
 }

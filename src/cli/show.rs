@@ -66,7 +66,7 @@ fn describe(picture: &Examined, index: &Index, paths: &[PathBuf]) -> Result<Map<
         "has_alpha": info.has_alpha,
         "truncated": info.truncated,
         "labels": labels,
-        "embedding": {"model": index.active_model()?.spec.name, "dim": picture.embedding.dimension()},
+        "embedding": {"model": index.active_model()?.name, "dim": picture.embedding.dimension()},
         "paths": paths.iter().map(|path| escaped(path)).collect::<Vec<_>>(),
     });
     fields.append(&mut super::output::object(rest));

@@ -20,4 +20,4 @@ pub(crate) use pipeline::{Engine, add};
 pub(crate) use plan::Planner;
 pub use plan::{PlanStep, ReadCause};
 pub use report::{IndexReport, Progress};
-pub(crate) use targets::resolve;
+pub(crate) use targets::{health, resolve};

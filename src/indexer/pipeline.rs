@@ -5,6 +5,7 @@
 //!    └──────────── what needs no reading ───────────────────────▲
 //! ```
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +19,7 @@ use super::options::AddOptions;
 use super::plan::{PlanStep, Planner};
 use super::record::{Claims, Outcome, Recorder, Seen};
 use super::report::{IndexReport, Progress};
-use super::targets::{Target, prepare};
+use super::targets::{Target, health, prepare};
 pub(crate) use super::worker::Engine;
 use super::worker::{Job, Workshop, work};
 use crate::error::Result;
@@ -77,7 +78,8 @@ pub(crate) fn add(
     let start = Instant::now();
     let (online, offline_roots) = prepare_all(writer, targets)?;
     let moment = milliseconds_since_1970();
-    let mut recorder = Recorder::new(model, moment);
+    let online_roots = online.iter().map(|(_, root)| *root).collect();
+    let mut recorder = Recorder::new(model, moment, online_roots, options.retry_failed);
     // Also stops the stages after an error, which must not cancel the caller's other work.
     let stop = options.cancel.child();
     let stages = Stages {
@@ -89,10 +91,13 @@ pub(crate) fn add(
         files: ByteBudget::new(options.memory / 4),
     };
     run(writer, &stages, &online, engine, &mut recorder, progress)?;
+    let batch = writer.batch()?;
+    recorder.remove_emptied_roots(&batch)?;
+    batch.commit()?;
     writer.checkpoint()?;
     let mut report = recorder.report;
     report.missing = writer.missing_since(moment)?;
-    report.offline_roots = offline_roots;
+    report.offline_roots.extend(offline_roots);
     report.interrupted = options.cancel.is_cancelled();
     report.finish(start.elapsed());
     Ok(report)
@@ -103,11 +108,22 @@ type OnlineTargets<'a> = Vec<(&'a Target, RootId)>;
 
 fn prepare_all<'a>(writer: &mut Writer, targets: &'a [Target]) -> Result<(OnlineTargets<'a>, Vec<PathBuf>)> {
     let (mut online, mut offline) = (Vec::new(), Vec::new());
+    // Of many files in one folder the folder is prepared once.
+    let mut prepared: HashMap<(&Path, bool), Option<RootId>> = HashMap::new();
     for target in targets {
-        match prepare(writer, target)? {
-            Some(root) => online.push((target, root)),
-            None => offline.push(target.root_path.clone()),
-        }
+        let key = (target.root_path.as_path(), target.scope.as_os_str().is_empty());
+        let root = match prepared.get(&key) {
+            Some(root) => *root,
+            None => {
+                let root = prepare(writer, target)?;
+                if root.is_none() {
+                    offline.push(target.root_path.clone());
+                }
+                prepared.insert(key, root);
+                root
+            }
+        };
+        online.extend(root.map(|root| (target, root)));
     }
     Ok((online, offline))
 }
@@ -135,6 +151,8 @@ fn run(
     let (outcome_sender, outcomes) = bounded(OUTCOME_QUEUE);
     let found = AtomicU64::new(0);
     std::thread::scope(|scope| {
+        // Taken into the closure, so that a panic here ends the queue before the scope waits for the stages.
+        let outcomes = outcomes;
         let sender = outcome_sender.clone();
         let found = &found;
         let planner = scope.spawn(move || plan_all(stages, targets, &path_sender, &sender, found));
@@ -211,7 +229,13 @@ fn plan_one(
             return Ok(());
         }
     }
-    let _ = outcomes.send(Outcome::Missing(planner.missing()?));
+    // A drive may have been pulled out while it was walked; then what was not found is not gone.
+    let known = store.roots()?.into_iter().find(|known| known.id == root);
+    let outcome = match known {
+        Some(known) if health(store, &known)?.is_none() => Outcome::WentOffline(known.id, known.path),
+        _ => Outcome::Missing(planner.missing()?),
+    };
+    let _ = outcomes.send(outcome);
     Ok(())
 }
 

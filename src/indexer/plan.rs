@@ -97,6 +97,7 @@ impl<'a> Planner<'a> {
             return PlanStep::Read(file, ReadCause::Changed);
         }
         match known.state {
+            FileState::Picture(_) | FileState::Skipped if known.unreadable => PlanStep::Read(file, ReadCause::Retry),
             FileState::Picture(ContentState::Pending) => PlanStep::Read(file, ReadCause::Pending),
             FileState::Picture(ContentState::Failed) | FileState::Unreadable if self.retry_failed => {
                 PlanStep::Read(file, ReadCause::Retry)

@@ -8,7 +8,7 @@ use super::plan::is_gone;
 use super::report::IndexReport;
 use crate::error::{Error, Result};
 use crate::model::Embedded;
-use crate::store::{Batch, ContentState, FileState, FoundFile, ModelRow};
+use crate::store::{Batch, ContentState, FileState, FoundFile, ModelRow, RootState};
 use crate::types::{ContentHash, FileId, ImageId, ImageInfo, RootId, Stage, path_from_bytes};
 
 /// A file that was read, and where.
@@ -34,7 +34,7 @@ pub(super) enum Outcome {
     /// A content that cannot be decoded.
     Undecodable { seen: Seen, hash: ContentHash, bytes: u64, reason: String },
     /// A content of which the model makes nothing.
-    Unembeddable { seen: Seen, hash: ContentHash, bytes: u64, info: ImageInfo, stage: Stage, reason: String },
+    Unembeddable { seen: Seen, hash: ContentHash, bytes: u64, info: ImageInfo, reason: String },
     /// No picture that can be decoded.
     Skipped { seen: Seen, reason: String },
     /// A file that could not be read; without signature it is tried again each time.
@@ -43,6 +43,8 @@ pub(super) enum Outcome {
     InFlux,
     /// Known files that are gone.
     Missing(Vec<FileId>),
+    /// A root that was itself at the beginning is not any more.
+    WentOffline(RootId, PathBuf),
     /// A stage cannot go on at all.
     Broken(Error),
 }
@@ -74,12 +76,38 @@ pub(super) struct Recorder {
     waiting: HashMap<ContentHash, Vec<Seen>>,
     /// Contents that are in the open batch; others may look them up once it is committed.
     settled: Vec<ContentHash>,
+    /// Whether contents that failed before are tried again, and those that have failed again.
+    retry_failed: bool,
+    failed_again: HashSet<ContentHash>,
+    /// Roots that were found to be themselves in this run.
+    online: HashSet<RootId>,
+    /// Roots from which files have moved, and which are not there.
+    left_behind: HashSet<RootId>,
 }
 
 impl Recorder {
-    pub fn new(model: ModelRow, moment: i64) -> Self {
-        let report = IndexReport::default();
-        Self { model, moment, report, waiting: HashMap::new(), settled: Vec::new() }
+    pub fn new(model: ModelRow, moment: i64, online: HashSet<RootId>, retry_failed: bool) -> Self {
+        Self {
+            model,
+            moment,
+            report: IndexReport::default(),
+            waiting: HashMap::new(),
+            settled: Vec::new(),
+            retry_failed,
+            failed_again: HashSet::new(),
+            online,
+            left_behind: HashSet::new(),
+        }
+    }
+
+    /// Removes roots that are not there and from which all pictures have moved to others.
+    pub fn remove_emptied_roots(&self, batch: &Batch<'_>) -> Result<()> {
+        for root in &self.left_behind {
+            if !batch.has_pictures(*root)? {
+                batch.delete_root(*root)?;
+            }
+        }
+        Ok(())
     }
 
     /// The contents that the batch which was just committed made known.
@@ -97,7 +125,7 @@ impl Recorder {
             }
             Outcome::Linked { seen, image, state } => self.link(batch, &seen, image, state, false)?,
             Outcome::Twin { seen, hash } => match batch.find_content(&hash, self.model)? {
-                Some(known) if known.state != ContentState::Pending => {
+                Some(known) if self.is_settled(&hash, known.state) => {
                     self.link(batch, &seen, known.image, known.state, true)?;
                 }
                 _ => self.waiting.entry(hash).or_default().push(seen),
@@ -115,9 +143,9 @@ impl Recorder {
                 batch.put_content_failure(image, None, Stage::Decode, &reason)?;
                 self.settle(batch, seen, hash, image, ContentState::Failed)?;
             }
-            Outcome::Unembeddable { seen, hash, bytes, info, stage, reason } => {
+            Outcome::Unembeddable { seen, hash, bytes, info, reason } => {
                 let image = batch.put_image(&hash, bytes, Some(&info))?;
-                batch.put_content_failure(image, Some(self.model), stage, &reason)?;
+                batch.put_content_failure(image, Some(self.model), Stage::Embed, &reason)?;
                 self.settle(batch, seen, hash, image, ContentState::Failed)?;
             }
             Outcome::Skipped { seen, reason } => {
@@ -133,9 +161,22 @@ impl Recorder {
             }
             Outcome::InFlux => self.report.skipped += 1,
             Outcome::Missing(files) => batch.mark_missing(&files, self.moment)?,
+            Outcome::WentOffline(root, path) => {
+                batch.set_root_state(root, RootState::Offline)?;
+                self.report.offline_roots.push(path);
+            }
             Outcome::Broken(error) => return Err(error),
         }
         Ok(())
+    }
+
+    /// Whether a content needs no more work in this run.
+    fn is_settled(&self, hash: &ContentHash, state: ContentState) -> bool {
+        match state {
+            ContentState::Done => true,
+            ContentState::Failed => !self.retry_failed || self.failed_again.contains(hash),
+            ContentState::Pending => false,
+        }
     }
 
     fn count_unchanged(&mut self, state: FileState) {
@@ -159,6 +200,9 @@ impl Recorder {
         state: ContentState,
     ) -> Result<()> {
         self.settled.push(hash);
+        if state == ContentState::Failed && self.retry_failed {
+            self.failed_again.insert(hash);
+        }
         self.link(batch, &seen, image, state, true)?;
         for twin in self.waiting.remove(&hash).unwrap_or_default() {
             self.link(batch, &twin, image, state, true)?;
@@ -183,32 +227,33 @@ impl Recorder {
         let count = match before {
             Some(Some(known)) if known == image => &mut self.report.unchanged,
             Some(_) => &mut self.report.changed,
-            None if take_moved(batch, seen, image)? => &mut self.report.moved,
+            None if self.take_moved(batch, seen, image)? => &mut self.report.moved,
             None => &mut self.report.new,
         };
         *count += 1;
         Ok(())
     }
-}
 
-/// Removes the row of a path from which the content has moved here, if there is one.
-fn take_moved(batch: &Batch<'_>, seen: &Seen, image: ImageId) -> Result<bool> {
-    let here = seen.root_path.join(path_from_bytes(&seen.file.path));
-    for other in batch.files_of(image, MOVE_CANDIDATES)? {
-        let there: PathBuf = other.root_path.join(&other.path);
-        if there == here || !(other.missing || is_gone(&there)) {
-            continue;
+    /// Removes the row of a path from which the content has moved here, if there is one.
+    fn take_moved(&mut self, batch: &Batch<'_>, seen: &Seen, image: ImageId) -> Result<bool> {
+        let here = seen.root_path.join(path_from_bytes(&seen.file.path));
+        for other in batch.files_of(image, MOVE_CANDIDATES)? {
+            let there: PathBuf = other.root_path.join(&other.path);
+            if there == here || !(other.missing || is_gone(&there)) {
+                continue;
+            }
+            // Below a root that this run has not found to be itself, perhaps an empty mount point, absence tells
+            // nothing, unless it is the very same file that is here now.
+            let same_file = other.inode == seen.file.stat.inode && other.inode != 0;
+            if !other.missing && !self.online.contains(&other.root) && !same_file {
+                continue;
+            }
+            batch.delete_file(other.id)?;
+            if !other.root_path.is_dir() {
+                self.left_behind.insert(other.root);
+            }
+            return Ok(true);
         }
-        // Below a root that is not there nothing can be told, unless it is the very same file.
-        let root_is_there = other.root_path.is_dir();
-        if !root_is_there && !other.missing && other.inode != seen.file.stat.inode {
-            continue;
-        }
-        batch.delete_file(other.id)?;
-        if !root_is_there && batch.rows_in_root(other.root)? == 0 {
-            batch.delete_root(other.root)?;
-        }
-        return Ok(true);
+        Ok(false)
     }
-    Ok(false)
 }

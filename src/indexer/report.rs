@@ -28,7 +28,10 @@ pub struct IndexReport {
     /// Files among the unchanged ones that failed before and were not tried again.
     pub known_failures: u64,
     /// Roots that could not be read, or were not themselves. Their rows stay.
+    #[serde(skip)]
     pub offline_roots: Vec<PathBuf>,
+    /// What went wrong without keeping the index from being complete: something derived could not be written.
+    pub warnings: Vec<String>,
     /// Wall time.
     pub seconds: f64,
     /// Pictures embedded in a second of wall time.

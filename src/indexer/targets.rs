@@ -1,5 +1,6 @@
 //! From the paths that a user gives to the roots of the index.
 
+use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -32,16 +33,16 @@ impl Target {
 /// # Errors
 /// When a path is not there, and is no root that could be offline.
 pub(crate) fn resolve(paths: &[PathBuf], known: &[Root]) -> Result<Vec<Target>> {
-    let mut targets: Vec<Target> = Vec::new();
+    let mut targets = Vec::new();
+    let mut starts = HashSet::new();
     for path in paths {
         let target = resolve_one(path, known)?;
-        let start = target.start();
-        if targets.iter().any(|other| !other.is_file && start.starts_with(other.start())) {
-            continue;
+        if starts.insert(target.start()) {
+            targets.push(target);
         }
-        targets.retain(|other| target.is_file || !other.start().starts_with(&start));
-        targets.push(target);
     }
+    // A file among the starts has nothing below it, so that only folders can take others in.
+    targets.retain(|target| !target.start().ancestors().skip(1).any(|around| starts.contains(around)));
     Ok(targets)
 }
 
@@ -59,7 +60,8 @@ fn resolve_one(path: &Path, known: &[Root]) -> Result<Target> {
         }
     };
     let is_file = !absolute.is_dir();
-    if let Some(root) = known.iter().find(|root| root.recursive && absolute.starts_with(&root.path)) {
+    let around = known.iter().filter(|root| root.recursive && absolute.starts_with(&root.path));
+    if let Some(root) = around.max_by_key(|root| root.path.components().count()) {
         let scope = absolute.strip_prefix(&root.path).unwrap_or(&absolute).to_owned();
         return Ok(Target { root_path: root.path.clone(), scope, recursive: true, is_file });
     }
@@ -82,14 +84,24 @@ fn whole(path: &Path) -> Target {
 pub(crate) fn prepare(writer: &mut Writer, target: &Target) -> Result<Option<RootId>> {
     let roots = writer.roots()?;
     let known = roots.iter().find(|root| root.path == target.root_path);
-    let identity = match (root_identity(&target.root_path), known) {
-        (Ok(identity), Some(root)) if !is_itself(writer, root, &identity)? => None,
-        (Ok(identity), _) => Some(identity),
-        (Err(_), Some(_)) => None,
-        (Err(error), None) => return Err(Error::io("read the folder", &target.root_path)(error)),
+    let identity = match known {
+        Some(root) => health(writer, root)?,
+        None => {
+            let found = root_identity(&target.root_path);
+            Some(found.map_err(Error::io("read the folder", &target.root_path))?)
+        }
     };
+    // A root below that is not itself keeps its rows under its own name, until it is.
+    let mut inner = Vec::new();
+    for root in roots.iter().filter(|root| target.recursive && root.path != target.root_path) {
+        if let Ok(prefix) = root.path.strip_prefix(&target.root_path)
+            && health(writer, root)?.is_some()
+        {
+            inner.push((root.id, prefix.to_owned()));
+        }
+    }
     let batch = writer.batch()?;
-    let (Some(identity), _) = (identity, known) else {
+    let Some(identity) = identity else {
         if let Some(root) = known {
             batch.set_root_state(root.id, RootState::Offline)?;
         }
@@ -102,31 +114,27 @@ pub(crate) fn prepare(writer: &mut Writer, target: &Target) -> Result<Option<Roo
     if target.scope.as_os_str().is_empty() {
         batch.clear_scan_failures(id)?;
     }
-    if target.recursive {
-        for inner in roots.iter().filter(|root| root.path != target.root_path) {
-            if let Ok(prefix) = inner.path.strip_prefix(&target.root_path) {
-                batch.absorb_root(inner.id, id, prefix)?;
-            }
-        }
+    for (root, prefix) in inner {
+        batch.absorb_root(root, id, &prefix)?;
     }
     batch.commit()?;
     Ok(Some(id))
 }
 
-/// How many known files are looked for in a directory that is not where it was.
-const SAMPLE: usize = 32;
+/// How many of the first and of the last known files are looked for in a directory that is not where it was.
+const SAMPLE: usize = 16;
 
-/// Whether the directory at a root's path is the one that is known: not an empty mount point, not another drive.
-fn is_itself(store: &Store, root: &Root, identity: &RootIdentity) -> Result<bool> {
+/// Looks whether the directory at a root's path is the one that is known: not gone, not an empty mount point, not
+/// another drive. Returns `None` if it is not.
+pub(crate) fn health(store: &Store, root: &Root) -> Result<Option<RootIdentity>> {
+    let Ok(identity) = root_identity(&root.path) else { return Ok(None) };
+    if !identity.empty && identity.is_same_place(root.device, root.file_system) {
+        return Ok(Some(identity));
+    }
     let known_files = store.sample_paths(root.id, SAMPLE)?;
-    if known_files.is_empty() {
-        return Ok(true);
-    }
-    if identity.empty {
-        return Ok(false);
-    }
     let is_there = |path: &PathBuf| root.path.join(path).symlink_metadata().is_ok();
-    Ok(identity.is_same_place(root.device, root.file_system) || known_files.iter().any(is_there))
+    let itself = known_files.is_empty() || (!identity.empty && known_files.iter().any(is_there));
+    Ok(itself.then_some(identity))
 }
 
 /// The byte range of a scope's rows: after the first, before the second.

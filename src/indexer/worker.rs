@@ -8,10 +8,10 @@ use image::RgbImage;
 use super::budget::{ByteBudget, Held};
 use super::cancel::CancelToken;
 use super::record::{Outcome, Seen};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::media::{Content, DecodeError, DecodeLimits, Decoder};
 use crate::model::{Device, Embedded, Embedder, Model, ModelSpec, Runtime, RuntimeOptions};
-use crate::types::{ContentHash, ImageInfo, InvalidEmbedding, Stage};
+use crate::types::{ContentHash, ImageInfo, InvalidEmbedding};
 
 /// A picture that was read and is to be decoded and embedded.
 pub(super) struct Job<'a> {
@@ -32,21 +32,30 @@ pub(crate) struct Engine {
     device: Device,
     threads: usize,
     shared: Mutex<Option<Embedder>>,
+    /// Whether making an embedder failed: then it is not tried again by every worker.
+    failed: Mutex<bool>,
 }
 
 impl Engine {
     /// `threads` is for one session: 1 where each worker has its own.
     pub fn new(model: Model, runtime: RuntimeOptions, device: Device, threads: usize) -> Self {
-        Self { model, runtime, device, threads, shared: Mutex::new(None) }
+        Self { model, runtime, device, threads, shared: Mutex::new(None), failed: Mutex::new(false) }
     }
 
     pub fn spec(&self) -> &ModelSpec {
         self.model.spec()
     }
 
-    /// A new embedder.
-    pub fn embedder(&self) -> Result<Embedder> {
-        Embedder::new(&self.model, &Runtime::load(&self.runtime)?, self.device, self.threads)
+    /// A new embedder. The first worker whose attempt fails tells why, and the others are only stopped.
+    fn embedder(&self) -> Result<Embedder> {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if *failed {
+            return Err(Error::Interrupted);
+        }
+        let embedder = Runtime::load(&self.runtime)
+            .and_then(|runtime| Embedder::new(&self.model, &runtime, self.device, self.threads));
+        *failed = embedder.is_err();
+        embedder
     }
 
     /// Embeds pictures with the shared session, or with the worker's own one.
@@ -94,9 +103,14 @@ struct Prepared {
 }
 
 /// Decodes and embeds until there are no more jobs.
-///
-/// A batch is run when it is full, or when no other picture is ready: waiting would only leave the core idle.
 pub(super) fn work(shop: &Workshop<'_>, jobs: &Receiver<Job<'_>>, results: &Sender<Outcome>) {
+    work_until_broken(shop, jobs, results);
+    // Nobody may be left waiting for memory that a job in the queue holds.
+    jobs.iter().for_each(drop);
+}
+
+/// A batch is run when it is full, or when no other picture is ready: waiting would only leave the core idle.
+fn work_until_broken(shop: &Workshop<'_>, jobs: &Receiver<Job<'_>>, results: &Sender<Outcome>) {
     let mut embedder = None;
     let mut batch = Vec::new();
     loop {
@@ -174,7 +188,7 @@ fn flush(
             Ok(embedded) => Outcome::Indexed { seen, hash, bytes, info, embedded },
             Err(error) => {
                 let reason = error.to_string();
-                Outcome::Unembeddable { seen, hash, bytes, info, stage: Stage::Embed, reason }
+                Outcome::Unembeddable { seen, hash, bytes, info, reason }
             }
         };
         if results.send(outcome).is_err() {

@@ -28,7 +28,7 @@ pub enum Reading {
     Skipped(String, FileStat, i64),
     /// It changed or vanished while it was read: the next run will see to it.
     InFlux,
-    /// It could not be read: why, and its signature if that could be had.
+    /// It could not be read: why, and its signature if it is not worth another try until it changes.
     Failed(String, Option<FileStat>, i64),
 }
 
@@ -37,24 +37,22 @@ pub enum Reading {
 /// `hold` is called with the length before that many bytes are taken from memory.
 pub fn read_content<H>(path: &Path, max_bytes: u64, hold: impl FnOnce(u64) -> H) -> (Reading, Option<H>) {
     let read_at = now_ns();
-    let failed = |error: &std::io::Error, stat| match error.kind() {
+    // Without a signature: the next run tries again, and what is known of the file until now stays.
+    let failed = |error: &std::io::Error| match error.kind() {
         ErrorKind::NotFound => Reading::InFlux,
-        _ => Reading::Failed(io_reason(error), stat, read_at),
+        _ => Reading::Failed(io_reason(error), None, read_at),
     };
     let mut file = match File::open(path) {
         Ok(file) => file,
-        Err(error) => {
-            let stat = path.metadata().ok().map(|metadata| FileStat::new(&metadata));
-            return (failed(&error, stat), None);
-        }
+        Err(error) => return (failed(&error), None),
     };
     let stat = match file.metadata() {
         Ok(metadata) => FileStat::new(&metadata),
-        Err(error) => return (failed(&error, None), None),
+        Err(error) => return (failed(&error), None),
     };
     let mut bytes = Vec::with_capacity(SNIFF_BYTES.min(stat.size as usize + 1));
     if let Err(error) = (&mut file).take(SNIFF_BYTES as u64).read_to_end(&mut bytes) {
-        return (failed(&error, Some(stat)), None);
+        return (failed(&error), None);
     }
     let format = match sniff(&bytes, path.extension()) {
         Kind::Picture(format) => format,
@@ -74,7 +72,7 @@ pub fn read_content<H>(path: &Path, max_bytes: u64, hold: impl FnOnce(u64) -> H)
     // One byte more than the file had shows that it has grown.
     let rest = (stat.size + 1).saturating_sub(bytes.len() as u64);
     if let Err(error) = (&mut file).take(rest).read_to_end(&mut bytes) {
-        return (failed(&error, Some(stat)), None);
+        return (failed(&error), None);
     }
     let unchanged = file.metadata().is_ok_and(|metadata| FileStat::new(&metadata) == stat);
     if !unchanged || bytes.len() as u64 != stat.size {

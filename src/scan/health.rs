@@ -8,8 +8,8 @@ use crate::types::FileStat;
 
 /// Where a directory is: on which device, and on which file system.
 ///
-/// Device numbers may change when the system starts anew; the file system's identity usually does not. A directory
-/// of which both changed is taken for another one: an empty mount point, or another drive.
+/// Device numbers may change when the system starts anew, and the identity of some file systems does too. So of a
+/// directory that is elsewhere now, its files have to tell whether it is the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RootIdentity {
     /// The device's number.
@@ -21,9 +21,11 @@ pub struct RootIdentity {
 }
 
 impl RootIdentity {
-    /// Whether this may be the directory that was seen under these numbers.
+    /// Whether this is certainly where the directory was seen under these numbers.
+    ///
+    /// One of them alone tells nothing: the next drive that is plugged in gets the number of the last one.
     pub fn is_same_place(&self, device: u64, file_system: u64) -> bool {
-        self.device == device || (self.file_system == file_system && file_system != 0)
+        self.device == device && self.file_system == file_system
     }
 }
 
@@ -75,12 +77,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn either_number_is_enough_to_know_a_place_again() {
+    fn another_drive_under_the_same_device_number_is_another_place() {
         let here = RootIdentity { device: 5, file_system: 77, empty: false };
-        assert!(here.is_same_place(5, 1));
-        assert!(here.is_same_place(6, 77));
-        assert!(!here.is_same_place(6, 78));
-        assert!(!RootIdentity { file_system: 0, ..here }.is_same_place(6, 0));
+        assert!(here.is_same_place(5, 77));
+        assert!(!here.is_same_place(5, 78));
+        assert!(!here.is_same_place(6, 77));
     }
 
     #[test]

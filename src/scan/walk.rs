@@ -3,7 +3,6 @@
 //! The order is what makes a comparison with the database's rows a merge of two sorted streams, which needs no
 //! memory: siblings are sorted by name with `/` behind the names of folders, as Git sorts its trees.
 
-use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
 use ignore::overrides::{Override, OverrideBuilder};
@@ -27,6 +26,16 @@ pub struct ScanOptions {
     pub follow_links: bool,
     /// Whether other file systems mounted below the root are left out.
     pub one_file_system: bool,
+}
+
+impl ScanOptions {
+    /// Whether the globs are well-formed.
+    ///
+    /// # Errors
+    /// With the first one that is not.
+    pub fn check(&self) -> Result<()> {
+        excludes(Path::new(""), &self.exclude).map(drop)
+    }
 }
 
 /// A regular file that was found.
@@ -70,7 +79,7 @@ impl Walker {
         let entries = WalkDir::new(start)
             .follow_links(follow)
             .same_file_system(options.one_file_system)
-            .sort_by(compare_siblings)
+            .sort_by(move |a, b| sort_key(a, follow).cmp(sort_key(b, follow)))
             .into_iter()
             .filter_entry(Box::new(wanted) as EntryFilter);
         Ok(Self { entries, root: root.to_owned(), follow_links: follow })
@@ -141,13 +150,13 @@ fn is_circle(error: &std::io::Error) -> bool {
     }
 }
 
-fn compare_siblings(a: &DirEntry, b: &DirEntry) -> Ordering {
-    sort_key(a).cmp(sort_key(b))
-}
-
 /// The bytes by which a path continues: the name, and for a folder what separates it from its content.
-fn sort_key(entry: &DirEntry) -> impl Iterator<Item = u8> {
-    entry.file_name().as_encoded_bytes().iter().copied().chain(entry.file_type().is_dir().then_some(b'/'))
+///
+/// Siblings are sorted before links among them are followed, so that these have to be looked at here.
+fn sort_key(entry: &DirEntry, follow_links: bool) -> impl Iterator<Item = u8> {
+    let kind = entry.file_type();
+    let is_folder = kind.is_dir() || (follow_links && kind.is_symlink() && entry.path().is_dir());
+    entry.file_name().as_encoded_bytes().iter().copied().chain(is_folder.then_some(b'/'))
 }
 
 fn is_wanted(entry: &DirEntry, hidden: bool) -> bool {
@@ -164,12 +173,12 @@ fn excluded(excludes: &Override, entry: &DirEntry) -> bool {
 
 /// In an override a glob says what to take, and one with `!` in front what to leave.
 fn excludes(root: &Path, globs: &[String]) -> Result<Override> {
-    let bad = |error: ignore::Error| Error::Invalid(format!("--exclude: {error}"));
     let mut builder = OverrideBuilder::new(root);
     for glob in globs {
+        let bad = |_| Error::Invalid(format!("`{glob}` is no glob to exclude"));
         builder.add(&format!("!{glob}")).map_err(bad)?;
     }
-    builder.build().map_err(bad)
+    builder.build().map_err(|error| Error::Invalid(format!("the globs to exclude are too many: {error}")))
 }
 
 #[cfg(test)]
@@ -224,6 +233,14 @@ mod tests {
         assert_eq!(walk(dir.path(), &ScanOptions::default()), ["a/x.jpg", "out/y.jpg"]);
         let options = ScanOptions { follow_links: true, ..Default::default() };
         assert_eq!(walk(dir.path(), &options), ["a/x.jpg", "a/y.jpg", "out/y.jpg"]);
+        std::os::unix::fs::symlink("a", dir.path().join("link")).expect("a link");
+        fs::write(dir.path().join("link.jpg"), "").expect("a file");
+        let found = walk(dir.path(), &options);
+        assert_eq!(
+            found[2..],
+            ["link.jpg", "link/x.jpg", "link/y.jpg", "out/y.jpg"],
+            "a link to a folder sorts as one"
+        );
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::query::QueryImage;
 use crate::error::{Error, Result};
-use crate::media::{DecodeLimits, Decoder, Format, Kind, Reading, read_content, sniff};
-use crate::model::{Embedded, Embedder, Model};
+use crate::media::{DecodeLimits, Decoder, Format, Kind, Picture, Reading, read_content, sniff};
+use crate::model::Embedded;
 use crate::store::{ModelRow, Store};
 use crate::types::{Classification, ContentHash, Embedding, ImageId, ImageInfo, Stage};
 
@@ -33,40 +33,38 @@ pub struct Examined {
 /// The largest file that is read as a query.
 const MAX_BYTES: u64 = 512 << 20;
 
-/// Examines a picture. `embedder` is only called if the index has no vector of it.
+/// Examines a picture. `embed` is only called if the index has no vector of it.
 ///
 /// # Errors
 /// When it cannot be read or decoded, or the model fails on it.
-pub fn examine(
+pub(crate) fn examine(
     image: &QueryImage,
-    store: Option<(&Store, Option<ModelRow>)>,
-    model: &mut dyn FnMut() -> Result<Model>,
-    embed: &mut dyn FnMut(image::RgbImage) -> Result<Embedded>,
+    store: &Store,
+    model: ModelRow,
+    embed: impl FnOnce(&Picture) -> Result<Embedded>,
 ) -> Result<Examined> {
-    let (bytes, hash, format) = read(image)?;
-    let length = bytes.len() as u64;
-    let row = match store {
-        Some((store, _)) => store.image(&hash)?,
-        None => None,
-    };
-    if let (Some(row), Some((store, Some(model)))) = (row, store)
-        && let Some(vector) = store.vector_of(row, model)?
-        && let Some(info) = store.info_of(row)?
+    let (content, format, hash) = read(image)?;
+    let (path, bytes) = (image.name().to_owned(), content.len() as u64);
+    let row = store.image(&hash)?;
+    if let Some(image) = row
+        && let Some(vector) = store.vector_of(image, model)?
+        && let Some(info) = store.info_of(image)?
     {
-        let (path, classes) = (image.name().to_owned(), store.classes(row, model)?);
-        let (embedding, indexed) = (vector.embedding, true);
-        return Ok(Examined { path, hash, bytes: length, row: Some(row), info, embedding, classes, indexed });
+        let (embedding, classes) = (vector.embedding, store.classes(image, model)?);
+        return Ok(Examined { path, hash, bytes, row, info, embedding, classes, indexed: true });
     }
-    let failed = |stage, reason: String| Error::Picture { path: image.name().to_owned(), stage, reason };
-    let decoder = Decoder::open(&bytes, format, DecodeLimits::default());
-    let picture = decoder.and_then(Decoder::decode).map_err(|error| failed(Stage::Decode, error.to_string()))?;
+    let decoder = Decoder::open(&content, format, DecodeLimits::default());
+    let picture = decoder.and_then(Decoder::decode).map_err(|error| Error::Picture {
+        path: path.clone(),
+        stage: Stage::Decode,
+        reason: error.to_string(),
+    })?;
     let info = picture.info(format);
-    let Embedded { embedding, classes } = embed(Embedder::prepare(model()?.spec(), &picture))?;
-    let path = image.name().to_owned();
-    Ok(Examined { path, hash, bytes: length, row, info, embedding, classes, indexed: false })
+    let Embedded { embedding, classes } = embed(&picture)?;
+    Ok(Examined { path, hash, bytes, row, info, embedding, classes, indexed: false })
 }
 
-fn read(image: &QueryImage) -> Result<(Vec<u8>, ContentHash, Format)> {
+fn read(image: &QueryImage) -> Result<(Vec<u8>, Format, ContentHash)> {
     let failed = |reason: String| Error::Picture { path: image.name().to_owned(), stage: Stage::Read, reason };
     match image {
         QueryImage::Path(path) => {
@@ -74,7 +72,7 @@ fn read(image: &QueryImage) -> Result<(Vec<u8>, ContentHash, Format)> {
                 return Err(failed("it is a folder".into()));
             }
             match read_content(path, MAX_BYTES, |_| ()).0 {
-                Reading::Content(content, ..) => Ok((content.bytes, content.hash, content.format)),
+                Reading::Content(content, ..) => Ok((content.bytes, content.format, content.hash)),
                 Reading::Skipped(reason, ..) | Reading::Failed(reason, ..) => Err(failed(reason)),
                 Reading::InFlux => match path.symlink_metadata() {
                     Ok(_) => Err(failed("it is being written".into())),
@@ -83,7 +81,7 @@ fn read(image: &QueryImage) -> Result<(Vec<u8>, ContentHash, Format)> {
             }
         }
         QueryImage::Bytes { bytes, .. } => match sniff(bytes, None) {
-            Kind::Picture(format) => Ok((bytes.clone(), ContentHash::of(bytes), format)),
+            Kind::Picture(format) => Ok((bytes.clone(), format, ContentHash::of(bytes))),
             Kind::Unsupported(name) => Err(failed(format!("{name} is not supported"))),
             Kind::Other => Err(failed("not a picture".into())),
         },

@@ -7,7 +7,7 @@ use super::query::{Answer, Hit, QueriedImage, Query};
 use crate::ann::{Codes, VectorIndex, VectorSource};
 use crate::error::{Error, Result};
 use crate::store::{ModelRow, Store, StoredModel, Writer};
-use crate::types::{ContentHash, Embedding, ModelId, VectorId};
+use crate::types::{Embedding, ModelId, VectorId};
 
 /// Where a model's vectors are looked up.
 pub(crate) struct Lookup<'a> {
@@ -26,7 +26,7 @@ struct ModelVectors<'a> {
 
 impl VectorSource for ModelVectors<'_> {
     fn vector(&self, id: VectorId) -> Result<Option<Embedding>> {
-        Ok(self.store.vector(id)?.map(|vector| vector.embedding))
+        Ok(self.store.vector(id, self.model)?.map(|vector| vector.embedding))
     }
 
     fn for_each_after(&self, after: VectorId, each: &mut dyn FnMut(VectorId, &Embedding)) -> Result<()> {
@@ -48,15 +48,13 @@ impl Lookup<'_> {
         let mut hits = Vec::new();
         if let Some(model) = &self.model {
             let source = ModelVectors { store: self.store, model: model.row };
-            let asked: Vec<ContentHash> = plus.iter().chain(minus).map(|examined| examined.hash).collect();
             let rows: Vec<_> = plus.iter().chain(minus).filter_map(|examined| examined.row).collect();
             let mut accept = |id| Ok(self.store.present_image_of(id)?.is_some_and(|image| !rows.contains(&image)));
             for neighbor in index.nearest(&direction, count, &source, &mut accept)? {
                 if query.threshold.is_some_and(|threshold| neighbor.score < threshold) {
                     break;
                 }
-                let hit = self.hit(neighbor.id, neighbor.score)?;
-                hits.extend(hit.filter(|hit| !asked.contains(&hit.image)));
+                hits.extend(self.hit(neighbor.id, neighbor.score)?);
             }
         }
         let queried = |examined: &Examined| QueriedImage {

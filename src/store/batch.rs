@@ -213,6 +213,16 @@ impl Store {
             .at(&self.path)
     }
 
+    /// The ids of all models that were used with this database.
+    pub fn models(&self) -> Result<Vec<ModelId>> {
+        self.connection
+            .prepare_cached("SELECT digest FROM model ORDER BY id")
+            .and_then(|mut statement| {
+                statement.query_map([], |row| row.get::<_, [u8; 32]>(0).map(ModelId::from))?.collect()
+            })
+            .at(&self.path)
+    }
+
     /// The classes that a model sees in an image, the best first.
     pub fn classes(&self, image: ImageId, model: ModelRow) -> Result<Vec<Classification>> {
         let read = |row: &Row<'_>| Ok(Classification { label: row.get(0)?, score: row.get::<_, f64>(1)? as f32 });

@@ -38,45 +38,30 @@ fn read(row: &Row<'_>) -> rusqlite::Result<FailureRow> {
 }
 
 impl Store {
-    /// All failures, by path; of contents, one for each present file that holds them.
-    pub fn failures(&self) -> Result<Vec<FailureRow>> {
+    /// All failures with a model, by path; of contents, one for each present file that holds them.
+    pub fn failures(&self, model: ModelRow) -> Result<Vec<FailureRow>> {
         self.connection
             .prepare(
                 "SELECT root.path, file.path, stage, reason, attempts, at
                  FROM failure JOIN file ON file.image = failure.image JOIN root ON root.id = file.root
-                 WHERE file.missing_since IS NULL
+                 WHERE file.missing_since IS NULL AND (failure.model IS NULL OR failure.model = ?1)
                  UNION ALL
                  SELECT root.path, failure.path, stage, reason, attempts, at
                  FROM failure JOIN root ON root.id = failure.root
                  ORDER BY 1, 2",
             )
-            .and_then(|mut statement| statement.query_map([], read)?.collect())
+            .and_then(|mut statement| statement.query_map([model.0], read)?.collect())
             .at(&self.path)
     }
 
-    /// Why a content could not be indexed with a model.
-    pub fn failure_of(&self, image: ImageId, model: Option<ModelRow>) -> Result<Option<(Stage, String)>> {
-        let model = model.map(|model| model.0);
-        let read = |row: &Row<'_>| {
-            let stage: String = row.get(0)?;
-            Ok((Stage::from_name(&stage).unwrap_or(Stage::Read), row.get(1)?))
-        };
-        let mut found: Vec<_> = self
-            .connection
-            .prepare_cached("SELECT stage, reason FROM failure WHERE image = ?1 AND (model IS NULL OR model = ?2)")
-            .and_then(|mut statement| statement.query_map(params![image.0, model], read)?.collect())
-            .at(&self.path)?;
-        Ok(found.pop())
-    }
-
     /// How many files failed: each file of a failed content, and each path that could not be read.
-    pub fn count_failures(&self) -> Result<u64> {
+    pub fn count_failures(&self, model: ModelRow) -> Result<u64> {
         self.connection
             .query_row(
                 "SELECT (SELECT count(*) FROM failure JOIN file ON file.image = failure.image
-                         WHERE file.missing_since IS NULL)
+                         WHERE file.missing_since IS NULL AND (model IS NULL OR model = ?1))
                       + (SELECT count(*) FROM failure WHERE path IS NOT NULL)",
-                [],
+                [model.0],
                 |row| row.get(0),
             )
             .at(&self.path)
@@ -92,6 +77,9 @@ impl Batch<'_> {
         stage: Stage,
         reason: &str,
     ) -> Result<()> {
+        if model.is_none() {
+            self.run("DELETE FROM failure WHERE image = ?1 AND model IS NOT NULL", [image.0])?;
+        }
         self.run(
             "INSERT INTO failure (image, model, stage, reason, attempts, at) VALUES (?1, ?2, ?3, ?4, 1, ?5)
              ON CONFLICT (image, ifnull(model, 0)) WHERE image IS NOT NULL DO UPDATE
@@ -119,9 +107,13 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Forgets failures of listing folders of a root, which every scan finds anew.
+    /// Forgets failures of paths without a row, which every scan of the whole root finds anew.
     pub fn clear_scan_failures(&self, root: RootId) -> Result<()> {
-        self.run("DELETE FROM failure WHERE root = ?1 AND stage = 'scan'", [root.0])?;
+        self.run(
+            "DELETE FROM failure WHERE root = ?1
+             AND NOT EXISTS (SELECT 1 FROM file WHERE file.root = failure.root AND file.path = failure.path)",
+            [root.0],
+        )?;
         Ok(())
     }
 }

@@ -47,6 +47,8 @@ pub struct KnownFile {
     pub missing: bool,
     /// What came of it.
     pub state: FileState,
+    /// Whether it could not be read when it was last tried, though it could be before.
+    pub unreadable: bool,
 }
 
 /// A content that the database knows.
@@ -104,6 +106,7 @@ fn read_known(row: &Row<'_>) -> rusqlite::Result<KnownFile> {
             (false, true) => FileState::Skipped,
             (false, false) => FileState::Unreadable,
         },
+        unreadable: row.get(11)?,
     })
 }
 
@@ -111,7 +114,8 @@ fn read_known(row: &Row<'_>) -> rusqlite::Result<KnownFile> {
 fn known_columns() -> String {
     format!(
         "SELECT f.id, f.path, f.size, f.mtime_ns, f.ctime_ns, f.inode, f.read_at_ns, f.missing_since IS NOT NULL,
-                f.image IS NOT NULL, f.skipped IS NOT NULL, {CONTENT_STATE}
+                f.image IS NOT NULL, f.skipped IS NOT NULL, {CONTENT_STATE},
+                EXISTS (SELECT 1 FROM failure x WHERE x.root = f.root AND x.path = f.path)
          FROM file f"
     )
 }
@@ -147,13 +151,15 @@ impl Store {
             .at(&self.path)
     }
 
-    /// Some paths of present files of a root, relative to it, spread over all of them.
+    /// Some paths of present files of a root, relative to it: the first and the last ones.
     pub fn sample_paths(&self, root: RootId, count: usize) -> Result<Vec<PathBuf>> {
         self.connection
             .prepare_cached(
-                "SELECT path FROM (SELECT path, row_number() OVER (ORDER BY path) AS n, count(*) OVER () AS total
-                                   FROM file WHERE root = ?1 AND missing_since IS NULL)
-                 WHERE n % max(1, total / ?2) = 0 LIMIT ?2",
+                "SELECT path FROM (SELECT path FROM file WHERE root = ?1 AND missing_since IS NULL
+                                   ORDER BY path LIMIT ?2)
+                 UNION
+                 SELECT path FROM (SELECT path FROM file WHERE root = ?1 AND missing_since IS NULL
+                                   ORDER BY path DESC LIMIT ?2)",
             )
             .and_then(|mut statement| {
                 let path = |row: &Row<'_>| Ok(path_from_bytes(row.get_ref(0)?.as_blob()?));
@@ -216,11 +222,12 @@ impl Store {
             .at(&self.path)
     }
 
-    /// How many contents no file holds any more.
+    /// How many contents no present file holds.
     pub fn unused_images(&self) -> Result<u64> {
         self.connection
             .query_row(
-                "SELECT count(*) FROM image WHERE NOT EXISTS (SELECT 1 FROM file WHERE file.image = image.id)",
+                "SELECT count(*) FROM image
+                 WHERE NOT EXISTS (SELECT 1 FROM file WHERE file.image = image.id AND missing_since IS NULL)",
                 [],
                 |row| row.get(0),
             )
@@ -248,7 +255,9 @@ pub(crate) struct FileOfImage {
 impl Batch<'_> {
     /// Writes a file that holds a content; whatever the row of that path said before is replaced.
     pub fn put_file(&self, file: &FoundFile, image: Option<ImageId>, skipped: Option<&str>) -> Result<()> {
-        self.run("DELETE FROM failure WHERE root = ?1 AND path = ?2", params![file.root.0, file.path])?;
+        if image.is_some() || skipped.is_some() {
+            self.run("DELETE FROM failure WHERE root = ?1 AND path = ?2", params![file.root.0, file.path])?;
+        }
         self.run(
             "INSERT INTO file (root, path, size, mtime_ns, ctime_ns, inode, read_at_ns, image, skipped)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
@@ -277,9 +286,10 @@ impl Batch<'_> {
         })
     }
 
-    /// How many rows a root has.
-    pub fn rows_in_root(&self, root: RootId) -> Result<u64> {
-        self.query("SELECT count(*) FROM file WHERE root = ?1", [root.0], |row| row.get(0))
+    /// Whether a root has any rows of pictures, present or missing.
+    pub fn has_pictures(&self, root: RootId) -> Result<bool> {
+        let any = "SELECT EXISTS (SELECT 1 FROM file WHERE root = ?1 AND image IS NOT NULL)";
+        self.query(any, [root.0], |row| row.get(0))
     }
 
     /// Removes a file row: its content was found to have moved elsewhere.
@@ -313,6 +323,7 @@ impl Batch<'_> {
     /// Marks files as missing since a moment; those that were missing before keep their moment.
     pub fn mark_missing(&self, files: &[FileId], moment: i64) -> Result<()> {
         for file in files {
+            self.run("DELETE FROM failure WHERE (root, path) = (SELECT root, path FROM file WHERE id = ?1)", [file.0])?;
             let change = "UPDATE file SET missing_since = ?2 WHERE id = ?1 AND missing_since IS NULL";
             self.run(change, params![file.0, moment])?;
         }

@@ -63,7 +63,10 @@ impl Store {
     /// How many present files with pictures a root has.
     pub fn files_in_root(&self, root: RootId) -> Result<u64> {
         self.connection
-            .prepare_cached("SELECT count(*) FROM file WHERE root = ?1 AND missing_since IS NULL AND image IS NOT NULL")
+            .prepare_cached(
+                "SELECT count(*) FROM file JOIN image ON image.id = file.image
+                 WHERE root = ?1 AND missing_since IS NULL AND format IS NOT NULL",
+            )
             .and_then(|mut statement| statement.query_row([root.0], |row| row.get(0)))
             .at(&self.path)
     }

@@ -56,12 +56,12 @@ impl Store {
         found.map(|vector| self.checked(vector)).transpose()
     }
 
-    /// A vector by its row, if it is still there.
-    pub fn vector(&self, id: VectorId) -> Result<Option<StoredVector>> {
+    /// A model's vector by its row, if it is still there.
+    pub fn vector(&self, id: VectorId, model: ModelRow) -> Result<Option<StoredVector>> {
         let found = self
             .connection
-            .prepare_cached("SELECT id, image, vector, checksum FROM embedding WHERE id = ?1")
-            .and_then(|mut statement| statement.query_row([id.0], read).optional())
+            .prepare_cached("SELECT id, image, vector, checksum FROM embedding WHERE id = ?1 AND model = ?2")
+            .and_then(|mut statement| statement.query_row([id.0, model.0], read).optional())
             .at(&self.path)?;
         found.map(|vector| self.checked(vector)).transpose()
     }

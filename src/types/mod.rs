@@ -1,6 +1,6 @@
 //! The words that every layer shares: identities, vectors, classes and file signatures.
 //!
-//! Plain values without input or output. Everything above may use them; they use nothing but [`crate::error`].
+//! Plain values without input or output, which every module may use and which use none.
 
 mod embedding;
 mod file_stat;

@@ -36,7 +36,7 @@ fn plan(sandbox: &Sandbox, options: &AddOptions) -> Vec<(String, ReadCause)> {
             steps.push((String::from_utf8(file.path).expect("UTF-8"), cause));
         }
     };
-    sandbox.open().plan([sandbox.photos()], options, &mut each, |_| {}).expect("it can be planned");
+    sandbox.open().plan([sandbox.photos()], options, &mut each, |_| {}, |_| {}).expect("it can be planned");
     steps
 }
 
