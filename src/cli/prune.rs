@@ -39,11 +39,12 @@ pub fn run(global: &Global, args: PruneArgs) -> Result<Done, Failure> {
         global.note("there is nothing to remove");
     } else {
         global.note(&format!("rows of {told}; no picture is touched"));
-        if !args.dry_run && !(args.yes || confirm("remove them from the index?")?) {
+        if !(args.dry_run || args.yes || confirm("remove them from the index?")?) {
             return Ok(Done::All);
         }
     }
-    let (files, images) = if args.dry_run { (files, images) } else { index.prune()? };
+    let nothing_to_do = args.dry_run || files + images == 0;
+    let (files, images) = if nothing_to_do { (files, images) } else { index.prune()? };
     let text = format!("{} and {}", count(files, "file"), count(images, "content"));
     report(global, args.dry_run, &text, &[("files", files), ("images", images)])
 }

@@ -6,6 +6,7 @@
 
 mod budget;
 mod cancel;
+mod inflight;
 mod options;
 mod pipeline;
 mod plan;

@@ -15,6 +15,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::budget::ByteBudget;
 use super::cancel::CancelToken;
+use super::inflight::InFlight;
 use super::options::AddOptions;
 use super::plan::{PlanStep, Planner};
 use super::record::{Claims, Outcome, Recorder, Seen};
@@ -61,6 +62,7 @@ struct Stages<'a> {
     cancel: &'a CancelToken,
     claims: Claims,
     files: ByteBudget,
+    inflight: InFlight,
 }
 
 /// Brings the targets up to date.
@@ -89,8 +91,10 @@ pub(crate) fn add(
         cancel: &stop,
         claims: Claims::default(),
         files: ByteBudget::new(options.memory / 4),
+        inflight: InFlight::start(writer.path(), options.workers()),
     };
     run(writer, &stages, &online, engine, &mut recorder, progress)?;
+    stages.inflight.finish();
     let batch = writer.batch()?;
     recorder.remove_emptied_roots(&batch)?;
     batch.commit()?;
@@ -141,6 +145,7 @@ fn run(
     let pixels = ByteBudget::new(stages.options.memory / 4 * 3);
     let shop = Workshop {
         engine,
+        inflight: &stages.inflight,
         pixels: &pixels,
         limits: DecodeLimits { memory: stages.options.memory / 4 * 3 },
         batch_size: stages.options.batch_size.get(),
@@ -160,9 +165,9 @@ fn run(
             let (paths, jobs, outcomes) = (paths.clone(), job_sender.clone(), outcome_sender.clone());
             scope.spawn(move || read_all(stages, &paths, &jobs, &outcomes));
         }
-        for _ in 0..workers {
+        for worker in 0..workers {
             let (shop, jobs, outcomes) = (&shop, jobs.clone(), outcome_sender.clone());
-            scope.spawn(move || work(shop, &jobs, &outcomes));
+            scope.spawn(move || work(shop, worker, &jobs, &outcomes));
         }
         // Each queue ends when its last sender is gone, so none may be left here.
         drop((paths, job_sender, jobs, outcome_sender));
@@ -300,6 +305,9 @@ fn read_one<'a>(stages: &'a Stages<'_>, store: &Store, path: FoundPath) -> Resul
             } else if let Some(known) = known_content(stages, store, &hash)? {
                 stages.claims.release(&hash);
                 Outcome::Linked { seen, image: known.image, state: known.state }
+            } else if stages.inflight.is_blamed(&hash) && !stages.options.retry_failed {
+                let reason = "the program ended more than once while this was being decoded".into();
+                Outcome::Undecodable { seen, hash, bytes: content.bytes.len() as u64, reason }
             } else {
                 let held = held.expect("what was read is held");
                 return Ok(Next::Work(Box::new(Job { seen, content, held })));

@@ -7,6 +7,7 @@ use image::RgbImage;
 
 use super::budget::{ByteBudget, Held};
 use super::cancel::CancelToken;
+use super::inflight::InFlight;
 use super::record::{Outcome, Seen};
 use crate::error::{Error, Result};
 use crate::media::{Content, DecodeError, DecodeLimits, Decoder};
@@ -87,6 +88,7 @@ impl Engine {
 /// What workers share.
 pub(super) struct Workshop<'a> {
     pub engine: &'a Engine,
+    pub inflight: &'a InFlight,
     pub pixels: &'a ByteBudget,
     pub limits: DecodeLimits,
     pub batch_size: usize,
@@ -103,14 +105,14 @@ struct Prepared {
 }
 
 /// Decodes and embeds until there are no more jobs.
-pub(super) fn work(shop: &Workshop<'_>, jobs: &Receiver<Job<'_>>, results: &Sender<Outcome>) {
-    work_until_broken(shop, jobs, results);
+pub(super) fn work(shop: &Workshop<'_>, worker: usize, jobs: &Receiver<Job<'_>>, results: &Sender<Outcome>) {
+    work_until_broken(shop, worker, jobs, results);
     // Nobody may be left waiting for memory that a job in the queue holds.
     jobs.iter().for_each(drop);
 }
 
 /// A batch is run when it is full, or when no other picture is ready: waiting would only leave the core idle.
-fn work_until_broken(shop: &Workshop<'_>, jobs: &Receiver<Job<'_>>, results: &Sender<Outcome>) {
+fn work_until_broken(shop: &Workshop<'_>, worker: usize, jobs: &Receiver<Job<'_>>, results: &Sender<Outcome>) {
     let mut embedder = None;
     let mut batch = Vec::new();
     loop {
@@ -128,7 +130,7 @@ fn work_until_broken(shop: &Workshop<'_>, jobs: &Receiver<Job<'_>>, results: &Se
         if shop.cancel.is_cancelled() {
             continue;
         }
-        match prepare(shop, job) {
+        match prepare(shop, worker, job) {
             Ok(prepared) => batch.push(prepared),
             Err(outcome) => {
                 if results.send(*outcome).is_err() {
@@ -144,9 +146,11 @@ fn work_until_broken(shop: &Workshop<'_>, jobs: &Receiver<Job<'_>>, results: &Se
 }
 
 /// Decodes a picture and scales it for the model; the bytes and the full pixels are given back here.
-fn prepare(shop: &Workshop<'_>, job: Job<'_>) -> Result<Prepared, Box<Outcome>> {
+fn prepare(shop: &Workshop<'_>, worker: usize, job: Job<'_>) -> Result<Prepared, Box<Outcome>> {
     let Job { seen, content, held } = job;
+    let flight = shop.inflight.enter(worker, &content.hash);
     let decoded = decode(shop, &content);
+    drop(flight);
     let bytes = content.bytes.len() as u64;
     drop(held);
     match decoded {

@@ -130,3 +130,71 @@ fn a_damaged_vector_is_found_and_made_again() {
     assert_eq!((report.embedded, report.unchanged), (1, 2));
     assert_eq!(index.check(false).expect("it can be checked"), []);
 }
+
+#[test]
+fn failures_go_with_their_files() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("good.png", 1);
+    write(&sandbox.photo("empty.jpg"), b"");
+    write(&sandbox.photo("broken.gif"), b"GIF89a");
+    assert_eq!(sandbox.add().failed, 2);
+    fs::remove_file(sandbox.photo("empty.jpg")).expect("it is there");
+    fs::remove_file(sandbox.photo("broken.gif")).expect("it is there");
+    assert_eq!(sandbox.add().missing, 2);
+    let index = sandbox.open();
+    assert_eq!((index.failures().expect("failures").len(), index.status().expect("a status").failures), (0, 0));
+    assert_eq!(index.prunable().expect("numbers"), (2, 1));
+    assert_eq!(sandbox.open().prune().expect("it can be pruned"), (2, 1));
+}
+
+#[test]
+fn copies_of_a_failure_are_all_mended_by_one_retry() {
+    let sandbox = Sandbox::new();
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    image::RgbImage::new(2000, 2000).write_to(&mut bytes, image::ImageFormat::Png).expect("it encodes");
+    for name in ["a.png", "b.png", "c.png"] {
+        write(&sandbox.photo(name), bytes.get_ref());
+    }
+    let small = AddOptions { memory: 8 << 20, ..AddOptions::default() };
+    assert_eq!(sandbox.add_with(&small).failed, 3);
+    let retry = AddOptions { retry_failed: true, ..AddOptions::default() };
+    let report = sandbox.add_with(&retry);
+    assert_eq!((report.failed, report.embedded, report.unchanged), (0, 1, 3));
+}
+
+#[test]
+fn a_content_that_ended_the_program_twice_is_left_out() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("good.png", 1);
+    sandbox.draw("deadly.png", 2);
+    let hash = imgidx::types::ContentHash::of(&png(2));
+    // What two runs leave behind that ended while they decoded it: the hash, and the number of times.
+    write(&sandbox.path("photos.db-inflight"), &[hash.as_bytes().as_slice(), &[2]].concat());
+    let report = sandbox.add();
+    assert_eq!((report.new, report.failed), (1, 1));
+    let failures = sandbox.open().failures().expect("failures");
+    assert!(failures[0].reason.contains("the program ended"), "{}", failures[0].reason);
+    assert!(!sandbox.path("photos.db-inflight").exists());
+    let retry = AddOptions { retry_failed: true, ..AddOptions::default() };
+    assert_eq!(sandbox.add_with(&retry).failed, 0);
+}
+
+#[test]
+fn without_a_runtime_an_add_ends_with_the_reason_however_little_memory_there_is() {
+    let sandbox = Sandbox::new();
+    for seed in 0..40 {
+        let noise = image::RgbImage::from_fn(300, 300, |x, y| {
+            image::Rgb([x, y, seed].map(|v| (v.wrapping_mul(2_654_435_761) >> 13) as u8))
+        });
+        noise.save(sandbox.photo(format!("{seed}.bmp"))).expect("a picture");
+    }
+    let broken = sandbox.path("broken.so");
+    write(&broken, b"no library");
+    let arguments = ["--runtime", "broken.so", "add", "photos", "--memory", "2M", "--threads", "2"];
+    let failed = sandbox.run(&arguments).code(1);
+    assert!(
+        failed.stderr.contains("no usable ONNX Runtime") && failed.stderr.contains("broken.so"),
+        "{}",
+        failed.stderr
+    );
+}

@@ -131,7 +131,7 @@ fn a_deleted_file_is_missing_until_pruned_and_comes_back_without_work() {
     fs::remove_file(&path).expect("it can be removed");
     sandbox.add();
     let mut index = sandbox.open();
-    assert_eq!(index.prunable().expect("counts"), (1, 0));
+    assert_eq!(index.prunable().expect("counts"), (1, 1));
     assert_eq!(index.prune().expect("it can be pruned"), (1, 1));
     assert_eq!(sandbox.rows().len(), 1);
 }
@@ -256,4 +256,93 @@ fn forgetting_a_root_keeps_contents_that_others_hold() {
     let status = index.status().expect("a status");
     assert_eq!((status.counts.images, status.counts.files, status.index.rows), (1, 1, 1));
     assert!(matches!(index.root(&sandbox.photos()), Err(Error::Invalid(_))));
+}
+
+#[test]
+fn a_copy_takes_nothing_from_a_drive_that_is_not_there() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("a.png", 1);
+    sandbox.draw("b.png", 2);
+    sandbox.add();
+    let away = sandbox.path("away");
+    fs::rename(sandbox.photos(), &away).expect("it can be unmounted");
+    fs::create_dir(sandbox.photos()).expect("an empty mount point");
+    let copies = sandbox.path("copies");
+    write(&copies.join("a.png"), &png(1));
+    let report = sandbox.open().add([&copies], &AddOptions::default()).expect("it can be indexed");
+    assert_eq!((report.new, report.moved, report.embedded), (1, 0, 0));
+    assert_eq!(sandbox.rows().len(), 3, "the drive's rows are all there");
+}
+
+#[test]
+fn a_root_below_another_one_is_not_taken_in_while_it_is_away() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("usb/a.png", 1);
+    sandbox.draw("b.png", 2);
+    let mut index = sandbox.open();
+    index.add([sandbox.photo("usb")], &AddOptions::default()).expect("it can be indexed");
+    let away = sandbox.path("away");
+    fs::rename(sandbox.photo("usb"), &away).expect("it can be unmounted");
+    fs::create_dir(sandbox.photo("usb")).expect("an empty mount point");
+    let report = index.add([sandbox.photos()], &AddOptions::default()).expect("it can be indexed");
+    assert_eq!((report.new, report.missing), (1, 0));
+    fs::remove_dir(sandbox.photo("usb")).expect("it is empty");
+    fs::rename(&away, sandbox.photo("usb")).expect("it can be mounted");
+    let report = index.add([sandbox.photos()], &AddOptions::default()).expect("it can be indexed");
+    assert_eq!((report.unchanged, report.embedded, report.missing), (2, 0, 0));
+    assert_eq!(index.status().expect("a status").roots.len(), 1, "now it is part of the outer one");
+}
+
+#[test]
+fn a_path_given_twice_is_looked_at_once() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.draw("a.png", 1);
+    let mut index = sandbox.open();
+    let report = index.add([&path, &path], &AddOptions::default()).expect("it can be indexed");
+    assert_eq!((report.new, report.unchanged), (1, 0));
+}
+
+#[test]
+fn a_dry_run_knows_an_unmounted_root() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("a.png", 1);
+    sandbox.add();
+    fs::remove_file(sandbox.photo("a.png")).expect("it is there");
+    let (mut missing, mut offline) = (Vec::new(), Vec::new());
+    let index = sandbox.open();
+    let note = |paths: &mut Vec<_>, path: &Path| paths.push(path.to_owned());
+    index
+        .plan(
+            [sandbox.photos()],
+            &AddOptions::default(),
+            |_, _| {},
+            |path| note(&mut missing, path),
+            |path| note(&mut offline, path),
+        )
+        .expect("it can be planned");
+    assert_eq!((missing, offline), (vec![], vec![sandbox.photos()]));
+}
+
+#[test]
+fn an_index_whose_derived_file_cannot_be_written_is_complete_all_the_same() {
+    let sandbox = Sandbox::new();
+    let small: Vec<u8> = (0..=255).collect();
+    for seed in &small {
+        for turn in 0..3_u8 {
+            let color = image::Rgb([*seed, turn * 80, 255 - *seed]);
+            image::RgbImage::from_pixel(8, 8, color).save(sandbox.photo(format!("{seed}-{turn}.png"))).expect("a file");
+        }
+    }
+    // Where the folder of derived files should be is a file.
+    write(&sandbox.path("photos.db-ann"), b"in the way");
+    let report = sandbox.add();
+    assert_eq!((report.new, report.warnings.len()), (768, 1), "{report:?}");
+    let answer = sandbox.open().similar(&Query::image(sandbox.photo("7-1.png")), 5).expect("an answer");
+    assert_eq!(answer.hits.len(), 5);
+    fs::remove_file(sandbox.path("photos.db-ann")).expect("it is there");
+    assert_eq!(sandbox.add().warnings, [] as [String; 0]);
+    let index = sandbox.open();
+    assert_eq!(index.status().expect("a status").index.snapshot, 768);
+    let with_codes = index.similar(&Query::image(sandbox.photo("7-1.png")), 5).expect("an answer");
+    assert_eq!(with_codes.hits, answer.hits, "the answer does not depend on the file");
 }

@@ -182,3 +182,23 @@ fn models_are_added_chosen_and_removed_by_command() {
     sandbox.run(&["model", "remove", "efficientnet-lite0"]).code(1);
     assert_eq!(sandbox.run(&["model", "list"]).code(0).lines().len(), 1);
 }
+
+#[test]
+fn an_index_made_with_a_model_that_is_not_on_this_machine_can_be_used() {
+    let sandbox = Sandbox::new();
+    let (catalog, runtime) = load(&sandbox);
+    catalog.add(&data("dino"), None, &runtime).expect("a good model");
+    let (a, b) = (sandbox.draw("a.png", 1), sandbox.draw("b.png", 2));
+    let mut index = sandbox.open();
+    index.use_model("tiny-dino").expect("it is there");
+    sandbox.add();
+    fs::remove_dir_all(sandbox.path("data/models")).expect("the catalog is another one now");
+    let mut index = sandbox.open();
+    assert_eq!(index.similar(&Query::image(&a), 5).expect("an answer").hits.len(), 1);
+    assert_eq!(index.status().expect("a status").model, "tiny-dino");
+    fs::remove_file(&b).expect("it is there");
+    index.prune().expect("it can be pruned");
+    assert_eq!(index.check(false).expect("it can be checked"), []);
+    let error = index.add([sandbox.photos()], &imgidx::AddOptions::default()).expect_err("it cannot embed");
+    assert!(error.to_string().contains("there is no model named `tiny-dino`"), "{error}");
+}

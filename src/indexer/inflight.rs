@@ -1,0 +1,134 @@
+//! Which contents are being decoded, written down before they are touched.
+//!
+//! A picture that ends the process (by exhausting the stack or the memory in a decoder, say) cannot be caught. But the
+//! next run finds its hash here, and after the second time it is a failure like any other. Being killed from outside
+//! leaves hashes behind too, which is why one time is not enough.
+//!
+//! The file lies beside the database: a slot for each worker, then what earlier runs left behind. It is written without
+//! being synchronised, which outlasts the end of a process, and removed when a run ends well.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use crate::store::Store;
+use crate::types::ContentHash;
+
+/// A hash, and how often a process ended while it was being decoded, this time included.
+const SLOT: usize = 33;
+
+/// How often a process has to end.
+const LIMIT: u8 = 2;
+
+/// Slots that are read: a bound for a damaged file.
+const MAX_SLOTS: usize = 10_000;
+
+/// The contents in flight of one run.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    path: PathBuf,
+    /// `None` where the file cannot be made: then nobody is blamed.
+    file: Option<File>,
+    strikes: HashMap<ContentHash, u8>,
+}
+
+/// A content in flight, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Flight<'a> {
+    inflight: &'a InFlight,
+    worker: usize,
+}
+
+impl InFlight {
+    /// Reads what the last run left behind, and makes room for this one's workers.
+    pub fn start(database: &Path, workers: usize) -> Self {
+        let path = Store::beside(database, "-inflight");
+        let strikes = std::fs::read(&path).map(|bytes| read_slots(&bytes)).unwrap_or_default();
+        let mut content = vec![0; workers * SLOT];
+        for (hash, count) in &strikes {
+            content.extend(slot(hash, *count));
+        }
+        let file = std::fs::write(&path, content).and_then(|()| File::options().write(true).open(&path)).ok();
+        Self { path, file, strikes }
+    }
+
+    /// Whether a content has ended the process too often.
+    pub fn is_blamed(&self, hash: &ContentHash) -> bool {
+        self.strikes.get(hash).is_some_and(|count| *count >= LIMIT)
+    }
+
+    /// Writes down that a worker begins to decode a content.
+    pub fn enter(&self, worker: usize, hash: &ContentHash) -> Flight<'_> {
+        let count = self.strikes.get(hash).copied().unwrap_or(0).saturating_add(1);
+        self.write(worker, &slot(hash, count));
+        Flight { inflight: self, worker }
+    }
+
+    /// Forgets everything: the run has ended well.
+    pub fn finish(self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+
+    fn write(&self, worker: usize, slot: &[u8; SLOT]) {
+        #[cfg(unix)]
+        if let Some(file) = &self.file {
+            use std::os::unix::fs::FileExt;
+            // A full disk cannot fail this, for the room is there; if it does, nobody is blamed.
+            let _ = file.write_all_at(slot, (worker * SLOT) as u64);
+        }
+        #[cfg(not(unix))]
+        let _ = (&self.file, worker, slot);
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        self.inflight.write(self.worker, &[0; SLOT]);
+    }
+}
+
+fn slot(hash: &ContentHash, count: u8) -> [u8; SLOT] {
+    let mut slot = [0; SLOT];
+    slot[..32].copy_from_slice(hash.as_bytes());
+    slot[32] = count;
+    slot
+}
+
+fn read_slots(bytes: &[u8]) -> HashMap<ContentHash, u8> {
+    let mut strikes = HashMap::new();
+    for slot in bytes.chunks_exact(SLOT).take(MAX_SLOTS).filter(|slot| slot[32] > 0) {
+        let hash: [u8; 32] = slot[..32].try_into().expect("32 bytes");
+        let count = strikes.entry(ContentHash::from(hash)).or_insert(0);
+        *count = slot[32].max(*count);
+    }
+    strikes
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_content_is_blamed_when_the_process_ended_twice_on_it() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let database = dir.path().join("photos.db");
+        let (guilty, innocent) = (ContentHash::of(b"guilty"), ContentHash::of(b"innocent"));
+        for ended in 0..3 {
+            let run = InFlight::start(&database, 2);
+            assert_eq!(run.is_blamed(&guilty), ended >= 2, "after {ended} times");
+            drop(run.enter(0, &innocent));
+            // Dropped without having left: as after the end of a process.
+            std::mem::forget(run.enter(1, &guilty));
+        }
+        let run = InFlight::start(&database, 1);
+        assert!(run.is_blamed(&guilty) && !run.is_blamed(&innocent));
+        run.finish();
+        assert!(!InFlight::start(&database, 1).is_blamed(&guilty));
+    }
+
+    #[test]
+    fn a_damaged_file_blames_nobody_by_itself() {
+        assert!(read_slots(&[0; 100]).is_empty());
+        assert!(read_slots(&[7; 20]).is_empty());
+    }
+}
