@@ -2,6 +2,7 @@
 
 use imgidx::Result;
 use imgidx::store::PictureRow;
+use imgidx::types::ImageInfo;
 use serde_json::{Map, Value, json};
 
 use super::Global;
@@ -32,15 +33,20 @@ pub fn fields(row: &PictureRow) -> Map<String, Value> {
     fields.insert("image".into(), json!(row.hash.to_string()));
     fields.insert("bytes".into(), json!(row.bytes));
     if let Some(info) = &row.info {
-        let mut rest = super::output::object(json!({
-            "format": info.format,
-            "width": info.width,
-            "height": info.height,
-            "orientation": info.orientation,
-            "has_alpha": info.has_alpha,
-            "truncated": info.truncated,
-        }));
-        fields.append(&mut rest);
+        insert_info(&mut fields, info);
     }
     fields
+}
+
+/// What decoding told of a picture.
+pub fn insert_info(fields: &mut Map<String, Value>, info: &ImageInfo) {
+    let mut described = super::output::object(json!({
+        "format": info.format,
+        "width": info.width,
+        "height": info.height,
+        "orientation": info.orientation,
+        "has_alpha": info.has_alpha,
+        "truncated": info.truncated,
+    }));
+    fields.append(&mut described);
 }

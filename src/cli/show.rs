@@ -52,24 +52,16 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
 fn describe(picture: &Examined, index: &Index, paths: &[PathBuf]) -> Result<Map<String, Value>> {
     let mut fields = Map::new();
     insert_path(&mut fields, "path", &picture.path);
-    let info = &picture.info;
     let labels: Vec<Value> =
         picture.classes.iter().map(|class| json!({"label": class.label, "score": class.score})).collect();
-    let rest = json!({
-        "image": picture.hash.to_string(),
-        "indexed": picture.row.is_some(),
-        "bytes": picture.bytes,
-        "format": info.format,
-        "width": info.width,
-        "height": info.height,
-        "orientation": info.orientation,
-        "has_alpha": info.has_alpha,
-        "truncated": info.truncated,
-        "labels": labels,
-        "embedding": {"model": index.active_model()?.name, "dim": picture.embedding.dimension()},
-        "paths": paths.iter().map(|path| escaped(path)).collect::<Vec<_>>(),
-    });
-    fields.append(&mut super::output::object(rest));
+    fields.insert("image".into(), json!(picture.hash.to_string()));
+    fields.insert("indexed".into(), json!(picture.row.is_some()));
+    fields.insert("bytes".into(), json!(picture.bytes));
+    super::list::insert_info(&mut fields, &picture.info);
+    fields.insert("labels".into(), labels.into());
+    let embedding = json!({"model": index.active_model()?.name, "dim": picture.embedding.dimension()});
+    fields.insert("embedding".into(), embedding);
+    fields.insert("paths".into(), paths.iter().map(|path| json!(escaped(path))).collect());
     Ok(fields)
 }
 

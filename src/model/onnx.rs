@@ -1,15 +1,20 @@
 //! ONNX Runtime itself: the only file that names `ort`.
 
+#[cfg(feature = "load-runtime")]
 use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use ort::ep::{self, ExecutionProvider, ExecutionProviderDispatch};
+#[cfg(feature = "load-runtime")]
+use ort::ep::ExecutionProvider;
+use ort::ep::{self, ExecutionProviderDispatch};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{TensorElementType, TensorRef, ValueType};
 
 use super::device::Device;
-use super::runtime::{self, RuntimeOptions, RuntimePlace};
+#[cfg(feature = "load-runtime")]
+use super::runtime;
+use super::runtime::{RuntimeOptions, RuntimePlace};
 use crate::error::{Error, Result};
 
 /// The loaded ONNX Runtime. There is one in a process, whichever was loaded first.
@@ -35,8 +40,23 @@ impl Runtime {
         if let Some(runtime) = &*loaded {
             return Ok(runtime.clone());
         }
+        Ok(loaded.insert(Self::find(options)?).clone())
+    }
+
+    #[cfg(feature = "load-runtime")]
+    fn find(options: &RuntimeOptions) -> Result<Self> {
         let ((environment, version), library, place, attempts) = runtime::locate(options, load_library)?;
-        Ok(loaded.insert(Self { environment, library, version, place, attempts }).clone())
+        Ok(Self { environment, library, version, place, attempts })
+    }
+
+    #[cfg(not(feature = "load-runtime"))]
+    fn find(_: &RuntimeOptions) -> Result<Self> {
+        let environment = start(ort::init()).map_err(|reason| Error::Runtime { attempts: vec![reason] })?;
+        // "ORT Build Info: git-branch=rel-1.31.1, git-commit-id=…"
+        let branch = ort::info().split("git-branch=").nth(1).and_then(|rest| rest.split(',').next());
+        let version = branch.and_then(|branch| branch.strip_prefix("rel-")).unwrap_or("of unknown version").to_owned();
+        let library = std::env::current_exe().unwrap_or_default();
+        Ok(Self { environment, library, version, place: RuntimePlace::Linked, attempts: Vec::new() })
     }
 
     /// The library's path; a bare name where the system's loader found it.
@@ -64,24 +84,36 @@ impl Runtime {
         let offered = |device: &Device| match device {
             Device::Auto => false,
             Device::Cpu => true,
+            #[cfg(not(feature = "load-runtime"))]
+            _ => false,
+            #[cfg(feature = "load-runtime")]
             Device::Cuda => ep::CUDA::is_available().unwrap_or(false),
+            #[cfg(feature = "load-runtime")]
             Device::CoreMl => ep::CoreML::is_available().unwrap_or(false),
+            #[cfg(feature = "load-runtime")]
             Device::DirectMl => ep::DirectML::is_available().unwrap_or(false),
         };
         Device::ALL.into_iter().filter(offered).collect()
     }
 }
 
-/// Loads one library and tells its version; the error is the reason.
-fn load_library(path: &Path) -> Result<(ort::environment::Environment, String), String> {
-    let builder = ort::init_from(path).map_err(|error| error.to_string())?;
+/// Starts the library; the error is the reason.
+fn start(builder: ort::environment::EnvironmentBuilder) -> Result<ort::environment::Environment, String> {
     let environment = builder.with_name("imgidx").with_telemetry(false).build().map_err(|error| error.to_string())?;
     // Warnings about graphs are for those who made them.
     environment.set_log_level(ort::logging::LogLevel::Error);
+    Ok(environment)
+}
+
+/// Loads one library and tells its version; the error is the reason.
+#[cfg(feature = "load-runtime")]
+fn load_library(path: &Path) -> Result<(ort::environment::Environment, String), String> {
+    let environment = start(ort::init_from(path).map_err(|error| error.to_string())?)?;
     Ok((environment, library_version(path).unwrap_or_else(|| "of unknown version".into())))
 }
 
 /// Asks the library itself, which `ort` has loaded already, for its version.
+#[cfg(feature = "load-runtime")]
 fn library_version(path: &Path) -> Option<String> {
     // SAFETY: the library is loaded, so that its initialisers have run; this only counts one user more.
     let library = unsafe { libloading::Library::new(path) }.ok()?;
@@ -208,10 +240,15 @@ fn options(runtime: &Runtime, device: Device, threads: usize) -> Result<SessionB
 
 fn providers(device: Device) -> Vec<ExecutionProviderDispatch> {
     let processor = ep::CPU::default().with_arena_allocator(false).build();
-    let accelerator = match device {
+    let accelerator: Option<ExecutionProviderDispatch> = match device {
         Device::Auto | Device::Cpu => None,
+        #[cfg(not(feature = "load-runtime"))]
+        _ => None,
+        #[cfg(feature = "load-runtime")]
         Device::Cuda => Some(ep::CUDA::default().build()),
+        #[cfg(feature = "load-runtime")]
         Device::CoreMl => Some(ep::CoreML::default().build()),
+        #[cfg(feature = "load-runtime")]
         Device::DirectMl => Some(ep::DirectML::default().build()),
     };
     accelerator.map(ExecutionProviderDispatch::error_on_failure).into_iter().chain([processor]).collect()

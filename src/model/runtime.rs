@@ -1,5 +1,8 @@
 //! Where ONNX Runtime's library is looked for.
 
+// A program with the library linked into it looks nowhere.
+#![cfg_attr(not(feature = "load-runtime"), allow(dead_code))]
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -50,6 +53,8 @@ pub enum RuntimePlace {
     Python,
     /// It was fetched just now.
     Fetched,
+    /// It is part of the program.
+    Linked,
 }
 
 impl fmt::Display for RuntimePlace {
@@ -61,6 +66,7 @@ impl fmt::Display for RuntimePlace {
             Self::System => "the system's loader",
             Self::Python => "the active Python environment",
             Self::Fetched => "fetched with pip",
+            Self::Linked => "linked into the program",
         })
     }
 }
