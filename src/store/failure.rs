@@ -22,8 +22,8 @@ pub struct FailureRow {
     pub reason: String,
     /// How often it was tried.
     pub attempts: u32,
-    /// When it was last tried, milliseconds since 1970.
-    pub at: i64,
+    /// When it was last tried, in UTC as RFC 3339 has it.
+    pub at: String,
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<FailureRow> {
@@ -42,11 +42,13 @@ impl Store {
     pub fn failures(&self, model: ModelRow) -> Result<Vec<FailureRow>> {
         self.connection
             .prepare(
-                "SELECT root.path, file.path, stage, reason, attempts, at
+                "SELECT root.path, file.path, stage, reason, attempts,
+                        strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000.0, 'unixepoch')
                  FROM failure JOIN file ON file.image = failure.image JOIN root ON root.id = file.root
                  WHERE file.missing_since IS NULL AND (failure.model IS NULL OR failure.model = ?1)
                  UNION ALL
-                 SELECT root.path, failure.path, stage, reason, attempts, at
+                 SELECT root.path, failure.path, stage, reason, attempts,
+                        strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000.0, 'unixepoch')
                  FROM failure JOIN root ON root.id = failure.root
                  ORDER BY 1, 2",
             )

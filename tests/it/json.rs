@@ -59,6 +59,8 @@ fn documents_have_the_promised_fields() {
         &[("path", "string"), ("stage", "string"), ("reason", "string"), ("attempts", "integer"), ("at", "string")],
     );
     assert_eq!((&failure["stage"], &failure["attempts"]), (&"decode".into(), &1.into()));
+    let at = failure["at"].as_str().expect("text");
+    assert!(at.len() == 24 && at.starts_with("20") && &at[10..11] == "T" && at.ends_with('Z'), "{at}");
 
     let status = sandbox.run(&["status", "--json"]).code(0).json();
     shape(&status, &[("database", "string"), ("images", "integer"), ("files", "integer"), ("missing", "integer")]);
