@@ -82,7 +82,7 @@ impl VectorIndex {
         loop {
             let coded = self.scan_codes(query, wanted);
             let exhausted = coded.len() < wanted;
-            let mut found = Vec::with_capacity(2 * count);
+            let mut found = Vec::new();
             for id in coded {
                 if let Some(vector) = source.vector(id)?
                     && accept(id)?

@@ -34,14 +34,14 @@ pub struct Args {
     /// Stay on the file system of each directory
     #[arg(long)]
     one_file_system: bool,
-    /// Show what would be done, and do nothing
+    /// Show what would be done without reading any file, and do nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
     /// Workers [default: one for each core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
     threads: Option<NonZeroUsize>,
     /// Pictures that go through the model at once
-    #[arg(long, value_name = "N", default_value_t = AddOptions::default().batch_size)]
+    #[arg(long, value_name = "N", value_parser = parse_count, default_value_t = AddOptions::default().batch_size)]
     batch_size: NonZeroUsize,
     /// Memory for files and pixels, such as 800M or 2G; a picture that needs more fails
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "512M")]
@@ -55,6 +55,13 @@ pub struct Args {
     /// Try again what failed before
     #[arg(long)]
     retry_failed: bool,
+}
+
+/// Reads a number of workers or pictures: more than this would only exhaust the system.
+fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
+    const MOST: usize = 1024;
+    let count: NonZeroUsize = text.parse().map_err(|_| format!("`{text}` is not a number from 1 to {MOST}"))?;
+    if count.get() > MOST { Err(format!("{count} is more than {MOST}")) } else { Ok(count) }
 }
 
 impl Args {
@@ -132,6 +139,10 @@ fn tell(global: &Global, index: &Index, report: &IndexReport) -> Result<(), Fail
     if report.known_failures > 0 {
         let failures = count(report.known_failures, "unchanged file");
         global.note(&format!("{failures} failed before; `imgidx add --retry-failed` tries again"));
+    }
+    if report.changing > 0 {
+        let files = count(report.changing, "file");
+        global.note(&format!("{files} changed while being read and will be looked at by the next `imgidx add`"));
     }
     if report.failed > 0 {
         global.note("`imgidx failures` lists what could not be indexed, and why");

@@ -71,7 +71,8 @@ fn report(global: &Global, dry_run: bool, text: &str, numbers: &[(&str, u64)]) -
         fields.insert("dry_run".into(), json!(dry_run));
         out.document(fields)?;
     } else {
-        out.line(format_args!("{} {text}", if dry_run { "would remove" } else { "removed" }))?;
+        let removed = if dry_run { "would remove" } else { "removed" };
+        out.line(format_args!("{removed} rows of {text} from the index"))?;
     }
     Ok(out.finish().map(|()| Done::All)?)
 }

@@ -44,8 +44,8 @@ pub struct Args {
 const MAX_STDIN: u64 = 512 << 20;
 
 pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
-    if args.threshold.is_some_and(f32::is_nan) {
-        return Err(Failure::Usage("--threshold has to be a number".into()));
+    if args.threshold.is_some_and(|threshold| !(-1.0..=1.0).contains(&threshold)) {
+        return Err(Failure::Usage("--threshold has to be a number from -1 to 1".into()));
     }
     if args.images.iter().chain(&args.minus).filter(|path| path.as_os_str() == "-").count() > 1 {
         return Err(Failure::Usage("standard input can be given once only".into()));

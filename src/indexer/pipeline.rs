@@ -97,6 +97,11 @@ pub(crate) fn add(
     stages.inflight.finish();
     let batch = writer.batch()?;
     recorder.remove_emptied_roots(&batch)?;
+    for (_, root) in online.iter().filter(|(target, _)| target.scope.as_os_str().is_empty()) {
+        if !options.cancel.is_cancelled() {
+            batch.clear_scan_failures(*root, moment)?;
+        }
+    }
     batch.commit()?;
     writer.checkpoint()?;
     let mut report = recorder.report;

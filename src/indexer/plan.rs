@@ -75,7 +75,7 @@ impl<'a> Planner<'a> {
         if let (true, Some(root)) = (target.is_file, root) {
             rows.page.extend(store.file(root, &path_to_bytes(&target.scope), model)?);
         }
-        let walker = Walker::new(&target.root_path, &target.start(), options)?;
+        let walker = Walker::new(&target.root_path, &target.start(), &target.apart, options)?;
         let root_path = target.root_path.clone();
         Ok(Self { store, walker, rows, root_path, retry_failed, unseen: Vec::new() })
     }

@@ -159,7 +159,10 @@ impl Recorder {
                 batch.put_path_failure(root, &path, stage, &reason)?;
                 self.report.failed += 1;
             }
-            Outcome::InFlux => self.report.skipped += 1,
+            Outcome::InFlux => {
+                self.report.skipped += 1;
+                self.report.changing += 1;
+            }
             Outcome::Missing(files) => batch.mark_missing(&files, self.moment)?,
             Outcome::WentOffline(root, path) => {
                 batch.set_root_state(root, RootState::Offline)?;
@@ -243,8 +246,10 @@ impl Recorder {
                 continue;
             }
             // Below a root that this run has not found to be itself, perhaps an empty mount point, absence tells
-            // nothing, unless it is the very same file that is here now.
-            let same_file = other.inode == seen.file.stat.inode && other.inode != 0;
+            // nothing, unless it is the very same file that is here now: another drive may count inodes alike.
+            let same_file = other.inode == seen.file.stat.inode
+                && other.inode != 0
+                && other.place == batch.root_place(seen.file.root)?;
             if !other.missing && !self.online.contains(&other.root) && !same_file {
                 continue;
             }

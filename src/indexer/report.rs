@@ -23,6 +23,8 @@ pub struct IndexReport {
     pub failed: u64,
     /// Files that are no pictures, or none that can be decoded, and files that were just being written.
     pub skipped: u64,
+    /// Files among the skipped ones that changed or vanished while they were read: the next run sees to them.
+    pub changing: u64,
     /// Pictures for which the model ran.
     pub embedded: u64,
     /// Files among the unchanged ones that failed before and were not tried again.

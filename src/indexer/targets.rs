@@ -18,6 +18,8 @@ pub(crate) struct Target {
     pub recursive: bool,
     /// Whether the scope is a single file.
     pub is_file: bool,
+    /// Roots below this one that stay roots of their own, and are not walked here.
+    pub apart: Vec<PathBuf>,
 }
 
 impl Target {
@@ -43,7 +45,21 @@ pub(crate) fn resolve(paths: &[PathBuf], known: &[Root]) -> Result<Vec<Target>> 
     }
     // A file among the starts has nothing below it, so that only folders can take others in.
     targets.retain(|target| !target.start().ancestors().skip(1).any(|around| starts.contains(around)));
+    for target in &mut targets {
+        target.apart = roots_apart(target, known);
+    }
+    let apart: Vec<Target> = targets.iter().flat_map(|target| &target.apart).map(|root| whole(root)).collect();
+    targets.extend(apart);
     Ok(targets)
+}
+
+/// The known roots below a target that are on another file system, or not there: a drive keeps its own guard.
+fn roots_apart(target: &Target, known: &[Root]) -> Vec<PathBuf> {
+    let start = target.start();
+    let Ok(around) = root_identity(&start) else { return Vec::new() };
+    let below = known.iter().filter(|root| root.recursive && root.path != start && root.path.starts_with(&start));
+    let is_apart = |root: &&Root| !around.is_same_place(root.device, root.file_system);
+    below.filter(is_apart).map(|root| root.path.clone()).collect()
 }
 
 fn resolve_one(path: &Path, known: &[Root]) -> Result<Target> {
@@ -60,10 +76,13 @@ fn resolve_one(path: &Path, known: &[Root]) -> Result<Target> {
         }
     };
     let is_file = !absolute.is_dir();
+    if is_file && !absolute.is_file() {
+        return Err(Error::Invalid(format!("`{}` is neither a file nor a folder", path.display())));
+    }
     let around = known.iter().filter(|root| root.recursive && absolute.starts_with(&root.path));
     if let Some(root) = around.max_by_key(|root| root.path.components().count()) {
         let scope = absolute.strip_prefix(&root.path).unwrap_or(&absolute).to_owned();
-        return Ok(Target { root_path: root.path.clone(), scope, recursive: true, is_file });
+        return Ok(Target { root_path: root.path.clone(), scope, recursive: true, is_file, apart: Vec::new() });
     }
     if !is_file {
         return Ok(whole(&absolute));
@@ -71,11 +90,13 @@ fn resolve_one(path: &Path, known: &[Root]) -> Result<Target> {
     let (Some(folder), Some(name)) = (absolute.parent(), absolute.file_name()) else {
         return Err(Error::Invalid(format!("`{}` is neither a file nor a folder", path.display())));
     };
-    Ok(Target { root_path: folder.to_owned(), scope: name.into(), recursive: false, is_file: true })
+    let (root_path, scope, apart) = (folder.to_owned(), name.into(), Vec::new());
+    Ok(Target { root_path, scope, recursive: false, is_file: true, apart })
 }
 
 fn whole(path: &Path) -> Target {
-    Target { root_path: path.to_owned(), scope: PathBuf::new(), recursive: true, is_file: false }
+    let (root_path, scope) = (path.to_owned(), PathBuf::new());
+    Target { root_path, scope, recursive: true, is_file: false, apart: Vec::new() }
 }
 
 /// Makes sure that a target's root has a row and is itself, and takes in the roots below it.
@@ -95,6 +116,7 @@ pub(crate) fn prepare(writer: &mut Writer, target: &Target) -> Result<Option<Roo
     let mut inner = Vec::new();
     for root in roots.iter().filter(|root| target.recursive && root.path != target.root_path) {
         if let Ok(prefix) = root.path.strip_prefix(&target.root_path)
+            && !target.apart.contains(&root.path)
             && health(writer, root)?.is_some()
         {
             inner.push((root.id, prefix.to_owned()));
@@ -111,9 +133,6 @@ pub(crate) fn prepare(writer: &mut Writer, target: &Target) -> Result<Option<Roo
     let id = batch.put_root(&target.root_path, target.recursive, identity.device, identity.file_system)?;
     batch.set_root_identity(id, identity.device, identity.file_system)?;
     batch.set_root_state(id, RootState::Online)?;
-    if target.scope.as_os_str().is_empty() {
-        batch.clear_scan_failures(id)?;
-    }
     for (root, prefix) in inner {
         batch.absorb_root(root, id, &prefix)?;
     }

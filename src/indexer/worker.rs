@@ -156,7 +156,9 @@ fn prepare(shop: &Workshop<'_>, worker: usize, job: Job<'_>) -> Result<Prepared,
     match decoded {
         Ok((info, pixels)) => Ok(Prepared { seen, hash: content.hash, bytes, info, pixels }),
         Err(error) => {
-            Err(Box::new(Outcome::Undecodable { seen, hash: content.hash, bytes, reason: error.to_string() }))
+            let advice = if error.is_too_large() { " (--retry-failed with more --memory tries again)" } else { "" };
+            let reason = format!("{error}{advice}");
+            Err(Box::new(Outcome::Undecodable { seen, hash: content.hash, bytes, reason }))
         }
     }
 }
@@ -182,6 +184,8 @@ fn flush(
         batch.drain(..).map(|Prepared { seen, hash, bytes, info, pixels }| (pixels, (seen, hash, bytes, info))).unzip();
     let embedded = match shop.engine.embed(embedder, &pixels) {
         Ok(embedded) => embedded,
+        // Another worker has told, or is about to tell, what is wrong.
+        Err(Error::Interrupted) => return false,
         Err(error) => {
             let _ = results.send(Outcome::Broken(error));
             return false;

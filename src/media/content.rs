@@ -63,9 +63,9 @@ pub fn read_content<H>(path: &Path, max_bytes: u64, hold: impl FnOnce(u64) -> H)
         Kind::Other => return (Reading::Skipped("not a picture".into(), stat, read_at), None),
     };
     if stat.size > max_bytes {
-        let (size, most) = (stat.size >> 20, max_bytes >> 20);
-        let reason = format!("the file has {size} MiB, and {most} MiB are allowed (--memory)");
-        return (Reading::Failed(reason, Some(stat), read_at), None);
+        let (size, most) = (stat.size.div_ceil(1 << 20), max_bytes >> 20);
+        let reason = format!("the file has {size} MiB, and {most} MiB are allowed");
+        return (Reading::Failed(reason, None, read_at), None);
     }
     let held = hold(stat.size);
     bytes.reserve_exact((stat.size as usize).saturating_sub(bytes.len()) + 1);
@@ -114,7 +114,7 @@ mod tests {
         assert!(matches!(read("empty.jpg", b"", 100), Reading::Failed(why, ..) if why.contains("empty")));
         assert!(matches!(read("empty.txt", b"", 100), Reading::Skipped(..)));
         let large = [b"GIF89a".as_slice(), &[0; 200]].concat();
-        assert!(matches!(read("a.gif", &large, 100), Reading::Failed(why, ..) if why.contains("--memory")));
+        assert!(matches!(read("a.gif", &large, 100), Reading::Failed(why, None, _) if why.contains("allowed")));
     }
 
     #[test]

@@ -14,12 +14,20 @@ use crate::types::ImageInfo;
 
 /// Why a file cannot be decoded, in words for a person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct DecodeError(String);
+#[error("{reason}")]
+pub struct DecodeError {
+    reason: String,
+    too_large: bool,
+}
 
 impl DecodeError {
     pub(super) fn new(reason: impl Into<String>) -> Self {
-        Self(reason.into())
+        Self { reason: reason.into(), too_large: false }
+    }
+
+    /// Whether it is only the limit that stands in the way.
+    pub fn is_too_large(&self) -> bool {
+        self.too_large
     }
 }
 
@@ -108,9 +116,9 @@ impl<'a> Decoder<'a> {
     pub fn open(bytes: &'a [u8], format: Format, limits: DecodeLimits) -> Result<Self, DecodeError> {
         let decoder = guarded(|| Self::open_unguarded(bytes, format, limits))?;
         if decoder.memory > limits.memory {
-            let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-            let (needed, allowed) = (mib(decoder.memory), mib(limits.memory));
-            return Err(DecodeError(format!("decoding needs {needed} MiB, and {allowed} MiB are allowed (--memory)")));
+            let (needed, allowed) = (decoder.memory.div_ceil(1 << 20), limits.memory >> 20);
+            let reason = format!("decoding needs {needed} MiB, and {allowed} MiB are allowed");
+            return Err(DecodeError { reason, too_large: true });
         }
         Ok(decoder)
     }
@@ -185,12 +193,14 @@ fn conversion_bytes(color: image::ColorType) -> u64 {
 fn plain(error: image::ImageError) -> DecodeError {
     use image::ImageError;
     use image::error::UnsupportedErrorKind::{Color, Format, GenericFeature};
-    DecodeError(match &error {
+    if matches!(error, ImageError::Limits(_)) {
+        return DecodeError { reason: "decoding needs more memory than is allowed".into(), too_large: true };
+    }
+    DecodeError::new(match &error {
         ImageError::IoError(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => {
             "the file ends before its picture does".into()
         }
         ImageError::IoError(io) => crate::error::io_reason(io),
-        ImageError::Limits(_) => "decoding needs more than the allowed memory (--memory)".into(),
         ImageError::Unsupported(unsupported) => match unsupported.kind() {
             Color(color) => format!("not supported: pixels of type {color:?}"),
             GenericFeature(what) => format!("not supported: {what}"),
@@ -224,7 +234,7 @@ fn guarded<T>(run: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeE
     result.unwrap_or_else(|panic| {
         let message =
             panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-        Err(DecodeError(format!("the decoder broke off: {}", message.unwrap_or("it gave no reason"))))
+        Err(DecodeError::new(format!("the decoder broke off: {}", message.unwrap_or("it gave no reason"))))
     })
 }
 
@@ -265,7 +275,7 @@ mod tests {
         let bytes = png(&RgbImage::new(100, 100).into());
         let limits = DecodeLimits { memory: 29_999 };
         let error = Decoder::open(&bytes, Format::Raster(ImageFormat::Png), limits).expect_err("too large");
-        assert!(error.to_string().contains("--memory"), "{error}");
+        assert!(error.is_too_large() && error.to_string().contains("allowed"), "{error}");
         let limits = DecodeLimits { memory: 30_000 };
         assert!(Decoder::open(&bytes, Format::Raster(ImageFormat::Png), limits).is_ok());
     }

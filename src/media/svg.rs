@@ -47,7 +47,7 @@ impl Drawing {
         let mut options = usvg::Options::default();
         options.image_href_resolver.resolve_string = Box::new(|_, _| None);
         options.image_href_resolver.resolve_data = Box::new(embedded_picture);
-        if text.contains("<text") {
+        if text.contains("text") {
             options.fontdb = system_fonts();
         }
         let tree =

@@ -12,9 +12,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{TensorElementType, TensorRef, ValueType};
 
 use super::device::Device;
-#[cfg(feature = "load-runtime")]
-use super::runtime;
-use super::runtime::{RuntimeOptions, RuntimePlace};
+use super::runtime::{self, RuntimeOptions, RuntimePlace};
 use crate::error::{Error, Result};
 
 /// The loaded ONNX Runtime. There is one in a process, whichever was loaded first.
@@ -50,7 +48,10 @@ impl Runtime {
     }
 
     #[cfg(not(feature = "load-runtime"))]
-    fn find(_: &RuntimeOptions) -> Result<Self> {
+    fn find(options: &RuntimeOptions) -> Result<Self> {
+        if let Some(library) = &options.library {
+            return Err(runtime::linked_instead_of(library));
+        }
         let environment = start(ort::init()).map_err(|reason| Error::Runtime { attempts: vec![reason] })?;
         // "ORT Build Info: git-branch=rel-1.31.1, git-commit-id=…"
         let branch = ort::info().split("git-branch=").nth(1).and_then(|rest| rest.split(',').next());

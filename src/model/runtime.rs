@@ -129,12 +129,21 @@ pub(super) fn locate<T>(
 /// # Errors
 /// When fetching is forbidden, or fails.
 pub fn fetch_runtime(options: &RuntimeOptions) -> Result<PathBuf> {
+    if cfg!(not(feature = "load-runtime")) {
+        return Err(linked_instead_of(&fetch::library_dir(&options.data_dir)));
+    }
     let result = if options.offline {
         Err("forbidden by --offline".to_owned())
     } else {
         fetch::fetch(&options.data_dir, &options.notice)
     };
     result.map_err(|reason| Error::Runtime { attempts: vec![format!("{}: {reason}", RuntimePlace::Fetched)] })
+}
+
+/// The error of a program with the library linked into it that is told to use another one.
+pub(super) fn linked_instead_of(library: &Path) -> Error {
+    let library = library.display();
+    Error::Invalid(format!("ONNX Runtime is linked into this program, which cannot use `{library}` instead"))
 }
 
 /// The name under which the system's loader is asked for the library.

@@ -66,15 +66,19 @@ pub struct Walker {
 }
 
 impl Walker {
-    /// Starts walking `root`, or `start` below it.
+    /// Starts walking `root`, or `start` below it, without entering the folders `apart`.
     ///
     /// # Errors
     /// When an exclude is no glob.
-    pub fn new(root: &Path, start: &Path, options: &ScanOptions) -> Result<Self> {
+    pub fn new(root: &Path, start: &Path, apart: &[PathBuf], options: &ScanOptions) -> Result<Self> {
         let excludes = excludes(root, &options.exclude)?;
-        let hidden = options.hidden;
-        let wanted =
-            move |entry: &DirEntry| entry.depth() == 0 || (is_wanted(entry, hidden) && !excluded(&excludes, entry));
+        let (hidden, apart) = (options.hidden, apart.to_vec());
+        let wanted = move |entry: &DirEntry| {
+            entry.depth() == 0
+                || (is_wanted(entry, hidden)
+                    && !excluded(&excludes, entry)
+                    && !apart.iter().any(|folder| folder == entry.path()))
+        };
         let follow = options.follow_links;
         let entries = WalkDir::new(start)
             .follow_links(follow)
@@ -197,7 +201,7 @@ mod tests {
     }
 
     fn walk(dir: &Path, options: &ScanOptions) -> Vec<String> {
-        let walker = Walker::new(dir, dir, options).expect("good globs");
+        let walker = Walker::new(dir, dir, &[], options).expect("good globs");
         walker.map(|file| String::from_utf8(file.expect("it can be read").path).expect("UTF-8")).collect()
     }
 
@@ -219,7 +223,7 @@ mod tests {
         let options = ScanOptions { exclude, hidden: true, ..Default::default() };
         assert_eq!(walk(dir.path(), &options), [".hidden/b.jpg", "a.jpg", "sub/e.jpg"]);
         let bad = ScanOptions { exclude: vec!["a[".into()], ..Default::default() };
-        assert!(Walker::new(dir.path(), dir.path(), &bad).is_err());
+        assert!(Walker::new(dir.path(), dir.path(), &[], &bad).is_err());
     }
 
     #[cfg(unix)]
@@ -244,10 +248,19 @@ mod tests {
     }
 
     #[test]
+    fn folders_apart_are_not_entered() {
+        let dir = tree(&["a/x.jpg", "b/y.jpg"]);
+        let apart = [dir.path().join("a")];
+        let found: Vec<_> =
+            Walker::new(dir.path(), dir.path(), &apart, &ScanOptions::default()).expect("no globs").collect();
+        assert_eq!(found.len(), 1);
+    }
+
+    #[test]
     fn one_file_can_be_walked() {
         let dir = tree(&["a/b.jpg", "a/c.jpg"]);
         let start = dir.path().join("a/b.jpg");
-        let found: Vec<_> = Walker::new(dir.path(), &start, &ScanOptions::default()).expect("no globs").collect();
+        let found: Vec<_> = Walker::new(dir.path(), &start, &[], &ScanOptions::default()).expect("no globs").collect();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].as_ref().map(|file| file.path.as_slice()), Ok(b"a/b.jpg".as_slice()));
     }

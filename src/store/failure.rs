@@ -46,6 +46,7 @@ impl Store {
                         strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000.0, 'unixepoch')
                  FROM failure JOIN file ON file.image = failure.image JOIN root ON root.id = file.root
                  WHERE file.missing_since IS NULL AND (failure.model IS NULL OR failure.model = ?1)
+                   AND NOT EXISTS (SELECT 1 FROM embedding e WHERE e.image = failure.image AND e.model = ?1)
                  UNION ALL
                  SELECT root.path, failure.path, stage, reason, attempts,
                         strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000.0, 'unixepoch')
@@ -61,7 +62,8 @@ impl Store {
         self.connection
             .query_row(
                 "SELECT (SELECT count(*) FROM failure JOIN file ON file.image = failure.image
-                         WHERE file.missing_since IS NULL AND (model IS NULL OR model = ?1))
+                         WHERE file.missing_since IS NULL AND (model IS NULL OR model = ?1)
+                           AND NOT EXISTS (SELECT 1 FROM embedding e WHERE e.image = failure.image AND e.model = ?1))
                       + (SELECT count(*) FROM failure WHERE path IS NOT NULL)",
                 [model.0],
                 |row| row.get(0),
@@ -109,12 +111,12 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Forgets failures of paths without a row, which every scan of the whole root finds anew.
-    pub fn clear_scan_failures(&self, root: RootId) -> Result<()> {
+    /// Forgets failures of paths without a row that a scan of the whole root since a moment has not found again.
+    pub fn clear_scan_failures(&self, root: RootId, since: i64) -> Result<()> {
         self.run(
-            "DELETE FROM failure WHERE root = ?1
+            "DELETE FROM failure WHERE root = ?1 AND at < ?2
              AND NOT EXISTS (SELECT 1 FROM file WHERE file.root = failure.root AND file.path = failure.path)",
-            [root.0],
+            [root.0, since],
         )?;
         Ok(())
     }

@@ -250,6 +250,8 @@ pub(crate) struct FileOfImage {
     pub path: PathBuf,
     pub inode: u64,
     pub missing: bool,
+    /// Where the root was when it was last seen: device and file system.
+    pub place: (u64, u64),
 }
 
 impl Batch<'_> {
@@ -308,11 +310,13 @@ impl Batch<'_> {
                 path: path_from_bytes(row.get_ref(3)?.as_blob()?),
                 inode: row.get::<_, i64>(4)? as u64,
                 missing: row.get(5)?,
+                place: (row.get::<_, i64>(6)? as u64, row.get::<_, i64>(7)? as u64),
             })
         };
         self.transaction()
             .prepare_cached(
-                "SELECT file.id, file.root, root.path, file.path, file.inode, file.missing_since IS NOT NULL
+                "SELECT file.id, file.root, root.path, file.path, file.inode, file.missing_since IS NOT NULL,
+                        root.device, root.file_system
                  FROM file JOIN root ON root.id = file.root
                  WHERE file.image = ?1 ORDER BY file.missing_since IS NULL LIMIT ?2",
             )

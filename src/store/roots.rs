@@ -83,6 +83,13 @@ impl Batch<'_> {
         )
     }
 
+    /// Where a root was when it was last seen: device and file system.
+    pub fn root_place(&self, root: RootId) -> Result<(u64, u64)> {
+        self.query("SELECT device, file_system FROM root WHERE id = ?1", [root.0], |row| {
+            Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64))
+        })
+    }
+
     /// Notes how a root was found.
     pub fn set_root_state(&self, root: RootId, state: RootState) -> Result<()> {
         let state = if state == RootState::Online { "online" } else { "offline" };

@@ -50,6 +50,10 @@ fn exit_codes_are_as_promised() {
     sandbox.run(&["add", "no-such-folder"]).code(1);
     sandbox.run(&["add"]).code(2);
     sandbox.run(&["similar", "photos/a.png", "--threshold", "high"]).code(2);
+    sandbox.run(&["similar", "photos/a.png", "--threshold", "2"]).code(2);
+    sandbox.run(&["similar", "photos/a.png", "-k", "18446744073709551615"]).code(0);
+    sandbox.run(&["add", "photos", "--threads", "100000"]).code(2);
+    sandbox.run(&["add", "photos", "--exclude", "a["]).code(2);
     sandbox.run(&["export", "--format", "npy"]).code(2);
     write(&sandbox.photo("broken.png"), b"\x89PNG\r\n\x1A\n");
     sandbox.run(&["add", "photos"]).code(3);
@@ -177,7 +181,7 @@ fn pruning_and_forgetting_tell_how_many_first() {
     assert!(told.stderr.contains("1 missing file"), "{}", told.stderr);
     let pruned = sandbox.run(&["prune"]).code(0);
     assert!(pruned.stderr.contains("1 missing file"), "{}", pruned.stderr);
-    assert_eq!(pruned.stdout, "removed 1 file and 1 content\n");
+    assert_eq!(pruned.stdout, "removed rows of 1 file and 1 content from the index\n");
     let forgotten = sandbox.run(&["forget", "photos"]).code(0);
     assert!(forgotten.stderr.contains("2 files"), "{}", forgotten.stderr);
     assert_eq!(sandbox.run(&["list"]).code(0).stdout, "");

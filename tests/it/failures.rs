@@ -198,3 +198,22 @@ fn without_a_runtime_an_add_ends_with_the_reason_however_little_memory_there_is(
         failed.stderr
     );
 }
+
+#[test]
+fn a_known_picture_that_is_too_large_for_this_run_stays_known() {
+    let sandbox = Sandbox::new();
+    let noise = image::RgbImage::from_fn(900, 900, |x, y| {
+        image::Rgb([x * 7919, y * 104_729, x * y].map(|v| (v.wrapping_mul(2_654_435_761) >> 11) as u8))
+    });
+    noise.save(sandbox.photo("large.bmp")).expect("a picture");
+    assert_eq!(sandbox.add().new, 1);
+    let file = fs::File::options().write(true).open(sandbox.photo("large.bmp")).expect("it is there");
+    file.set_modified(std::time::SystemTime::now()).expect("it can be touched");
+    let small = AddOptions { memory: 4 << 20, ..AddOptions::default() };
+    assert_eq!(sandbox.add_with(&small).failed, 1);
+    let index = sandbox.open();
+    assert_eq!(index.status().expect("a status").counts.images, 1, "it can still be found");
+    assert_eq!(index.failures().expect("failures")[0].reason, "the file has 3 MiB, and 1 MiB are allowed");
+    assert_eq!(sandbox.add().failed, 0, "and is tried again by itself");
+    assert_eq!(index.failures().expect("failures"), []);
+}
