@@ -111,7 +111,7 @@ pub enum Error {
         known: Vec<String>,
     },
     /// A picture given as a query cannot be used.
-    #[error("cannot use `{}` as a picture: {reason} ({stage})", path.display())]
+    #[error("cannot use `{}` as a picture: {reason}", path.display())]
     Picture {
         /// The picture's path, or `-` for standard input.
         path: PathBuf,

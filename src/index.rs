@@ -633,14 +633,15 @@ impl Index {
     }
 
     fn neighbor_status(&self, active: &ActiveModel, model: Option<StoredModel>) -> Result<NeighborStatus> {
-        let empty = NeighborStatus { rows: 0, snapshot: 0, delta: 0, method: Method::Scan, pending: 0 };
+        let pending = self.lookup(active, model.clone()).pending()?;
+        let empty = NeighborStatus { rows: 0, snapshot: 0, delta: 0, method: Method::Scan, pending };
         let Some(model) = model else { return Ok(empty) };
         let (rows, _) = self.store.vector_count(model.row)?;
-        let (row, pending) = (model.row, model.pending);
+        let row = model.row;
         let (snapshot, covered) = match self.lookup(active, Some(model)).codes() {
             Some(codes) => (codes.status().count, self.store.vectors_up_to(row, codes.status().last)?),
             None => (0, 0),
         };
-        Ok(NeighborStatus { rows, snapshot, delta: rows - covered, pending, ..empty })
+        Ok(NeighborStatus { rows, snapshot, delta: rows - covered, ..empty })
     }
 }

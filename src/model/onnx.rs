@@ -109,7 +109,15 @@ fn start(builder: ort::environment::EnvironmentBuilder) -> Result<ort::environme
 /// Loads one library and tells its version; the error is the reason.
 #[cfg(feature = "load-runtime")]
 fn load_library(path: &Path) -> Result<(ort::environment::Environment, String), String> {
-    let environment = start(ort::init_from(path).map_err(|error| error.to_string())?)?;
+    let builder = ort::init_from(path).map_err(|error| match &error {
+        // The loader's own words are in the source of its error.
+        ort::LoadDynamicError::Dlopen { error, .. } => match std::error::Error::source(error) {
+            Some(source) => source.to_string(),
+            None => error.to_string(),
+        },
+        other => other.to_string(),
+    })?;
+    let environment = start(builder)?;
     Ok((environment, library_version(path).unwrap_or_else(|| "of unknown version".into())))
 }
 

@@ -221,14 +221,23 @@ impl ModelSpec {
 
     /// The model's id: the digest of the graph, the labels, and of all in the spec that changes what comes out.
     pub(super) fn id(&self, graph: &blake3::Hash, labels: &[String]) -> ModelId {
-        let meaning = serde_json::json!({
-            "input": self.input, "outputs": self.outputs, "distance": self.distance, "labels": labels,
-        });
+        let Self { input, outputs, distance, .. } = self;
+        let meaning = serde_json::to_vec(&Meaning { input, outputs, distance, labels }).expect("a spec is plain data");
         let mut hasher = blake3::Hasher::new();
         hasher.update(graph.as_bytes());
-        hasher.update(meaning.to_string().as_bytes());
+        hasher.update(&meaning);
         hasher.finalize().into()
     }
+}
+
+/// All of a spec that changes what comes out. Its JSON is digested, so that fields may only be added in a way that
+/// leaves the JSON of older specs as it is.
+#[derive(Serialize)]
+struct Meaning<'a> {
+    input: &'a InputSpec,
+    outputs: &'a OutputSpec,
+    distance: &'a Distance,
+    labels: &'a [String],
 }
 
 /// Reads a small text file.

@@ -67,8 +67,16 @@ impl Lookup<'_> {
             model: self.model_name.to_owned(),
             method: index.method(),
             hits,
-            pending: self.model.as_ref().map_or(0, |model| model.pending),
+            pending: self.pending()?,
         })
+    }
+
+    /// How many pictures the model has no vector of.
+    pub fn pending(&self) -> Result<u64> {
+        match &self.model {
+            Some(model) => Ok(model.pending),
+            None => Ok(self.store.counts()?.images),
+        }
     }
 
     /// The file of codes, if there is one that belongs to this state of the database.

@@ -101,6 +101,10 @@ fn vectors_of_two_models_never_mix() {
     sandbox.draw("b.png", 2);
     sandbox.add();
     let before = sandbox.open().similar(&Query::image(&query), 5).expect("an answer");
+    let unseen = sandbox.options().model("tiny-dino").open(sandbox.database()).expect("it opens");
+    let answer = unseen.similar(&Query::image(&query), 5).expect("an answer");
+    assert_eq!((answer.hits.len(), answer.pending), (0, 2), "a model that was never used has seen nothing");
+    assert_eq!(unseen.status().expect("a status").index.pending, 2);
     let mut index = sandbox.open();
     assert_eq!(index.use_model("tiny-dino").expect("it is there"), 2);
     let answer = index.similar(&Query::image(&query), 5).expect("an answer");
