@@ -58,6 +58,9 @@ fn read_holder(file: &mut File) -> Option<u32> {
 impl Drop for WriterLock {
     fn drop(&mut self) {
         let _ = self.file.set_len(0);
+        // Closing the file would not be enough: a child process that another thread has just started holds it open
+        // too, until it runs its own program.
+        let _ = self.file.unlock();
     }
 }
 
@@ -73,6 +76,17 @@ mod tests {
         let error = WriterLock::acquire(&database).expect_err("it is held");
         assert!(matches!(error, Error::Locked { holder: Some(id), .. } if id == std::process::id()), "{error}");
         drop(first);
+        WriterLock::acquire(&database).expect("it was given back");
+    }
+
+    #[test]
+    fn a_lock_is_given_back_while_the_file_is_open_elsewhere() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let database = dir.path().join("photos.db");
+        let lock = WriterLock::acquire(&database).expect("nobody holds it");
+        // What a process that is being started has for a moment: the same open file.
+        let _inherited = lock.file.try_clone().expect("it can be cloned");
+        drop(lock);
         WriterLock::acquire(&database).expect("it was given back");
     }
 }
