@@ -29,8 +29,10 @@ pub struct StoredModel {
     pub dimension: usize,
     /// Contents that it had no vector of when they were last counted.
     pub pending: u64,
-    /// Checksum of the file of codes that was derived from its vectors.
+    /// Seal of the file of codes that was derived from its vectors.
     pub codes: Option<String>,
+    /// Seal of an older file of codes, which a graph was built over.
+    pub graph_codes: Option<String>,
 }
 
 /// The one writer of the database; it reads as a [`Store`] does.
@@ -138,9 +140,9 @@ impl Batch<'_> {
         )
     }
 
-    /// Notes the checksum of the file of codes that was derived from a model's vectors.
-    pub fn set_codes(&self, model: ModelRow, checksum: &str) -> Result<()> {
-        self.run("UPDATE model SET codes = ?2 WHERE id = ?1", params![model.0, checksum])?;
+    /// Notes the seal of the file of codes that was derived from a model's vectors, and the one under its graph.
+    pub fn set_codes(&self, model: ModelRow, codes: &str, graph_codes: Option<&str>) -> Result<()> {
+        self.run("UPDATE model SET codes = ?2, graph_codes = ?3 WHERE id = ?1", params![model.0, codes, graph_codes])?;
         Ok(())
     }
 
@@ -205,10 +207,11 @@ impl Store {
                 dimension: row.get(1)?,
                 pending: row.get(2)?,
                 codes: row.get(3)?,
+                graph_codes: row.get(4)?,
             })
         };
         self.connection
-            .prepare_cached("SELECT id, dimension, pending, codes FROM model WHERE digest = ?1")
+            .prepare_cached("SELECT id, dimension, pending, codes, graph_codes FROM model WHERE digest = ?1")
             .and_then(|mut statement| statement.query_row([id.as_bytes()], read).optional())
             .at(&self.path)
     }

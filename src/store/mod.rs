@@ -20,6 +20,7 @@ mod list;
 mod lock;
 mod open;
 mod roots;
+mod select;
 mod sqlite_error;
 mod vectors;
 
@@ -33,6 +34,7 @@ pub use failure::FailureRow;
 pub use files::{ContentState, FileState, FoundFile, KnownContent, KnownFile};
 pub use list::{Counts, PictureRow};
 pub use roots::{Root, RootState};
+pub use select::{Selection, Subtree};
 use sqlite_error::At;
 pub use vectors::StoredVector;
 

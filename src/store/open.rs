@@ -16,7 +16,8 @@ use crate::error::{Error, Result};
 const APPLICATION_ID: i64 = 0x696D_6778;
 
 /// One for each file of `schema/`, in order. Append only.
-const MIGRATIONS: &[M<'static>] = &[M::up(include_str!("../../schema/0001_initial.sql"))];
+const MIGRATIONS: &[M<'static>] =
+    &[M::up(include_str!("../../schema/0001_initial.sql")), M::up(include_str!("../../schema/0002_graph.sql"))];
 
 /// Vectors are 2.5 kB: pages of the default 4 kB would hold one each and waste a third.
 const PAGE_SIZE: i64 = 16_384;
@@ -136,6 +137,22 @@ mod tests {
         Migrations::from_slice(MIGRATIONS).validate().expect("they apply to an empty database");
         let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/schema")).expect("the folder").count();
         assert_eq!(files, MIGRATIONS.len(), "a file of schema/ is not in MIGRATIONS");
+    }
+
+    #[test]
+    fn databases_of_all_earlier_versions_are_brought_up_to_date() {
+        for version in 1..MIGRATIONS.len() {
+            let (_dir, path) = scratch();
+            let mut old = Connection::open(&path).expect("a database");
+            old.pragma_update(None, "application_id", APPLICATION_ID).expect("a pragma");
+            Migrations::from_slice(&MIGRATIONS[..version]).to_latest(&mut old).expect("they apply");
+            old.execute("INSERT INTO setting VALUES ('model', 'kept')", []).expect("a row");
+            drop(old);
+            let store = Store::open(&path).expect("it is brought up to date");
+            assert_eq!(store.setting("model").expect("it can be read").as_deref(), Some("kept"));
+            let found: i64 = store.connection.pragma_query_value(None, "user_version", |row| row.get(0)).expect("one");
+            assert_eq!(found, latest());
+        }
     }
 
     #[test]

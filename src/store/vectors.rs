@@ -95,6 +95,14 @@ impl Store {
             .at(&self.path)
     }
 
+    /// The id of a model's last vector; 0 if it has none.
+    pub fn last_vector(&self, model: ModelRow) -> Result<VectorId> {
+        self.connection
+            .prepare_cached("SELECT ifnull(max(id), 0) FROM embedding INDEXED BY embedding_model WHERE model = ?1")
+            .and_then(|mut statement| statement.query_row([model.0], |row| row.get(0).map(VectorId)))
+            .at(&self.path)
+    }
+
     /// How many vectors of a model have ids up to `last`.
     pub fn vectors_up_to(&self, model: ModelRow, last: VectorId) -> Result<u64> {
         self.connection
