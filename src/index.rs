@@ -2,15 +2,19 @@
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
-use crate::ann::Method;
+use crate::ann::{GraphStatus, Method};
 use crate::error::{Error, Result};
 use crate::indexer::{self, AddOptions, Engine, IndexReport, PlanStep, Planner, Progress};
-use crate::model::{BUILTIN_NAME, Catalog, CatalogEntry, Device, Embedder, Notice, Runtime, RuntimeOptions};
-use crate::search::{Answer, Examined, Lookup, Query, QueryImage, examine, export_npy, refresh_codes};
+use crate::media::Picture;
+use crate::model::{BUILTIN_NAME, Catalog, CatalogEntry, Device, Embedded, Embedder, Notice, Runtime, RuntimeOptions};
+use crate::search::{
+    Age, Answer, Examined, Lookup, Query, QueryImage, Searcher, SearcherOptions, collect, damaged_graph,
+    derived_folder, examine, export_npy, open_codes, peek_graph, refresh_codes,
+};
 use crate::store::{Counts, FailureRow, ModelRow, PictureRow, Problem, Root, RootState, Store, StoredModel, Writer};
 use crate::types::{Classification, ContentHash, Embedding, ModelId};
 
@@ -189,7 +193,7 @@ pub struct RootStatus {
 }
 
 /// The nearest-neighbour index, as `status` tells it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NeighborStatus {
     /// Vectors of the model.
     pub rows: u64,
@@ -197,8 +201,14 @@ pub struct NeighborStatus {
     pub snapshot: u64,
     /// Vectors that are newer than it.
     pub delta: u64,
-    /// How a query is answered.
+    /// Vectors that it covers and that are gone.
+    pub dead: u64,
+    /// Length of the file of codes in bytes.
+    pub bytes: u64,
+    /// How a query by a process that asks once is answered.
     pub method: Method,
+    /// The graph for processes that stay, if one was built.
+    pub graph: Option<GraphStatus>,
     /// Pictures that the model has no vector of.
     pub pending: u64,
 }
@@ -397,7 +407,22 @@ impl Index {
         for model in writer.models()? {
             refresh_codes(writer, &model, false)?;
         }
+        collect(writer)?;
         writer.checkpoint()
+    }
+
+    /// Brings the file of codes up to date, if it is behind, damaged or gone. Tells how many vectors it covers then,
+    /// or `None` if nothing was done: there was no need, or another process is writing.
+    ///
+    /// # Errors
+    /// When the database fails, or the file cannot be written.
+    pub fn upkeep(&self) -> Result<Option<u64>> {
+        let active = self.active_model()?;
+        match Writer::open(self.path()) {
+            Ok(mut writer) => refresh_codes(&mut writer, &active.id, false),
+            Err(Error::Locked { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Looks for damage: in every page, reference and vector of the database, and in the file of codes.
@@ -412,12 +437,15 @@ impl Index {
         let mut problems = self.store.check()?;
         let in_database = problems.len();
         problems.extend(self.check_codes(&active)?);
+        let graph = self.store.model(&active.id)?.and_then(|model| damaged_graph(&self.store, &active.id, &model));
+        problems.extend(graph.iter().map(|_| Problem::new("it does not match its checksums", "graph")));
         let mut repaired = vec![false; problems.len()];
         if repair && !problems.is_empty() {
             let mut writer = Writer::open(self.path())?;
             let mended = writer.repair(&problems[..in_database])?;
             repaired[..in_database].copy_from_slice(&mended);
             refresh_codes(&mut writer, &active.id, true)?;
+            graph.iter().for_each(|path| derived_folder(&self.store).set_aside(path));
             repaired[in_database..].fill(true);
             let batch = writer.batch()?;
             batch.count_pending()?;
@@ -433,7 +461,7 @@ impl Index {
         let Some(model) = model.filter(|model| model.codes.is_some()) else { return Ok(None) };
         let row = model.row;
         let place = "file of codes";
-        let Some(codes) = self.lookup(active, Some(model)).codes() else {
+        let Some(codes) = open_codes(&self.store, &active.id, &model) else {
             return Ok(Some(Problem::new("it is missing, cut off, or of another state of the database", place)));
         };
         if !codes.verify() {
@@ -512,7 +540,39 @@ impl Index {
             images.iter().map(|image| self.examine_with(image, model.as_ref())).collect()
         };
         let (plus, minus) = (examine_all(&query.plus)?, examine_all(&query.minus)?);
-        self.lookup(&active, model).similar(query, &plus, &minus, count)
+        let lookup = self.lookup(&active, model);
+        lookup.similar(&lookup.one_shot(), query, &plus, &minus, count)
+    }
+
+    /// The pictures whose vectors are nearest to a vector of the same model; of the query, its threshold, filter and
+    /// exactness are used.
+    ///
+    /// # Errors
+    /// When the vector has another dimension than the model's, or the database fails.
+    pub fn similar_to(&self, vector: &Embedding, query: &Query, count: usize) -> Result<Answer> {
+        let active = self.active_model()?;
+        let lookup = self.lookup(&active, self.store.model(&active.id)?);
+        lookup.similar_to(&lookup.one_shot(), query, vector, &[], count)
+    }
+
+    /// Starts a searcher, which answers queries from memory and can be used by many threads at once.
+    ///
+    /// # Errors
+    /// When the database fails, or no thread can be started.
+    pub fn searcher(&self, options: SearcherOptions) -> Result<Searcher> {
+        let active = self.active_model()?;
+        let (open, catalog) = (self.options.clone(), self.catalog.clone());
+        let entry = self.catalog_entry().map_err(|error| error.to_string());
+        let embedder: Mutex<Option<Embedder>> = Mutex::default();
+        let embed = move |picture: &Picture| {
+            let mut slot = embedder.lock().unwrap_or_else(PoisonError::into_inner);
+            let make = || match &entry {
+                Ok(entry) => new_embedder(&open, &catalog, entry),
+                Err(reason) => Err(Error::Invalid(reason.clone())),
+            };
+            embed_one(&mut slot, make, picture)
+        };
+        Searcher::start(self.path().to_owned(), active.id, active.name, options, Box::new(embed))
     }
 
     /// Everything that is known of a picture, indexed or not.
@@ -527,24 +587,9 @@ impl Index {
     fn examine_with(&self, image: &QueryImage, model: Option<&StoredModel>) -> Result<Examined> {
         let row = model.map_or(ModelRow::NONE, |model| model.row);
         examine(image, &self.store, row, |picture| {
-            let mut slot = self.embedder.borrow_mut();
-            let embedder = match &mut *slot {
-                Some(embedder) => embedder,
-                none => none.insert(self.new_embedder()?),
-            };
-            let pixels = Embedder::prepare(embedder.model().spec(), picture);
-            let result = embedder.embed(&[pixels])?.pop().expect("one result for one picture");
-            let name = &embedder.model().spec().name;
-            result.map_err(|error| Error::Model { model: name.clone(), reason: error.to_string() })
+            let make = || new_embedder(&self.options, &self.catalog, &self.catalog_entry()?);
+            embed_one(&mut self.embedder.borrow_mut(), make, picture)
         })
-    }
-
-    /// An embedder for single pictures, on all cores.
-    fn new_embedder(&self) -> Result<Embedder> {
-        let model = self.catalog.load(&self.catalog_entry()?)?;
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let runtime = Runtime::load(&self.options.runtime_options()?)?;
-        Embedder::new(&model, &runtime, Device::Cpu, threads)
     }
 
     fn lookup<'a>(&'a self, active: &'a ActiveModel, model: Option<StoredModel>) -> Lookup<'a> {
@@ -634,14 +679,46 @@ impl Index {
 
     fn neighbor_status(&self, active: &ActiveModel, model: Option<StoredModel>) -> Result<NeighborStatus> {
         let pending = self.lookup(active, model.clone()).pending()?;
-        let empty = NeighborStatus { rows: 0, snapshot: 0, delta: 0, method: Method::Scan, pending };
+        let empty = NeighborStatus {
+            rows: 0,
+            snapshot: 0,
+            delta: 0,
+            dead: 0,
+            bytes: 0,
+            method: Method::Scan,
+            graph: None,
+            pending,
+        };
         let Some(model) = model else { return Ok(empty) };
         let (rows, _) = self.store.vector_count(model.row)?;
-        let row = model.row;
-        let (snapshot, covered) = match self.lookup(active, Some(model)).codes() {
-            Some(codes) => (codes.status().count, self.store.vectors_up_to(row, codes.status().last)?),
-            None => (0, 0),
-        };
-        Ok(NeighborStatus { rows, snapshot, delta: rows - covered, ..empty })
+        let codes = open_codes(&self.store, &active.id, &model).map(|codes| codes.status());
+        let age = Age::of(&self.store, &model, codes.map(|codes| (codes.count, codes.last)))?;
+        let graph = peek_graph(&self.store, &active.id, &model);
+        let bytes = codes.map_or(0, |codes| codes.bytes);
+        Ok(NeighborStatus { rows, snapshot: age.covered, delta: age.newer, dead: age.dead, bytes, graph, ..empty })
     }
+}
+
+/// An embedder for single pictures, on all cores.
+fn new_embedder(options: &OpenOptions, catalog: &Catalog, entry: &CatalogEntry) -> Result<Embedder> {
+    let model = catalog.load(entry)?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let runtime = Runtime::load(&options.runtime_options()?)?;
+    Embedder::new(&model, &runtime, Device::Cpu, threads)
+}
+
+/// Embeds one picture; the embedder is made for the first one and kept for the next.
+fn embed_one(
+    slot: &mut Option<Embedder>,
+    make: impl FnOnce() -> Result<Embedder>,
+    picture: &Picture,
+) -> Result<Embedded> {
+    let embedder = match slot {
+        Some(embedder) => embedder,
+        none => none.insert(make()?),
+    };
+    let pixels = Embedder::prepare(embedder.model().spec(), picture);
+    let result = embedder.embed(&[pixels])?.pop().expect("one result for one picture");
+    let name = &embedder.model().spec().name;
+    result.map_err(|error| Error::Model { model: name.clone(), reason: error.to_string() })
 }

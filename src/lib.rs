@@ -35,7 +35,7 @@
 //! 3. [`media`]: decode, turn upright, scale;
 //! 4. [`model`]: ONNX Runtime makes a vector ([`types::Embedding`]) and classes;
 //! 5. [`store`]: SQLite takes them, in one transaction a batch;
-//! 6. [`ann`]: a file of codes is derived from the vectors.
+//! 6. [`ann`]: codes, and for processes that stay a graph, are derived from the vectors.
 //!
 //! [`search`] answers from the last two. Modules use only what is further down in
 //! `index → {indexer, search} → {scan, media, model, store, ann} → {types, error}`.
@@ -58,4 +58,4 @@ pub use index::{Index, OpenOptions};
 #[doc(inline)]
 pub use indexer::{AddOptions, CancelToken, IndexReport, Progress};
 #[doc(inline)]
-pub use search::{Answer, Hit, Query, QueryImage};
+pub use search::{Answer, Filter, Hit, Query, QueryImage, Searcher, SearcherOptions};

@@ -1,33 +1,49 @@
-//! The file of codes: a header, then ids, factors and codes, each kind contiguous.
-//!
-//! Little-endian throughout: magic (8 bytes), model id (32), dimension (u64), count (u64), last id (i64), BLAKE3 of
-//! all that follows the header (32); then `count` ids (i64), `count` factors (f32) and `count × dimension` codes (i8).
-//! A file is written under another name and renamed when it is complete, so that a reader sees a whole one or none.
+//! The file of codes: for each vector of a model its id, its code of 8 bits, and in large sets one of one bit.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
-use super::quantize;
+use super::bits;
+use super::folder::DerivedFolder;
+use super::scalar;
+use super::sealed::{Damaged, SealedFile, SealedWriter, Section};
 use crate::error::{Error, Result};
 use crate::types::{ModelId, VectorId};
 
-const MAGIC: &[u8; 8] = b"imgxcod1";
-/// How the names of unfinished files begin.
-const TEMPORARY: &str = ".codes-";
-
-const HEADER: usize = 8 + 32 + 8 + 8 + 8 + 32;
+/// Vectors from which on codes of one bit go before those of 8: below that they save less than they cost.
+pub(super) const BITS_FROM: usize = 20_000;
+/// Components that codes of one bit need to be good enough to choose by.
+const BITS_FROM_DIMENSION: usize = 128;
 
 /// The codes of a model's vectors up to a certain id.
 #[derive(Debug)]
 pub struct Codes {
-    map: Mmap,
+    path: PathBuf,
+    file: SealedFile,
+    about: About,
+    ids: Section,
+    factors: Section,
+    codes: Section,
+    bits: Option<Bits>,
+}
+
+/// What a file of codes says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct About {
+    model: String,
     dimension: usize,
     count: usize,
-    last: VectorId,
-    checksum: blake3::Hash,
+    last: i64,
+}
+
+#[derive(Debug)]
+struct Bits {
+    mean: Vec<f32>,
+    rows: Section,
 }
 
 /// What a file of codes covers.
@@ -37,207 +53,175 @@ pub struct CodesStatus {
     pub count: u64,
     /// The id of the last one.
     pub last: VectorId,
-    /// The file's own checksum.
-    pub checksum: blake3::Hash,
+    /// What stands for all of the file.
+    pub seal: blake3::Hash,
+    /// Its length in bytes.
+    pub bytes: u64,
+}
+
+/// Some rows of codes that lie one after another.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Block<'a> {
+    pub codes: &'a [i8],
+    pub factors: &'a [f32],
 }
 
 impl Codes {
-    /// The file of a model in a folder of derived files.
-    pub fn file(folder: &Path, model: &ModelId) -> PathBuf {
-        folder.join(format!("{model}.codes"))
-    }
-
-    /// Opens a model's codes; `None` if there is no file, or none that can be used.
+    /// Opens the codes with this seal; `None` if there are none.
     ///
-    /// `checksum` is the one that [`Codes::write`] returned, as it was kept in the database. It ties the file to this
+    /// The seal is the one that [`Codes::write`] returned, as it was kept in the database. It ties the file to this
     /// state of the database: beside a copy that was restored from a backup, whose ids go on from an earlier one, the
     /// file would be wrong.
-    ///
-    /// Sizes are checked here. The checksum is not, because that would read everything: a damaged code can only
-    /// choose a wrong candidate, whose score is then computed from the stored vector. [`Codes::verify`] checks it.
-    pub fn open(folder: &Path, model: &ModelId, dimension: usize, checksum: &str) -> Option<Self> {
-        let file = File::open(Self::file(folder, model)).ok()?;
-        // SAFETY: the file is never written in place, only replaced by a rename. Another program that truncated it
-        // while it is mapped could end this process, but could do so to any program that maps files.
-        let map = unsafe { Mmap::map(&file) }.ok()?;
-        let header = Header::read(&map)?;
-        let length = HEADER.checked_add(header.count.checked_mul(8 + 4 + dimension)?)?;
-        let is_known = header.checksum.to_hex().as_str() == checksum && header.model == *model.as_bytes();
-        let fits = is_known && header.dimension == dimension && map.len() == length;
-        let Header { count, last, checksum, .. } = header;
-        fits.then_some(Self { map, dimension, count, last: VectorId(last), checksum })
+    pub fn open(folder: &DerivedFolder, model: &ModelId, dimension: usize, seal: &str) -> Option<Self> {
+        let path = folder.codes(model, seal)?;
+        let (file, about) = SealedFile::open::<About>(&path)?;
+        let is_known = file.seal().to_hex().as_str() == seal;
+        if !is_known || about.model != model.to_string() || about.dimension != dimension {
+            return None;
+        }
+        let count = about.count;
+        let bits = file.section("mean", 4 * dimension).and_then(|mean| {
+            Some(Bits {
+                mean: file.get(&mean, 0..dimension).ok()?.to_vec(),
+                rows: file.section("bits", 8 * bits::words(dimension) * count)?,
+            })
+        });
+        Some(Self {
+            ids: file.section("ids", 8 * count)?,
+            factors: file.section("factors", 4 * count)?,
+            codes: file.section("codes", dimension * count)?,
+            path,
+            file,
+            about,
+            bits,
+        })
     }
 
     /// What the file covers.
     pub fn status(&self) -> CodesStatus {
-        CodesStatus { count: self.count as u64, last: self.last, checksum: self.checksum }
+        let last = VectorId(self.about.last);
+        CodesStatus { count: self.about.count as u64, last, seal: self.file.seal(), bytes: self.file.len() }
     }
 
-    /// Whether the content is what was written.
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the content is what was written. Reads all of it.
     pub fn verify(&self) -> bool {
-        blake3::hash(&self.map[HEADER..]) == self.checksum
+        self.file.verify()
+    }
+
+    /// Checks all that was not looked at yet.
+    pub(super) fn check_all(&self) -> Result<(), Damaged> {
+        self.file.check_all()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.count
+        self.about.count
     }
 
-    pub(super) fn id(&self, row: usize) -> VectorId {
-        let at = HEADER + 8 * row;
-        VectorId(i64::from_le_bytes(self.map[at..at + 8].try_into().expect("eight bytes")))
+    pub(super) fn dimension(&self) -> usize {
+        self.about.dimension
     }
 
-    pub(super) fn factor(&self, row: usize) -> f32 {
-        let at = HEADER + 8 * self.count + 4 * row;
-        f32::from_le_bytes(self.map[at..at + 4].try_into().expect("four bytes"))
+    pub(super) fn ids(&self, rows: Range<usize>) -> Result<&[i64], Damaged> {
+        self.file.get(&self.ids, rows)
     }
 
-    pub(super) fn code(&self, row: usize) -> &[i8] {
-        let at = HEADER + 12 * self.count + self.dimension * row;
-        bytemuck::cast_slice(&self.map[at..at + self.dimension])
+    pub(super) fn block(&self, rows: Range<usize>) -> Result<Block<'_>, Damaged> {
+        let dimension = self.about.dimension;
+        Ok(Block {
+            codes: self.file.get(&self.codes, rows.start * dimension..rows.end * dimension)?,
+            factors: self.file.get(&self.factors, rows)?,
+        })
     }
 
-    /// Writes the codes of all vectors that `each` hands out in the order of their ids, replacing the file.
+    /// The mean of all vectors, if there are codes of one bit.
+    pub(super) fn mean(&self) -> Option<&[f32]> {
+        self.bits.as_ref().map(|bits| bits.mean.as_slice())
+    }
+
+    /// Rows of codes of one bit, which there are if there is a mean.
+    pub(super) fn bit_rows(&self, rows: Range<usize>) -> Result<&[u64], Damaged> {
+        let (bits, words) = (self.bits.as_ref().ok_or(Damaged)?, bits::words(self.about.dimension));
+        self.file.get(&bits.rows, rows.start * words..rows.end * words)
+    }
+
+    /// Writes the codes of all vectors that `each` hands out in the order of their ids.
+    ///
+    /// The file is not used before its seal is in the database, and older ones stay until [`DerivedFolder::collect`].
+    ///
+    /// # Errors
+    /// When the file cannot be written, or `each` fails.
     pub fn write(
-        folder: &Path,
+        folder: &DerivedFolder,
         model: &ModelId,
         dimension: usize,
         each: impl FnOnce(&mut dyn FnMut(VectorId, &[f32]) -> Result<()>) -> Result<()>,
     ) -> Result<CodesStatus> {
-        std::fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;
-        let target = Self::file(folder, model);
-        let failed = |error: io::Error| Error::io("write", &target)(error);
-        remove_leftovers(folder);
-        let temporary = || tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder).map_err(failed);
-        // Codes come last in the file but are the largest part, so they are collected in a file of their own and
-        // only ids and factors, twelve bytes a vector, in memory.
-        let mut codes = BufWriter::new(temporary()?);
+        folder.create()?;
+        let failed = |error: io::Error| Error::io("write in", folder.path())(error);
+        let mut writer = SealedWriter::create(folder.path(), DerivedFolder::UNFINISHED_CODES).map_err(failed)?;
         let (mut ids, mut factors, mut code) = (Vec::new(), Vec::new(), Vec::new());
+        let mut sums = vec![0.0_f64; dimension];
+        writer.section("codes").map_err(failed)?;
         each(&mut |id, vector| {
             code.clear();
-            factors.push(quantize::encode(vector, &mut code));
+            factors.push(scalar::encode(vector, &mut code));
             ids.push(id.0);
-            codes.write_all(bytemuck::cast_slice(&code)).map_err(failed)
+            sums.iter_mut().zip(vector).for_each(|(sum, x)| *sum += f64::from(*x));
+            writer.write(&code).map_err(failed)
         })?;
-        let mut codes = codes.into_inner().map_err(|error| failed(error.into_error()))?;
-        codes.seek(SeekFrom::Start(0)).map_err(failed)?;
-        let mut file = temporary()?;
-        let checksum = write_file(file.as_file_mut(), model, dimension, &ids, &factors, codes.as_file_mut());
-        let checksum = checksum.map_err(failed)?;
-        let status =
-            CodesStatus { count: ids.len() as u64, last: VectorId(ids.last().copied().unwrap_or(0)), checksum };
-        file.as_file().sync_all().map_err(failed)?;
-        file.persist(&target).map_err(|error| failed(error.error))?;
-        // The rename itself: without this it may be lost in a power cut, which costs only this file.
-        let _ = File::open(folder).and_then(|folder| folder.sync_all());
-        Ok(status)
-    }
-}
-
-/// Removes what a process left behind that was killed while writing. There is one writer at a time.
-fn remove_leftovers(folder: &Path) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        if entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
-            let _ = std::fs::remove_file(entry.path());
+        let count = ids.len();
+        if count >= BITS_FROM && dimension >= BITS_FROM_DIMENSION {
+            let mean: Vec<f32> = sums.iter().map(|sum| (sum / count as f64) as f32).collect();
+            write_bits(&mut writer, &mean, &factors).map_err(failed)?;
         }
+        let about = About { model: model.to_string(), dimension, count, last: ids.last().copied().unwrap_or(0) };
+        let finish = |mut writer: SealedWriter| {
+            writer.whole("ids", &ids)?;
+            writer.whole("factors", &factors)?;
+            writer.finish(&about)
+        };
+        let file = finish(writer).map_err(failed)?;
+        let seal = file.seal;
+        fail::fail_point!("codes-written", |_| std::process::abort());
+        let path = folder.codes(model, &seal.to_hex()).expect("a seal is a part of a name");
+        file.publish(&path).map_err(failed)?;
+        let bytes = std::fs::metadata(&path).map_err(failed)?.len();
+        fail::fail_point!("codes-renamed", |_| std::process::abort());
+        Ok(CodesStatus { count: count as u64, last: VectorId(about.last), seal, bytes })
     }
 }
 
-fn write_file(
-    file: &mut File,
-    model: &ModelId,
-    dimension: usize,
-    ids: &[i64],
-    factors: &[f32],
-    codes: &mut File,
-) -> io::Result<blake3::Hash> {
-    let mut hasher = blake3::Hasher::new();
-    let mut writer = BufWriter::with_capacity(1 << 20, &mut *file);
-    writer.write_all(&[0; HEADER])?;
-    for bytes in ids.iter().map(|id| id.to_le_bytes()) {
-        hasher.update(&bytes);
-        writer.write_all(&bytes)?;
-    }
-    for bytes in factors.iter().map(|factor| factor.to_le_bytes()) {
-        hasher.update(&bytes);
-        writer.write_all(&bytes)?;
-    }
-    let mut tee = Tee { hasher: &mut hasher, writer: &mut writer };
-    io::copy(codes, &mut tee)?;
-    writer.flush()?;
-    drop(writer);
-    let header = Header {
-        model: *model.as_bytes(),
-        dimension,
-        count: ids.len(),
-        last: ids.last().copied().unwrap_or(0),
-        checksum: hasher.finalize(),
+/// Makes the codes of one bit from those of 8, which were just written.
+fn write_bits(writer: &mut SealedWriter, mean: &[f32], factors: &[f32]) -> io::Result<()> {
+    /// Rows that are made before they are written.
+    const ROWS: usize = 8192;
+    let (map, codes) = writer.reread()?;
+    let codes: &[i8] = bytemuck::cast_slice(&map[codes]);
+    let dimension = mean.len();
+    let encode_row = |(code, factor): (&[i8], &f32)| {
+        let vector: Vec<f32> = code.iter().map(|x| f32::from(*x) * factor).collect();
+        let mut row = Vec::with_capacity(bits::words(dimension));
+        bits::encode(&vector, mean, &mut row);
+        row
     };
-    file.seek(SeekFrom::Start(0))?;
-    file.write_all(&header.to_bytes())?;
-    Ok(header.checksum)
-}
-
-/// Passes bytes on and digests them.
-struct Tee<'a, W> {
-    hasher: &'a mut blake3::Hasher,
-    writer: &'a mut W,
-}
-
-impl<W: Write> Write for Tee<'_, W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.writer.write(bytes)?;
-        self.hasher.update(&bytes[..written]);
-        Ok(written)
+    writer.section("bits")?;
+    for (codes, factors) in codes.chunks(ROWS * dimension).zip(factors.chunks(ROWS)) {
+        let rows: Vec<_> = codes.par_chunks_exact(dimension).zip(factors).map(encode_row).collect();
+        rows.iter().try_for_each(|row| writer.write(row))?;
     }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.writer.flush()
-    }
-}
-
-struct Header {
-    model: [u8; 32],
-    dimension: usize,
-    count: usize,
-    last: i64,
-    checksum: blake3::Hash,
-}
-
-impl Header {
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let rest = bytes.get(..HEADER)?.strip_prefix(MAGIC)?;
-        let (model, rest) = rest.split_first_chunk::<32>()?;
-        let (dimension, rest) = rest.split_first_chunk::<8>()?;
-        let (count, rest) = rest.split_first_chunk::<8>()?;
-        let (last, rest) = rest.split_first_chunk::<8>()?;
-        let (checksum, _) = rest.split_first_chunk::<32>()?;
-        Some(Self {
-            model: *model,
-            dimension: usize::try_from(u64::from_le_bytes(*dimension)).ok()?,
-            count: usize::try_from(u64::from_le_bytes(*count)).ok()?,
-            last: i64::from_le_bytes(*last),
-            checksum: blake3::Hash::from_bytes(*checksum),
-        })
-    }
-
-    fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend(self.model);
-        bytes.extend((self.dimension as u64).to_le_bytes());
-        bytes.extend((self.count as u64).to_le_bytes());
-        bytes.extend(self.last.to_le_bytes());
-        bytes.extend(self.checksum.as_bytes());
-        bytes
-    }
+    writer.whole("mean", mean)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn write(folder: &Path, model: &ModelId, vectors: &[[f32; 3]]) -> CodesStatus {
+    fn write(folder: &DerivedFolder, model: &ModelId, vectors: &[[f32; 3]]) -> CodesStatus {
         Codes::write(folder, model, 3, |each| {
             vectors.iter().enumerate().try_for_each(|(i, vector)| each(VectorId(10 + i as i64), vector))
         })
@@ -247,35 +231,56 @@ mod tests {
     #[test]
     fn what_was_written_is_read_back() {
         let dir = tempfile::tempdir().expect("a folder");
-        let model = ModelId::from([7; 32]);
-        let status = write(dir.path(), &model, &[[1.0, 0.0, 0.0], [0.0, -0.5, 0.25]]);
+        let (folder, model) = (DerivedFolder::new(dir.path()), ModelId::from([7; 32]));
+        let status = write(&folder, &model, &[[1.0, 0.0, 0.0], [0.0, -0.5, 0.25]]);
         assert_eq!((status.count, status.last), (2, VectorId(11)));
-        let codes = Codes::open(dir.path(), &model, 3, &status.checksum.to_hex()).expect("it is there");
+        let codes = Codes::open(&folder, &model, 3, &status.seal.to_hex()).expect("it is there");
         assert_eq!(codes.status(), status);
         assert!(codes.verify());
-        assert_eq!((codes.id(1), codes.code(1)), (VectorId(11), [0, -127, 64].as_slice()));
-        assert!((codes.factor(1) * 127.0 - 0.5).abs() < 1e-6);
+        let block = codes.block(1..2).expect("it is as it was written");
+        assert_eq!((codes.ids(1..2), block.codes), (Ok([11].as_slice()), [0, -127, 64].as_slice()));
+        assert!((block.factors[0] * 127.0 - 0.5).abs() < 1e-6);
+        assert!(codes.mean().is_none());
         let names: Vec<_> = std::fs::read_dir(dir.path()).expect("a folder").flatten().collect();
         assert_eq!(names.len(), 1, "temporary files were left behind");
     }
 
     #[test]
-    fn another_model_or_a_cut_file_is_not_used() {
+    fn another_model_or_another_state_of_the_database_does_not_use_it() {
         let dir = tempfile::tempdir().expect("a folder");
-        let model = ModelId::from([7; 32]);
-        let checksum = write(dir.path(), &model, &[[1.0, 0.0, 0.0]]).checksum.to_hex();
-        assert!(Codes::open(dir.path(), &ModelId::from([8; 32]), 3, &checksum).is_none());
-        assert!(Codes::open(dir.path(), &model, 4, &checksum).is_none());
-        assert!(Codes::open(dir.path(), &model, 3, "of another state of the database").is_none());
-        let path = Codes::file(dir.path(), &model);
-        let bytes = std::fs::read(&path).expect("the file");
-        for length in [0, 5, HEADER, bytes.len() - 1] {
-            std::fs::write(&path, &bytes[..length]).expect("the file");
-            assert!(Codes::open(dir.path(), &model, 3, &checksum).is_none(), "{length} bytes");
+        let (folder, model) = (DerivedFolder::new(dir.path()), ModelId::from([7; 32]));
+        let seal = write(&folder, &model, &[[1.0, 0.0, 0.0]]).seal.to_hex();
+        assert!(Codes::open(&folder, &model, 3, &seal).is_some());
+        assert!(Codes::open(&folder, &ModelId::from([8; 32]), 3, &seal).is_none());
+        assert!(Codes::open(&folder, &model, 4, &seal).is_none());
+        assert!(Codes::open(&folder, &model, 3, "of another state of the database").is_none());
+        let other = write(&folder, &model, &[[0.0, 1.0, 0.0]]).seal.to_hex();
+        let path = |seal: &str| folder.codes(&model, seal).expect("a name");
+        std::fs::rename(path(&other), path(&seal)).expect("it can be renamed");
+        assert!(Codes::open(&folder, &model, 3, &seal).is_none(), "its name is right and its seal is not");
+    }
+
+    #[test]
+    fn large_sets_have_codes_of_one_bit() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (folder, model) = (DerivedFolder::new(dir.path()), ModelId::from([7; 32]));
+        let vector = |row: usize| {
+            let wave = |i: usize| ((row * 7 + i * 13) as f32 * 0.37).sin();
+            (0..128).map(wave).collect::<Vec<f32>>()
+        };
+        let status = Codes::write(&folder, &model, 128, |each| {
+            (0..BITS_FROM).try_for_each(|row| each(VectorId(row as i64 + 1), &vector(row)))
+        })
+        .expect("it can be written");
+        let codes = Codes::open(&folder, &model, 128, &status.seal.to_hex()).expect("it is there");
+        let mean = codes.mean().expect("the set is large");
+        for row in [0, 8191, 8192, BITS_FROM - 1] {
+            let mut expected = Vec::new();
+            bits::encode(&vector(row), mean, &mut expected);
+            let found = codes.bit_rows(row..row + 1).expect("it is as it was written");
+            let differing: u32 = found.iter().zip(&expected).take(2).map(|(a, b)| (a ^ b).count_ones()).sum();
+            assert!(differing <= 2, "signs are taken from codes of 8 bits, which hardly ever changes one");
+            assert!((bits::factors(found).0 / bits::factors(&expected).0 - 1.0).abs() < 0.01);
         }
-        let mut flipped = bytes.clone();
-        *flipped.last_mut().expect("bytes") ^= 1;
-        std::fs::write(&path, flipped).expect("the file");
-        assert!(!Codes::open(dir.path(), &model, 3, &checksum).expect("sizes fit").verify());
     }
 }

@@ -1,13 +1,32 @@
 //! Nearest neighbours among the vectors of one model.
 //!
 //! All of it is derived from the database and can be deleted. [`Codes`] is a file of small codes, one for each vector
-//! in the order of their ids, mapped into memory and scanned; what was stored after the file was written is scanned
-//! from the database. Scores of codes only choose candidates: the answer is ranked by the stored vectors, which a
-//! [`VectorSource`] gives.
+//! in the order of their ids, mapped into memory and scanned. [`Graph`] is a file with an HNSW graph over them, for
+//! processes that stay. What is newer is scanned from the database, or from memory. Scores of codes only choose
+//! candidates: the answer is ranked by the stored vectors, which a [`VectorSource`] gives.
 
+mod audit;
+mod best;
+mod bits;
+mod build;
 mod codes;
-mod quantize;
+mod folder;
+mod graph;
+mod hnsw;
+mod kernels;
+mod large;
+mod recent;
+mod refine;
+mod scalar;
+mod scan;
+mod scores;
+mod sealed;
 mod search;
+mod twins;
 
+pub use build::{build_graph, graph_memory};
 pub use codes::{Codes, CodesStatus};
-pub use search::{Method, Neighbor, VectorIndex, VectorSource};
+pub use folder::DerivedFolder;
+pub use graph::{DamagedFile, Graph, GraphOptions, GraphStatus};
+pub use recent::Recent;
+pub use search::{Found, Method, Neighbor, VectorIndex, VectorSource, Wanted};

@@ -2,11 +2,18 @@
 
 mod examine;
 mod export;
+mod filter;
+mod keeper;
 mod neighbors;
 mod query;
+mod searcher;
+mod upkeep;
 
 pub use examine::Examined;
 pub(crate) use examine::examine;
 pub use export::{ExportFormat, export_npy};
-pub(crate) use neighbors::{Lookup, refresh_codes};
-pub use query::{Answer, Hit, QueriedImage, Query, QueryImage};
+pub use filter::Filter;
+pub(crate) use neighbors::Lookup;
+pub use query::{Answer, Derived, Hit, QueriedImage, Query, QueryImage};
+pub use searcher::{Searcher, SearcherOptions, SearcherStatus};
+pub(crate) use upkeep::{Age, collect, damaged_graph, derived_folder, open_codes, peek_graph, refresh_codes};

@@ -1,13 +1,12 @@
-//! Neighbours of a query's vector, joined to the files that hold them; and the upkeep of what makes that fast.
-
-use std::path::PathBuf;
+//! Neighbours of a query's vector, joined to the files that hold them.
 
 use super::examine::Examined;
-use super::query::{Answer, Hit, QueriedImage, Query};
-use crate::ann::{Codes, VectorIndex, VectorSource};
+use super::query::{Answer, Derived, Hit, QueriedImage, Query};
+use super::upkeep::{Age, derived_folder, open_codes};
+use crate::ann::{Found, VectorIndex, VectorSource, Wanted};
 use crate::error::{Error, Result};
-use crate::store::{ModelRow, Store, StoredModel, Writer};
-use crate::types::{Embedding, ModelId, VectorId};
+use crate::store::{ModelRow, Store, StoredModel};
+use crate::types::{Embedding, ImageId, ModelId, VectorId};
 
 /// Where a model's vectors are looked up.
 pub(crate) struct Lookup<'a> {
@@ -38,37 +37,104 @@ impl VectorSource for ModelVectors<'_> {
 }
 
 impl Lookup<'_> {
+    /// The index for a process that asks once.
+    pub fn one_shot(&self) -> VectorIndex {
+        let codes = self.model.as_ref().and_then(|model| open_codes(self.store, &self.model_id, model));
+        VectorIndex::new(codes.map(Into::into))
+    }
+
     /// The `count` pictures most like the examined ones, none of them among the answers.
     ///
     /// # Errors
     /// When the pictures cancel each other out, or the database fails.
-    pub fn similar(&self, query: &Query, plus: &[Examined], minus: &[Examined], count: usize) -> Result<Answer> {
+    pub fn similar(
+        &self,
+        index: &VectorIndex,
+        query: &Query,
+        plus: &[Examined],
+        minus: &[Examined],
+        count: usize,
+    ) -> Result<Answer> {
         let direction = combine(plus, minus)?;
-        let index = VectorIndex::new(self.codes());
-        let mut hits = Vec::new();
-        if let Some(model) = &self.model {
-            let source = ModelVectors { store: self.store, model: model.row };
-            let rows: Vec<_> = plus.iter().chain(minus).filter_map(|examined| examined.row).collect();
-            let mut accept = |id| Ok(self.store.present_image_of(id)?.is_some_and(|image| !rows.contains(&image)));
-            for neighbor in index.nearest(&direction, count, &source, &mut accept)? {
-                if query.threshold.is_some_and(|threshold| neighbor.score < threshold) {
-                    break;
-                }
-                hits.extend(self.hit(neighbor.id, neighbor.score)?);
-            }
-        }
+        let asked: Vec<_> = plus.iter().chain(minus).filter_map(|examined| examined.row).collect();
         let queried = |examined: &Examined| QueriedImage {
             path: examined.path.clone(),
             image: examined.hash,
             indexed: examined.indexed,
         };
-        Ok(Answer {
-            query: plus.iter().chain(minus).map(queried).collect(),
+        let answer = self.similar_to(index, query, &direction, &asked, count)?;
+        Ok(Answer { query: plus.iter().chain(minus).map(queried).collect(), ..answer })
+    }
+
+    /// The `count` pictures whose vectors are nearest to one, but for those that were asked about.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn similar_to(
+        &self,
+        index: &VectorIndex,
+        query: &Query,
+        direction: &Embedding,
+        asked: &[ImageId],
+        count: usize,
+    ) -> Result<Answer> {
+        let mut answer = Answer {
+            query: Vec::new(),
             model: self.model_name.to_owned(),
             method: index.method(),
-            hits,
+            hits: Vec::new(),
             pending: self.pending()?,
-        })
+            derived: Derived::Current,
+        };
+        let Some(model) = &self.model else { return Ok(answer) };
+        if direction.dimension() != model.dimension {
+            let (given, expected) = (direction.dimension(), model.dimension);
+            return Err(Error::Invalid(format!(
+                "the vector has {given} components, and those of the model {expected}"
+            )));
+        }
+        let found = self.nearest(index, model, query, direction, asked, count)?;
+        answer.method = found.method;
+        answer.derived = self.derived(index, model, &found);
+        for neighbor in found.neighbors {
+            if query.threshold.is_some_and(|threshold| neighbor.score < threshold) {
+                break;
+            }
+            answer.hits.extend(self.hit(neighbor.id, neighbor.score)?);
+        }
+        Ok(answer)
+    }
+
+    fn nearest(
+        &self,
+        index: &VectorIndex,
+        model: &StoredModel,
+        query: &Query,
+        direction: &Embedding,
+        asked: &[ImageId],
+        count: usize,
+    ) -> Result<Found> {
+        let source = ModelVectors { store: self.store, model: model.row };
+        let mut accept = |id| Ok(self.store.present_image_of(id)?.is_some_and(|image| !asked.contains(&image)));
+        let among = query.filter.vectors(self.store, model.row)?;
+        let wanted = Wanted { query: direction, count, among: among.as_deref(), exact: query.exact };
+        index.nearest(wanted, &source, &mut accept)
+    }
+
+    /// What the query saw of the derived files; damaged ones are set aside.
+    fn derived(&self, index: &VectorIndex, model: &StoredModel, found: &Found) -> Derived {
+        if let (true, Some(codes)) = (found.damaged, index.codes()) {
+            derived_folder(self.store).set_aside(codes.path());
+        }
+        let covered = index.codes().map_or(0, |codes| codes.status().count);
+        let age = Age { covered, newer: found.uncoded, dead: 0 };
+        if found.damaged || (model.codes.is_some() && index.codes().is_none()) {
+            Derived::Lost
+        } else if age.is_due_for_codes() {
+            Derived::Old
+        } else {
+            Derived::Current
+        }
     }
 
     /// How many pictures the model has no vector of.
@@ -77,12 +143,6 @@ impl Lookup<'_> {
             Some(model) => Ok(model.pending),
             None => Ok(self.store.counts()?.images),
         }
-    }
-
-    /// The file of codes, if there is one that belongs to this state of the database.
-    pub fn codes(&self) -> Option<Codes> {
-        let model = self.model.as_ref()?;
-        Codes::open(&folder(self.store), &self.model_id, model.dimension, model.codes.as_deref()?)
     }
 
     fn hit(&self, id: VectorId, score: f32) -> Result<Option<Hit>> {
@@ -107,36 +167,4 @@ fn combine(plus: &[Examined], minus: &[Examined]) -> Result<Embedding> {
         return Err(Error::Invalid("the pictures of the query cancel each other out".into()));
     }
     Embedding::normalized(sum).map_err(|error| Error::Invalid(format!("the query has no direction: {error}")))
-}
-
-/// The folder of derived files.
-fn folder(store: &Store) -> PathBuf {
-    Store::beside(store.path(), "-ann")
-}
-
-/// Vectors that may be newer than the file of codes before it is written again, at least.
-const SMALL_DELTA: u64 = 512;
-
-/// Writes the file of codes again when too many vectors are newer than it, or are gone. `force` always does.
-///
-/// # Errors
-/// When it cannot be written, which leaves queries slower but right.
-pub(crate) fn refresh_codes(writer: &mut Writer, model_id: &ModelId, force: bool) -> Result<()> {
-    let Some(model) = writer.model(model_id)? else { return Ok(()) };
-    let (count, _) = writer.vector_count(model.row)?;
-    let lookup = Lookup { store: writer, model_id: *model_id, model_name: "", model: Some(model.clone()) };
-    let (covered, alive) = match lookup.codes() {
-        Some(codes) => (codes.status().count, writer.vectors_up_to(model.row, codes.status().last)?),
-        None => (0, 0),
-    };
-    let (newer, dead) = (count - alive, covered - alive.min(covered));
-    if !force && newer <= SMALL_DELTA.max(count / 10) && dead <= SMALL_DELTA.max(covered / 5) {
-        return Ok(());
-    }
-    let status = Codes::write(&folder(writer), model_id, model.dimension, |each| {
-        writer.for_each_vector(model.row, VectorId(0), |vector| each(vector.id, vector.embedding.as_slice()))
-    })?;
-    let batch = writer.batch()?;
-    batch.set_codes(model.row, &status.checksum.to_hex())?;
-    batch.commit()
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::filter::Filter;
 use crate::ann::Method;
 use crate::types::ContentHash;
 
@@ -44,6 +45,8 @@ pub struct Query {
     pub(crate) plus: Vec<QueryImage>,
     pub(crate) minus: Vec<QueryImage>,
     pub(crate) threshold: Option<f32>,
+    pub(crate) filter: Filter,
+    pub(crate) exact: bool,
 }
 
 impl Query {
@@ -70,6 +73,20 @@ impl Query {
     #[must_use]
     pub fn threshold(mut self, threshold: f32) -> Self {
         self.threshold = Some(threshold);
+        self
+    }
+
+    /// Only pictures that pass this filter.
+    #[must_use]
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = filter;
+        self
+    }
+
+    /// Compare with every stored vector itself, and not with codes or a graph first. Takes some 5 µs a vector.
+    #[must_use]
+    pub fn exact(mut self, exact: bool) -> Self {
+        self.exact = exact;
         self
     }
 }
@@ -111,6 +128,20 @@ pub struct Answer {
     pub hits: Vec<Hit>,
     /// Indexed pictures that could not be compared, because this model has no vector of them yet.
     pub pending: u64,
+    /// In what state the query found what is derived from the database. The answer is right in any.
+    pub derived: Derived,
+}
+
+/// The state of what is derived from the database to make queries fast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Derived {
+    /// It covers about everything.
+    Current,
+    /// Much is newer: [`Index::upkeep`](crate::Index::upkeep) makes the next query faster.
+    Old,
+    /// It is damaged or gone, and the stored vectors were compared: [`Index::upkeep`](crate::Index::upkeep) makes it
+    /// again.
+    Lost,
 }
 
 impl IntoIterator for Answer {

@@ -29,8 +29,7 @@ impl Embedding {
     /// # Errors
     /// When a component is not finite, or all are zero.
     pub fn normalized(mut vector: Vec<f32>) -> Result<Self, InvalidEmbedding> {
-        // In f64, because the squares of a finite f32 vector may overflow f32.
-        let squares: f64 = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+        let squares = sum_of_squares(&vector);
         if !squares.is_finite() {
             return Err(InvalidEmbedding::NotFinite);
         }
@@ -77,9 +76,32 @@ impl Embedding {
     /// When the dimensions differ: vectors of two models are never compared.
     pub fn cosine(&self, other: &Self) -> f32 {
         assert_eq!(self.0.len(), other.0.len(), "vectors of two models are never compared");
-        let dot: f32 = self.0.iter().zip(&other.0).map(|(a, b)| a * b).sum();
-        dot.clamp(-1.0, 1.0)
+        // Sums of their own for each lane let the compiler use vector instructions, and lose less to rounding.
+        let (a_blocks, a_rest) = self.0.as_chunks::<LANES>();
+        let (b_blocks, b_rest) = other.0.as_chunks::<LANES>();
+        let mut sums = [0.0_f32; LANES];
+        for (a, b) in a_blocks.iter().zip(b_blocks) {
+            for lane in 0..LANES {
+                sums[lane] += a[lane] * b[lane];
+            }
+        }
+        let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+        (sums.iter().sum::<f32>() + rest).clamp(-1.0, 1.0)
     }
+}
+
+const LANES: usize = 16;
+
+/// In f64, because the squares of a finite f32 vector may overflow f32.
+fn sum_of_squares(vector: &[f32]) -> f64 {
+    let (blocks, rest) = vector.as_chunks::<LANES>();
+    let mut sums = [0.0_f64; LANES];
+    for block in blocks {
+        for lane in 0..LANES {
+            sums[lane] += f64::from(block[lane]) * f64::from(block[lane]);
+        }
+    }
+    sums.iter().sum::<f64>() + rest.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>()
 }
 
 /// A class that a model sees in a picture.

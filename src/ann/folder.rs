@@ -1,0 +1,138 @@
+//! The folder of derived files: their names, and which of them are still needed.
+//!
+//! A generation is a file of codes and the graph over it. Both are named by the model and the seal of the codes; the
+//! seal of the current generation is in the database, so that a new one is published by the commit that writes it
+//! there: before that the old one is whole and in use, after it the new one, and there is nothing in between.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::types::ModelId;
+
+/// A folder of derived files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DerivedFolder(PathBuf);
+
+/// Held by who builds a graph, so that only one does.
+#[derive(Debug)]
+pub(super) struct BuildLock(#[expect(dead_code, reason = "dropping it gives the lock back")] File);
+
+impl DerivedFolder {
+    /// How the names of unfinished files begin. The writer of the database writes codes, one at a time; graphs are
+    /// written by who holds the [`BuildLock`].
+    pub(super) const UNFINISHED_CODES: &str = ".unfinished-codes-";
+    pub(super) const UNFINISHED_GRAPH: &str = ".unfinished-graph-";
+    const LOCK: &str = "lock";
+    const DAMAGED: &str = "damaged-";
+
+    /// The folder at a path, which need not be there.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(super) fn create(&self) -> Result<()> {
+        fs::create_dir_all(&self.0).map_err(Error::io("create the folder", &self.0))
+    }
+
+    /// The file of codes of a generation; `None` if this cannot be a seal.
+    pub(super) fn codes(&self, model: &ModelId, seal: &str) -> Option<PathBuf> {
+        Some(self.0.join(format!("{}.codes", generation(model, seal)?)))
+    }
+
+    /// The graph of a generation; `None` if this cannot be a seal.
+    pub(super) fn graph(&self, model: &ModelId, seal: &str) -> Option<PathBuf> {
+        Some(self.0.join(format!("{}.graph", generation(model, seal)?)))
+    }
+
+    /// Sets a damaged file aside, so that nobody uses it again and somebody can look at it.
+    pub fn set_aside(&self, path: &Path) {
+        if let Some(name) = path.file_name() {
+            let mut aside = std::ffi::OsString::from(Self::DAMAGED);
+            aside.push(name);
+            // Where that is not allowed the file is found to be damaged again each time, which is slower and right.
+            let _ = fs::rename(path, self.0.join(aside));
+        }
+    }
+
+    /// Removes all files but those of the current generations, given as models with their seals.
+    ///
+    /// Only the writer of the database may call this.
+    pub fn collect(&self, current: &[(ModelId, String)]) {
+        let Ok(entries) = fs::read_dir(&self.0) else { return };
+        let kept: Vec<String> = current.iter().filter_map(|(model, seal)| generation(model, seal)).collect();
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let stem = name.strip_suffix(".codes").or_else(|| name.strip_suffix(".graph"));
+            let is_old = stem.is_some_and(|stem| !kept.iter().any(|kept| kept == stem));
+            if is_old || name.starts_with(Self::UNFINISHED_CODES) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    /// Takes the lock for building a graph, if nobody has it, and removes what a killed holder left behind.
+    pub(super) fn lock_for_building(&self) -> Result<Option<BuildLock>> {
+        self.create()?;
+        let path = self.0.join(Self::LOCK);
+        let file = File::create(&path).map_err(Error::io("create", &path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
+        }
+        for entry in fs::read_dir(&self.0).map_err(Error::io("list", &self.0))?.flatten() {
+            if entry.file_name().as_encoded_bytes().starts_with(Self::UNFINISHED_GRAPH.as_bytes()) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        Ok(Some(BuildLock(file)))
+    }
+}
+
+/// The name that the files of a generation share.
+fn generation(model: &ModelId, seal: &str) -> Option<String> {
+    const DIGITS: usize = 16;
+    let is_seal = seal.len() == 64 && seal.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_seal.then(|| format!("{}-{}", &model.to_string()[..DIGITS], &seal[..DIGITS]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_current_generations_and_what_is_not_ours_stay() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let folder = DerivedFolder::new(dir.path());
+        let (ours, other) = (ModelId::from([7; 32]), ModelId::from([8; 32]));
+        let (now, before) = ("ab".repeat(32), "cd".repeat(32));
+        let path = |model, seal| folder.codes(model, seal).expect("a name");
+        let graph = folder.graph(&ours, &now).expect("a name");
+        let unfinished = dir.path().join(format!("{}1", DerivedFolder::UNFINISHED_CODES));
+        let kept = [path(&ours, &now), graph, path(&other, &before), dir.path().join("notes.txt")];
+        let removed = [path(&ours, &before), folder.graph(&other, &now).expect("a name"), unfinished];
+        kept.iter().chain(&removed).for_each(|path| fs::write(path, b"").expect("a file"));
+        folder.collect(&[(ours, now), (other, before)]);
+        assert!(kept.iter().all(|path| path.exists()) && !removed.iter().any(|path| path.exists()));
+    }
+
+    #[test]
+    fn one_builds_at_a_time_and_clears_up_after_one_that_died() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let folder = DerivedFolder::new(dir.path().join("new"));
+        let lock = folder.lock_for_building().expect("it can be made").expect("nobody has it");
+        assert!(folder.lock_for_building().expect("it is there").is_none());
+        drop(lock);
+        let left = folder.path().join(format!("{}1", DerivedFolder::UNFINISHED_GRAPH));
+        fs::write(&left, b"").expect("a file");
+        assert!(folder.lock_for_building().expect("it is there").is_some());
+        assert!(!left.exists());
+    }
+}

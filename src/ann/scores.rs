@@ -1,0 +1,114 @@
+//! Scores of rows by their codes, for going along a graph. All of the codes must have been checked.
+
+use super::best::Scored;
+use super::bits::{self, BitQuery};
+use super::codes::Codes;
+use super::kernels::{dot, hamming, prefetch, weigh_row};
+
+const CHECKED: &str = "a graph is used only over codes that were checked";
+
+/// How near rows are to a query.
+pub(super) trait Scores {
+    /// Asks for what [`Scores::score`] will read.
+    fn prefetch(&self, row: u32);
+    /// The score of a row.
+    fn score(&self, row: u32) -> Scored;
+}
+
+/// By codes of 8 bits.
+#[derive(Debug)]
+pub(super) struct CodeScores<'a> {
+    query: &'a [i8],
+    codes: &'a [i8],
+    factors: &'a [f32],
+}
+
+impl<'a> CodeScores<'a> {
+    pub fn new(codes: &'a Codes, query: &'a [i8]) -> Self {
+        let block = codes.block(0..codes.len()).expect(CHECKED);
+        Self { query, codes: block.codes, factors: block.factors }
+    }
+
+    #[inline(always)]
+    fn code(&self, row: u32) -> &[i8] {
+        let at = row as usize * self.query.len();
+        &self.codes[at..at + self.query.len()]
+    }
+}
+
+impl Scores for CodeScores<'_> {
+    #[inline(always)]
+    fn prefetch(&self, row: u32) {
+        prefetch(self.code(row));
+    }
+
+    #[inline(always)]
+    fn score(&self, row: u32) -> Scored {
+        Scored::new(dot(self.query, self.code(row)) as f32 * self.factors[row as usize], row)
+    }
+}
+
+/// By codes of one bit: an eighth of the memory is read.
+#[derive(Debug)]
+pub(super) struct BitScores<'a> {
+    query: &'a BitQuery,
+    rows: &'a [u64],
+    words: usize,
+}
+
+impl<'a> BitScores<'a> {
+    pub fn new(query: &'a BitQuery, rows: &'a [u64], words: usize) -> Self {
+        Self { query, rows, words }
+    }
+
+    #[inline(always)]
+    fn bits(&self, row: u32) -> &[u64] {
+        let at = row as usize * self.words;
+        &self.rows[at..at + self.words]
+    }
+}
+
+impl Scores for BitScores<'_> {
+    #[inline(always)]
+    fn prefetch(&self, row: u32) {
+        prefetch(self.bits(row));
+    }
+
+    #[inline(always)]
+    fn score(&self, row: u32) -> Scored {
+        let bits = self.bits(row);
+        Scored::new(self.query.score(weigh_row(&self.query.planes, bits), bits), row)
+    }
+}
+
+/// Distances of rows by their codes of one bit, which are rough and quick: the part of their signs that differ, which
+/// is about their angle, seen from the mean, over π (Charikar, STOC 2002).
+#[derive(Debug)]
+pub(super) struct BitDistances<'a> {
+    rows: &'a [u64],
+    words: usize,
+    dimension: usize,
+}
+
+impl<'a> BitDistances<'a> {
+    /// `None` where there are no codes of one bit.
+    pub fn new(codes: &'a Codes) -> Option<Self> {
+        codes.mean()?;
+        let rows = codes.bit_rows(0..codes.len()).expect(CHECKED);
+        Some(Self { rows, words: bits::words(codes.dimension()), dimension: codes.dimension() })
+    }
+
+    /// The distance of two rows, 0 to 1.
+    #[inline(always)]
+    pub fn distance(&self, a: u32, b: u32) -> f32 {
+        let row = |row: u32| &self.rows[row as usize * self.words..(row as usize + 1) * self.words - 1];
+        hamming(row(a), row(b)) as f32 / self.dimension as f32
+    }
+}
+
+/// The cosine of two rows by their codes of 8 bits.
+pub(super) fn cosine(codes: &Codes, a: u32, b: u32) -> f32 {
+    let block = |row: u32| codes.block(row as usize..row as usize + 1).expect(CHECKED);
+    let (a, b) = (block(a), block(b));
+    dot(a.codes, b.codes) as f32 * a.factors[0] * b.factors[0]
+}

@@ -1,0 +1,162 @@
+//! The keeper: a searcher's thread that makes codes and graphs when they are missing, damaged or too old.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::searcher::{Shared, Signals, locked};
+use super::upkeep::{Age, derived_folder, open_codes, refresh_codes};
+use crate::ann::{Codes, DamagedFile, Graph, VectorIndex, build_graph, graph_memory};
+use crate::error::{Error, Result};
+use crate::store::{Store, StoredModel, Writer};
+
+/// How long to wait for the writer's lock, or for another process that builds a graph, before looking again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// How long to wait when nothing is due and nobody asks.
+const LOOK_AGAIN: Duration = Duration::from_secs(24 * 3600);
+
+/// Whether all that was due is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Current,
+    /// Another process has a lock.
+    Later,
+}
+
+/// Looks after the files until the searcher is dropped.
+pub(super) fn run(shared: &Shared) {
+    let mut kept = Kept::Later;
+    loop {
+        let pause = if kept == Kept::Later { RETRY } else { LOOK_AGAIN };
+        let idle = |signals: &mut Signals| !signals.stop && !signals.look;
+        let waited = shared.changed.wait_timeout_while(locked(&shared.signals), pause, idle);
+        let (mut signals, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if signals.stop {
+            return;
+        }
+        (signals.look, signals.working) = (false, true);
+        drop(signals);
+        kept = keep(shared).unwrap_or_else(|error| {
+            shared.note(error.to_string());
+            Kept::Current
+        });
+        locked(&shared.signals).working = false;
+        shared.changed.notify_all();
+    }
+}
+
+/// Takes up what is on the disk already.
+pub(super) fn adopt(shared: &Shared) -> Result<()> {
+    let store = shared.reader()?;
+    let Some(model) = store.model(&shared.model_id)? else { return Ok(()) };
+    let codes = open_codes(&store, &shared.model_id, &model).map(Arc::new);
+    let graph = open_graph(shared, &store, &model, codes.as_ref());
+    shared.adopt(VectorIndex::resident(codes, graph.map(Arc::new), model.dimension), &store, &model)
+}
+
+/// Does what is due.
+fn keep(shared: &Shared) -> Result<Kept> {
+    let store = shared.reader()?;
+    let Some(mut model) = store.model(&shared.model_id)? else { return Ok(Kept::Current) };
+    let mut kept = Kept::Current;
+    let mut codes = open_codes(&store, &shared.model_id, &model).map(Arc::new);
+    if model.codes.is_some() && codes.is_none() {
+        shared.note("the file of codes was gone or damaged; it is being made again".into());
+    }
+    if age(&store, &model, codes.as_ref())?.is_due_for_codes() {
+        match Writer::open(&shared.database) {
+            Ok(mut writer) => {
+                refresh_codes(&mut writer, &shared.model_id, false)?;
+                model = store.model(&shared.model_id)?.unwrap_or(model);
+                codes = open_codes(&store, &shared.model_id, &model).map(Arc::new);
+            }
+            Err(Error::Locked { .. }) => kept = Kept::Later,
+            Err(error) => return Err(error),
+        }
+    }
+    let now = shared.index();
+    let graph = match now.graph() {
+        Some(graph) => Some(graph.clone()),
+        None => open_graph(shared, &store, &model, codes.as_ref()).map(Arc::new),
+    };
+    let of_graph = age(&store, &model, graph.as_ref().map(|graph| graph.codes()))?;
+    let is_of = |codes: &Codes| graph.as_ref().is_some_and(|graph| graph.codes().status().seal == codes.status().seal);
+    let graph_is_due = match &codes {
+        // Another one over the same codes would be no better.
+        Some(codes) if is_of(codes) => false,
+        _ => graph.is_none() || of_graph.is_due_for_graph(),
+    };
+    let seal = |index: &VectorIndex| index.codes().map(|codes| codes.status().seal);
+    let next = VectorIndex::resident(codes.clone(), graph, model.dimension);
+    if seal(&next) != seal(&now) || next.graph().is_some() != now.graph().is_some() {
+        shared.adopt(next, &store, &model)?;
+    }
+    if let Some(codes) = codes.filter(|codes| graph_is_due && wants_graph(shared, codes)) {
+        match build(shared, &store, &codes)? {
+            Some(graph) => {
+                let next = VectorIndex::resident(Some(codes), Some(Arc::new(graph)), model.dimension);
+                shared.adopt(next, &store, &model)?;
+            }
+            None => kept = Kept::Later,
+        }
+    }
+    Ok(kept)
+}
+
+fn age(store: &Store, model: &StoredModel, codes: Option<&Arc<Codes>>) -> Result<Age> {
+    Age::of(store, model, codes.map(|codes| (codes.status().count, codes.status().last)))
+}
+
+/// Opens the graph over these codes, or over the older ones that a graph was built over.
+fn open_graph(shared: &Shared, store: &Store, model: &StoredModel, codes: Option<&Arc<Codes>>) -> Option<Graph> {
+    let folder = derived_folder(store);
+    let open = |codes: Arc<Codes>| match Graph::open(&folder, &shared.model_id, codes) {
+        Ok(graph) => graph,
+        Err(DamagedFile(path)) => {
+            folder.set_aside(&path);
+            shared.note(format!("`{}` was damaged; it is being made again", path.display()));
+            None
+        }
+    };
+    let older = || {
+        let seal = model.graph_codes.as_deref()?;
+        Codes::open(&folder, &shared.model_id, model.dimension, seal).map(Arc::new)
+    };
+    codes.and_then(|codes| open(codes.clone())).or_else(|| older().and_then(open))
+}
+
+/// Whether there are enough vectors for a graph, and memory for it.
+fn wants_graph(shared: &Shared, codes: &Codes) -> bool {
+    let status = codes.status();
+    let needed = status.bytes + graph_memory(status.count);
+    if needed > shared.options.memory && status.count >= shared.options.graph_from {
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        let (needed, allowed) = (mib(needed), mib(shared.options.memory));
+        shared.note(format!("a graph would need {needed} MiB of memory, and {allowed} MiB are allowed: queries scan"));
+    }
+    status.count >= shared.options.graph_from && needed <= shared.options.memory
+}
+
+/// Builds a graph on all cores, at a priority that leaves them to whoever asks.
+fn build(shared: &Shared, store: &Store, codes: &Arc<Codes>) -> Result<Option<Graph>> {
+    let failed = |error: rayon::ThreadPoolBuildError| Error::Invalid(format!("no threads to build a graph: {error}"));
+    let pool: ThreadPool = ThreadPoolBuilder::new()
+        .thread_name(|i| format!("graph-{i}"))
+        .start_handler(|_| step_back())
+        .build()
+        .map_err(failed)?;
+    let folder = derived_folder(store);
+    let go_on = || !shared.is_stopped();
+    pool.install(|| build_graph(&folder, &shared.model_id, codes, shared.options.graph, &go_on))
+}
+
+/// Lowers the priority of the calling thread.
+fn step_back() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: takes numbers and changes nothing in memory; on Linux 0 stands for the calling thread.
+    unsafe {
+        libc::setpriority(libc::PRIO_PROCESS, 0, 10);
+    }
+}
