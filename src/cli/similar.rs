@@ -3,9 +3,9 @@
 use std::io::Read;
 use std::path::PathBuf;
 
-use imgidx::search::QueriedImage;
+use imgidx::search::{Derived, Filter, QueriedImage};
 use imgidx::types::Stage;
-use imgidx::{Answer, Error, Hit, Query, QueryImage, Result};
+use imgidx::{Answer, Error, Hit, Index, Query, QueryImage, Result};
 use serde_json::{Map, Value, json};
 
 use super::Global;
@@ -26,6 +26,21 @@ pub struct Args {
     /// Only of at least this score, -1 to 1; what is a good one varies from query to query
     #[arg(long, value_name = "SCORE", allow_negative_numbers = true)]
     threshold: Option<f32>,
+    /// Only pictures in this folder; may be given several times
+    #[arg(long, value_name = "DIR")]
+    under: Vec<PathBuf>,
+    /// Only pictures of this format, such as jpeg or png; may be given several times
+    #[arg(long, value_name = "FORMAT")]
+    format: Vec<String>,
+    /// Only pictures at least so wide, in pixels
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    min_width: u32,
+    /// Only pictures at least so high, in pixels
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    min_height: u32,
+    /// Compare with every stored vector itself: slower, and the exact answer beyond doubt
+    #[arg(long)]
+    exact: bool,
     /// Print paths only
     #[arg(long)]
     paths: bool,
@@ -72,11 +87,39 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     if answer.hits.is_empty() && !global.json {
         global.note("nothing similar was found");
     }
+    if answer.derived != Derived::Current {
+        upkeep(global, &index, answer.derived);
+    }
     Ok(Done::All)
 }
 
+/// Makes the next query fast again, now that this one is answered.
+fn upkeep(global: &Global, index: &Index, found: Derived) {
+    match (index.upkeep(), found) {
+        (Ok(Some(vectors)), Derived::Lost) => {
+            let vectors = count(vectors, "vector");
+            global.note(&format!("the file of codes was gone or damaged, and is made again, of {vectors}"));
+        }
+        // Where nothing can be written, the next query is as slow as this one and as right.
+        (Err(error), _) => global.note(&format!("the file of codes could not be made again: {error}")),
+        (Ok(_), _) => {}
+    }
+}
+
+fn filter(args: &Args) -> Filter {
+    let filter = Filter::default().min_width(args.min_width).min_height(args.min_height);
+    let filter = args.under.iter().fold(filter, |filter, folder| filter.under(folder));
+    args.format.iter().fold(filter, |filter, format| {
+        filter.format(match format.to_ascii_lowercase().as_str() {
+            "jpg" => "jpeg".to_owned(),
+            "tif" => "tiff".to_owned(),
+            other => other.to_owned(),
+        })
+    })
+}
+
 fn query(args: &Args) -> Result<Query> {
-    let mut query = Query::default();
+    let mut query = Query::default().filter(filter(args)).exact(args.exact);
     for path in &args.images {
         query = query.and(image(path)?);
     }

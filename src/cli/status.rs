@@ -70,8 +70,15 @@ fn print(out: &mut Out, status: &Status, skipped: &[(String, u64)]) -> std::io::
         let pictures = count(index.pending, "picture");
         out.line(format_args!("          {pictures} without a vector of it; `imgidx add` makes them"))?;
     }
-    let (rows, snapshot) = (count(index.rows, "vector"), index.snapshot);
-    out.line(format_args!("index     {rows}, {snapshot} in the file of codes; every query looks at all"))?;
+    let mut parts = vec![count(index.rows, "vector")];
+    parts.extend((index.delta > 0).then(|| format!("{} of them newer than the file of codes", index.delta)));
+    parts.extend((index.dead > 0).then(|| format!("{} deleted ones still in that", index.dead)));
+    out.line(format_args!("index     {}", parts.join(", ")))?;
+    if let Some(graph) = &index.graph {
+        let found = 100.0 * graph.recall;
+        let text = format!("graph of {}, finds {found:.1} % of the ten nearest", count(graph.vectors, "vector"));
+        out.line(format_args!("          {text}"))?;
+    }
     for (i, root) in status.roots.iter().enumerate() {
         let state = if root.state == RootState::Online { "online " } else { "offline" };
         let head = if i == 0 { "roots     " } else { "          " };
