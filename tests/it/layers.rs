@@ -28,6 +28,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ctrlc", &["src/cli/"]),
     ("walkdir", &["src/scan/"]),
     ("memmap2", &["src/ann/"]),
+    ("hnsw_rs", &["src/ann/hnsw.rs"]),
+    ("crc32fast", &["src/ann/sealed.rs"]),
     ("zune_jpeg", &["src/media/jpeg.rs"]),
     ("jpeg_decoder", &["src/media/jpeg.rs"]),
     ("resvg", &["src/media/svg.rs"]),

@@ -10,5 +10,6 @@ mod json;
 mod kit;
 mod layers;
 mod models;
+mod neighbors;
 mod runtime;
 mod sequence;
