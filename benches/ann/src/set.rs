@@ -1,0 +1,104 @@
+//! Sets of vectors made from real ones.
+
+use std::path::Path;
+
+use imgidx::Index;
+use imgidx::store::{FoundFile, Writer};
+use imgidx::types::{ContentHash, Embedding, FileStat, ImageInfo};
+
+/// Rows that are written in one transaction.
+const BATCH: usize = 5000;
+
+/// Numbers that look random (SplitMix64).
+pub struct Random(pub u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn unit(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1_u64 << 24) as f32
+    }
+
+    pub fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit as u64) as usize
+    }
+}
+
+/// A vector that no picture has, number `number`: `w a + (1 - w) b + t (c - d) + noise`, where a to d are real vectors,
+/// w is from 0.5 to 1, t from 0 to 0.5, and the noise is even and has a length of 0.3.
+pub fn mixture(real: &[Embedding], number: u64) -> Embedding {
+    let mut random = Random(number.wrapping_mul(0x1234_5677).wrapping_add(99));
+    let [a, b, c, d] = std::array::from_fn(|_| real[random.below(real.len())].as_slice());
+    let (w, t) = (0.5 + 0.5 * random.unit(), 0.5 * random.unit());
+    let noise = 0.3 * (3.0 / a.len() as f32).sqrt();
+    let mix = |i: usize| {
+        let even = 2.0 * random.unit() - 1.0;
+        w * a[i] + (1.0 - w) * b[i] + t * (c[i] - d[i]) + noise * even
+    };
+    Embedding::normalized((0..a.len()).map(mix).collect()).expect("real vectors have directions")
+}
+
+/// Vector `number` of a set of `rows`: of each 10,000 the first 1,000 are exact copies, a group of 1,000 and 100 groups
+/// of 100 by turns; the others are mixtures.
+pub fn member(real: &[Embedding], number: u64) -> Embedding {
+    let (block, at) = (number / 10_000, number % 10_000);
+    match (at < 1000, block % 2) {
+        (true, 0) => mixture(real, block * 10_000),
+        (true, _) => mixture(real, block * 10_000 + at % 10),
+        (false, _) => mixture(real, number),
+    }
+}
+
+/// The vectors of all indexed pictures.
+pub fn real_vectors(index: &Index) -> Vec<Embedding> {
+    let mut pictures = Vec::new();
+    index.for_each_picture(|picture| Ok(pictures.push(picture))).expect("the index can be read");
+    let vector = |picture| index.stored_embedding(picture).expect("the index can be read").map(|(vector, _)| vector);
+    pictures.iter().filter_map(vector).collect()
+}
+
+/// Adds members `from..to` to an index, each as the content of a file of its own.
+pub fn store(database: &Path, real: &[Embedding], from: usize, to: usize) {
+    let model = Index::open(database).and_then(|index| index.active_model()).expect("the index is there").id;
+    let mut writer = Writer::open(database).expect("nobody else writes");
+    let row = writer.model(&model).expect("it can be read").expect("pictures were added").row;
+    let info =
+        ImageInfo { format: "jpeg".into(), width: 640, height: 480, orientation: 1, has_alpha: false, truncated: false };
+    for start in (from..to).step_by(BATCH) {
+        let batch = writer.batch().expect("a transaction");
+        let root = batch.put_root(Path::new("/made"), true, 0, 0).expect("a root");
+        for number in start..(start + BATCH).min(to) {
+            let name = number.to_string();
+            let image = batch.put_image(&ContentHash::of(name.as_bytes()), 1, Some(&info)).expect("a row");
+            batch.put_embedding(image, row, &member(real, number as u64)).expect("a row");
+            let path = format!("{:04}/{:06}.jpg", number / 100, number).into_bytes();
+            let stat = FileStat { size: 1, mtime_ns: 0, ctime_ns: 0, inode: number as u64, device: 0 };
+            batch.put_file(&FoundFile { root, path, stat, read_at_ns: 1 }, Some(image), None).expect("a row");
+        }
+        batch.commit().expect("it is committed");
+    }
+    writer.checkpoint().expect("it can be written");
+}
+
+/// Removes every `nth` member of `0..to`, contents and all.
+pub fn delete_every(database: &Path, nth: usize, to: usize) -> u64 {
+    let model = Index::open(database).and_then(|index| index.active_model()).expect("the index is there").id;
+    let mut writer = Writer::open(database).expect("nobody else writes");
+    let row = writer.model(&model).expect("it can be read").expect("pictures were added").row;
+    let batch = writer.batch().expect("a transaction");
+    let mut deleted = 0;
+    for number in (0..to).step_by(nth) {
+        let hash = ContentHash::of(number.to_string().as_bytes());
+        if let Some(known) = batch.find_content(&hash, row).expect("it can be read") {
+            batch.delete_embedding(known.image, row).expect("it can be removed");
+            deleted += 1;
+        }
+    }
+    batch.commit().expect("it is committed");
+    deleted
+}
