@@ -11,7 +11,7 @@
 //!
 //! - **scan**, **graph**: recall of the ten nearest, median and mean time of a query on one thread, queries a second
 //!   on all;
-//! - **changed**: the same after a fifth was deleted and a twentieth added;
+//! - **changed**: the same after a fifth was deleted and a twentieth added, and then while 10,000 more are added;
 //! - **new process**: `imgidx similar` of an indexed picture;
 //! - **flat**: a scan of 32-bit floats in memory, one query at a time;
 //! - **usearch**: an HNSW of 16-bit floats, with the width that gives the recall nearest to the graph's.
@@ -20,7 +20,7 @@ mod set;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use imgidx::store::{Store, StoredVector};
@@ -100,8 +100,13 @@ fn bench(database: &Path, rows: usize, options: &Options, threads: usize) {
     set::store(database, &real, made, made + rows / 20);
     let truth = exact(database, &queries);
     let _ = searcher.similar_to(&queries[0], &Query::default(), NEAREST);
-    println!("changed: {deleted} deleted, {} added, {} of them with codes in memory", rows / 20, searcher.status().recent);
+    println!(
+        "changed: {deleted} deleted, {} added, {} of them with codes in memory",
+        rows / 20,
+        searcher.status().recent
+    );
     measure("changed", &searcher, &queries, &truth, threads);
+    while_adding(database, &real, &searcher, made + rows / 20);
     drop(searcher);
 
     if rows <= options.peer_rows {
@@ -198,6 +203,50 @@ fn measure(name: &str, searcher: &Searcher, queries: &[Embedding], truth: &[f32]
     recall
 }
 
+/// Eight threads ask while vectors are added one by one, each in a transaction of its own; every other query is for the
+/// newest one that is committed, which has to be the nearest.
+fn while_adding(database: &Path, real: &[Embedding], searcher: &Searcher, first: usize) {
+    const ADDED: usize = 10_000;
+    let (committed, done) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let ask = |thread: usize| {
+        let mut times = Vec::new();
+        while !done.load(Ordering::SeqCst) {
+            let newest = committed.load(Ordering::SeqCst);
+            let is_old = times.len() % 2 == 0 || newest == 0;
+            let number =
+                if is_old { FIRST_QUERY + (thread * 7919 + times.len()) as u64 } else { (first + newest - 1) as u64 };
+            let vector = if is_old { set::mixture(real, number) } else { set::member(real, number) };
+            let (time, answer) =
+                timed(|| searcher.similar_to(&vector, &Query::default(), NEAREST).expect("it answers"));
+            assert!(is_old || answer.hits[0].score > 0.9999, "what was committed is not found");
+            times.push(time);
+        }
+        times
+    };
+    let (took, mut times) = timed(|| {
+        std::thread::scope(|scope| {
+            let ask = &ask;
+            let threads: Vec<_> = (0..8).map(|thread| scope.spawn(move || ask(thread))).collect();
+            let (mut writer, row) = set::writer(database);
+            (0..ADDED).for_each(|i| {
+                set::store_batch(&mut writer, row, real, first + i, first + i + 1);
+                committed.store(i + 1, Ordering::SeqCst);
+            });
+            done.store(true, Ordering::SeqCst);
+            threads.into_iter().flat_map(|thread| thread.join().expect("it asked")).collect::<Vec<_>>()
+        })
+    });
+    times.sort();
+    let part = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+    println!(
+        "{ADDED} added one by one in {took:.1?} while 8 threads asked {} times: median {:.1?}, p99 {:.1?}, most {:.1?}",
+        times.len(),
+        part(0.5),
+        part(0.99),
+        part(1.0),
+    );
+}
+
 fn print_status(searcher: &Searcher) {
     let status = searcher.status();
     println!("mapped {} MiB; {:?}", status.mapped_bytes >> 20, status.graph);
@@ -269,7 +318,10 @@ fn peers(real: &[Embedding], rows: usize, queries: &[Embedding], recall: f32) {
             hits += matches.keys.iter().filter(|key| query.cosine(&vectors[**key as usize]) >= lowest - 1e-6).count();
         }
         let found = hits as f32 / (queries.len() * NEAREST) as f32;
-        println!("usearch, width {width}: recall {found:.4}; {:.0} queries/s on one thread", rate(queries.len(), total));
+        println!(
+            "usearch, width {width}: recall {found:.4}; {:.0} queries/s on one thread",
+            rate(queries.len(), total)
+        );
         if found >= recall {
             break;
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use imgidx::Index;
-use imgidx::store::{FoundFile, Writer};
+use imgidx::store::{FoundFile, ModelRow, Writer};
 use imgidx::types::{ContentHash, Embedding, FileStat, ImageInfo};
 
 /// Rows that are written in one transaction.
@@ -64,32 +64,47 @@ pub fn real_vectors(index: &Index) -> Vec<Embedding> {
 
 /// Adds members `from..to` to an index, each as the content of a file of its own.
 pub fn store(database: &Path, real: &[Embedding], from: usize, to: usize) {
-    let model = Index::open(database).and_then(|index| index.active_model()).expect("the index is there").id;
-    let mut writer = Writer::open(database).expect("nobody else writes");
-    let row = writer.model(&model).expect("it can be read").expect("pictures were added").row;
-    let info =
-        ImageInfo { format: "jpeg".into(), width: 640, height: 480, orientation: 1, has_alpha: false, truncated: false };
+    let (mut writer, row) = writer(database);
     for start in (from..to).step_by(BATCH) {
-        let batch = writer.batch().expect("a transaction");
-        let root = batch.put_root(Path::new("/made"), true, 0, 0).expect("a root");
-        for number in start..(start + BATCH).min(to) {
-            let name = number.to_string();
-            let image = batch.put_image(&ContentHash::of(name.as_bytes()), 1, Some(&info)).expect("a row");
-            batch.put_embedding(image, row, &member(real, number as u64)).expect("a row");
-            let path = format!("{:04}/{:06}.jpg", number / 100, number).into_bytes();
-            let stat = FileStat { size: 1, mtime_ns: 0, ctime_ns: 0, inode: number as u64, device: 0 };
-            batch.put_file(&FoundFile { root, path, stat, read_at_ns: 1 }, Some(image), None).expect("a row");
-        }
-        batch.commit().expect("it is committed");
+        store_batch(&mut writer, row, real, start, (start + BATCH).min(to));
     }
     writer.checkpoint().expect("it can be written");
 }
 
+/// The writer of an index, and the row of its model.
+pub fn writer(database: &Path) -> (Writer, ModelRow) {
+    let model = Index::open(database).and_then(|index| index.active_model()).expect("the index is there").id;
+    let writer = Writer::open(database).expect("nobody else writes");
+    let row = writer.model(&model).expect("it can be read").expect("pictures were added").row;
+    (writer, row)
+}
+
+/// Adds members `from..to` in one transaction.
+pub fn store_batch(writer: &mut Writer, row: ModelRow, real: &[Embedding], from: usize, to: usize) {
+    let info = ImageInfo {
+        format: "jpeg".into(),
+        width: 640,
+        height: 480,
+        orientation: 1,
+        has_alpha: false,
+        truncated: false,
+    };
+    let batch = writer.batch().expect("a transaction");
+    let root = batch.put_root(Path::new("/made"), true, 0, 0).expect("a root");
+    for number in from..to {
+        let name = number.to_string();
+        let image = batch.put_image(&ContentHash::of(name.as_bytes()), 1, Some(&info)).expect("a row");
+        batch.put_embedding(image, row, &member(real, number as u64)).expect("a row");
+        let path = format!("{:04}/{:06}.jpg", number / 100, number).into_bytes();
+        let stat = FileStat { size: 1, mtime_ns: 0, ctime_ns: 0, inode: number as u64, device: 0 };
+        batch.put_file(&FoundFile { root, path, stat, read_at_ns: 1 }, Some(image), None).expect("a row");
+    }
+    batch.commit().expect("it is committed");
+}
+
 /// Removes every `nth` member of `0..to`, contents and all.
 pub fn delete_every(database: &Path, nth: usize, to: usize) -> u64 {
-    let model = Index::open(database).and_then(|index| index.active_model()).expect("the index is there").id;
-    let mut writer = Writer::open(database).expect("nobody else writes");
-    let row = writer.model(&model).expect("it can be read").expect("pictures were added").row;
+    let (mut writer, row) = writer(database);
     let batch = writer.batch().expect("a transaction");
     let mut deleted = 0;
     for number in (0..to).step_by(nth) {
