@@ -16,8 +16,8 @@ use super::scores::cosine;
 
 /// How wide is searched for each vector, and how many links it has then at most, in each round.
 ///
-/// Measured with 100,000 mixtures of real embeddings and 192 candidates: of the ten nearest, hnsw_rs alone finds
-/// 0.95 with links and width of its own that take three times as long to build, one round 0.975, and two 0.996.
+/// Measured with 100,000 mixtures of real embeddings and 192 candidates: of the ten nearest one round of (64, 32)
+/// leads to 0.975, two of them to 0.991, and two of (128, 48) to 0.996.
 pub(super) const ROUNDS: [(usize, usize); 2] = [(64, 32), (128, 48)];
 
 /// The lowest layer of a graph, with new links of `rows`. `None` if `go_on` ends it.

@@ -94,8 +94,8 @@ pub struct VectorIndex {
 const CANDIDATES_PER_RESULT: usize = 4;
 const MORE_CANDIDATES: usize = 64;
 
-/// More than a cosine of codes is ever away from the one of stored vectors: in a million pairs of real embeddings the
-/// largest difference was 0.004.
+/// Much more than a cosine of codes is away from the one of stored vectors: where the largest component is 0.5, rounding
+/// both vectors to 8 bits makes an error with a deviation of 0.0016.
 const CODE_ERROR: f32 = 0.01;
 
 /// A search that keeps this part of a graph is no faster than the scan.
