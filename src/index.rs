@@ -541,6 +541,7 @@ impl Index {
         };
         let (plus, minus) = (examine_all(&query.plus)?, examine_all(&query.minus)?);
         let lookup = self.lookup(&active, model);
+        let _snapshot = self.store.snapshot()?;
         lookup.similar(&lookup.one_shot(), query, &plus, &minus, count)
     }
 
@@ -551,6 +552,7 @@ impl Index {
     /// When the vector has another dimension than the model's, or the database fails.
     pub fn similar_to(&self, vector: &Embedding, query: &Query, count: usize) -> Result<Answer> {
         let active = self.active_model()?;
+        let _snapshot = self.store.snapshot()?;
         let lookup = self.lookup(&active, self.store.model(&active.id)?);
         lookup.similar_to(&lookup.one_shot(), query, vector, &[], count)
     }

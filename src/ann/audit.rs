@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::best::Scored;
 use super::codes::Codes;
-use super::graph::{Audit, Graph};
+use super::graph::{Audit, Breadth, Graph};
 use super::scan::{CodedQuery, CodedRows};
 use super::sealed::Damaged;
 
@@ -14,7 +14,7 @@ const NEAREST: usize = 10;
 /// Vectors whose neighbours are looked for.
 const SAMPLE: usize = 256;
 /// Widths that are tried, each as the number of candidates that a search keeps.
-const WIDTHS: [usize; 10] = [48, 64, 96, 128, 192, 256, 320, 384, 448, 512];
+const WIDTHS: [usize; 12] = [16, 24, 32, 48, 64, 96, 128, 192, 256, 320, 384, 512];
 /// With this width every vector has to find itself.
 const SELF_WIDTH: usize = 16;
 
@@ -39,8 +39,8 @@ pub(super) fn audit(graph: &Graph, rows: &[u32], go_on: &(dyn Fn() -> bool + Syn
         .par_iter()
         .filter_map(|row| {
             let query = go_on().then(|| coded_row(codes, *row))?;
-            let finds = |width| graph.search(&query, width, 0).iter().any(|entry| entry.row() == *row);
-            (!finds(SELF_WIDTH) && !finds(ef)).then_some(*row)
+            let finds = |breadth| graph.search(&query, breadth, 0).iter().any(|entry| entry.row() == *row);
+            (!finds(Breadth::of_links(SELF_WIDTH)) && !finds(Breadth::of_query(ef))).then_some(*row)
         })
         .collect();
     missed.sort_unstable();
@@ -75,7 +75,7 @@ impl Sampled {
     /// Part of the nearest that a search finds. One of equal score is as good as another.
     fn recall(&self, graph: &Graph, width: usize) -> f32 {
         let is_one = |entry: &&Scored| entry.score() >= self.lowest;
-        let found = graph.search(&self.query, width, NEAREST).iter().filter(is_one).count();
+        let found = graph.search(&self.query, Breadth::of_query(width), NEAREST).iter().filter(is_one).count();
         if self.count == 0 { 1.0 } else { found.min(self.count) as f32 / self.count as f32 }
     }
 }

@@ -105,6 +105,7 @@ pub struct Graph {
     twins: [Section; 3],
     missed: Section,
     hot: Option<Hot>,
+    signposts: Vec<u32>,
     /// Marks for visited rows that no search has at the moment.
     visited: Mutex<Vec<Visited>>,
 }
@@ -125,6 +126,33 @@ struct LayerSections {
     row_count: usize,
     start_count: usize,
     neighbor_count: usize,
+}
+
+/// How much of a graph a search looks at.
+///
+/// Bits are a rough measure: the nearest rows are among many that seem nearest. But those need not be gone on from to
+/// be seen, so that it is much cheaper to keep many than to go on from many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Breadth {
+    /// Rows that are gone on from, at least: the candidates that are kept in Algorithm 2 of the paper.
+    pub ef: usize,
+    /// Rows that are compared by their codes of 8 bits: the best of all that were seen.
+    pub kept: usize,
+}
+
+impl Breadth {
+    /// What is kept of few candidates.
+    const KEPT: usize = 1024;
+
+    /// For a query: keeps more than it goes on from.
+    pub fn of_query(ef: usize) -> Self {
+        Self { ef, kept: Self::KEPT.max(2 * ef) }
+    }
+
+    /// For choosing links.
+    pub fn of_links(ef: usize) -> Self {
+        Self { ef, kept: ef }
+    }
 }
 
 /// How hnsw_rs builds a graph. The lowest layer is made better afterwards, so that little will do here.
@@ -169,6 +197,9 @@ impl Graph {
     ///
     /// Where there is no memory for that, they read the mapped files.
     pub(super) fn warmed(mut self) -> Self {
+        let most: usize = std::env::var("SP").map_or(SIGNPOSTS, |x| x.parse().unwrap());
+        let layer = (1..self.layers.len()).find(|i| self.layers[*i].row_count <= most);
+        self.signposts = layer.map_or_else(|| vec![self.about.entry], |i| self.layer(i).rows.to_vec());
         let bits = self.codes.mean().map(|_| self.mapped_bits());
         let LayerView { starts, neighbors, .. } = self.layer(0);
         self.hot = (|| {
@@ -213,7 +244,17 @@ impl Graph {
         let twins =
             [section("twin rows", first)?, section("twin starts", first.checked_add(1)?)?, section("twins", all)?];
         let missed = section("missed", usize::try_from(about.status.missed).ok()?)?;
-        Some(Self { codes, file, about, layers, twins, missed, hot: None, visited: Mutex::default() })
+        Some(Self {
+            codes,
+            file,
+            about,
+            layers,
+            twins,
+            missed,
+            hot: None,
+            signposts: Vec::new(),
+            visited: Mutex::default(),
+        })
     }
 
     /// Whether all numbers point to where something is, so that no search can leave the arrays.
@@ -258,20 +299,19 @@ impl Graph {
         self.file.len()
     }
 
-    /// The rows nearest to a query's code, the nearest first: about `ef` of them, and their twins, at most `wanted`
-    /// of one kind.
-    pub(super) fn search(&self, query: &CodedQuery, ef: usize, wanted: usize) -> Vec<Scored> {
+    /// The rows nearest to a query's code, the nearest first, and their twins, at most `wanted` of one kind.
+    pub(super) fn search(&self, query: &CodedQuery, breadth: Breadth, wanted: usize) -> Vec<Scored> {
         let mut visited = self.visited.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         let scores = CodeScores::new(&self.codes, &query.code);
         let mut best = match &query.bits {
             Some(bits) => {
                 let rows = self.hot.as_ref().map_or_else(|| self.mapped_bits(), |hot| hot.bits.as_slice());
                 let bit_scores = BitScores::new(bits, rows, bits::words(self.codes.dimension()));
-                let proposed = self.search_layers(&bit_scores, ef.max(1), &mut visited);
+                let proposed = self.search_layers(&bit_scores, breadth, &mut visited);
                 proposed.iter().for_each(|entry| scores.prefetch(entry.row()));
                 proposed.iter().map(|entry| scores.score(entry.row())).collect()
             }
-            None => self.search_layers(&scores, ef.max(1), &mut visited),
+            None => self.search_layers(&scores, breadth, &mut visited),
         };
         self.visited.lock().unwrap_or_else(PoisonError::into_inner).push(visited);
         self.add_twins(&mut best, wanted);
@@ -291,25 +331,23 @@ impl Graph {
         }
     }
 
-    fn search_layers(&self, scores: &impl Scores, ef: usize, visited: &mut Visited) -> Vec<Scored> {
-        let mut nearest = scores.score(self.about.entry);
-        for i in (1..self.layers.len()).rev() {
-            let layer = self.layer(i);
-            loop {
-                let around = layer.of(nearest.row()).iter().map(|row| scores.score(*row));
-                match around.max().filter(|entry| entry.score() > nearest.score()) {
-                    Some(nearer) => nearest = nearer,
-                    None => break,
+    fn search_layers(&self, scores: &impl Scores, breadth: Breadth, visited: &mut Visited) -> Vec<Scored> {
+        visited.clear(self.codes.len());
+        // Those that cannot be found are looked at in any case, and lead on as well as others.
+        let mut starts: Vec<Scored> = Vec::with_capacity(self.signposts.len() + self.missed().len());
+        for rows in [self.signposts.as_slice(), self.missed()] {
+            for (i, row) in rows.iter().enumerate() {
+                if let Some(ahead) = rows.get(i + AHEAD) {
+                    scores.prefetch(*ahead);
                 }
+                starts.push(scores.score(*row));
             }
         }
-        visited.clear(self.codes.len());
-        let mut best = search_lowest(scores, self.layer(0), nearest, ef, visited);
-        let missed = self.missed();
-        missed.iter().for_each(|row| scores.prefetch(*row));
-        missed.iter().for_each(|row| best.offer(scores.score(*row)));
-        let mut found = best.into_sorted();
-        found.dedup();
+        let mut found = search_lowest(scores, self.layer(0), starts, breadth.ef.max(1), visited);
+        if found.len() > breadth.kept {
+            found.select_nth_unstable_by(breadth.kept, |a, b| b.cmp(a));
+            found.truncate(breadth.kept);
+        }
         found
     }
 
@@ -425,12 +463,31 @@ impl<'a> TwinsView<'a> {
     }
 }
 
-/// Algorithm 2 of the paper, on the lowest layer.
-fn search_lowest(scores: &impl Scores, layer: LayerView<'_>, start: Scored, ef: usize, visited: &mut Visited) -> Best {
-    visited.insert(start.row());
+const AHEAD: usize = 16;
+const STARTS: usize = 32;
+const SIGNPOSTS: usize = 20_000;
+
+/// Algorithm 2 of the paper, on the lowest layer. Gives all rows whose scores were needed.
+fn search_lowest(
+    scores: &impl Scores,
+    layer: LayerView<'_>,
+    mut starts: Vec<Scored>,
+    ef: usize,
+    visited: &mut Visited,
+) -> Vec<Scored> {
+    if starts.len() > STARTS {
+        starts.select_nth_unstable_by(STARTS, |a, b| b.cmp(a));
+    }
+    let mut scored = starts;
     let mut best = Best::new(ef);
-    best.offer(start);
-    let mut candidates = std::collections::BinaryHeap::from([start]);
+    let mut candidates = std::collections::BinaryHeap::new();
+    for start in scored.iter().take(STARTS) {
+        best.offer(*start);
+        candidates.push(*start);
+    }
+    for row in &scored {
+        visited.insert(row.row());
+    }
     let mut unseen: Vec<u32> = Vec::with_capacity(64);
     while let Some(candidate) = candidates.pop() {
         if best.lowest().is_some_and(|lowest| candidate < lowest) {
@@ -446,13 +503,14 @@ fn search_lowest(scores: &impl Scores, layer: LayerView<'_>, start: Scored, ef: 
         }
         for row in &unseen {
             let entry = scores.score(*row);
+            scored.push(entry);
             if best.lowest().is_none_or(|lowest| lowest < entry) {
                 best.offer(entry);
                 candidates.push(entry);
             }
         }
     }
-    best
+    scored
 }
 
 /// A set of rows that is cheap to clear.

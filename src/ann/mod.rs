@@ -17,6 +17,7 @@ mod kernels;
 mod large;
 mod recent;
 mod refine;
+mod rotation;
 mod scalar;
 mod scan;
 mod scores;

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::audit::coded_row;
 use super::codes::Codes;
-use super::graph::{Graph, Layer};
+use super::graph::{Breadth, Graph, Layer};
 use super::scores::cosine;
 
 /// How wide is searched for each vector, and how many links it has then at most, in each round.
@@ -84,7 +84,7 @@ type Candidate = (f32, u32);
 
 fn candidates(graph: &Graph, row: u32, width: usize) -> Vec<Candidate> {
     let codes = graph.codes();
-    let found = graph.search(&coded_row(codes, row), width, 0);
+    let found = graph.search(&coded_row(codes, row), Breadth::of_links(width), 0);
     let mut rows: Vec<u32> = found.iter().map(|entry| entry.row()).chain(graph.links_of(row).iter().copied()).collect();
     rows.sort_unstable();
     rows.dedup();

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
 /// At both ends of the file; as a number, so that it reads as another one where the byte order is another.
-const MAGIC: u64 = u64::from_le_bytes(*b"imgxann2");
+const MAGIC: u64 = u64::from_le_bytes(*b"imgxann3");
 const ALIGNMENT: usize = 64;
 const CHUNK: usize = 64 << 10;
 /// Length of the header, number of chunks, seal, magic.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::best::Scored;
 use super::codes::Codes;
-use super::graph::Graph;
+use super::graph::{Breadth, Graph};
 use super::recent::Recent;
 use super::scan::{CodedQuery, CodedRows};
 use super::sealed::Damaged;
@@ -264,8 +264,8 @@ impl Search<'_> {
         if let Some(graph) = self.graph
             && number <= WIDEST
         {
-            let width = graph.status().ef.max(number);
-            let mut scored = graph.search(query, width, number);
+            let width = graph.status().ef.max(number / 2);
+            let mut scored = graph.search(query, Breadth::of_query(width), number);
             scored.extend(self.rows.scan_recent(query, number)?);
             scored.sort_unstable_by(|a, b| b.cmp(a));
             return Ok(Candidates { are_all: false, scored, method: Method::Hnsw });

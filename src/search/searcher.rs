@@ -266,6 +266,7 @@ impl Shared {
         model: Option<StoredModel>,
         ask: impl FnOnce(&Lookup<'_>, &VectorIndex) -> Result<Answer>,
     ) -> Result<Answer> {
+        let _snapshot = store.snapshot()?;
         let index = self.current(store, model.as_ref())?;
         let answer = ask(&Lookup { store, model_id: self.model_id, model_name: &self.model_name, model }, &index)?;
         if answer.derived == Derived::Lost {

@@ -26,7 +26,7 @@ mod vectors;
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 pub use batch::{Batch, ModelRow, StoredModel, Writer};
 pub use check::Problem;
@@ -40,6 +40,12 @@ pub use vectors::StoredVector;
 
 use crate::error::Result;
 
+/// One committed state of the database, which everything sees that is read before this is dropped.
+///
+/// Short reads are also cheaper within one: SQLite takes its locks once, and not for each statement.
+#[derive(Debug)]
+pub struct Snapshot<'a>(#[expect(dead_code, reason = "it is ended by being dropped")] Transaction<'a>);
+
 /// A reader of the database.
 #[derive(Debug)]
 pub struct Store {
@@ -51,6 +57,13 @@ impl Store {
     /// The database file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Starts to read from one committed state. There must not be another snapshot of this reader.
+    ///
+    /// Not for long: while it is there, the write-ahead log only grows.
+    pub fn snapshot(&self) -> Result<Snapshot<'_>> {
+        Transaction::new_unchecked(&self.connection, TransactionBehavior::Deferred).map(Snapshot).at(&self.path)
     }
 
     /// Reads a setting.

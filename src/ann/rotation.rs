@@ -1,0 +1,93 @@
+//! One fixed random rotation, which spreads what is in few components of a vector over all of them.
+//!
+//! Embeddings of pictures have most of their length in few components. Of such vectors signs tell little; of rotated
+//! ones each component tells as much as any other. Random signs and Hadamard transforms by turns come near to a
+//! rotation drawn from all, in n log n steps (Ailon and Chazelle, SIAM J. Comput. 2009). Where the dimension is no power
+//! of two, the first and the last components are transformed by turns.
+
+/// Rounds, each with signs of its own, over the first and then over the last components.
+const ROUNDS: u64 = 2;
+
+/// Rotates a vector.
+pub(super) fn rotate(vector: &mut [f32]) {
+    let whole = vector.len().checked_ilog2().map_or(0, |log| 1 << log);
+    let last = vector.len() - whole;
+    for round in 0..ROUNDS {
+        flip_signs(vector, 2 * round);
+        transform(&mut vector[..whole]);
+        flip_signs(vector, 2 * round + 1);
+        transform(&mut vector[last..]);
+    }
+}
+
+/// Turns the signs of about half of the components, always the same ones in a round.
+fn flip_signs(vector: &mut [f32], round: u64) {
+    for (i, part) in vector.chunks_mut(64).enumerate() {
+        let word = random(round << 32 | i as u64);
+        for (bit, x) in part.iter_mut().enumerate() {
+            *x = f32::from_bits(x.to_bits() ^ ((word >> bit) as u32) << 31);
+        }
+    }
+}
+
+/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+fn random(seed: u64) -> u64 {
+    let z = seed.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// The Hadamard transform of 2ⁿ components, which keeps the length.
+fn transform(vector: &mut [f32]) {
+    let mut half = 1;
+    while half < vector.len() {
+        for pair in vector.chunks_exact_mut(2 * half) {
+            let (left, right) = pair.split_at_mut(half);
+            for (a, b) in left.iter_mut().zip(right) {
+                (*a, *b) = (*a + *b, *a - *b);
+            }
+        }
+        half *= 2;
+    }
+    let scale = 1.0 / (vector.len() as f32).sqrt();
+    vector.iter_mut().for_each(|x| *x *= scale);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn lengths_and_angles_stay(
+            (a, b) in (1..300_usize).prop_flat_map(|n| {
+                let vector = || prop::collection::vec(-1.0..1.0_f32, n);
+                (vector(), vector())
+            })
+        ) {
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+            let (mut turned_a, mut turned_b) = (a.clone(), b.clone());
+            rotate(&mut turned_a);
+            rotate(&mut turned_b);
+            prop_assert!((dot(&a, &b) - dot(&turned_a, &turned_b)).abs() < 1e-3);
+            prop_assert!((dot(&a, &a) - dot(&turned_a, &turned_a)).abs() < 1e-3);
+        }
+    }
+
+    #[test]
+    fn one_component_becomes_all() {
+        for dimension in [128, 512, 768, 1000, 1280] {
+            for at in [0, dimension / 2, dimension - 1] {
+                let mut vector = vec![0.0; dimension];
+                vector[at] = 1.0;
+                rotate(&mut vector);
+                let sizes: f32 = vector.iter().map(|x| x.abs()).sum();
+                // √(2 / π) of the most that is possible, were they normal.
+                let share = sizes / (dimension as f32).sqrt();
+                assert!(share > 0.7, "{share} of {dimension} at {at}");
+            }
+        }
+    }
+}
