@@ -13,7 +13,7 @@ use crate::media::Picture;
 use crate::model::{BUILTIN_NAME, Catalog, CatalogEntry, Device, Embedded, Embedder, Notice, Runtime, RuntimeOptions};
 use crate::search::{
     Age, Answer, Examined, Lookup, Query, QueryImage, Searcher, SearcherOptions, collect, damaged_graph,
-    derived_folder, examine, export_npy, open_codes, peek_graph, refresh_codes,
+    derived_folder, examine, export_npy, open_codes, peek_graph, refresh_codes, renew_codes,
 };
 use crate::store::{Counts, FailureRow, ModelRow, PictureRow, Problem, Root, RootState, Store, StoredModel, Writer};
 use crate::types::{Classification, ContentHash, Embedding, ModelId};
@@ -418,11 +418,7 @@ impl Index {
     /// When the database fails, or the file cannot be written.
     pub fn upkeep(&self) -> Result<Option<u64>> {
         let active = self.active_model()?;
-        match Writer::open(self.path()) {
-            Ok(mut writer) => refresh_codes(&mut writer, &active.id, false),
-            Err(Error::Locked { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        renew_codes(&self.store, &active.id)
     }
 
     /// Looks for damage: in every page, reference and vector of the database, and in the file of codes.

@@ -4,9 +4,11 @@ use rayon::prelude::*;
 
 use super::best::Scored;
 use super::codes::Codes;
-use super::graph::{Audit, Breadth, Graph};
+use super::graph::Graph;
+use super::graph_file::Audit;
 use super::scan::{CodedQuery, CodedRows};
 use super::sealed::Damaged;
+use super::walk::Breadth;
 
 /// Part of the ten nearest that a search has to find.
 const RECALL: f32 = 0.98;

@@ -6,10 +6,12 @@ use std::time::Instant;
 
 use super::audit::audit;
 use super::codes::Codes;
-use super::folder::DerivedFolder;
-use super::graph::{self, Audit, DamagedFile, Graph, GraphFacts, GraphOptions, Layers};
+use super::folder::{DerivedFolder, Making};
+use super::graph::{DamagedFile, Graph};
+use super::graph_file::{self, Audit, GraphFacts, GraphOptions};
 use super::hnsw;
-use super::refine::{ROUNDS, refine};
+use super::links::Links;
+use super::refine::refine;
 use super::twins::Twins;
 use crate::error::{Error, Result};
 use crate::types::ModelId;
@@ -32,7 +34,7 @@ pub fn build_graph(
     options: GraphOptions,
     go_on: &(dyn Fn() -> bool + Sync),
 ) -> Result<Option<Graph>> {
-    let Some(_lock) = folder.lock_for_building()? else { return Ok(None) };
+    let Some(_lock) = folder.lock_for(Making::Graph)? else { return Ok(None) };
     let start = Instant::now();
     let damaged = |_| {
         folder.set_aside(codes.path());
@@ -40,24 +42,22 @@ pub fn build_graph(
     };
     codes.check_all().map_err(damaged)?;
     let (twins, rows) = Twins::find(codes).map_err(damaged)?;
-    let Some(mut layers) = hnsw::build(codes, &rows, options, go_on) else { return Ok(None) };
+    let Some(mut links) = hnsw::build(codes, &rows, options, go_on) else { return Ok(None) };
 
     // To be searched before it is published it has to be a file already.
     let failed = |error: io::Error| Error::io("write in", folder.path())(error);
-    let write = |audit: Audit, layers: &Layers| {
+    let write = |audit: Audit, links: &Links| {
         let facts = GraphFacts { options, audit, build_seconds: start.elapsed().as_secs_f32() };
-        graph::write(folder, codes, layers, &twins, &facts).map_err(failed)
+        graph_file::write(folder, codes, links, &twins, &facts).map_err(failed)
     };
-    let draft = |layers: &Layers| {
-        let file = write(Audit::default(), layers)?;
-        Ok::<_, Error>(Graph::open_file(file.path(), codes.clone()).expect("it was just written").warmed())
+    let draft = |links: &Links| {
+        let file = write(Audit::default(), links)?;
+        Ok::<_, Error>(Graph::open_draft(file.path(), codes.clone()).expect("it was just written"))
     };
-    for round in ROUNDS {
-        let Some(lowest) = refine(&draft(&layers)?, &rows, round, go_on) else { return Ok(None) };
-        layers.layers[0] = lowest;
-    }
-    let Some(audit) = audit(&draft(&layers)?, &rows, go_on).map_err(damaged)? else { return Ok(None) };
-    let file = write(audit, &layers)?;
+    let Some(neighbors) = refine(&draft(&links)?, &rows, go_on) else { return Ok(None) };
+    links.neighbors = neighbors;
+    let Some(audit) = audit(&draft(&links)?, &rows, go_on).map_err(damaged)? else { return Ok(None) };
+    let file = write(audit, &links)?;
     fail::fail_point!("graph-written", |_| std::process::abort());
     let seal = codes.status().seal.to_hex();
     let path = folder.graph(model, &seal).expect("a seal is a part of a name");

@@ -8,9 +8,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::bits;
-use super::folder::DerivedFolder;
+use super::folder::{DerivedFolder, Making, MakingLock};
 use super::scalar;
-use super::sealed::{Damaged, SealedFile, SealedWriter, Section};
+use super::sealed::{Damaged, SealedFile, SealedWriter, Section, Unpublished};
 use crate::error::{Error, Result};
 use crate::types::{ModelId, VectorId};
 
@@ -149,9 +149,8 @@ impl Codes {
         self.file.get(&bits.rows, rows.start * words..rows.end * words)
     }
 
-    /// Writes the codes of all vectors that `each` hands out in the order of their ids.
-    ///
-    /// The file is not used before its seal is in the database, and older ones stay until [`DerivedFolder::collect`].
+    /// Writes the codes of all vectors that `each` hands out in the order of their ids. `None` if another process is
+    /// doing so.
     ///
     /// # Errors
     /// When the file cannot be written, or `each` fails.
@@ -160,10 +159,10 @@ impl Codes {
         model: &ModelId,
         dimension: usize,
         each: impl FnOnce(&mut dyn FnMut(VectorId, &[f32]) -> Result<()>) -> Result<()>,
-    ) -> Result<CodesStatus> {
-        folder.create()?;
+    ) -> Result<Option<WrittenCodes>> {
+        let Some(lock) = folder.lock_for(Making::Codes)? else { return Ok(None) };
         let failed = |error: io::Error| Error::io("write in", folder.path())(error);
-        let mut writer = SealedWriter::create(folder.path(), DerivedFolder::UNFINISHED_CODES).map_err(failed)?;
+        let mut writer = SealedWriter::create(folder.path(), Making::Codes.unfinished()).map_err(failed)?;
         let (mut ids, mut factors, mut code) = (Vec::new(), Vec::new(), Vec::new());
         let mut sums = vec![0.0_f64; dimension];
         writer.section("codes").map_err(failed)?;
@@ -186,13 +185,34 @@ impl Codes {
             writer.finish(&about)
         };
         let file = finish(writer).map_err(failed)?;
-        let seal = file.seal;
         fail::fail_point!("codes-written", |_| std::process::abort());
-        let path = folder.codes(model, &seal.to_hex()).expect("a seal is a part of a name");
-        file.publish(&path).map_err(failed)?;
-        let bytes = std::fs::metadata(&path).map_err(failed)?.len();
+        let path = folder.codes(model, &file.seal.to_hex()).expect("a seal is a part of a name");
+        let bytes = std::fs::metadata(file.path()).map_err(failed)?.len();
+        let status = CodesStatus { count: count as u64, last: VectorId(about.last), seal: file.seal, bytes };
+        Ok(Some(WrittenCodes { status, file, path, lock }))
+    }
+}
+
+/// A file of codes that nobody knows of yet.
+#[derive(Debug)]
+pub struct WrittenCodes {
+    status: CodesStatus,
+    file: Unpublished,
+    path: PathBuf,
+    #[expect(dead_code, reason = "it is held until the file has its name")]
+    lock: MakingLock,
+}
+
+impl WrittenCodes {
+    /// Gives the file its name. It is not used before its seal is in the database, and older ones stay until
+    /// [`DerivedFolder::collect`]; only the writer of the database may call either.
+    ///
+    /// # Errors
+    /// When the file cannot be renamed.
+    pub fn publish(self) -> Result<CodesStatus> {
+        self.file.publish(&self.path).map_err(Error::io("write", &self.path))?;
         fail::fail_point!("codes-renamed", |_| std::process::abort());
-        Ok(CodesStatus { count: count as u64, last: VectorId(about.last), seal, bytes })
+        Ok(self.status)
     }
 }
 
@@ -226,6 +246,9 @@ mod tests {
             vectors.iter().enumerate().try_for_each(|(i, vector)| each(VectorId(10 + i as i64), vector))
         })
         .expect("it can be written")
+        .expect("nobody else writes")
+        .publish()
+        .expect("it can be renamed")
     }
 
     #[test]
@@ -270,8 +293,9 @@ mod tests {
         };
         let status = Codes::write(&folder, &model, 128, |each| {
             (0..BITS_FROM).try_for_each(|row| each(VectorId(row as i64 + 1), &vector(row)))
-        })
-        .expect("it can be written");
+        });
+        let written = status.expect("it can be written").expect("nobody else writes");
+        let status = written.publish().expect("it can be renamed");
         let codes = Codes::open(&folder, &model, 128, &status.seal.to_hex()).expect("it is there");
         let mean = codes.mean().expect("the set is large");
         for row in [0, 8191, 8192, BITS_FROM - 1] {

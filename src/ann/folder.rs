@@ -14,16 +14,42 @@ use crate::types::ModelId;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DerivedFolder(PathBuf);
 
-/// Held by who builds a graph, so that only one does.
+/// What is being made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Making {
+    Codes,
+    Graph,
+}
+
+impl Making {
+    /// How the names of unfinished files begin.
+    pub fn unfinished(self) -> &'static str {
+        match self {
+            Self::Codes => ".unfinished-codes-",
+            Self::Graph => ".unfinished-graph-",
+        }
+    }
+
+    fn lock(self) -> &'static str {
+        match self {
+            Self::Codes => "codes-lock",
+            Self::Graph => "graph-lock",
+        }
+    }
+}
+
+/// Held by who makes something, so that only one does.
 #[derive(Debug)]
-pub(super) struct BuildLock(#[expect(dead_code, reason = "dropping it gives the lock back")] File);
+pub(super) struct MakingLock(File);
+
+impl Drop for MakingLock {
+    fn drop(&mut self) {
+        // Closing the file would not be enough while a child process that was just started holds it open too.
+        let _ = self.0.unlock();
+    }
+}
 
 impl DerivedFolder {
-    /// How the names of unfinished files begin. The writer of the database writes codes, one at a time; graphs are
-    /// written by who holds the [`BuildLock`].
-    pub(super) const UNFINISHED_CODES: &str = ".unfinished-codes-";
-    pub(super) const UNFINISHED_GRAPH: &str = ".unfinished-graph-";
-    const LOCK: &str = "lock";
     const DAMAGED: &str = "damaged-";
 
     /// The folder at a path, which need not be there.
@@ -34,10 +60,6 @@ impl DerivedFolder {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.0
-    }
-
-    pub(super) fn create(&self) -> Result<()> {
-        fs::create_dir_all(&self.0).map_err(Error::io("create the folder", &self.0))
     }
 
     /// The file of codes of a generation; `None` if this cannot be a seal.
@@ -71,16 +93,16 @@ impl DerivedFolder {
             let name = name.to_string_lossy();
             let stem = name.strip_suffix(".codes").or_else(|| name.strip_suffix(".graph"));
             let is_old = stem.is_some_and(|stem| !kept.iter().any(|kept| kept == stem));
-            if is_old || name.starts_with(Self::UNFINISHED_CODES) {
+            if is_old {
                 let _ = fs::remove_file(entry.path());
             }
         }
     }
 
-    /// Takes the lock for building a graph, if nobody has it, and removes what a killed holder left behind.
-    pub(super) fn lock_for_building(&self) -> Result<Option<BuildLock>> {
-        self.create()?;
-        let path = self.0.join(Self::LOCK);
+    /// Takes the lock for making something, if nobody has it, and removes what a killed holder left behind.
+    pub(super) fn lock_for(&self, making: Making) -> Result<Option<MakingLock>> {
+        fs::create_dir_all(&self.0).map_err(Error::io("create the folder", &self.0))?;
+        let path = self.0.join(making.lock());
         let file = File::create(&path).map_err(Error::io("create", &path))?;
         match file.try_lock() {
             Ok(()) => {}
@@ -88,11 +110,11 @@ impl DerivedFolder {
             Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
         }
         for entry in fs::read_dir(&self.0).map_err(Error::io("list", &self.0))?.flatten() {
-            if entry.file_name().as_encoded_bytes().starts_with(Self::UNFINISHED_GRAPH.as_bytes()) {
+            if entry.file_name().as_encoded_bytes().starts_with(making.unfinished().as_bytes()) {
                 let _ = fs::remove_file(entry.path());
             }
         }
-        Ok(Some(BuildLock(file)))
+        Ok(Some(MakingLock(file)))
     }
 }
 
@@ -115,24 +137,26 @@ mod tests {
         let (now, before) = ("ab".repeat(32), "cd".repeat(32));
         let path = |model, seal| folder.codes(model, seal).expect("a name");
         let graph = folder.graph(&ours, &now).expect("a name");
-        let unfinished = dir.path().join(format!("{}1", DerivedFolder::UNFINISHED_CODES));
-        let kept = [path(&ours, &now), graph, path(&other, &before), dir.path().join("notes.txt")];
-        let removed = [path(&ours, &before), folder.graph(&other, &now).expect("a name"), unfinished];
+        // It may be another process that is writing this.
+        let unfinished = dir.path().join(format!("{}1", Making::Codes.unfinished()));
+        let kept = [path(&ours, &now), graph, path(&other, &before), dir.path().join("notes.txt"), unfinished];
+        let removed = [path(&ours, &before), folder.graph(&other, &now).expect("a name")];
         kept.iter().chain(&removed).for_each(|path| fs::write(path, b"").expect("a file"));
         folder.collect(&[(ours, now), (other, before)]);
         assert!(kept.iter().all(|path| path.exists()) && !removed.iter().any(|path| path.exists()));
     }
 
     #[test]
-    fn one_builds_at_a_time_and_clears_up_after_one_that_died() {
+    fn one_makes_something_at_a_time_and_clears_up_after_one_that_died() {
         let dir = tempfile::tempdir().expect("a folder");
         let folder = DerivedFolder::new(dir.path().join("new"));
-        let lock = folder.lock_for_building().expect("it can be made").expect("nobody has it");
-        assert!(folder.lock_for_building().expect("it is there").is_none());
+        let lock = folder.lock_for(Making::Graph).expect("it can be made").expect("nobody has it");
+        assert!(folder.lock_for(Making::Graph).expect("it is there").is_none());
+        assert!(folder.lock_for(Making::Codes).expect("it can be made").is_some());
         drop(lock);
-        let left = folder.path().join(format!("{}1", DerivedFolder::UNFINISHED_GRAPH));
-        fs::write(&left, b"").expect("a file");
-        assert!(folder.lock_for_building().expect("it is there").is_some());
-        assert!(!left.exists());
+        let left = [Making::Graph, Making::Codes].map(|making| folder.path().join(format!("{}1", making.unfinished())));
+        left.iter().for_each(|path| fs::write(path, b"").expect("a file"));
+        assert!(folder.lock_for(Making::Graph).expect("it is there").is_some());
+        assert_eq!(left.map(|path| path.exists()), [false, true]);
     }
 }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use hnsw_rs::prelude::{Distance, Hnsw};
 
 use super::codes::Codes;
-use super::graph::{GraphOptions, Layer, Layers};
+use super::graph_file::GraphOptions;
+use super::links::{Links, RowLists};
 use super::scores::{BitDistances, cosine};
 
 /// Layers of hnsw_rs; it dumps and searches only graphs with this number of them.
@@ -18,6 +19,9 @@ const MAX_LAYER: usize = 16;
 const SERIAL: usize = 1000;
 /// Vectors that are put in before somebody is asked whether to go on.
 const PART: usize = 4096;
+
+/// Rows that a search looks at before it begins, at most.
+const ENTRY_POINTS: usize = 4096;
 
 /// Bytes of memory that building takes for each vector, at most: with 8 links a build of a million took 2.0 GB more
 /// than the process had before.
@@ -42,7 +46,7 @@ pub(super) fn build(
     rows: &[u32],
     options: GraphOptions,
     go_on: &(dyn Fn() -> bool + Sync),
-) -> Option<Layers> {
+) -> Option<Links> {
     let hnsw = Hnsw::new(options.links, rows.len(), MAX_LAYER, options.ef_construction, RowDistance(codes.clone()));
     let (first, rest) = rows.split_at(SERIAL.min(rows.len()));
     first.iter().for_each(|row| hnsw.insert((&[*row], *row as usize)));
@@ -56,24 +60,22 @@ pub(super) fn build(
     Some(freeze(&hnsw, codes.len()))
 }
 
-/// Takes the layers out of hnsw_rs.
-fn freeze(hnsw: &Hnsw<'_, u32, RowDistance>, rows: usize) -> Layers {
-    let mut links: Vec<Vec<(u32, Vec<u32>)>> = vec![Vec::new(); MAX_LAYER];
-    let mut entry = (0, 0);
+/// Takes the links out of hnsw_rs.
+///
+/// Of the layers above the lowest one only the rows of one are kept, and not their links: to look at a few thousand rows
+/// and to begin with the best ones costs little, and finds what lies where no path leads from the one row on top.
+fn freeze(hnsw: &Hnsw<'_, u32, RowDistance>, rows: usize) -> Links {
+    let mut links: Vec<(u32, Vec<u32>)> = Vec::with_capacity(rows);
+    let mut layers: Vec<Vec<u32>> = vec![Vec::new(); MAX_LAYER];
     for point in hnsw.get_point_indexation() {
         let (row, level) = (point.get_origin_id() as u32, point.get_point_id().0 as usize);
-        if links[0].is_empty() || level > entry.1 {
-            entry = (row, level);
-        }
-        // Above its own level a point keeps where it came from, which is no link.
-        for (layer, neighbors) in point.get_neighborhood_id().into_iter().enumerate().take(level + 1) {
-            links[layer].push((row, neighbors.into_iter().map(|other| other.d_id as u32).collect()));
-        }
+        layers[..=level].iter_mut().for_each(|layer| layer.push(row));
+        let lowest = point.get_neighborhood_id().into_iter().next().unwrap_or_default();
+        links.push((row, lowest.into_iter().map(|other| other.d_id as u32).collect()));
     }
-    let mut layers = Vec::new();
-    for (i, mut of_layer) in links.into_iter().enumerate().take(entry.1 + 1) {
-        of_layer.sort_unstable_by_key(|(row, _)| *row);
-        layers.push(if i == 0 { Layer::lowest(rows, of_layer) } else { Layer::upper(of_layer) });
-    }
-    Layers { entry: entry.0, layers }
+    links.sort_unstable_by_key(|(row, _)| *row);
+    let mut few = layers.into_iter().filter(|layer| (1..=ENTRY_POINTS).contains(&layer.len()));
+    let mut entry_points = few.next().unwrap_or_else(|| links.iter().take(1).map(|(row, _)| *row).collect());
+    entry_points.sort_unstable();
+    Links { entry_points, neighbors: RowLists::new(rows, links) }
 }

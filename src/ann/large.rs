@@ -10,23 +10,60 @@ use memmap2::{Mmap, MmapMut};
 /// up its page first, which takes as long as reading it.
 #[derive(Debug)]
 pub(super) struct LargeArray<T> {
-    map: Mmap,
+    memory: Memory,
     len: usize,
     of: PhantomData<T>,
 }
 
+#[derive(Debug)]
+enum Memory {
+    Mapped(Mmap),
+    /// In words, where the system maps nothing.
+    Heap(Vec<u64>),
+}
+
 impl<T: NoUninit + AnyBitPattern> LargeArray<T> {
-    pub fn copy(array: &[T]) -> io::Result<Self> {
+    pub fn copy(array: &[T]) -> Self {
         let bytes: &[u8] = bytemuck::cast_slice(array);
-        let mut map = MmapMut::map_anon(bytes.len().max(1))?;
-        // A wish: without large pages it is as right.
-        #[cfg(target_os = "linux")]
-        let _ = map.advise(memmap2::Advice::HugePage);
-        map[..bytes.len()].copy_from_slice(bytes);
-        Ok(Self { map: map.make_read_only()?, len: array.len(), of: PhantomData })
+        let memory = map_copy(bytes).map_or_else(|_| Memory::Heap(heap_copy(bytes)), Memory::Mapped);
+        Self { memory, len: array.len(), of: PhantomData }
     }
 
     pub fn as_slice(&self) -> &[T] {
-        bytemuck::cast_slice(&self.map[..self.len * size_of::<T>()])
+        let bytes: &[u8] = match &self.memory {
+            Memory::Mapped(map) => map,
+            Memory::Heap(words) => bytemuck::cast_slice(words),
+        };
+        bytemuck::cast_slice(&bytes[..self.len * size_of::<T>()])
+    }
+}
+
+fn map_copy(bytes: &[u8]) -> io::Result<Mmap> {
+    let mut map = MmapMut::map_anon(bytes.len().max(1))?;
+    // A wish: without large pages it is as right.
+    #[cfg(target_os = "linux")]
+    let _ = map.advise(memmap2::Advice::HugePage);
+    map[..bytes.len()].copy_from_slice(bytes);
+    map.make_read_only()
+}
+
+fn heap_copy(bytes: &[u8]) -> Vec<u64> {
+    let mut words = vec![0; bytes.len().div_ceil(8)];
+    bytemuck::cast_slice_mut(&mut words)[..bytes.len()].copy_from_slice(bytes);
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_the_same_mapped_or_not() {
+        let array: Vec<u32> = (0..1001).collect();
+        let on_heap = Memory::Heap(heap_copy(bytemuck::cast_slice(&array)));
+        let on_heap = LargeArray::<u32> { memory: on_heap, len: array.len(), of: PhantomData };
+        assert_eq!(LargeArray::copy(&array).as_slice(), array);
+        assert_eq!(on_heap.as_slice(), array);
+        assert!(LargeArray::<u64>::copy(&[]).as_slice().is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! Better links for the lowest layer than hnsw_rs leaves there.
+//! Better links than hnsw_rs leaves.
 //!
 //! hnsw_rs chooses the links of a new vector so that they lead in different directions, but where it links back, it
 //! drops the farthest, so that many vectors are linked to by none and the links of others lead to one place. Here
@@ -11,26 +11,22 @@ use rayon::prelude::*;
 
 use super::audit::coded_row;
 use super::codes::Codes;
-use super::graph::{Breadth, Graph, Layer};
+use super::graph::Graph;
+use super::links::RowLists;
 use super::scores::cosine;
+use super::walk::Breadth;
 
-/// How wide is searched for each vector, and how many links it has then at most, in each round.
-///
-/// Measured with 100,000 mixtures of real embeddings and 192 candidates: of the ten nearest one round of (64, 32)
-/// leads to 0.975, two of them to 0.991, and two of (128, 48) to 0.996.
-pub(super) const ROUNDS: [(usize, usize); 2] = [(64, 32), (128, 48)];
+/// How wide is searched for each vector.
+const WIDTH: usize = 128;
+/// How many links it has then at most.
+const LINKS: usize = 48;
 
-/// The lowest layer of a graph, with new links of `rows`. `None` if `go_on` ends it.
-pub(super) fn refine(
-    graph: &Graph,
-    rows: &[u32],
-    (width, links): (usize, usize),
-    go_on: &(dyn Fn() -> bool + Sync),
-) -> Option<Layer> {
+/// New links of `rows`. `None` if `go_on` ends it.
+pub(super) fn refine(graph: &Graph, rows: &[u32], go_on: &(dyn Fn() -> bool + Sync)) -> Option<RowLists> {
     let codes: &Codes = graph.codes();
     let outward: Vec<Vec<u32>> = rows
         .par_iter()
-        .map(|row| if go_on() { choose(codes, candidates(graph, *row, width), links) } else { Vec::new() })
+        .map(|row| if go_on() { choose(codes, candidates(graph, *row), LINKS) } else { Vec::new() })
         .collect();
     let inward: Vec<Mutex<Vec<u32>>> = (0..codes.len()).map(|_| Mutex::default()).collect();
     for (row, links) in rows.iter().zip(&outward) {
@@ -46,34 +42,31 @@ pub(super) fn refine(
             outward.extend(inward);
             outward.sort_unstable();
             outward.dedup();
-            if outward.len() <= links || !go_on() {
+            if outward.len() <= LINKS || !go_on() {
                 return outward;
             }
-            choose(codes, with_cosines(codes, *row, &outward), links)
+            choose(codes, with_cosines(codes, *row, &outward), LINKS)
         })
         .collect();
-    go_on().then(|| Layer::lowest(codes.len(), rows.iter().copied().zip(with_ways_in(codes, rows, both_ways))))
+    go_on().then(|| RowLists::new(codes.len(), rows.iter().copied().zip(with_ways_in(codes, rows, both_ways))))
 }
 
-/// Adds links to rows that are linked to by fewer than two others, from the nearest that they link to: nothing can be
-/// found that nothing leads to.
+/// Makes sure that every row is linked to by one of those nearest to it. A search for it comes by these, while others
+/// that link to it may themselves be where no search comes by.
 fn with_ways_in(codes: &Codes, rows: &[u32], mut links: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
-    const LEAST: u8 = 2;
-    let mut ways_in = vec![0_u8; codes.len()];
-    for other in links.iter().flatten() {
-        ways_in[*other as usize] = ways_in[*other as usize].saturating_add(1);
-    }
-    for (i, row) in rows.iter().enumerate() {
-        if ways_in[*row as usize] >= LEAST {
-            continue;
-        }
-        let mut nearest = with_cosines(codes, *row, &links[i]);
-        nearest.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
-        for (_, other) in nearest.into_iter().take(LEAST.into()) {
-            let at = rows.binary_search(&other).expect("links lead to rows of the graph");
-            if !links[at].contains(row) {
-                links[at].push(*row);
-            }
+    const NEAREST: usize = 3;
+    let nearest_of = |(row, links): (&u32, &Vec<u32>)| {
+        let mut near = with_cosines(codes, *row, links);
+        near.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let at = |(_, other): &Candidate| rows.binary_search(other).expect("links lead to rows of the graph");
+        near.iter().take(NEAREST).map(at).collect()
+    };
+    let nearest: Vec<Vec<usize>> = rows.par_iter().zip(&links).map(nearest_of).collect();
+    for (row, nearest) in rows.iter().zip(nearest) {
+        if !nearest.iter().any(|at| links[*at].contains(row))
+            && let Some(at) = nearest.into_iter().min_by_key(|at| links[*at].len())
+        {
+            links[at].push(*row);
         }
     }
     links
@@ -82,9 +75,9 @@ fn with_ways_in(codes: &Codes, rows: &[u32], mut links: Vec<Vec<u32>>) -> Vec<Ve
 /// A row and its cosine to the one whose links are chosen.
 type Candidate = (f32, u32);
 
-fn candidates(graph: &Graph, row: u32, width: usize) -> Vec<Candidate> {
+fn candidates(graph: &Graph, row: u32) -> Vec<Candidate> {
     let codes = graph.codes();
-    let found = graph.search(&coded_row(codes, row), Breadth::of_links(width), 0);
+    let found = graph.search(&coded_row(codes, row), Breadth::of_links(WIDTH), 0);
     let mut rows: Vec<u32> = found.iter().map(|entry| entry.row()).chain(graph.links_of(row).iter().copied()).collect();
     rows.sort_unstable();
     rows.dedup();

@@ -63,12 +63,22 @@ impl<'a> CodedRows<'a> {
         CodedQuery { code, factor, bits: mean.map(|mean| BitQuery::new(query, mean)) }
     }
 
-    pub fn id(&self, row: u32) -> Result<VectorId, Damaged> {
+    fn id(&self, row: u32) -> Result<VectorId, Damaged> {
         let row = row as usize;
         match (self.file, self.recent) {
             (Some(file), _) if row < file.len() => Ok(VectorId(file.ids(row..row + 1)?[0])),
             (_, recent) => Ok(recent.ok_or(Damaged)?.id(row - self.in_file())),
         }
+    }
+
+    /// The id of a row, and how much a cosine of its code and a query's can be wrong by: six deviations.
+    ///
+    /// Rounding a component makes an error that is even over one step, the vector's factor; its variance is a twelfth of
+    /// the step's square. All together have that times the length of the other vector, which is 1.
+    pub fn id_and_error(&self, query: &CodedQuery, row: u32) -> Result<(VectorId, f32), Damaged> {
+        const DEVIATIONS: f32 = 6.0;
+        let factor = self.block_of_row(row)?.factors[0];
+        Ok((self.id(row)?, DEVIATIONS * query.factor.hypot(factor) / 12.0_f32.sqrt()))
     }
 
     /// The rows of some ids, which have to be in their order; those that are not here are left out.

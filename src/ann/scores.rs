@@ -61,6 +61,12 @@ impl<'a> BitScores<'a> {
         Self { query, rows, words }
     }
 
+    /// The score of a row whose bits are given.
+    #[inline(always)]
+    pub fn score_bits(&self, row: u32, bits: &[u64]) -> Scored {
+        Scored::new(self.query.score(weigh_row(&self.query.planes, bits), bits), row)
+    }
+
     #[inline(always)]
     fn bits(&self, row: u32) -> &[u64] {
         let at = row as usize * self.words;
@@ -76,8 +82,7 @@ impl Scores for BitScores<'_> {
 
     #[inline(always)]
     fn score(&self, row: u32) -> Scored {
-        let bits = self.bits(row);
-        Scored::new(self.query.score(weigh_row(&self.query.planes, bits), bits), row)
+        self.score_bits(row, self.bits(row))
     }
 }
 

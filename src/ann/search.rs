@@ -14,10 +14,11 @@ use std::sync::Arc;
 
 use super::best::Scored;
 use super::codes::Codes;
-use super::graph::{Breadth, Graph};
+use super::graph::Graph;
 use super::recent::Recent;
 use super::scan::{CodedQuery, CodedRows};
 use super::sealed::Damaged;
+use super::walk::Breadth;
 use crate::error::Result;
 use crate::types::{Embedding, VectorId};
 
@@ -94,10 +95,6 @@ pub struct VectorIndex {
 const CANDIDATES_PER_RESULT: usize = 4;
 const MORE_CANDIDATES: usize = 64;
 
-/// Much more than a cosine of codes is away from the one of stored vectors: where the largest component is 0.5, rounding
-/// both vectors to 8 bits makes an error with a deviation of 0.0016.
-const CODE_ERROR: f32 = 0.01;
-
 /// A search that keeps this part of a graph is no faster than the scan.
 const WIDEST: usize = 4096;
 
@@ -149,9 +146,14 @@ impl VectorIndex {
         }
     }
 
+    /// The graph, if it is one to be used. One that is not is still there, so that no other is built in its place.
+    fn useful_graph(&self) -> Option<&Graph> {
+        self.graph.as_deref().filter(|graph| graph.status().is_useful())
+    }
+
     /// How answers are found.
     pub fn method(&self) -> Method {
-        if self.graph.is_some() { Method::Hnsw } else { Method::Scan }
+        if self.useful_graph().is_some() { Method::Hnsw } else { Method::Scan }
     }
 
     /// The vectors nearest to the query: exactly as many as are wanted, if that many are there.
@@ -174,7 +176,7 @@ impl VectorIndex {
             let mut newer = exact_scores(wanted, source, self.last())?;
             let uncoded = newer.len() as u64;
             newer.retain(|neighbor| wanted.allows(neighbor.id));
-            let search = Search { wanted, rows: self.rows(), graph: self.graph.as_deref(), source };
+            let search = Search { wanted, rows: self.rows(), graph: self.useful_graph(), source };
             if let Ok((neighbors, method)) = search.run(&newer, accept)? {
                 return Ok(Found { neighbors, method, uncoded, ..nothing });
             }
@@ -283,13 +285,13 @@ impl Search<'_> {
         accept: &mut dyn FnMut(VectorId) -> Result<bool>,
     ) -> Result<Result<bool, Damaged>> {
         for scored in &candidates.scored {
-            if answer.worst().is_some_and(|worst| query.cosine(*scored) + CODE_ERROR < worst) {
-                break;
-            }
-            let id = match self.rows.id(scored.row()) {
-                Ok(id) => id,
+            let (id, error) = match self.rows.id_and_error(query, scored.row()) {
+                Ok(found) => found,
                 Err(damaged) => return Ok(Err(damaged)),
             };
+            if answer.worst().is_some_and(|worst| query.cosine(*scored) + error < worst) {
+                continue;
+            }
             if let Some(vector) = self.source.vector(id)? {
                 answer.offer(Neighbor { id, score: self.wanted.query.cosine(&vector) }, accept)?;
             }
@@ -329,6 +331,9 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ann::graph_file::{self, Audit, GraphFacts};
+    use crate::ann::links::{Links, RowLists};
+    use crate::ann::twins::Twins;
     use crate::ann::{DerivedFolder, GraphOptions, build_graph};
     use crate::types::ModelId;
     use proptest::prelude::*;
@@ -354,7 +359,8 @@ mod tests {
         let status = Codes::write(folder, &MODEL.into(), dimension, |each| {
             vectors.iter().try_for_each(|(id, v)| each(*id, v.as_slice()))
         });
-        let seal = status.expect("it can be written").seal.to_hex();
+        let written = status.expect("it can be written").expect("nobody else writes");
+        let seal = written.publish().expect("it can be renamed").seal.to_hex();
         Arc::new(Codes::open(folder, &MODEL.into(), dimension, &seal).expect("it was just written"))
     }
 
@@ -504,6 +510,33 @@ mod tests {
         let wanted = Wanted { query: vector, count: 25, among: None, exact: false };
         let found = resident.index.nearest(wanted, &resident.source, &mut |_| Ok(true)).expect("memory can be read");
         assert_eq!(found.neighbors, expected);
+    }
+
+    #[test]
+    fn a_graph_that_finds_too_little_is_kept_and_not_used() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let folder = DerivedFolder::new(dir.path());
+        let source = Vectors(clustered(500, 32));
+        let codes = write_codes(&folder, &source.0, 32);
+        let seal = codes.status().seal.to_hex();
+        // Nothing can be found along this one, whatever its audit says.
+        let links = Links { entry_points: vec![0], neighbors: RowLists::new(500, []) };
+        let twins = Twins { lists: RowLists::new(0, []), ..Twins::default() };
+        let (_, query) = &source.0[77];
+        let wanted = Wanted { query, count: 10, among: None, exact: false };
+        let expected = naive(&source, query, 10, |_| true);
+        for (recall, missed, method) in [(0.9, 0, Method::Scan), (1.0, 5000, Method::Scan), (1.0, 4, Method::Hnsw)] {
+            let audit = Audit { missed: vec![0; missed], ef: 16, recall };
+            let facts = GraphFacts { options: GraphOptions::default(), audit, build_seconds: 1.0 };
+            let file = graph_file::write(&folder, &codes, &links, &twins, &facts).expect("it can be written");
+            file.publish(&folder.graph(&MODEL.into(), &seal).expect("a name")).expect("it can be renamed");
+            let graph = Graph::open(&folder, &MODEL.into(), codes.clone()).expect("it is sound").expect("it is there");
+            let index = VectorIndex::resident(Some(codes.clone()), Some(Arc::new(graph)), 32);
+            assert_eq!(index.method(), method, "recall {recall}, {missed} missed");
+            assert!(index.graph().is_some(), "there is one, so that none is built");
+            let found = index.nearest(wanted, &source, &mut |_| Ok(true)).expect("memory can be read");
+            assert_eq!(found.neighbors, expected, "recall {recall}, {missed} missed");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::codes::Codes;
+use super::links::RowLists;
 use super::sealed::Damaged;
 
 /// Which rows have which others as twins.
@@ -14,9 +15,8 @@ use super::sealed::Damaged;
 pub(super) struct Twins {
     /// The first rows of their kind that are not the only ones, in their order.
     pub rows: Vec<u32>,
-    /// The twins of `rows[i]` are `members[starts[i]..starts[i + 1]]`, in their order.
-    pub starts: Vec<u32>,
-    pub members: Vec<u32>,
+    /// The twins of each of them, in their order.
+    pub lists: RowLists,
 }
 
 impl Twins {
@@ -39,11 +39,11 @@ impl Twins {
             }
         }
         pairs.sort_unstable();
-        let mut twins = Self { rows: Vec::new(), starts: vec![0], members: Vec::with_capacity(pairs.len()) };
+        let mut twins = Self { rows: Vec::new(), lists: RowLists { starts: vec![0], members: Vec::new() } };
         for group in pairs.chunk_by(|a, b| a.0 == b.0) {
             twins.rows.push(group[0].0);
-            twins.members.extend(group.iter().map(|pair| pair.1));
-            twins.starts.push(twins.members.len() as u32);
+            twins.lists.members.extend(group.iter().map(|pair| pair.1));
+            twins.lists.starts.push(twins.lists.members.len() as u32);
         }
         Ok((twins, unique))
     }

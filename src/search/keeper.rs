@@ -6,10 +6,10 @@ use std::time::Duration;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::searcher::{Shared, Signals, locked};
-use super::upkeep::{Age, derived_folder, open_codes, refresh_codes};
+use super::upkeep::{Age, derived_folder, open_codes, renew_codes};
 use crate::ann::{Codes, DamagedFile, Graph, VectorIndex, build_graph, graph_memory};
 use crate::error::{Error, Result};
-use crate::store::{Store, StoredModel, Writer};
+use crate::store::{Store, StoredModel};
 
 /// How long to wait for the writer's lock, or for another process that builds a graph, before looking again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -66,15 +66,11 @@ fn keep(shared: &Shared) -> Result<Kept> {
         shared.note("the file of codes was gone or damaged; it is being made again".into());
     }
     if age(&store, &model, codes.as_ref())?.is_due_for_codes() {
-        match Writer::open(&shared.database) {
-            Ok(mut writer) => {
-                refresh_codes(&mut writer, &shared.model_id, false)?;
-                model = store.model(&shared.model_id)?.unwrap_or(model);
-                codes = open_codes(&store, &shared.model_id, &model).map(Arc::new);
-            }
-            Err(Error::Locked { .. }) => kept = Kept::Later,
-            Err(error) => return Err(error),
+        if renew_codes(&store, &shared.model_id)?.is_none() {
+            kept = Kept::Later;
         }
+        model = store.model(&shared.model_id)?.unwrap_or(model);
+        codes = open_codes(&store, &shared.model_id, &model).map(Arc::new);
     }
     let now = shared.index();
     let graph = match now.graph() {

@@ -16,4 +16,6 @@ pub use filter::Filter;
 pub(crate) use neighbors::Lookup;
 pub use query::{Answer, Derived, Hit, QueriedImage, Query, QueryImage};
 pub use searcher::{Searcher, SearcherOptions, SearcherStatus};
-pub(crate) use upkeep::{Age, collect, damaged_graph, derived_folder, open_codes, peek_graph, refresh_codes};
+pub(crate) use upkeep::{
+    Age, collect, damaged_graph, derived_folder, open_codes, peek_graph, refresh_codes, renew_codes,
+};

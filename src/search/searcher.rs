@@ -58,8 +58,8 @@ pub struct SearcherStatus {
     pub recent: u64,
     /// The graph.
     pub graph: Option<GraphStatus>,
-    /// Bytes of codes and graph that are mapped into memory.
-    pub mapped_bytes: u64,
+    /// Bytes of memory that codes and graph take, with the pages of their files.
+    pub memory_bytes: u64,
     /// Whether codes or a graph are being made.
     pub working: bool,
     /// What was found wrong with derived files, or why there is no graph, since this searcher was opened.
@@ -203,7 +203,7 @@ impl Searcher {
             coded: codes.map_or(0, |codes| codes.count),
             recent: index.recent() as u64,
             graph: index.graph().map(|graph| graph.status().clone()),
-            mapped_bytes: codes.map_or(0, |codes| codes.bytes) + index.graph().map_or(0, |graph| graph.bytes()),
+            memory_bytes: codes.map_or(0, |codes| codes.bytes) + index.graph().map_or(0, |graph| graph.bytes()),
             working: signals.working || signals.look,
             notes: signals.notes.clone(),
         }
@@ -310,6 +310,12 @@ impl Shared {
     pub fn adopt(&self, mut index: VectorIndex, store: &Store, model: &StoredModel) -> Result<()> {
         // The most of what is newer is read before anybody has to wait for it.
         self.read_newer(&mut index, store, model)?;
+        if let Some(graph) = index.graph().map(|graph| graph.status()).filter(|status| !status.is_useful()) {
+            let (recall, missed) = (100.0 * graph.recall, graph.missed);
+            self.note(format!(
+                "the graph finds {recall:.1} % and leads nowhere near {missed} vectors: queries scan instead"
+            ));
+        }
         let _changing = locked(&self.changing);
         self.read_newer(&mut index, store, model)?;
         self.set_index(index);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::ann::{Codes, DamagedFile, DerivedFolder, Graph, GraphStatus, VectorIndex};
+use crate::ann::{Codes, DamagedFile, DerivedFolder, Graph, GraphStatus, VectorIndex, WrittenCodes};
 use crate::error::Result;
 use crate::store::{Store, StoredModel, Writer};
 use crate::types::{ModelId, VectorId};
@@ -79,22 +79,49 @@ pub(crate) fn damaged_graph(store: &Store, id: &ModelId, model: &StoredModel) ->
     [model.codes.as_deref(), model.graph_codes.as_deref()].into_iter().flatten().find_map(damaged)
 }
 
-/// Writes the file of codes again when too many vectors are newer than it, or are gone; `force` always does. Tells how
-/// many vectors it covers, if it was written.
+/// Brings the file of codes up to date when too many vectors are newer than it, or are gone; `force` always does. Tells
+/// how many vectors it covers, if it was written.
 ///
 /// # Errors
 /// When it cannot be written, which leaves queries slower but right.
 pub(crate) fn refresh_codes(writer: &mut Writer, id: &ModelId, force: bool) -> Result<Option<u64>> {
-    let Some(model) = writer.model(id)? else { return Ok(None) };
-    let current = open_codes(writer, id, &model).map(Arc::new);
-    let covered = current.as_ref().map(|codes| (codes.status().count, codes.status().last));
-    if !force && !Age::of(writer, &model, covered)?.is_due_for_codes() {
+    let written = write_codes(writer, id, force)?;
+    written.map(|written| publish_codes(writer, id, written)).transpose()
+}
+
+/// As [`refresh_codes`], but others can write to the database while the file is written, which takes seconds for a
+/// million vectors; `None` also if another process is writing.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn renew_codes(store: &Store, id: &ModelId) -> Result<Option<u64>> {
+    // To write the file for nothing would be a pity.
+    if Writer::try_open(store.path())?.is_none() {
         return Ok(None);
     }
+    let Some(written) = write_codes(store, id, false)? else { return Ok(None) };
+    let Some(mut writer) = Writer::try_open(store.path())? else { return Ok(None) };
+    publish_codes(&mut writer, id, written).map(Some)
+}
+
+/// Writes a file of codes, as [`refresh_codes`] does, that is yet to be published.
+fn write_codes(store: &Store, id: &ModelId, force: bool) -> Result<Option<WrittenCodes>> {
+    let Some(model) = store.model(id)? else { return Ok(None) };
+    let current = open_codes(store, id, &model).map(Arc::new);
+    let covered = current.as_ref().map(|codes| (codes.status().count, codes.status().last));
+    if !force && !Age::of(store, &model, covered)?.is_due_for_codes() {
+        return Ok(None);
+    }
+    Codes::write(&derived_folder(store), id, model.dimension, |each| {
+        store.for_each_vector(model.row, VectorId(0), |vector| each(vector.id, vector.embedding.as_slice()))
+    })
+}
+
+/// Publishes a file of codes. Tells how many vectors it covers.
+fn publish_codes(writer: &mut Writer, id: &ModelId, written: WrittenCodes) -> Result<u64> {
+    let Some(model) = writer.model(id)? else { return Ok(0) };
     let folder = derived_folder(writer);
-    let status = Codes::write(&folder, id, model.dimension, |each| {
-        writer.for_each_vector(model.row, VectorId(0), |vector| each(vector.id, vector.embedding.as_slice()))
-    })?;
+    let status = written.publish()?;
     // The graph over the codes until now goes on being used, with these codes.
     let has_graph = |seal: &&String| Graph::peek(&folder, id, seal).is_some();
     let graph_codes = model.codes.as_ref().filter(has_graph).or(model.graph_codes.as_ref().filter(has_graph));
@@ -103,7 +130,7 @@ pub(crate) fn refresh_codes(writer: &mut Writer, id: &ModelId, force: bool) -> R
     batch.commit()?;
     fail::fail_point!("codes-committed", |_| std::process::abort());
     collect(writer)?;
-    Ok(Some(status.count))
+    Ok(status.count)
 }
 
 /// Removes derived files that nothing uses any more.

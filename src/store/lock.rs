@@ -3,10 +3,12 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Store;
 use crate::error::{Error, Result};
+
+const RETRY: Duration = Duration::from_millis(20);
 
 /// The right to write to one database, held until it is dropped.
 ///
@@ -19,7 +21,8 @@ pub(super) struct WriterLock {
 }
 
 impl WriterLock {
-    pub fn acquire(database: &Path) -> Result<Self> {
+    /// Takes the lock, or waits for it for so long.
+    pub fn acquire(database: &Path, patience: Duration) -> Result<Self> {
         let path = Store::beside(database, "-lock");
         let mut file = OpenOptions::new()
             .read(true)
@@ -28,12 +31,16 @@ impl WriterLock {
             .truncate(false)
             .open(&path)
             .map_err(Error::io("open the lock file", &path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::Locked { path: database.to_owned(), holder: read_holder(&mut file) });
+        let until = Instant::now() + patience;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(RETRY),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error::Locked { path: database.to_owned(), holder: read_holder(&mut file) });
+                }
+                Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
         }
         // The name is a courtesy: a full disk must not keep anyone from pruning.
         let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", std::process::id()));
@@ -72,21 +79,21 @@ mod tests {
     fn the_second_writer_is_told_who_the_first_one_is() {
         let dir = tempfile::tempdir().expect("a folder");
         let database = dir.path().join("photos.db");
-        let first = WriterLock::acquire(&database).expect("nobody holds it");
-        let error = WriterLock::acquire(&database).expect_err("it is held");
+        let first = WriterLock::acquire(&database, Duration::ZERO).expect("nobody holds it");
+        let error = WriterLock::acquire(&database, Duration::ZERO).expect_err("it is held");
         assert!(matches!(error, Error::Locked { holder: Some(id), .. } if id == std::process::id()), "{error}");
         drop(first);
-        WriterLock::acquire(&database).expect("it was given back");
+        WriterLock::acquire(&database, Duration::ZERO).expect("it was given back");
     }
 
     #[test]
     fn a_lock_is_given_back_while_the_file_is_open_elsewhere() {
         let dir = tempfile::tempdir().expect("a folder");
         let database = dir.path().join("photos.db");
-        let lock = WriterLock::acquire(&database).expect("nobody holds it");
+        let lock = WriterLock::acquire(&database, Duration::ZERO).expect("nobody holds it");
         // What a process that is being started has for a moment: the same open file.
         let _inherited = lock.file.try_clone().expect("it can be cloned");
         drop(lock);
-        WriterLock::acquire(&database).expect("it was given back");
+        WriterLock::acquire(&database, Duration::ZERO).expect("it was given back");
     }
 }

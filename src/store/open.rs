@@ -25,6 +25,11 @@ const PAGE_SIZE: i64 = 16_384;
 /// Before this version two writing connections could damage the write-ahead log when it was reset.
 const OLDEST_SAFE_SQLITE: i32 = 3_051_003;
 
+const CACHE_KIB: i64 = 8192;
+
+/// How long to wait for another writer: searchers are writers for moments, to publish what they have made.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Store {
@@ -55,11 +60,26 @@ impl Writer {
     /// # Errors
     /// When another process is writing, or for the reasons of [`Store::open`].
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_within(path, PATIENCE)
+    }
+
+    /// As [`Writer::open`], but `None` if another process is writing just now.
+    ///
+    /// # Errors
+    /// As those of [`Writer::open`].
+    pub fn try_open(path: &Path) -> Result<Option<Self>> {
+        match Self::open_within(path, Duration::ZERO) {
+            Err(Error::Locked { .. }) => Ok(None),
+            opened => opened.map(Some),
+        }
+    }
+
+    fn open_within(path: &Path, patience: Duration) -> Result<Self> {
         assert!(rusqlite::version_number() >= OLDEST_SAFE_SQLITE, "SQLite {} damages databases", rusqlite::version());
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;
         }
-        let lock = WriterLock::acquire(path)?;
+        let lock = WriterLock::acquire(path, patience)?;
         let mut connection = Connection::open(path).at(path)?;
         configure(&connection).at(path)?;
         if check_header(&connection, path)? == 0 {
@@ -99,6 +119,8 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.pragma_update(None, "foreign_keys", true)?;
+    // The inner pages of a tree with a million vectors do not fit into the default of 2 MB.
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "mmap_size", 0)?;

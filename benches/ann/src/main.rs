@@ -249,7 +249,7 @@ fn while_adding(database: &Path, real: &[Embedding], searcher: &Searcher, first:
 
 fn print_status(searcher: &Searcher) {
     let status = searcher.status();
-    println!("mapped {} MiB; {:?}", status.mapped_bytes >> 20, status.graph);
+    println!("memory {} MiB; {:?}", status.memory_bytes >> 20, status.graph);
     status.notes.iter().for_each(|note| println!("note: {note}"));
 }
 

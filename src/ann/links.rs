@@ -1,0 +1,56 @@
+//! Who links to whom in a graph.
+
+/// What a graph is searched along.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Links {
+    /// Rows that every search looks at first, to begin with the nearest of them.
+    pub entry_points: Vec<u32>,
+    /// The neighbours of each row.
+    pub neighbors: RowLists,
+}
+
+/// A list of rows for each of all rows: that of `row` is `members[starts[row]..starts[row + 1]]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct RowLists {
+    pub starts: Vec<u32>,
+    pub members: Vec<u32>,
+}
+
+impl RowLists {
+    /// Lists of all `rows`, from those that are not empty, given in the order of their rows.
+    pub fn new(rows: usize, lists: impl IntoIterator<Item = (u32, Vec<u32>)>) -> Self {
+        let mut all = Self::default();
+        let mut lists = lists.into_iter().peekable();
+        for row in 0..rows as u32 {
+            all.starts.push(all.members.len() as u32);
+            if let Some((_, members)) = lists.next_if(|(of, _)| *of == row) {
+                all.members.extend(members);
+            }
+        }
+        all.starts.push(all.members.len() as u32);
+        all
+    }
+}
+
+/// Lists of rows where they lie.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ListsView<'a> {
+    pub starts: &'a [u32],
+    pub members: &'a [u32],
+}
+
+impl<'a> ListsView<'a> {
+    #[inline(always)]
+    pub fn of(&self, at: usize) -> &'a [u32] {
+        &self.members[self.starts[at] as usize..self.starts[at + 1] as usize]
+    }
+
+    /// Whether there are so many lists, and all rows in them are below `rows`.
+    pub fn are_sound(&self, lists: usize, rows: usize) -> bool {
+        self.starts.len() == lists + 1
+            && self.starts.first() == Some(&0)
+            && self.starts.is_sorted()
+            && self.starts.last().is_some_and(|last| *last as usize == self.members.len())
+            && self.members.iter().all(|row| (*row as usize) < rows)
+    }
+}
