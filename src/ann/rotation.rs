@@ -84,9 +84,9 @@ mod tests {
                 vector[at] = 1.0;
                 rotate(&mut vector);
                 let sizes: f32 = vector.iter().map(|x| x.abs()).sum();
-                // √(2 / π) of the most that is possible, were they normal.
+                // 1 if all have the same size, √(2 / π) if they are normal, and 0.03 if all is in one of 1000.
                 let share = sizes / (dimension as f32).sqrt();
-                assert!(share > 0.7, "{share} of {dimension} at {at}");
+                assert!(share > 0.65, "{share} of {dimension} at {at}");
             }
         }
     }
