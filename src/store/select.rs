@@ -58,7 +58,9 @@ impl Store {
         } else {
             ""
         };
-        let sql = format!("SELECT e.id FROM embedding e {image} WHERE {} ORDER BY e.id", conditions.join(" AND "));
+        // The `+` keeps SQLite from going through all vectors in the wanted order, where it could begin with the
+        // contents of a folder: of a million vectors that took 7 s instead of half a millisecond.
+        let sql = format!("SELECT e.id FROM embedding e {image} WHERE {} ORDER BY +e.id", conditions.join(" AND "));
         self.connection
             .prepare_cached(&sql)
             .and_then(|mut statement| {

@@ -11,6 +11,7 @@
 //!
 //! - **scan**, **graph**: recall of the ten nearest, median and mean time of a query on one thread, queries a second
 //!   on all;
+//! - **filtered**: time of a query for one picture in a hundred or ten thousand, and whether the answer is exact;
 //! - **changed**: the same after a fifth was deleted and a twentieth added, and then while 10,000 more are added;
 //! - **new process**: `imgidx similar` of an indexed picture;
 //! - **flat**: a scan of 32-bit floats in memory, one query at a time;
@@ -25,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use imgidx::store::{Store, StoredVector};
 use imgidx::types::{Embedding, VectorId};
-use imgidx::{AddOptions, Answer, Index, Query, Searcher, SearcherOptions};
+use imgidx::{AddOptions, Answer, Filter, Index, Query, Searcher, SearcherOptions};
 use rayon::prelude::*;
 use usearch::{Index as Usearch, IndexOptions, MetricKind, ScalarKind};
 
@@ -94,6 +95,7 @@ fn bench(database: &Path, rows: usize, options: &Options, threads: usize) {
     println!("graph ready in {built:.1?}, peak memory {} MiB ({before} before)", memory("VmHWM"));
     print_status(&searcher);
     let recall = measure("graph", &searcher, &queries, &truth, threads);
+    filtered(&searcher, &queries, rows);
     new_process(database, &options.directories[0]);
 
     let deleted = set::delete_every(database, 5, made);
@@ -245,6 +247,26 @@ fn while_adding(database: &Path, real: &[Embedding], searcher: &Searcher, first:
         part(0.99),
         part(1.0),
     );
+}
+
+/// Asks for pictures of a few folders, and compares with the exact answer.
+fn filtered(searcher: &Searcher, queries: &[Embedding], rows: usize) {
+    const EXACT: usize = 3;
+    for one_in in [100, 10_000] {
+        let folders = rows / one_in / set::IN_FOLDER;
+        let filter = (0..folders.max(1)).fold(Filter::default(), |filter, i| filter.under(set::folder(i * one_in)));
+        let query = Query::default().filter(filter);
+        let ask = |vector: &Embedding, query: &Query| searcher.similar_to(vector, query, NEAREST).expect("it answers");
+        let mut times: Vec<Duration> = queries.iter().take(50).map(|vector| timed(|| ask(vector, &query)).0).collect();
+        times.sort();
+        let exact = query.clone().exact(true);
+        let same = |vector: &&Embedding| ask(vector, &query).hits == ask(vector, &exact).hits;
+        let right = queries.iter().take(EXACT).filter(same).count();
+        println!(
+            "filtered, 1 of {one_in}: median {:.2?}; {right} of {EXACT} as the exact answer",
+            times[times.len() / 2]
+        );
+    }
 }
 
 fn print_status(searcher: &Searcher) {

@@ -1,6 +1,6 @@
 //! Sets of vectors made from real ones.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use imgidx::Index;
 use imgidx::store::{FoundFile, ModelRow, Writer};
@@ -79,6 +79,19 @@ pub fn writer(database: &Path) -> (Writer, ModelRow) {
     (writer, row)
 }
 
+const ROOT: &str = "/made";
+/// Members in a folder.
+pub const IN_FOLDER: usize = 100;
+
+/// A folder of members.
+pub fn folder(number: usize) -> PathBuf {
+    Path::new(ROOT).join(folder_name(number))
+}
+
+fn folder_name(number: usize) -> String {
+    format!("{number:04}")
+}
+
 /// Adds members `from..to` in one transaction.
 pub fn store_batch(writer: &mut Writer, row: ModelRow, real: &[Embedding], from: usize, to: usize) {
     let info = ImageInfo {
@@ -90,12 +103,12 @@ pub fn store_batch(writer: &mut Writer, row: ModelRow, real: &[Embedding], from:
         truncated: false,
     };
     let batch = writer.batch().expect("a transaction");
-    let root = batch.put_root(Path::new("/made"), true, 0, 0).expect("a root");
+    let root = batch.put_root(Path::new(ROOT), true, 0, 0).expect("a root");
     for number in from..to {
         let name = number.to_string();
         let image = batch.put_image(&ContentHash::of(name.as_bytes()), 1, Some(&info)).expect("a row");
         batch.put_embedding(image, row, &member(real, number as u64)).expect("a row");
-        let path = format!("{:04}/{:06}.jpg", number / 100, number).into_bytes();
+        let path = format!("{}/{number:06}.jpg", folder_name(number / IN_FOLDER)).into_bytes();
         let stat = FileStat { size: 1, mtime_ns: 0, ctime_ns: 0, inode: number as u64, device: 0 };
         batch.put_file(&FoundFile { root, path, stat, read_at_ns: 1 }, Some(image), None).expect("a row");
     }
