@@ -40,6 +40,13 @@ pub(super) struct CodedQuery {
     pub bits: Option<BitQuery>,
 }
 
+/// What a scan may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cores {
+    One,
+    All,
+}
+
 /// A part of the rows that lies together.
 #[derive(Debug, Clone)]
 enum Piece {
@@ -99,24 +106,38 @@ impl<'a> CodedRows<'a> {
 
     /// The rows with the highest scores among all, at most `wanted`; estimated cosines.
     pub fn scan(&self, query: &CodedQuery, wanted: usize) -> Result<Vec<Scored>, Damaged> {
-        match &query.bits {
-            Some(bits) => self.propose_and_score(query, bits, wanted, self.pieces(true)),
-            None => self.best_of(self.pieces(true), wanted, |piece, best| self.score_piece(piece, query, best)),
-        }
+        self.scan_pieces(query, wanted, self.pieces(true), Cores::All)
     }
 
-    /// As [`CodedRows::scan`], of the rows in memory only.
+    /// As [`CodedRows::scan`], of the rows in memory only, which are few beside a graph. Where one is there, many threads
+    /// may be asking, and would wait for each other's parts.
     pub fn scan_recent(&self, query: &CodedQuery, wanted: usize) -> Result<Vec<Scored>, Damaged> {
+        self.scan_pieces(query, wanted, self.pieces(false), Cores::One)
+    }
+
+    fn scan_pieces(
+        &self,
+        query: &CodedQuery,
+        wanted: usize,
+        pieces: Vec<Piece>,
+        cores: Cores,
+    ) -> Result<Vec<Scored>, Damaged> {
         match &query.bits {
-            Some(bits) => self.propose_and_score(query, bits, wanted, self.pieces(false)),
-            None => self.best_of(self.pieces(false), wanted, |piece, best| self.score_piece(piece, query, best)),
+            Some(bits) => self.propose_and_score(query, bits, wanted, pieces, cores),
+            None => self.best_of(pieces, wanted, cores, |piece, best| self.score_piece(piece, query, best)),
         }
     }
 
     /// The ones with the highest scores among some rows.
-    pub fn score_rows(&self, query: &CodedQuery, rows: &[u32], wanted: usize) -> Result<Vec<Scored>, Damaged> {
+    pub fn score_rows(
+        &self,
+        query: &CodedQuery,
+        rows: &[u32],
+        wanted: usize,
+        cores: Cores,
+    ) -> Result<Vec<Scored>, Damaged> {
         let parts: Vec<&[u32]> = rows.chunks(TASK / 8).collect();
-        self.best_of(parts, wanted, |part, best| {
+        self.best_of(parts, wanted, cores, |part, best| {
             part.iter().try_for_each(|row| {
                 let block = self.block_of_row(*row)?;
                 score_block(query, block, *row as usize, best);
@@ -131,12 +152,13 @@ impl<'a> CodedRows<'a> {
         bits: &BitQuery,
         wanted: usize,
         pieces: Vec<Piece>,
+        cores: Cores,
     ) -> Result<Vec<Scored>, Damaged> {
         let proposals = wanted.saturating_mul(PROPOSALS_PER_ROW).max(PROPOSALS);
-        let proposed = self.best_of(pieces, proposals, |piece, best| self.weigh_piece(piece, bits, best))?;
+        let proposed = self.best_of(pieces, proposals, cores, |piece, best| self.weigh_piece(piece, bits, best))?;
         let mut rows: Vec<u32> = proposed.into_iter().map(Scored::row).collect();
         rows.sort_unstable();
-        self.score_rows(query, &rows, wanted)
+        self.score_rows(query, &rows, wanted, cores)
     }
 
     fn pieces(&self, of_file: bool) -> Vec<Piece> {
@@ -145,11 +167,12 @@ impl<'a> CodedRows<'a> {
         file.chain(self.recent.iter().flat_map(|recent| recent.blocks()).map(Piece::Recent)).collect()
     }
 
-    /// Goes over all parts, on all cores if there are several.
+    /// Goes over all parts.
     fn best_of<P: Send>(
         &self,
         parts: Vec<P>,
         wanted: usize,
+        cores: Cores,
         offer: impl Fn(P, &mut Best) -> Result<(), Damaged> + Sync,
     ) -> Result<Vec<Scored>, Damaged> {
         let visit = |best: Result<Best, Damaged>, part| {
@@ -157,7 +180,7 @@ impl<'a> CodedRows<'a> {
             offer(part, &mut best)?;
             Ok(best)
         };
-        let best = if parts.len() > 2 {
+        let best = if cores == Cores::All && parts.len() > 2 {
             let merge = |a: Result<Best, Damaged>, b: Result<Best, Damaged>| Ok(a?.merge(b?));
             let empty = || Ok(Best::new(wanted));
             parts.into_par_iter().fold(empty, visit).reduce(empty, merge)

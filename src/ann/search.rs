@@ -16,7 +16,7 @@ use super::best::Scored;
 use super::codes::Codes;
 use super::graph::Graph;
 use super::recent::Recent;
-use super::scan::{CodedQuery, CodedRows};
+use super::scan::{CodedQuery, CodedRows, Cores};
 use super::sealed::Damaged;
 use super::walk::Breadth;
 use crate::error::Result;
@@ -260,7 +260,7 @@ impl Search<'_> {
     fn candidates(&self, query: &CodedQuery, number: usize) -> Result<Candidates, Damaged> {
         if let Some(ids) = self.wanted.among {
             let rows = self.rows.rows_of(ids)?;
-            let scored = self.rows.score_rows(query, &rows, number)?;
+            let scored = self.rows.score_rows(query, &rows, number, Cores::All)?;
             return Ok(Candidates { are_all: scored.len() == rows.len(), scored, method: Method::Scan });
         }
         if let Some(graph) = self.graph

@@ -69,10 +69,15 @@ impl Picture {
         self.orientation.unwrap_or(Orientation::NoTransforms)
     }
 
+    /// Width and height to tell, upright.
+    pub(super) fn upright_size(&self) -> (u32, u32) {
+        let (width, height) = self.nominal_size.unwrap_or(self.pixels.dimensions());
+        if swaps_sides(self.orientation()) { (height, width) } else { (width, height) }
+    }
+
     /// The facts to store; width and height are the upright ones.
     pub fn info(&self, format: Format) -> ImageInfo {
-        let (width, height) = self.nominal_size.unwrap_or(self.pixels.dimensions());
-        let (width, height) = if swaps_sides(self.orientation()) { (height, width) } else { (width, height) };
+        let (width, height) = self.upright_size();
         ImageInfo {
             format: format.name().to_owned(),
             width,

@@ -8,6 +8,7 @@
 mod color;
 mod content;
 mod decode;
+mod features;
 mod format;
 mod jpeg;
 mod resize;
@@ -15,5 +16,6 @@ mod svg;
 
 pub use content::{Content, Reading, read_content};
 pub use decode::{DecodeError, DecodeLimits, Decoder, Picture, is_decoding};
+pub use features::{measure, measure_pixels};
 pub use format::{Format, Kind, SNIFF_BYTES, sniff};
 pub use resize::{Filter, Fit};

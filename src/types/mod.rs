@@ -3,12 +3,14 @@
 //! Plain values without input or output, which every module may use and which use none.
 
 mod embedding;
+mod features;
 mod file_stat;
 mod identity;
 mod path_bytes;
 mod pictures;
 
 pub use embedding::{Classification, Embedding, InvalidEmbedding};
+pub use features::{DetailFeatures, DominantColor, FeatureStage, Features, QuickFeatures, ToneFeatures};
 pub use file_stat::FileStat;
 pub(crate) use file_stat::now_ns;
 pub use identity::{ContentHash, FileId, ImageId, ModelId, ParseDigestError, RootId, VectorId};

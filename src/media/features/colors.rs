@@ -1,0 +1,227 @@
+//! Which colours a picture has.
+
+use std::collections::HashMap;
+
+use image::RgbImage;
+
+use super::neighborhood::FLAT;
+use crate::types::DominantColor;
+
+/// Colours no farther apart than this in RGB are one ink: anti-aliasing and compression shift colours by less.
+const SAME_INK: i32 = 18;
+/// Inks that are told apart at most. Only photographs and gradients come near.
+const MOST_INKS: usize = 64;
+/// Part of the pixels that an ink fills at least.
+const LEAST_INK: f32 = 0.0005;
+
+/// Distinct colours at 4 bits a channel.
+pub(super) fn distinct(image: &RgbImage) -> u32 {
+    let mut seen = [0_u64; 64];
+    for pixel in image.as_raw().as_chunks::<3>().0 {
+        let cell = coarse(*pixel);
+        seen[cell / 64] |= 1 << (cell % 64);
+    }
+    seen.iter().map(|word| word.count_ones()).sum()
+}
+
+/// The number of a colour at 4 bits a channel.
+fn coarse([r, g, b]: [u8; 3]) -> usize {
+    usize::from(r >> 4) << 8 | usize::from(g >> 4) << 4 | usize::from(b >> 4)
+}
+
+fn distance_squared(a: [i32; 3], b: [i32; 3]) -> i32 {
+    (0..3).map(|i| (a[i] - b[i]).pow(2)).sum()
+}
+
+/// Colours of flat pixels, those near to a more frequent one counted with it.
+pub(super) fn palette_size(image: &RgbImage, ranges: &[u8]) -> u32 {
+    let mut counts: HashMap<[u8; 3], u32> = HashMap::new();
+    let mut run = ([0; 3], 0);
+    for (pixel, range) in image.as_raw().as_chunks::<3>().0.iter().zip(ranges) {
+        if *range > FLAT {
+            continue;
+        }
+        // Where it is flat, one colour follows another that is the same.
+        if *pixel != run.0 {
+            *counts.entry(run.0).or_default() += run.1;
+            run = (*pixel, 0);
+        }
+        run.1 += 1;
+    }
+    *counts.entry(run.0).or_default() += run.1;
+    let mut colors: Vec<([i32; 3], u32)> =
+        counts.into_iter().map(|(color, count)| (color.map(i32::from), count)).collect();
+    colors.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+    let mut inks: Vec<([i32; 3], u32)> = Vec::new();
+    for (color, count) in colors {
+        match inks.iter().position(|ink| distance_squared(ink.0, color) <= SAME_INK * SAME_INK) {
+            Some(ink) => inks[ink].1 += count,
+            None if inks.len() < MOST_INKS => inks.push((color, count)),
+            None => {}
+        }
+    }
+    let least = (LEAST_INK * ranges.len() as f32).max(1.0);
+    inks.iter().filter(|ink| ink.1 as f32 >= least).count() as u32
+}
+
+/// Part of the pixels that do not have the background's colour.
+pub(super) fn fill_ratio(image: &RgbImage) -> f32 {
+    const SAME: i32 = 32;
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let pixels = image.as_raw().as_chunks::<3>().0;
+    let sides = (1..height.saturating_sub(1)).flat_map(|y| [y * width, (y + 1) * width - 1]);
+    let border = (0..width).chain(sides).chain((height - 1) * width..height * width);
+    let mut cells: HashMap<usize, ([i32; 3], i32)> = HashMap::new();
+    for at in border {
+        let (sum, count) = cells.entry(coarse(pixels[at])).or_default();
+        sum.iter_mut().zip(pixels[at]).for_each(|(sum, x)| *sum += i32::from(x));
+        *count += 1;
+    }
+    // Of equally frequent colours the brightest, so that the same picture always has the same one.
+    let (sum, count) = cells.into_values().max_by_key(|(sum, count)| (*count, *sum)).expect("a picture has a border");
+    let background = sum.map(|sum| sum / count);
+    let others = pixels.iter().filter(|pixel| distance_squared(pixel.map(i32::from), background) > SAME * SAME);
+    others.count() as f32 / pixels.len() as f32
+}
+
+/// How many pixels have each colour, at 4 bits a channel, with the sums of their exact ones.
+pub(super) struct Histogram {
+    cells: Vec<[u32; 4]>,
+    pixels: u32,
+}
+
+impl Histogram {
+    pub fn new(image: &RgbImage) -> Self {
+        let mut cells = vec![[0; 4]; 4096];
+        for [r, g, b] in image.as_raw().as_chunks::<3>().0 {
+            let cell = &mut cells[coarse([*r, *g, *b])];
+            cell.iter_mut().zip([1, u32::from(*r), u32::from(*g), u32::from(*b)]).for_each(|(sum, x)| *sum += x);
+        }
+        Self { cells, pixels: image.width() * image.height() }
+    }
+
+    /// The most frequent colours, those near to a more frequent one counted with it.
+    pub fn dominant(&self) -> Vec<DominantColor> {
+        /// Cells that are looked at, the most frequent ones.
+        const CELLS: usize = 64;
+        const MOST: usize = 5;
+        /// About how far apart colours are that people call by different names (ΔE of 1976).
+        const SAME: f32 = 15.0;
+        const LEAST_SHARE: f32 = 0.02;
+        let mut cells: Vec<[u32; 4]> = self.cells.iter().filter(|cell| cell[0] > 0).copied().collect();
+        cells.sort_unstable_by(|a, b| b.cmp(a));
+        let mut colors: Vec<DominantColor> = Vec::new();
+        for [count, r, g, b] in cells.into_iter().take(CELLS) {
+            let mean = [r, g, b].map(|sum| sum as f32 / count as f32);
+            let (lab, share) = (lab(mean), count as f32 / self.pixels as f32);
+            match colors.iter().position(|color| delta_e(color.lab, lab) <= SAME) {
+                Some(at) => {
+                    let color = &mut colors[at];
+                    let part = share / (color.share + share);
+                    color.lab.iter_mut().zip(lab).for_each(|(old, new)| *old += part * (new - *old));
+                    color.share += share;
+                }
+                None => colors.push(DominantColor { lab, share }),
+            }
+        }
+        colors.retain(|color| color.share >= LEAST_SHARE);
+        colors.sort_by(|a, b| b.share.total_cmp(&a.share));
+        colors.truncate(MOST);
+        colors
+    }
+}
+
+/// How different two colours look: their distance in Lab (CIE 1976).
+pub(crate) fn delta_e(a: [f32; 3], b: [f32; 3]) -> f32 {
+    (0..3).map(|i| (a[i] - b[i]).powi(2)).sum::<f32>().sqrt()
+}
+
+/// CIE L\*a\*b\* under D65 of an sRGB colour with components from 0 to 255 (IEC 61966-2-1, CIE 15).
+pub(crate) fn lab(rgb: [f32; 3]) -> [f32; 3] {
+    const WHITE: [f32; 3] = [0.950_47, 1.0, 1.088_83];
+    let [r, g, b] = rgb.map(|x| {
+        let x = x / 255.0;
+        if x <= 0.04045 { x / 12.92 } else { ((x + 0.055) / 1.055).powf(2.4) }
+    });
+    let xyz = [
+        0.412_456_4 * r + 0.357_576_1 * g + 0.180_437_5 * b,
+        0.212_672_9 * r + 0.715_152_2 * g + 0.072_175 * b,
+        0.019_333_9 * r + 0.119_192 * g + 0.950_304_1 * b,
+    ];
+    let f = |i: usize| {
+        let t = xyz[i] / WHITE[i];
+        if t > 216.0 / 24389.0 { t.cbrt() } else { (24389.0 / 27.0 * t + 16.0) / 116.0 }
+    };
+    [116.0 * f(1) - 16.0, 500.0 * (f(0) - f(1)), 200.0 * (f(1) - f(2))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::neighborhood::ranges;
+    use super::*;
+    use image::Rgb;
+
+    #[test]
+    fn colours_in_lab_are_those_of_the_standard() {
+        // Of the tables that come with ISO 12640 and every colour calculator.
+        let expected = [
+            ([255.0, 0.0, 0.0], [53.24, 80.09, 67.20]),
+            ([0.0, 0.0, 255.0], [32.30, 79.19, -107.86]),
+            ([255.0; 3], [100.0, 0.0, 0.0]),
+        ];
+        for (rgb, expected) in expected {
+            assert!(delta_e(lab(rgb), expected) < 0.05, "{rgb:?} {:?}", lab(rgb));
+        }
+    }
+
+    #[test]
+    fn inks_are_counted_and_what_lies_between_them_is_not() {
+        // Three inks, blurred where they meet as anti-aliasing does.
+        let inks = [[250, 250, 250], [200, 30, 40], [20, 40, 160]];
+        let image = RgbImage::from_fn(90, 40, |x, _| {
+            let (ink, at) = ((x / 30) as usize, x % 30);
+            if at == 0 && ink > 0 {
+                let blend = |i: usize| ((u16::from(inks[ink][i]) + u16::from(inks[ink - 1][i])) / 2) as u8;
+                return Rgb([blend(0), blend(1), blend(2)]);
+            }
+            Rgb(inks[ink])
+        });
+        assert_eq!(palette_size(&image, &ranges(&image)), 3);
+        assert_eq!(distinct(&image), 5);
+    }
+
+    #[test]
+    fn noise_and_gradients_do_not_count_as_many_inks() {
+        let nearly_flat = RgbImage::from_fn(64, 64, |x, _| Rgb([100 + (x / 16) as u8, 100, 100]));
+        assert_eq!(palette_size(&nearly_flat, &ranges(&nearly_flat)), 1);
+        let noise = RgbImage::from_fn(64, 64, |x, y| Rgb([(x * 37 + y * 91) as u8, (x * 13) as u8, (y * 57) as u8]));
+        assert_eq!(palette_size(&noise, &ranges(&noise)), 0);
+    }
+
+    #[test]
+    fn the_background_is_the_most_frequent_colour_of_the_border() {
+        let image = RgbImage::from_fn(20, 20, |x, y| {
+            let inside = (5..15).contains(&x) && (5..15).contains(&y);
+            Rgb(if inside { [200, 0, 0] } else { [10, 10, 10] })
+        });
+        assert_eq!(fill_ratio(&image), 0.25);
+        assert_eq!(fill_ratio(&RgbImage::from_pixel(1, 1, Rgb([3, 4, 5]))), 0.0);
+    }
+
+    #[test]
+    fn dominant_colours_come_by_their_share() {
+        let image = RgbImage::from_fn(100, 10, |x, _| {
+            Rgb(match x {
+                0..60 => [255, 255, 255],
+                60..90 => [255, 0, 0],
+                90..99 => [253, 2, 3],
+                _ => [0, 0, 0],
+            })
+        });
+        let colors = Histogram::new(&image).dominant();
+        // Two reds are one; a hundredth of black is not enough.
+        assert_eq!(colors.len(), 2);
+        assert!((colors[0].share - 0.6).abs() < 1e-5 && (colors[1].share - 0.39).abs() < 1e-5, "{colors:?}");
+        assert!(delta_e(colors[1].lab, lab([255.0, 0.0, 0.0])) < 2.0);
+    }
+}
