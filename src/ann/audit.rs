@@ -11,7 +11,7 @@ use super::sealed::Damaged;
 use super::walk::Breadth;
 
 /// Part of the ten nearest that a search has to find.
-const RECALL: f32 = 0.98;
+const RECALL: f32 = 0.99;
 const NEAREST: usize = 10;
 /// Vectors whose neighbours are looked for.
 const SAMPLE: usize = 256;

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use imgidx::indexer::{PlanStep, ReadCause};
 use imgidx::model::Device;
@@ -52,6 +53,9 @@ pub struct Args {
     /// Run the model there: auto, cpu, cuda, coreml or directml
     #[arg(long, value_name = "DEVICE", default_value_t = Device::Auto)]
     device: Device,
+    /// Milliseconds to measure features in, for each picture; what there is no time for is left out
+    #[arg(long, value_name = "MS")]
+    feature_time: Option<u64>,
     /// Try again what failed before
     #[arg(long)]
     retry_failed: bool,
@@ -77,6 +81,7 @@ impl Args {
             batch_size: self.batch_size,
             memory: self.memory,
             device: self.device,
+            feature_time: self.feature_time.map(Duration::from_millis),
             retry_failed: self.retry_failed,
             cancel,
         }

@@ -58,6 +58,7 @@ fn describe(picture: &Examined, index: &Index, paths: &[PathBuf]) -> Result<Map<
     fields.insert("indexed".into(), json!(picture.row.is_some()));
     fields.insert("bytes".into(), json!(picture.bytes));
     super::list::insert_info(&mut fields, &picture.info);
+    fields.insert("features".into(), json!(picture.features));
     fields.insert("labels".into(), labels.into());
     let embedding = json!({"model": index.active_model()?.name, "dim": picture.embedding.dimension()});
     fields.insert("embedding".into(), embedding);

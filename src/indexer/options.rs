@@ -1,6 +1,7 @@
 //! How `add` works.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use super::cancel::CancelToken;
 use crate::model::Device;
@@ -19,6 +20,9 @@ pub struct AddOptions {
     pub memory: u64,
     /// Where the model runs.
     pub device: Device,
+    /// How long measuring the features of one picture may take. What there is no time for is left out; by default there
+    /// is time for everything.
+    pub feature_time: Option<Duration>,
     /// Whether contents that failed before are tried again.
     pub retry_failed: bool,
     /// Stops the work: what is in hand is finished and stored.
@@ -36,6 +40,7 @@ impl Default for AddOptions {
             batch_size: BATCH_SIZE,
             memory: 512 << 20,
             device: Device::Auto,
+            feature_time: None,
             retry_failed: false,
             cancel: CancelToken::default(),
         }

@@ -26,8 +26,8 @@ use super::worker::{Job, Workshop, work};
 use crate::error::Result;
 use crate::media::{DecodeLimits, Reading, read_content};
 use crate::scan::ScannedFile;
-use crate::store::{ContentState, FoundFile, KnownContent, ModelRow, Store, Writer};
-use crate::types::{ContentHash, RootId, Stage, path_from_bytes};
+use crate::store::{ContentState, FoundFile, ModelRow, Store, Writer};
+use crate::types::{RootId, Stage, path_from_bytes};
 
 /// Outcomes that a transaction holds at most. What is in an open transaction is lost if the process is killed.
 const BATCH_OUTCOMES: usize = 256;
@@ -154,6 +154,7 @@ fn run(
         pixels: &pixels,
         limits: DecodeLimits { memory: stages.options.memory / 4 * 3 },
         batch_size: stages.options.batch_size.get(),
+        feature_time: stages.options.feature_time,
         cancel: stages.cancel,
     };
     let (path_sender, paths) = bounded(PATH_QUEUE);
@@ -305,9 +306,12 @@ fn read_one<'a>(stages: &'a Stages<'_>, store: &Store, path: FoundPath) -> Resul
         Reading::Content(content, stat, read_at) => {
             let seen = seen(stat, read_at);
             let hash = content.hash;
-            if !stages.claims.take(hash) {
+            let is_mine = stages.claims.take(hash);
+            // Looked up after it was claimed, so that nobody can be about to store it.
+            let known = if is_mine { store.content(&hash, stages.model)? } else { None };
+            if !is_mine {
                 Outcome::Twin { seen, hash }
-            } else if let Some(known) = known_content(stages, store, &hash)? {
+            } else if let Some(known) = known.filter(|known| is_settled(stages, known.state)) {
                 stages.claims.release(&hash);
                 Outcome::Linked { seen, image: known.image, state: known.state }
             } else if stages.inflight.is_blamed(&hash) && !stages.options.retry_failed {
@@ -315,21 +319,21 @@ fn read_one<'a>(stages: &'a Stages<'_>, store: &Store, path: FoundPath) -> Resul
                 Outcome::Undecodable { seen, hash, bytes: content.bytes.len() as u64, reason }
             } else {
                 let held = held.expect("what was read is held");
-                return Ok(Next::Work(Box::new(Job { seen, content, held })));
+                let has_vector = known.is_some_and(|known| known.state == ContentState::Unmeasured);
+                return Ok(Next::Work(Box::new(Job { seen, content, held, has_vector })));
             }
         }
     };
     Ok(Next::Done(Box::new(outcome)))
 }
 
-/// A content that needs no work. Looked up after it was claimed, so that nobody can be about to store it.
-fn known_content(stages: &Stages<'_>, store: &Store, hash: &ContentHash) -> Result<Option<KnownContent>> {
-    let known = store.content(hash, stages.model)?;
-    Ok(known.filter(|known| match known.state {
+/// Whether a content needs no work.
+fn is_settled(stages: &Stages<'_>, state: ContentState) -> bool {
+    match state {
         ContentState::Done => true,
         ContentState::Failed => !stages.options.retry_failed,
-        ContentState::Pending => false,
-    }))
+        ContentState::Pending | ContentState::Unmeasured => false,
+    }
 }
 
 /// Writes outcomes in transactions until there are no more.

@@ -18,7 +18,7 @@ pub enum ReadCause {
     New,
     /// Its signature is another one, or was taken too soon after a change.
     Changed,
-    /// The model has not seen its content yet.
+    /// The model has not seen its content yet, or its features are to be measured.
     Pending,
     /// It failed before and is tried again.
     Retry,
@@ -98,7 +98,9 @@ impl<'a> Planner<'a> {
         }
         match known.state {
             FileState::Picture(_) | FileState::Skipped if known.unreadable => PlanStep::Read(file, ReadCause::Retry),
-            FileState::Picture(ContentState::Pending) => PlanStep::Read(file, ReadCause::Pending),
+            FileState::Picture(ContentState::Pending | ContentState::Unmeasured) => {
+                PlanStep::Read(file, ReadCause::Pending)
+            }
             FileState::Picture(ContentState::Failed) | FileState::Unreadable if self.retry_failed => {
                 PlanStep::Read(file, ReadCause::Retry)
             }

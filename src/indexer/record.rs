@@ -9,13 +9,22 @@ use super::report::IndexReport;
 use crate::error::{Error, Result};
 use crate::model::Embedded;
 use crate::store::{Batch, ContentState, FileState, FoundFile, ModelRow, RootState};
-use crate::types::{ContentHash, FileId, ImageId, ImageInfo, RootId, Stage, path_from_bytes};
+use crate::types::{ContentHash, Features, FileId, ImageId, ImageInfo, RootId, Stage, path_from_bytes};
 
 /// A file that was read, and where.
 #[derive(Debug, Clone)]
 pub(super) struct Seen {
     pub file: FoundFile,
     pub root_path: std::sync::Arc<Path>,
+}
+
+/// What decoding and measuring a content told.
+#[derive(Debug)]
+pub(super) struct Decoded {
+    pub hash: ContentHash,
+    pub bytes: u64,
+    pub info: ImageInfo,
+    pub features: Features,
 }
 
 /// What became of a file, or of something else that the scan came by.
@@ -30,11 +39,13 @@ pub(super) enum Outcome {
     /// The same new content as another file of this run, which is being worked on.
     Twin { seen: Seen, hash: ContentHash },
     /// A new content with its vector.
-    Indexed { seen: Seen, hash: ContentHash, bytes: u64, info: ImageInfo, embedded: Embedded },
+    Indexed { seen: Seen, decoded: Decoded, embedded: Embedded },
+    /// A content whose vector is there, and whose features are new.
+    Measured { seen: Seen, decoded: Decoded },
     /// A content that cannot be decoded.
     Undecodable { seen: Seen, hash: ContentHash, bytes: u64, reason: String },
     /// A content of which the model makes nothing.
-    Unembeddable { seen: Seen, hash: ContentHash, bytes: u64, info: ImageInfo, reason: String },
+    Unembeddable { seen: Seen, decoded: Decoded, reason: String },
     /// No picture that can be decoded.
     Skipped { seen: Seen, reason: String },
     /// A file that could not be read; without signature it is tried again each time.
@@ -130,23 +141,27 @@ impl Recorder {
                 }
                 _ => self.waiting.entry(hash).or_default().push(seen),
             },
-            Outcome::Indexed { seen, hash, bytes, info, embedded } => {
-                let image = batch.put_image(&hash, bytes, Some(&info))?;
+            Outcome::Indexed { seen, decoded, embedded } => {
+                let image = self.put_decoded(batch, &decoded)?;
                 batch.clear_content_failure(image, self.model)?;
                 batch.put_embedding(image, self.model, &embedded.embedding)?;
                 batch.put_classes(image, self.model, &embedded.classes)?;
                 self.report.embedded += 1;
-                self.settle(batch, seen, hash, image, ContentState::Done)?;
+                self.settle(batch, seen, decoded.hash, image, ContentState::Done)?;
+            }
+            Outcome::Measured { seen, decoded } => {
+                let image = self.put_decoded(batch, &decoded)?;
+                self.settle(batch, seen, decoded.hash, image, ContentState::Done)?;
             }
             Outcome::Undecodable { seen, hash, bytes, reason } => {
                 let image = batch.put_image(&hash, bytes, None)?;
                 batch.put_content_failure(image, None, Stage::Decode, &reason)?;
                 self.settle(batch, seen, hash, image, ContentState::Failed)?;
             }
-            Outcome::Unembeddable { seen, hash, bytes, info, reason } => {
-                let image = batch.put_image(&hash, bytes, Some(&info))?;
+            Outcome::Unembeddable { seen, decoded, reason } => {
+                let image = self.put_decoded(batch, &decoded)?;
                 batch.put_content_failure(image, Some(self.model), Stage::Embed, &reason)?;
-                self.settle(batch, seen, hash, image, ContentState::Failed)?;
+                self.settle(batch, seen, decoded.hash, image, ContentState::Failed)?;
             }
             Outcome::Skipped { seen, reason } => {
                 batch.put_file(&seen.file, None, Some(&reason))?;
@@ -173,12 +188,19 @@ impl Recorder {
         Ok(())
     }
 
+    fn put_decoded(&mut self, batch: &Batch<'_>, decoded: &Decoded) -> Result<ImageId> {
+        let image = batch.put_image(&decoded.hash, decoded.bytes, Some(&decoded.info))?;
+        batch.put_features(image, &decoded.features)?;
+        self.report.measured += 1;
+        Ok(image)
+    }
+
     /// Whether a content needs no more work in this run.
     fn is_settled(&self, hash: &ContentHash, state: ContentState) -> bool {
         match state {
             ContentState::Done => true,
             ContentState::Failed => !self.retry_failed || self.failed_again.contains(hash),
-            ContentState::Pending => false,
+            ContentState::Pending | ContentState::Unmeasured => false,
         }
     }
 

@@ -27,6 +27,8 @@ pub struct IndexReport {
     pub changing: u64,
     /// Pictures for which the model ran.
     pub embedded: u64,
+    /// Pictures whose features were measured.
+    pub measured: u64,
     /// Files among the unchanged ones that failed before and were not tried again.
     pub known_failures: u64,
     /// Roots that could not be read, or were not themselves. Their rows stay.

@@ -1,6 +1,7 @@
 //! One worker: from a picture's bytes to its vector, a batch at a time.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use image::RgbImage;
@@ -8,11 +9,11 @@ use image::RgbImage;
 use super::budget::{ByteBudget, Held};
 use super::cancel::CancelToken;
 use super::inflight::InFlight;
-use super::record::{Outcome, Seen};
+use super::record::{Decoded, Outcome, Seen};
 use crate::error::{Error, Result};
-use crate::media::{Content, DecodeError, DecodeLimits, Decoder};
+use crate::media::{Content, DecodeError, DecodeLimits, Decoder, measure};
 use crate::model::{Device, Embedded, Embedder, Model, ModelSpec, Runtime, RuntimeOptions};
-use crate::types::{ContentHash, ImageInfo, InvalidEmbedding};
+use crate::types::{Features, ImageInfo, InvalidEmbedding};
 
 /// A picture that was read and is to be decoded and embedded.
 pub(super) struct Job<'a> {
@@ -20,6 +21,8 @@ pub(super) struct Job<'a> {
     pub content: Content,
     /// The share of the memory that its bytes take.
     pub held: Held<'a>,
+    /// Whether its vector is there already, so that only its features are wanted.
+    pub has_vector: bool,
 }
 
 /// Makes embedders: one for each worker on the processor, one for all on an accelerator.
@@ -92,15 +95,14 @@ pub(super) struct Workshop<'a> {
     pub pixels: &'a ByteBudget,
     pub limits: DecodeLimits,
     pub batch_size: usize,
+    pub feature_time: Option<Duration>,
     pub cancel: &'a CancelToken,
 }
 
 /// A picture that is decoded and waits for its batch.
 struct Prepared {
     seen: Seen,
-    hash: ContentHash,
-    bytes: u64,
-    info: ImageInfo,
+    decoded: Decoded,
     pixels: RgbImage,
 }
 
@@ -145,29 +147,42 @@ fn work_until_broken(shop: &Workshop<'_>, worker: usize, jobs: &Receiver<Job<'_>
     flush(shop, &mut embedder, &mut batch, results);
 }
 
-/// Decodes a picture and scales it for the model; the bytes and the full pixels are given back here.
+/// Decodes a picture, measures it, and scales it for the model; the bytes and the full pixels are given back here. What
+/// is not for the model is an outcome at once.
 fn prepare(shop: &Workshop<'_>, worker: usize, job: Job<'_>) -> Result<Prepared, Box<Outcome>> {
-    let Job { seen, content, held } = job;
+    let Job { seen, content, held, has_vector } = job;
     let flight = shop.inflight.enter(worker, &content.hash);
-    let decoded = decode(shop, &content);
+    let looked_at = look_at(shop, &content, has_vector);
     drop(flight);
     let bytes = content.bytes.len() as u64;
     drop(held);
-    match decoded {
-        Ok((info, pixels)) => Ok(Prepared { seen, hash: content.hash, bytes, info, pixels }),
+    let hash = content.hash;
+    match looked_at {
+        Ok((info, features, pixels)) => {
+            let decoded = Decoded { hash, bytes, info, features };
+            match pixels {
+                Some(pixels) => Ok(Prepared { seen, decoded, pixels }),
+                None => Err(Box::new(Outcome::Measured { seen, decoded })),
+            }
+        }
         Err(error) => {
             let advice = if error.is_too_large() { " (--retry-failed with more --memory tries again)" } else { "" };
             let reason = format!("{error}{advice}");
-            Err(Box::new(Outcome::Undecodable { seen, hash: content.hash, bytes, reason }))
+            Err(Box::new(Outcome::Undecodable { seen, hash, bytes, reason }))
         }
     }
 }
 
-fn decode(shop: &Workshop<'_>, content: &Content) -> Result<(ImageInfo, RgbImage), DecodeError> {
+type LookedAt = (ImageInfo, Features, Option<RgbImage>);
+
+/// Decodes and measures a picture, and scales it for the model unless its vector is there.
+fn look_at(shop: &Workshop<'_>, content: &Content, has_vector: bool) -> Result<LookedAt, DecodeError> {
     let decoder = Decoder::open(&content.bytes, content.format, shop.limits)?;
     let _held = shop.pixels.hold(decoder.memory());
     let picture = decoder.decode()?;
-    Ok((picture.info(content.format), Embedder::prepare(shop.engine.spec(), &picture)))
+    let features = measure(&picture, shop.feature_time.map(|time| Instant::now() + time));
+    let pixels = (!has_vector).then(|| Embedder::prepare(shop.engine.spec(), &picture));
+    Ok((picture.info(content.format), features, pixels))
 }
 
 /// Runs the model on a batch and passes the results on; `false` if there is nobody to take them or nothing works.
@@ -181,7 +196,7 @@ fn flush(
         return true;
     }
     let (pixels, rest): (Vec<_>, Vec<_>) =
-        batch.drain(..).map(|Prepared { seen, hash, bytes, info, pixels }| (pixels, (seen, hash, bytes, info))).unzip();
+        batch.drain(..).map(|Prepared { seen, decoded, pixels }| (pixels, (seen, decoded))).unzip();
     let embedded = match shop.engine.embed(embedder, &pixels) {
         Ok(embedded) => embedded,
         // Another worker has told, or is about to tell, what is wrong.
@@ -191,12 +206,12 @@ fn flush(
             return false;
         }
     };
-    for ((seen, hash, bytes, info), embedded) in rest.into_iter().zip(embedded) {
+    for ((seen, decoded), embedded) in rest.into_iter().zip(embedded) {
         let outcome = match embedded {
-            Ok(embedded) => Outcome::Indexed { seen, hash, bytes, info, embedded },
+            Ok(embedded) => Outcome::Indexed { seen, decoded, embedded },
             Err(error) => {
                 let reason = error.to_string();
-                Outcome::Unembeddable { seen, hash, bytes, info, reason }
+                Outcome::Unembeddable { seen, decoded, reason }
             }
         };
         if results.send(outcome).is_err() {

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use super::query::QueryImage;
 use crate::error::{Error, Result};
-use crate::media::{DecodeLimits, Decoder, Format, Kind, Picture, Reading, read_content, sniff};
+use crate::media::{DecodeLimits, Decoder, Format, Kind, Picture, Reading, measure, read_content, sniff};
 use crate::model::Embedded;
 use crate::store::{ModelRow, Store};
-use crate::types::{Classification, ContentHash, Embedding, ImageId, ImageInfo, Stage};
+use crate::types::{Classification, ContentHash, Embedding, Features, ImageId, ImageInfo, Stage};
 
 /// What is known of a picture.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +26,8 @@ pub struct Examined {
     pub embedding: Embedding,
     /// The best classes.
     pub classes: Vec<Classification>,
+    /// What it looks like; `None` if it is in the index from before this was measured.
+    pub features: Option<Features>,
     /// Whether the vector was taken from the index.
     pub indexed: bool,
 }
@@ -51,7 +53,8 @@ pub(crate) fn examine(
         && let Some(info) = store.info_of(image)?
     {
         let (embedding, classes) = (vector.embedding, store.classes(image, model)?);
-        return Ok(Examined { path, hash, bytes, row, info, embedding, classes, indexed: true });
+        let features = store.features(image)?;
+        return Ok(Examined { path, hash, bytes, row, info, embedding, classes, features, indexed: true });
     }
     let decoder = Decoder::open(&content, format, DecodeLimits::default());
     let picture = decoder.and_then(Decoder::decode).map_err(|error| Error::Picture {
@@ -61,7 +64,8 @@ pub(crate) fn examine(
     })?;
     let info = picture.info(format);
     let Embedded { embedding, classes } = embed(&picture)?;
-    Ok(Examined { path, hash, bytes, row, info, embedding, classes, indexed: false })
+    let features = Some(measure(&picture, None));
+    Ok(Examined { path, hash, bytes, row, info, embedding, classes, features, indexed: false })
 }
 
 fn read(image: &QueryImage) -> Result<(Vec<u8>, Format, ContentHash)> {

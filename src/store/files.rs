@@ -8,13 +8,15 @@ use super::Store;
 use super::batch::{Batch, ModelRow};
 use super::sqlite_error::At;
 use crate::error::Result;
-use crate::types::{ContentHash, FileId, FileStat, ImageId, RootId, path_from_bytes};
+use crate::types::{ContentHash, Features, FileId, FileStat, ImageId, RootId, path_from_bytes};
 
 /// How far a content has come with one model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContentState {
-    /// Its vector is stored.
+    /// Its vector and its features are stored.
     Done,
+    /// Its vector is stored, but not what this version measures of it.
+    Unmeasured,
     /// It was tried and cannot be indexed.
     Failed,
     /// It has no vector of this model yet.
@@ -73,18 +75,35 @@ pub struct FoundFile {
     pub read_at_ns: i64,
 }
 
-/// Whether image `f.image` has a vector (2) or a failure (1) with model `?1`.
-const CONTENT_STATE: &str = "CASE
-    WHEN EXISTS (SELECT 1 FROM embedding e WHERE e.image = f.image AND e.model = ?1) THEN 2
-    WHEN EXISTS (SELECT 1 FROM failure x WHERE x.image = f.image AND (x.model IS NULL OR x.model = ?1)) THEN 1
-    ELSE 0 END";
+/// How far image `f.image` has come with model `?1`, as a number for [`content_state`].
+fn content_state_sql() -> String {
+    format!(
+        "CASE
+         WHEN EXISTS (SELECT 1 FROM embedding e WHERE e.image = f.image AND e.model = ?1) THEN
+             CASE WHEN EXISTS (SELECT 1 FROM feature m WHERE m.image = f.image AND m.version = {}) THEN 3 ELSE 2 END
+         WHEN EXISTS (SELECT 1 FROM failure x WHERE x.image = f.image AND (x.model IS NULL OR x.model = ?1)) THEN 1
+         ELSE 0 END",
+        Features::VERSION
+    )
+}
 
 fn content_state(code: i64) -> ContentState {
     match code {
-        2 => ContentState::Done,
+        3 => ContentState::Done,
+        2 => ContentState::Unmeasured,
         1 => ContentState::Failed,
         _ => ContentState::Pending,
     }
+}
+
+/// The query for a content by its hash `?2`, with its state.
+fn content_sql() -> String {
+    let state = content_state_sql();
+    format!("SELECT f.image, {state} FROM (SELECT id AS image FROM image WHERE hash = ?2) f")
+}
+
+fn read_content(row: &Row<'_>) -> rusqlite::Result<KnownContent> {
+    Ok(KnownContent { image: ImageId(row.get(0)?), state: content_state(row.get(1)?) })
 }
 
 fn read_known(row: &Row<'_>) -> rusqlite::Result<KnownFile> {
@@ -114,9 +133,10 @@ fn read_known(row: &Row<'_>) -> rusqlite::Result<KnownFile> {
 fn known_columns() -> String {
     format!(
         "SELECT f.id, f.path, f.size, f.mtime_ns, f.ctime_ns, f.inode, f.read_at_ns, f.missing_since IS NOT NULL,
-                f.image IS NOT NULL, f.skipped IS NOT NULL, {CONTENT_STATE},
+                f.image IS NOT NULL, f.skipped IS NOT NULL, {},
                 EXISTS (SELECT 1 FROM failure x WHERE x.root = f.root AND x.path = f.path)
-         FROM file f"
+         FROM file f",
+        content_state_sql()
     )
 }
 
@@ -170,11 +190,9 @@ impl Store {
 
     /// Looks a content up by its hash.
     pub fn content(&self, hash: &ContentHash, model: ModelRow) -> Result<Option<KnownContent>> {
-        let sql = format!("SELECT f.image, {CONTENT_STATE} FROM (SELECT id AS image FROM image WHERE hash = ?2) f");
-        let read = |row: &Row<'_>| Ok(KnownContent { image: ImageId(row.get(0)?), state: content_state(row.get(1)?) });
         self.connection
-            .prepare_cached(&sql)
-            .and_then(|mut statement| statement.query_row(params![model.0, hash.as_bytes()], read).optional())
+            .prepare_cached(&content_sql())
+            .and_then(|mut statement| statement.query_row(params![model.0, hash.as_bytes()], read_content).optional())
             .at(&self.path)
     }
 
@@ -347,9 +365,6 @@ impl Batch<'_> {
 
     /// Looks a content up by its hash, what was written in this batch included.
     pub fn find_content(&self, hash: &ContentHash, model: ModelRow) -> Result<Option<KnownContent>> {
-        let sql = format!("SELECT f.image, {CONTENT_STATE} FROM (SELECT id AS image FROM image WHERE hash = ?2) f");
-        self.find(&sql, params![model.0, hash.as_bytes()], |row| {
-            Ok(KnownContent { image: ImageId(row.get(0)?), state: content_state(row.get(1)?) })
-        })
+        self.find(&content_sql(), params![model.0, hash.as_bytes()], read_content)
     }
 }

@@ -15,6 +15,7 @@
 mod batch;
 mod check;
 mod failure;
+mod features;
 mod files;
 mod list;
 mod lock;

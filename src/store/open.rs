@@ -16,8 +16,11 @@ use crate::error::{Error, Result};
 const APPLICATION_ID: i64 = 0x696D_6778;
 
 /// One for each file of `schema/`, in order. Append only.
-const MIGRATIONS: &[M<'static>] =
-    &[M::up(include_str!("../../schema/0001_initial.sql")), M::up(include_str!("../../schema/0002_graph.sql"))];
+const MIGRATIONS: &[M<'static>] = &[
+    M::up(include_str!("../../schema/0001_initial.sql")),
+    M::up(include_str!("../../schema/0002_graph.sql")),
+    M::up(include_str!("../../schema/0003_features.sql")),
+];
 
 /// Vectors are 2.5 kB: pages of the default 4 kB would hold one each and waste a third.
 const PAGE_SIZE: i64 = 16_384;

@@ -14,11 +14,11 @@ const SIDE: u32 = 8;
 /// The perceptual hash takes the low half of the frequencies of each direction.
 const FREQUENCIES: u32 = 2 * SIDE;
 
-/// Whether each of 8 × 8 pixels is brighter than the one right of it.
+/// Whether each of 8 × 8 pixels is darker than the one right of it.
 pub(super) fn difference(luma: &GrayImage) -> u64 {
     let small = scaled(luma, SIDE + 1, SIDE);
     let rows = small.as_raw().chunks_exact(SIDE as usize + 1);
-    let bits = rows.flat_map(|row| row.windows(2).map(|pair| pair[0] > pair[1]));
+    let bits = rows.flat_map(|row| row.windows(2).map(|pair| pair[0] < pair[1]));
     bits.enumerate().fold(0, |hash, (i, bit)| hash | u64::from(bit) << i)
 }
 
