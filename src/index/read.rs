@@ -1,0 +1,131 @@
+//! What an index tells: neighbours, single pictures, and lists of all.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::models::{embed_one, new_embedder};
+use super::{ActiveModel, Index};
+use crate::error::{Error, Result};
+use crate::media::Picture;
+use crate::model::Embedder;
+use crate::search::{
+    Answer, Examined, Lookup, Query, QueryImage, Searcher, SearcherOptions, examine, export_npy,
+};
+use crate::store::{ModelRow, PictureRow, StoredModel};
+use crate::types::{Classification, ContentHash, Embedding};
+
+impl Index {
+    /// Finds the `count` pictures that are most like those of the query.
+    ///
+    /// A picture that is in the index is not embedded again, and then ONNX Runtime is not even loaded.
+    ///
+    /// # Errors
+    /// When a picture cannot be used, or the database, the model or ONNX Runtime fails.
+    pub fn similar(&self, query: &Query, count: usize) -> Result<Answer> {
+        let active = self.active_model()?;
+        let model = self.store.model(&active.id)?;
+        let examine_all = |images: &[QueryImage]| -> Result<Vec<Examined>> {
+            images.iter().map(|image| self.examine_with(image, model.as_ref())).collect()
+        };
+        let (plus, minus) = (examine_all(&query.plus)?, examine_all(&query.minus)?);
+        let lookup = self.lookup(&active, model);
+        let _snapshot = self.store.snapshot()?;
+        lookup.similar(&lookup.one_shot(), query, &plus, &minus, count)
+    }
+
+    /// The pictures whose vectors are nearest to a vector of the same model; of the query, its threshold, filter and
+    /// exactness are used.
+    ///
+    /// # Errors
+    /// When the vector has another dimension than the model's, or the database fails.
+    pub fn similar_to(&self, vector: &Embedding, query: &Query, count: usize) -> Result<Answer> {
+        let active = self.active_model()?;
+        let _snapshot = self.store.snapshot()?;
+        let lookup = self.lookup(&active, self.store.model(&active.id)?);
+        lookup.similar_to(&lookup.one_shot(), query, vector, &[], count)
+    }
+
+    /// Starts a searcher, which answers queries from memory and can be used by many threads at once.
+    ///
+    /// # Errors
+    /// When the database fails, or no thread can be started.
+    pub fn searcher(&self, options: SearcherOptions) -> Result<Searcher> {
+        let active = self.active_model()?;
+        let (open, catalog) = (self.options.clone(), self.catalog.clone());
+        let entry = self.catalog_entry().map_err(|error| error.to_string());
+        let embedder: Mutex<Option<Embedder>> = Mutex::default();
+        let embed = move |picture: &Picture| {
+            let mut slot = embedder.lock().unwrap_or_else(PoisonError::into_inner);
+            let make = || match &entry {
+                Ok(entry) => new_embedder(&open, &catalog, entry),
+                Err(reason) => Err(Error::Invalid(reason.clone())),
+            };
+            embed_one(&mut slot, make, picture)
+        };
+        Searcher::start(self.path().to_owned(), active.id, active.name, options, Box::new(embed))
+    }
+
+    /// Everything that is known of a picture, indexed or not.
+    ///
+    /// # Errors
+    /// When it cannot be read or decoded, or the model or ONNX Runtime fails.
+    pub fn examine(&self, image: &QueryImage) -> Result<Examined> {
+        let model = self.store.model(&self.active_model()?.id)?;
+        self.examine_with(image, model.as_ref())
+    }
+
+    fn examine_with(&self, image: &QueryImage, model: Option<&StoredModel>) -> Result<Examined> {
+        let row = model.map_or(ModelRow::NONE, |model| model.row);
+        examine(image, &self.store, row, |picture| {
+            let make = || new_embedder(&self.options, &self.catalog, &self.catalog_entry()?);
+            embed_one(&mut self.embedder.borrow_mut(), make, picture)
+        })
+    }
+
+    pub(super) fn lookup<'a>(&'a self, active: &'a ActiveModel, model: Option<StoredModel>) -> Lookup<'a> {
+        Lookup { store: &self.store, model_id: active.id, model_name: &active.name, model }
+    }
+
+    /// Files that hold a content.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn paths_of(&self, hash: &ContentHash) -> Result<Vec<PathBuf>> {
+        self.store.image(hash)?.map_or_else(|| Ok(Vec::new()), |image| self.store.paths_of(image))
+    }
+
+    /// Calls `each` with every indexed file, by root and path.
+    ///
+    /// # Errors
+    /// When the database fails, or `each` does.
+    pub fn for_each_picture(&self, each: impl FnMut(PictureRow) -> Result<()>) -> Result<()> {
+        self.store.for_each_picture(each)
+    }
+
+    /// The vector and the classes that the model in use has of an indexed picture.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn stored_embedding(&self, picture: &PictureRow) -> Result<Option<(Embedding, Vec<Classification>)>> {
+        let Some(model) = self.store.model(&self.active_model()?.id)? else { return Ok(None) };
+        let Some(vector) = self.store.vector_of(picture.image, model.row)? else { return Ok(None) };
+        Ok(Some((vector.embedding, self.store.classes(picture.image, model.row)?)))
+    }
+
+    /// Writes the vectors of the model in use for NumPy, and returns how many there were.
+    ///
+    /// # Errors
+    /// When the model was never used with this index, or the files cannot be written.
+    pub fn export_npy(&self, folder: &Path) -> Result<u64> {
+        let active = self.active_model()?;
+        let model = self
+            .store
+            .model(&active.id)?
+            .ok_or_else(|| Error::Invalid(format!("the model `{}` was not used with this index yet", active.name)))?;
+        export_npy(&self.store, model.row, model.dimension, folder)
+    }
+
+    pub(super) fn model_row(&self) -> Result<ModelRow> {
+        Ok(self.store.model(&self.active_model()?.id)?.map_or(ModelRow::NONE, |model| model.row))
+    }
+}

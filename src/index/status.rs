@@ -1,0 +1,121 @@
+//! The state of an index.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::{ActiveModel, Index};
+use crate::ann::{GraphStatus, Method};
+use crate::error::Result;
+use crate::search::{Age, open_codes, peek_graph};
+use crate::store::{Counts, FailureRow, Root, RootState, StoredModel};
+
+/// The state of an index, as `status` tells it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Status {
+    /// The database file.
+    pub database: PathBuf,
+    /// How much is indexed.
+    pub counts: Counts,
+    /// The roots.
+    pub roots: Vec<RootStatus>,
+    /// Name of the model in use.
+    pub model: String,
+    /// The nearest-neighbour index of that model.
+    pub index: NeighborStatus,
+    /// Files that could not be indexed.
+    pub failures: u64,
+}
+
+/// A root, as `status` tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootStatus {
+    /// Its path.
+    pub path: PathBuf,
+    /// Whether it was there when it was last looked at.
+    pub state: RootState,
+    /// Present files in it.
+    pub files: u64,
+}
+
+/// The nearest-neighbour index, as `status` tells it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NeighborStatus {
+    /// Vectors of the model.
+    pub rows: u64,
+    /// Vectors that the file of codes covers.
+    pub snapshot: u64,
+    /// Vectors that are newer than it.
+    pub delta: u64,
+    /// Vectors that it covers and that are gone.
+    pub dead: u64,
+    /// Length of the file of codes in bytes.
+    pub bytes: u64,
+    /// How a query by a process that asks once is answered.
+    pub method: Method,
+    /// The graph for processes that stay, if one was built.
+    pub graph: Option<GraphStatus>,
+    /// Pictures that the model has no vector of.
+    pub pending: u64,
+}
+
+impl Index {
+    /// What could not be indexed, and why.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn failures(&self) -> Result<Vec<FailureRow>> {
+        self.store.failures(self.model_row()?)
+    }
+
+    /// Why files were skipped, and how many for each reason.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn skipped_reasons(&self) -> Result<Vec<(String, u64)>> {
+        self.store.skipped_reasons()
+    }
+
+    /// The state of the index.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn status(&self) -> Result<Status> {
+        let active = self.active_model()?;
+        let model = self.store.model(&active.id)?;
+        let root_status = |root: Root| {
+            let files = self.store.files_in_root(root.id)?;
+            Ok(RootStatus { path: root.path, state: root.state, files })
+        };
+        let index = self.neighbor_status(&active, model)?;
+        Ok(Status {
+            database: self.path().to_owned(),
+            counts: self.store.counts()?,
+            roots: self.store.roots()?.into_iter().map(root_status).collect::<Result<_>>()?,
+            model: active.name,
+            index,
+            failures: self.store.count_failures(self.model_row()?)?,
+        })
+    }
+
+    fn neighbor_status(&self, active: &ActiveModel, model: Option<StoredModel>) -> Result<NeighborStatus> {
+        let pending = self.lookup(active, model.clone()).pending()?;
+        let empty = NeighborStatus {
+            rows: 0,
+            snapshot: 0,
+            delta: 0,
+            dead: 0,
+            bytes: 0,
+            method: Method::Scan,
+            graph: None,
+            pending,
+        };
+        let Some(model) = model else { return Ok(empty) };
+        let (rows, _) = self.store.vector_count(model.row)?;
+        let codes = open_codes(&self.store, &active.id, &model).map(|codes| codes.status());
+        let age = Age::of(&self.store, &model, codes.map(|codes| (codes.count, codes.last)))?;
+        let graph = peek_graph(&self.store, &active.id, &model);
+        let bytes = codes.map_or(0, |codes| codes.bytes);
+        Ok(NeighborStatus { rows, snapshot: age.covered, delta: age.newer, dead: age.dead, bytes, graph, ..empty })
+    }
+}

@@ -1,0 +1,247 @@
+//! What changes an index: adding, removing and mending.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::{ActiveModel, Index};
+use crate::error::{Error, Result};
+use crate::indexer::{self, AddOptions, Engine, IndexReport, PlanStep, Planner, Progress};
+use crate::search::{collect, damaged_graph, derived_folder, open_codes, refresh_codes, renew_codes};
+use crate::store::{ModelRow, Problem, Root, Writer};
+
+/// A problem that [`Index::check`] found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CheckProblem {
+    /// What is wrong.
+    pub what: String,
+    /// Where.
+    #[serde(rename = "where")]
+    pub place: String,
+    /// Whether it was mended.
+    pub repaired: bool,
+}
+
+impl Index {
+    /// Indexes files and directories; what is known and unchanged costs one `stat` for each file.
+    ///
+    /// # Errors
+    /// When a path is not there, another process is writing, or the database, the model or ONNX Runtime fails. Files
+    /// that cannot be indexed are no error: they are counted, and [`Index::failures`] lists them.
+    pub fn add<P: AsRef<Path>>(
+        &mut self,
+        paths: impl IntoIterator<Item = P>,
+        options: &AddOptions,
+    ) -> Result<IndexReport> {
+        self.add_with_progress(paths, options, |_| {})
+    }
+
+    /// As [`Index::add`], telling of its progress about ten times a second.
+    ///
+    /// # Errors
+    /// Those of [`Index::add`].
+    pub fn add_with_progress<P: AsRef<Path>>(
+        &mut self,
+        paths: impl IntoIterator<Item = P>,
+        options: &AddOptions,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<IndexReport> {
+        let paths: Vec<PathBuf> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
+        options.scan.check()?;
+        let entry = self.catalog_entry()?;
+        let mut writer = Writer::open(self.path())?;
+        let targets = indexer::resolve(&paths, &writer.roots()?)?;
+        let model = self.catalog.load(&entry)?;
+        let batch = writer.batch()?;
+        let row = batch.put_model(&entry.id, &entry.spec.name, entry.spec.outputs.dimension)?;
+        batch.commit()?;
+        let engine = Engine::new(model, self.options.runtime_options()?, options.device, 1);
+        let mut report = indexer::add(&mut writer, &targets, row, &engine, options, &mut progress)?;
+        let batch = writer.batch()?;
+        batch.count_pending()?;
+        batch.commit()?;
+        // Without the file of codes queries are slower and still right: no reason for all this to have failed.
+        if !report.interrupted
+            && let Err(error) = refresh_codes(&mut writer, &entry.id, false)
+        {
+            report.warnings.push(format!("the file of codes was not brought up to date: {error}"));
+        }
+        Ok(report)
+    }
+
+    /// Tells what [`Index::add`] would do, without reading any file or writing anything.
+    ///
+    /// `each` is called with the root and the step for each file, `missing` with the paths of the files that are
+    /// gone, and `offline` with the roots that are not there.
+    ///
+    /// # Errors
+    /// When a path is not there, or the database fails.
+    pub fn plan<P: AsRef<Path>>(
+        &self,
+        paths: impl IntoIterator<Item = P>,
+        options: &AddOptions,
+        mut each: impl FnMut(&Path, PlanStep),
+        mut missing: impl FnMut(&Path),
+        mut offline: impl FnMut(&Path),
+    ) -> Result<()> {
+        let paths: Vec<PathBuf> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
+        options.scan.check()?;
+        let model = self.store.model(&self.active_model()?.id)?;
+        let roots = self.store.roots()?;
+        for target in indexer::resolve(&paths, &roots)? {
+            let root = roots.iter().find(|root| root.path == target.root_path);
+            if let Some(root) = root
+                && indexer::health(&self.store, root)?.is_none()
+            {
+                offline(&root.path);
+                continue;
+            }
+            let mut planner = Planner::new(
+                &self.store,
+                &target,
+                root.map(|root| root.id),
+                model.as_ref().map_or(ModelRow::NONE, |model| model.row),
+                &options.scan,
+                options.retry_failed,
+            )?;
+            while let Some(step) = planner.next()? {
+                if options.cancel.is_cancelled() {
+                    return Err(Error::Interrupted);
+                }
+                each(&target.root_path, step);
+            }
+            for file in planner.missing()? {
+                if let Some(path) = self.store.present_path(file)? {
+                    missing(&target.root_path.join(path));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many rows of missing files, and how many contents that no file holds, [`Index::prune`] would remove.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn prunable(&self) -> Result<(u64, u64)> {
+        Ok((self.store.missing_files()?, self.store.unused_images()?))
+    }
+
+    /// Removes the rows of missing files, and the contents that no file holds any more. No picture is touched.
+    ///
+    /// Returns how many rows and contents there were.
+    ///
+    /// # Errors
+    /// When another process is writing, or the database fails.
+    pub fn prune(&mut self) -> Result<(u64, u64)> {
+        let mut writer = Writer::open(self.path())?;
+        let batch = writer.batch()?;
+        let files = batch.delete_missing()?;
+        let images = batch.delete_unused_images()?;
+        batch.commit()?;
+        self.tidy(&mut writer)?;
+        Ok((files, images))
+    }
+
+    /// The root of a path that was given to [`Index::add`].
+    ///
+    /// # Errors
+    /// When there is no such root, or the database fails.
+    pub fn root(&self, path: &Path) -> Result<Root> {
+        let absolute = std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or(path.to_owned());
+        let roots = self.store.roots()?;
+        roots.into_iter().find(|root| root.path == absolute || root.path == path).ok_or_else(|| {
+            Error::Invalid(format!("`{}` is no root of the index; `imgidx status` lists them", path.display()))
+        })
+    }
+
+    /// How many present picture files a root has.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn files_in_root(&self, root: &Root) -> Result<u64> {
+        self.store.files_in_root(root.id)
+    }
+
+    /// Removes a root with its file rows, and the contents that no other file holds. No picture is touched.
+    ///
+    /// # Errors
+    /// When another process is writing, or the database fails.
+    pub fn forget(&mut self, root: &Root) -> Result<()> {
+        let mut writer = Writer::open(self.path())?;
+        let batch = writer.batch()?;
+        batch.delete_root(root.id)?;
+        batch.delete_unused_images()?;
+        batch.commit()?;
+        self.tidy(&mut writer)
+    }
+
+    /// Brings derived files up to date after rows were removed.
+    fn tidy(&self, writer: &mut Writer) -> Result<()> {
+        let batch = writer.batch()?;
+        batch.count_pending()?;
+        batch.commit()?;
+        for model in writer.models()? {
+            refresh_codes(writer, &model, false)?;
+        }
+        collect(writer)?;
+        writer.checkpoint()
+    }
+
+    /// Brings the file of codes up to date, if it is behind, damaged or gone. Tells how many vectors it covers then,
+    /// or `None` if nothing was done: there was no need, or another process is writing.
+    ///
+    /// # Errors
+    /// When the database fails, or the file cannot be written.
+    pub fn upkeep(&self) -> Result<Option<u64>> {
+        let active = self.active_model()?;
+        renew_codes(&self.store, &active.id)
+    }
+
+    /// Looks for damage: in every page, reference and vector of the database, and in the file of codes.
+    ///
+    /// With `repair`, damaged vectors are removed so that the next [`Index::add`] makes them again, and the file of
+    /// codes is written again.
+    ///
+    /// # Errors
+    /// When the database cannot be read at all, or another process is writing.
+    pub fn check(&mut self, repair: bool) -> Result<Vec<CheckProblem>> {
+        let active = self.active_model()?;
+        let mut problems = self.store.check()?;
+        let in_database = problems.len();
+        problems.extend(self.check_codes(&active)?);
+        let graph = self.store.model(&active.id)?.and_then(|model| damaged_graph(&self.store, &active.id, &model));
+        problems.extend(graph.iter().map(|_| Problem::new("it does not match its checksums", "graph")));
+        let mut repaired = vec![false; problems.len()];
+        if repair && !problems.is_empty() {
+            let mut writer = Writer::open(self.path())?;
+            let mended = writer.repair(&problems[..in_database])?;
+            repaired[..in_database].copy_from_slice(&mended);
+            refresh_codes(&mut writer, &active.id, true)?;
+            graph.iter().for_each(|path| derived_folder(&self.store).set_aside(path));
+            repaired[in_database..].fill(true);
+            let batch = writer.batch()?;
+            batch.count_pending()?;
+            batch.commit()?;
+        }
+        let told =
+            |(problem, repaired): (Problem, bool)| CheckProblem { what: problem.what, place: problem.place, repaired };
+        Ok(problems.into_iter().zip(repaired).map(told).collect())
+    }
+
+    fn check_codes(&self, active: &ActiveModel) -> Result<Option<Problem>> {
+        let model = self.store.model(&active.id)?;
+        let Some(model) = model.filter(|model| model.codes.is_some()) else { return Ok(None) };
+        let row = model.row;
+        let place = "file of codes";
+        let Some(codes) = open_codes(&self.store, &active.id, &model) else {
+            return Ok(Some(Problem::new("it is missing, cut off, or of another state of the database", place)));
+        };
+        if !codes.verify() {
+            return Ok(Some(Problem::new("it does not match its checksum", place)));
+        }
+        let (covered, stored) = (codes.status().count, self.store.vectors_up_to(row, codes.status().last)?);
+        let fits = stored <= covered;
+        Ok((!fits).then(|| Problem::new(format!("it covers {covered} vectors, and there are {stored}"), place)))
+    }
+}
