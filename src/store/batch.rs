@@ -170,9 +170,19 @@ impl Batch<'_> {
         )?;
         if let Some(info) = info {
             self.run(
-                "UPDATE image SET format = ?2, width = ?3, height = ?4, orientation = ?5, has_alpha = ?6, truncated = ?7
+                "UPDATE image SET format = ?2, width = ?3, height = ?4, orientation = ?5, has_alpha = ?6, truncated = ?7,
+                        taken = ?8
                  WHERE id = ?1",
-                params![image.0, info.format, info.width, info.height, info.orientation, info.has_alpha, info.truncated],
+                params![
+                    image.0,
+                    info.format,
+                    info.width,
+                    info.height,
+                    info.orientation,
+                    info.has_alpha,
+                    info.truncated,
+                    info.taken
+                ],
             )?;
         }
         Ok(image)
@@ -223,6 +233,14 @@ impl Store {
             .and_then(|mut statement| {
                 statement.query_map([], |row| row.get::<_, [u8; 32]>(0).map(ModelId::from))?.collect()
             })
+            .at(&self.path)
+    }
+
+    /// Whether a model has seen anything in any image.
+    pub fn has_classes(&self, model: ModelRow) -> Result<bool> {
+        self.connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM classification WHERE model = ?1)")
+            .and_then(|mut statement| statement.query_row([model.0], |row| row.get(0)))
             .at(&self.path)
     }
 

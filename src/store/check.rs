@@ -27,13 +27,27 @@ impl Problem {
     }
 }
 
+/// Where problems with the words of paths are.
+const WORDS: &str = "index of words";
+
 impl Store {
     /// Looks at every page, reference and vector.
     pub fn check(&self) -> Result<Vec<Problem>> {
         let mut problems = self.check_pages()?;
         problems.extend(self.check_references()?);
         problems.extend(self.check_vectors()?);
+        problems.extend(self.check_words()?);
         Ok(problems)
+    }
+
+    /// The index of words has a row for each file, and no others. Whether it is whole by itself, SQLite has told with its pages.
+    fn check_words(&self) -> Result<Option<Problem>> {
+        let missing_or_more = "SELECT (SELECT count(*) FROM file WHERE id NOT IN (SELECT id FROM path_word_docsize)),
+                                      (SELECT count(*) FROM path_word_docsize WHERE id NOT IN (SELECT id FROM file))";
+        let read = |row: &Row<'_>| Ok((row.get::<_, u64>(0)?, row.get::<_, u64>(1)?));
+        let (missing, more) = self.connection.query_row(missing_or_more, [], read).at(&self.path)?;
+        let what = format!("the words of {missing} files are missing, and those of {more} are there that are no files");
+        Ok((missing + more > 0).then(|| Problem::new(what, WORDS)))
     }
 
     fn check_pages(&self) -> Result<Vec<Problem>> {
@@ -100,6 +114,10 @@ impl Writer {
         let batch = self.batch()?;
         for (image, model) in problems.iter().filter_map(|problem| problem.vector) {
             batch.delete_embedding(image, model)?;
+        }
+        if problems.iter().any(|problem| problem.place == WORDS) {
+            batch.run("INSERT INTO path_word (path_word) VALUES ('delete-all')", [])?;
+            batch.run("INSERT INTO path_word (rowid, words) SELECT id, CAST(path AS TEXT) FROM file", [])?;
         }
         batch.run("REINDEX", [])?;
         batch.commit()?;

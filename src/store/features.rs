@@ -6,7 +6,9 @@ use super::Store;
 use super::batch::Batch;
 use super::sqlite_error::At;
 use crate::error::Result;
-use crate::types::{DetailFeatures, DominantColor, Features, ImageId, QuickFeatures, ToneFeatures};
+use crate::types::{
+    DetailFeatures, DominantColor, Features, ImageId, ImageType, Lab, QuickFeatures, ToneFeatures, TypeGuess,
+};
 
 impl Store {
     /// The features of an image, if they were measured by this version's rules.
@@ -14,12 +16,41 @@ impl Store {
         self.connection
             .prepare_cached(
                 "SELECT aspect_ratio, unique_colors, palette_size, flat_fraction, smooth_fraction, edge_fraction,
-                        dominant_colors, dhash, phash, entropy, brightness, contrast, fill_ratio,
-                        edge_density, corner_density, gradient_strength, sharpness, complexity_score
+                        gradient_fraction, dominant_colors, dhash, phash, type, type_confidence,
+                        entropy, brightness, contrast, fill_ratio, shapes, glyphs,
+                        edge_density, corner_density, gradient_strength, sharpness, complexity_score, shades
                  FROM feature WHERE image = ?1 AND version = ?2",
             )
             .and_then(|mut statement| statement.query_row(params![image.0, Features::VERSION], read).optional())
             .at(&self.path)
+    }
+
+    /// How many contents of present files were decoded and not measured by this version's rules.
+    pub fn unmeasured(&self) -> Result<u64> {
+        self.connection
+            .prepare_cached(
+                "SELECT count(*) FROM image WHERE format IS NOT NULL
+                 AND NOT EXISTS (SELECT 1 FROM feature m WHERE m.image = image.id AND m.version = ?1)
+                 AND EXISTS (SELECT 1 FROM file WHERE file.image = image.id AND file.missing_since IS NULL)",
+            )
+            .and_then(|mut statement| statement.query_row([Features::VERSION], |row| row.get(0)))
+            .at(&self.path)
+    }
+
+    /// How many contents of present files are of each type, the most frequent first.
+    pub fn count_types(&self) -> Result<Vec<(ImageType, u64)>> {
+        let counts: Vec<(String, u64)> = self
+            .connection
+            .prepare_cached(
+                "SELECT type, count(*) FROM feature m WHERE type IS NOT NULL AND version = ?1
+                 AND EXISTS (SELECT 1 FROM file WHERE file.image = m.image AND file.missing_since IS NULL)
+                 GROUP BY type ORDER BY 2 DESC, 1",
+            )
+            .and_then(|mut statement| {
+                statement.query_map([Features::VERSION], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+            })
+            .at(&self.path)?;
+        Ok(counts.into_iter().filter_map(|(name, count)| Some((ImageType::from_name(&name)?, count))).collect())
     }
 }
 
@@ -30,42 +61,54 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Features> {
         aspect_ratio: number(0)?,
         unique_colors: row.get(1)?,
         palette_size: row.get(2)?,
+        shades: row.get(23)?,
         flat_fraction: number(3)?,
         smooth_fraction: number(4)?,
         edge_fraction: number(5)?,
-        dominant_colors: colors_from_bytes(row.get_ref(6)?.as_blob()?),
-        dhash: row.get::<_, i64>(7)? as u64,
-        phash: row.get::<_, i64>(8)? as u64,
+        gradient_fraction: number(6)?,
+        dominant_colors: colors_from_bytes(row.get_ref(7)?.as_blob()?),
+        dhash: row.get::<_, i64>(8)? as u64,
+        phash: row.get::<_, i64>(9)? as u64,
     };
-    let tones = match (real(9)?, real(10)?, real(11)?, real(12)?) {
-        (Some(entropy), Some(brightness), Some(contrast), Some(fill_ratio)) => {
-            Some(ToneFeatures { entropy, brightness, contrast, fill_ratio })
-        }
-        _ => None,
+    let kind = row.get::<_, Option<String>>(10)?.as_deref().and_then(ImageType::from_name);
+    let kind = kind.zip(real(11)?).map(|(label, confidence)| TypeGuess { label, confidence });
+    // The columns of a stage are there or not there together.
+    let tones = match real(12)? {
+        Some(entropy) => Some(ToneFeatures {
+            entropy,
+            brightness: number(13)?,
+            contrast: number(14)?,
+            fill_ratio: number(15)?,
+            shapes: row.get(16)?,
+            glyphs: row.get(17)?,
+        }),
+        None => None,
     };
-    let detail = match (real(13)?, real(14)?, real(15)?, real(16)?, real(17)?) {
-        (
-            Some(edge_density),
-            Some(corner_density),
-            Some(gradient_strength),
-            Some(sharpness),
-            Some(complexity_score),
-        ) => Some(DetailFeatures { edge_density, corner_density, gradient_strength, sharpness, complexity_score }),
-        _ => None,
+    let detail = match real(18)? {
+        Some(edge_density) => Some(DetailFeatures {
+            edge_density,
+            corner_density: number(19)?,
+            gradient_strength: number(20)?,
+            sharpness: number(21)?,
+            complexity_score: number(22)?,
+        }),
+        None => None,
     };
-    Ok(Features { quick, tones, detail })
+    Ok(Features { quick, tones, detail, kind })
 }
 
 impl Batch<'_> {
     /// Stores the features of an image in place of older ones.
     pub fn put_features(&self, image: ImageId, features: &Features) -> Result<()> {
-        let Features { quick, tones, detail } = features;
+        let Features { quick, tones, detail, kind } = features;
         self.run(
             "INSERT OR REPLACE INTO feature (
                  image, version, stage, aspect_ratio, unique_colors, palette_size, flat_fraction, smooth_fraction,
-                 edge_fraction, dominant_colors, dhash, phash, entropy, brightness, contrast, fill_ratio,
-                 edge_density, corner_density, gradient_strength, sharpness, complexity_score)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
+                 edge_fraction, gradient_fraction, dominant_colors, dhash, phash, type, type_confidence, entropy,
+                 brightness, contrast, fill_ratio, shapes, glyphs, edge_density, corner_density, gradient_strength, sharpness,
+                 complexity_score, shades)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
+                     ?22, ?23, ?24, ?25, ?26, ?27)",
             params![
                 image.0,
                 Features::VERSION,
@@ -76,18 +119,24 @@ impl Batch<'_> {
                 quick.flat_fraction,
                 quick.smooth_fraction,
                 quick.edge_fraction,
+                quick.gradient_fraction,
                 colors_to_bytes(&quick.dominant_colors),
                 quick.dhash as i64,
                 quick.phash as i64,
+                kind.map(|kind| kind.label.as_str()),
+                kind.map(|kind| kind.confidence),
                 tones.map(|tones| tones.entropy),
                 tones.map(|tones| tones.brightness),
                 tones.map(|tones| tones.contrast),
                 tones.map(|tones| tones.fill_ratio),
+                tones.map(|tones| tones.shapes),
+                tones.map(|tones| tones.glyphs),
                 detail.map(|detail| detail.edge_density),
                 detail.map(|detail| detail.corner_density),
                 detail.map(|detail| detail.gradient_strength),
                 detail.map(|detail| detail.sharpness),
                 detail.map(|detail| detail.complexity_score),
+                quick.shades,
             ],
         )?;
         Ok(())
@@ -95,15 +144,15 @@ impl Batch<'_> {
 }
 
 fn colors_to_bytes(colors: &[DominantColor]) -> Vec<u8> {
-    colors.iter().flat_map(|color| color.lab.into_iter().chain([color.share])).flat_map(f32::to_le_bytes).collect()
+    colors.iter().flat_map(|color| color.lab.0.into_iter().chain([color.share])).flat_map(f32::to_le_bytes).collect()
 }
 
-fn colors_from_bytes(bytes: &[u8]) -> Vec<DominantColor> {
+pub(super) fn colors_from_bytes(bytes: &[u8]) -> Vec<DominantColor> {
     let (colors, _) = bytes.as_chunks::<16>();
     let color = |bytes: &[u8; 16]| {
         let (numbers, _) = bytes.as_chunks::<4>();
         let [l, a, b, share] = std::array::from_fn(|i| f32::from_le_bytes(numbers[i]));
-        DominantColor { lab: [l, a, b], share }
+        DominantColor { lab: Lab([l, a, b]), share }
     };
     colors.iter().map(color).collect()
 }

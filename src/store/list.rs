@@ -6,6 +6,7 @@ use rusqlite::{OptionalExtension, Row};
 
 use super::Store;
 use super::files::full_path;
+use super::select::{SelectedFiles, Selection};
 use super::sqlite_error::At;
 use crate::error::Result;
 use crate::types::{ContentHash, ImageId, ImageInfo};
@@ -41,7 +42,7 @@ pub struct Counts {
 }
 
 const PICTURES: &str = "SELECT root.path, file.path, image.id, hash, bytes, format, width, height, orientation,
-        has_alpha, truncated
+        has_alpha, truncated, taken
     FROM file JOIN root ON root.id = file.root JOIN image ON image.id = file.image
     WHERE file.missing_since IS NULL";
 
@@ -54,6 +55,7 @@ fn read_info(row: &Row<'_>) -> rusqlite::Result<Option<ImageInfo>> {
         orientation: row.get(8)?,
         has_alpha: row.get(9)?,
         truncated: row.get(10)?,
+        taken: row.get(11)?,
     }))
 }
 
@@ -68,13 +70,17 @@ fn read(row: &Row<'_>) -> rusqlite::Result<PictureRow> {
 }
 
 impl Store {
-    /// Calls `each` with all present picture files, by root and path.
-    pub fn for_each_picture(&self, mut each: impl FnMut(PictureRow) -> Result<()>) -> Result<()> {
-        let mut statement = self
-            .connection
-            .prepare_cached(&format!("{PICTURES} AND image.format IS NOT NULL ORDER BY root.path, file.path"))
-            .at(&self.path)?;
-        let mut rows = statement.query([]).at(&self.path)?;
+    /// Calls `each` with all present picture files that are selected, by root and path.
+    pub fn for_each_picture(
+        &self,
+        selection: &Selection,
+        mut each: impl FnMut(PictureRow) -> Result<()>,
+    ) -> Result<()> {
+        let mut query = SelectedFiles::new(selection);
+        let wanted = query.condition("file", "image");
+        let sql = format!("{PICTURES} AND image.format IS NOT NULL AND {wanted} ORDER BY root.path, file.path");
+        let mut statement = self.connection.prepare_cached(&sql).at(&self.path)?;
+        let mut rows = statement.query(query.parameters()).at(&self.path)?;
         while let Some(row) = rows.next().at(&self.path)? {
             each(read(row).at(&self.path)?)?;
         }
@@ -93,7 +99,8 @@ impl Store {
 
     /// What decoding told of a content, whether or not some present file holds it.
     pub fn info_of(&self, image: ImageId) -> Result<Option<ImageInfo>> {
-        let sql = "SELECT NULL, NULL, id, hash, bytes, format, width, height, orientation, has_alpha, truncated
+        let sql = "SELECT NULL, NULL, id, hash, bytes, format, width, height, orientation, has_alpha, truncated,
+                          taken
                    FROM image WHERE id = ?1";
         self.connection
             .prepare_cached(sql)

@@ -14,6 +14,7 @@
 
 mod batch;
 mod check;
+mod dupes;
 mod failure;
 mod features;
 mod files;
@@ -24,6 +25,7 @@ mod roots;
 mod select;
 mod sqlite_error;
 mod vectors;
+mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -31,13 +33,15 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 pub use batch::{Batch, ModelRow, StoredModel, Writer};
 pub use check::Problem;
+pub use dupes::Fingerprint;
 pub use failure::FailureRow;
 pub use files::{ContentState, FileState, FoundFile, KnownContent, KnownFile};
 pub use list::{Counts, PictureRow};
 pub use roots::{Root, RootState};
-pub use select::{Selection, Subtree};
+pub use select::{SelectedImage, Selection, Subtree};
 use sqlite_error::At;
 pub use vectors::StoredVector;
+pub use words::{LabelRow, SeenLabel};
 
 use crate::error::Result;
 

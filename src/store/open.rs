@@ -9,6 +9,7 @@ use rusqlite_migration::{M, Migrations};
 use super::Store;
 use super::batch::Writer;
 use super::lock::WriterLock;
+use super::select::add_functions;
 use super::sqlite_error::At;
 use crate::error::{Error, Result};
 
@@ -20,6 +21,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("../../schema/0001_initial.sql")),
     M::up(include_str!("../../schema/0002_graph.sql")),
     M::up(include_str!("../../schema/0003_features.sql")),
+    M::up(include_str!("../../schema/0004_search.sql")),
 ];
 
 /// Vectors are 2.5 kB: pages of the default 4 kB would hold one each and waste a third.
@@ -121,7 +123,10 @@ fn open_reader(path: &Path) -> Result<Connection> {
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
+    add_functions(connection)?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // Rows that another one replaces go by the triggers that a deleted row goes by.
+    connection.pragma_update(None, "recursive_triggers", true)?;
     // The inner pages of a tree with a million vectors do not fit into the default of 2 MB.
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "trusted_schema", false)?;

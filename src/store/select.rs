@@ -1,12 +1,14 @@
-//! Selections: which of a model's vectors are of pictures that are wanted.
+//! Selections: which pictures are wanted.
 
-use rusqlite::ToSql;
+use rusqlite::functions::FunctionFlags;
+use rusqlite::{Connection, ParamsFromIter, ToSql, params_from_iter};
 
 use super::Store;
 use super::batch::ModelRow;
+use super::features::colors_from_bytes;
 use super::sqlite_error::At;
 use crate::error::Result;
-use crate::types::{RootId, VectorId};
+use crate::types::{DominantColor, Features, ImageId, ImageType, Lab, RootId, Shape, VectorId};
 
 /// A part of a root.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,69 +20,224 @@ pub struct Subtree {
 }
 
 /// What pictures must be to be selected. All of it has to hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Selection {
     /// Some present file lies in one of these; `None`: anywhere.
     pub under: Option<Vec<Subtree>>,
     /// The format is one of these; empty: any.
     pub formats: Vec<String>,
-    /// Least width and height in pixels, upright.
-    pub min_width: u32,
-    /// Least height in pixels, upright.
-    pub min_height: u32,
+    /// The type is one of these; empty: any.
+    pub types: Vec<ImageType>,
+    /// The shape is one of these; empty: any.
+    pub shapes: Vec<Shape>,
+    /// Least and greatest width in pixels, upright.
+    pub width: (Option<u32>, Option<u32>),
+    /// Least and greatest height in pixels, upright.
+    pub height: (Option<u32>, Option<u32>),
+    /// All of these are among the dominant colours.
+    pub colors: Vec<Lab>,
+    /// Taken at this time or later, as `YYYY-MM-DD HH:MM:SS` or the beginning of it. The time of a picture that does not
+    /// tell is that of its file's last change.
+    pub after: Option<String>,
+    /// Taken before this time.
+    pub before: Option<String>,
+}
+
+/// A selected content.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SelectedImage {
+    /// Its row.
+    pub image: ImageId,
+    /// The least of the parts of it that have the wanted colours; 1 if none were asked for.
+    pub color_share: f32,
+}
+
+/// How different a dominant colour and a wanted one may look (ΔE of 1976). Names of colours are about 15 to 30 apart.
+const SAME_COLOR: f32 = 25.0;
+/// The least part of a picture that has to have a wanted colour.
+const LEAST_SHARE: f32 = 0.05;
+
+impl Selection {
+    /// Whether everything is selected.
+    pub fn is_everything(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn needs_features(&self) -> bool {
+        !self.types.is_empty() || !self.colors.is_empty()
+    }
 }
 
 impl Store {
     /// The ids of a model's vectors of all selected pictures, in their order.
     pub fn select_vectors(&self, model: ModelRow, selection: &Selection) -> Result<Vec<VectorId>> {
-        let mut parameters: Vec<Box<dyn ToSql>> = vec![Box::new(model.0)];
-        let mut conditions = vec!["e.model = ?1".to_owned()];
-        let mut bind = |value: Box<dyn ToSql>| {
-            parameters.push(value);
-            format!("?{}", parameters.len())
-        };
-        if let Some(under) = &selection.under {
-            let places = under.iter().map(|subtree| in_subtree(subtree, &mut bind)).collect::<Vec<_>>();
-            let places = if places.is_empty() { "SELECT NULL".to_owned() } else { places.join(" UNION ALL ") };
-            conditions.push(format!("e.image IN ({places})"));
-        }
-        if !selection.formats.is_empty() {
-            let names = selection.formats.iter().map(|name| bind(Box::new(name.clone()))).collect::<Vec<_>>();
-            conditions.push(format!("i.format IN ({})", names.join(", ")));
-        }
-        for (column, least) in [("width", selection.min_width), ("height", selection.min_height)] {
-            if least > 0 {
-                conditions.push(format!("i.{column} >= {}", bind(Box::new(least))));
-            }
-        }
-        let image = if conditions.iter().any(|condition| condition.starts_with("i.")) {
-            "JOIN image i ON i.id = e.image"
-        } else {
-            ""
-        };
+        let mut query = SelectedFiles::new(selection);
+        let model = query.bind(model.0);
+        let (joins, conditions) = query.of_image("e.image");
         // The `+` keeps SQLite from going through all vectors in the wanted order, where it could begin with the
         // contents of a folder: of a million vectors that took 7 s instead of half a millisecond.
-        let sql = format!("SELECT e.id FROM embedding e {image} WHERE {} ORDER BY +e.id", conditions.join(" AND "));
+        let sql = format!(
+            "SELECT e.id FROM embedding e {joins} WHERE e.model = {model}{} ORDER BY +e.id",
+            and_all(&conditions)
+        );
         self.connection
             .prepare_cached(&sql)
             .and_then(|mut statement| {
-                let values = rusqlite::params_from_iter(parameters.iter());
-                statement.query_map(values, |row| row.get(0).map(VectorId))?.collect()
+                statement.query_map(query.parameters(), |row| row.get(0).map(VectorId))?.collect()
+            })
+            .at(&self.path)
+    }
+
+    /// The selected contents that could be decoded, in the order of their rows.
+    pub fn select_images(&self, selection: &Selection) -> Result<Vec<SelectedImage>> {
+        let mut query = SelectedFiles::new(selection);
+        let (joins, conditions) = query.of_image("w.id");
+        let shares: Vec<String> = selection.colors.iter().map(|color| query.color_share(color)).collect();
+        let share = match shares.as_slice() {
+            [] => "1.0".to_owned(),
+            [one] => one.clone(),
+            several => format!("min({})", several.join(", ")),
+        };
+        let sql = format!(
+            "SELECT w.id, {share} FROM image w {joins} WHERE w.format IS NOT NULL{} ORDER BY w.id",
+            and_all(&conditions)
+        );
+        self.connection
+            .prepare_cached(&sql)
+            .and_then(|mut statement| {
+                let read = |row: &rusqlite::Row<'_>| {
+                    Ok(SelectedImage { image: ImageId(row.get(0)?), color_share: row.get::<_, f64>(1)? as f32 })
+                };
+                statement.query_map(query.parameters(), read)?.collect()
             })
             .at(&self.path)
     }
 }
 
-/// A query for the contents of a subtree's present files.
-fn in_subtree(subtree: &Subtree, bind: &mut dyn FnMut(Box<dyn ToSql>) -> String) -> String {
-    let root = bind(Box::new(subtree.root.0));
-    let files = format!("SELECT image FROM file WHERE image IS NOT NULL AND missing_since IS NULL AND root = {root}");
-    if subtree.path.is_empty() {
-        return files;
+fn and_all(conditions: &[String]) -> String {
+    conditions.iter().map(|condition| format!(" AND {condition}")).collect()
+}
+
+/// A selection on its way into a statement, with the values that are bound to it.
+pub(super) struct SelectedFiles<'a> {
+    selection: &'a Selection,
+    parameters: Vec<Box<dyn ToSql>>,
+}
+
+impl<'a> SelectedFiles<'a> {
+    pub fn new(selection: &'a Selection) -> Self {
+        Self { selection, parameters: Vec::new() }
     }
-    // What begins with `path/` lies between that and `path0`, since `0` is the byte after `/`.
-    let with = |last: u8| [subtree.path.as_slice(), &[last]].concat();
-    let (itself, from, to) =
-        (bind(Box::new(subtree.path.clone())), bind(Box::new(with(b'/'))), bind(Box::new(with(b'0'))));
-    format!("{files} AND path = {itself} UNION ALL {files} AND path > {from} AND path < {to}")
+
+    /// The values, in the order in which they were bound.
+    pub fn parameters(&self) -> ParamsFromIter<impl Iterator<Item = &dyn ToSql>> {
+        params_from_iter(self.parameters.iter().map(|value| &**value))
+    }
+
+    /// Binds a value and gives its place in the statement.
+    pub fn bind(&mut self, value: impl ToSql + 'static) -> String {
+        self.parameters.push(Box::new(value));
+        format!("?{}", self.parameters.len())
+    }
+
+    /// A condition on rows of `file`, each joined to its row of `image`: the file itself lies in one of the places.
+    pub fn condition(&mut self, file: &str, image: &str) -> String {
+        let (joins, mut conditions) = self.of_content(&format!("{image}.id"));
+        if !joins.is_empty() || !conditions.is_empty() {
+            let all = and_all(&conditions);
+            conditions = vec![format!("{image}.id IN (SELECT x.id FROM image x {joins} WHERE x.id = {image}.id{all})")];
+        }
+        if let Some(under) = self.selection.under.as_deref() {
+            let places: Vec<String> =
+                under.iter().map(|subtree| format!("({})", self.in_subtree(subtree, file))).collect();
+            conditions.push(if places.is_empty() { "0".into() } else { format!("({})", places.join(" OR ")) });
+        }
+        if conditions.is_empty() { "1".into() } else { conditions.join(" AND ") }
+    }
+
+    /// Joins and conditions on the content with the row `id`.
+    fn of_image(&mut self, id: &str) -> (String, Vec<String>) {
+        let (joins, mut conditions) = self.of_content(id);
+        if let Some(under) = self.selection.under.as_deref() {
+            let files = "SELECT image FROM file f WHERE image IS NOT NULL AND missing_since IS NULL AND";
+            let places: Vec<String> =
+                under.iter().map(|subtree| format!("{files} {}", self.in_subtree(subtree, "f"))).collect();
+            let places = if places.is_empty() { "SELECT NULL".to_owned() } else { places.join(" UNION ALL ") };
+            conditions.push(format!("{id} IN ({places})"));
+        }
+        (joins, conditions)
+    }
+
+    /// As [`of_image`](Self::of_image), but for where it lies.
+    fn of_content(&mut self, id: &str) -> (String, Vec<String>) {
+        let selection = self.selection;
+        let mut conditions = Vec::new();
+        if !selection.formats.is_empty() {
+            let names: Vec<String> = selection.formats.iter().map(|name| self.bind(name.clone())).collect();
+            conditions.push(format!("i.format IN ({})", names.join(", ")));
+        }
+        for (column, (least, most)) in [("width", selection.width), ("height", selection.height)] {
+            conditions.extend(least.map(|least| format!("i.{column} >= {}", self.bind(least))));
+            conditions.extend(most.map(|most| format!("i.{column} <= {}", self.bind(most))));
+        }
+        if !selection.shapes.is_empty() {
+            let compared = |shape: &Shape| match shape {
+                Shape::Landscape => "i.width > i.height",
+                Shape::Portrait => "i.width < i.height",
+                Shape::Square => "i.width = i.height",
+            };
+            let shapes: Vec<&str> = selection.shapes.iter().map(compared).collect();
+            conditions.push(format!("({})", shapes.join(" OR ")));
+        }
+        // Of copies the oldest file tells most: others were made later.
+        let time = "coalesce(i.taken, (SELECT datetime(min(t.mtime_ns) / 1000000000, 'unixepoch', 'localtime')
+                     FROM file t WHERE t.image = i.id AND t.missing_since IS NULL))";
+        conditions.extend(selection.after.clone().map(|moment| format!("{time} >= {}", self.bind(moment))));
+        conditions.extend(selection.before.clone().map(|moment| format!("{time} < {}", self.bind(moment))));
+        let mut joins = if conditions.is_empty() { String::new() } else { format!("JOIN image i ON i.id = {id}") };
+        if selection.needs_features() {
+            joins += &format!(" JOIN feature m ON m.image = {id} AND m.version = {}", Features::VERSION);
+            if !selection.types.is_empty() {
+                let names: Vec<String> = selection.types.iter().map(|kind| self.bind(kind.as_str())).collect();
+                conditions.push(format!("m.type IN ({})", names.join(", ")));
+            }
+            for color in &selection.colors {
+                conditions.push(format!("{} >= {LEAST_SHARE}", self.color_share(color)));
+            }
+        }
+        (joins, conditions)
+    }
+
+    fn color_share(&mut self, lab: &Lab) -> String {
+        let [l, a, b] = lab.0.map(|x| self.bind(f64::from(x)));
+        format!("color_share(m.dominant_colors, {l}, {a}, {b})")
+    }
+
+    /// A condition on rows of `file`: it lies in a subtree.
+    fn in_subtree(&mut self, subtree: &Subtree, file: &str) -> String {
+        let root = self.bind(subtree.root.0);
+        if subtree.path.is_empty() {
+            return format!("{file}.root = {root}");
+        }
+        // What begins with `path/` lies between that and `path0`, since `0` is the byte after `/`.
+        let with = |last: u8| [subtree.path.as_slice(), &[last]].concat();
+        let (itself, from, to) = (self.bind(subtree.path.clone()), self.bind(with(b'/')), self.bind(with(b'0')));
+        let path = format!("{file}.path");
+        format!("{file}.root = {root} AND ({path} = {itself} OR ({path} > {from} AND {path} < {to}))")
+    }
+}
+
+/// Gives a connection `color_share(dominant_colors, L, a, b)`: the part of a picture that has about that colour.
+pub(super) fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    connection.create_scalar_function("color_share", 4, flags, |context| {
+        let lab: [f64; 3] = [context.get(1)?, context.get(2)?, context.get(3)?];
+        let colors = colors_from_bytes(context.get_raw(0).as_blob()?);
+        Ok(f64::from(color_share(&colors, Lab(lab.map(|x| x as f32)))))
+    })
+}
+
+fn color_share(colors: &[DominantColor], lab: Lab) -> f32 {
+    let near = colors.iter().filter(|color| color.lab.difference(lab) <= SAME_COLOR);
+    near.map(|color| color.share).sum()
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::color::Lab;
+
 /// Classical features of a picture, measured on it upright, on white, and scaled to at most 256 pixels a side.
 ///
 /// They come in three stages of rising cost. Where there was no time for a stage it is `None`: nothing is made up.
@@ -10,17 +12,20 @@ pub struct Features {
     /// Colours and hashes.
     #[serde(flatten)]
     pub quick: QuickFeatures,
-    /// Tones.
+    /// Tones and shapes.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub tones: Option<ToneFeatures>,
     /// Edges and corners.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub detail: Option<DetailFeatures>,
+    /// What kind of picture they speak of, if there was time for the tones.
+    #[serde(skip)]
+    pub kind: Option<TypeGuess>,
 }
 
 impl Features {
     /// Rises whenever the same picture would get other numbers. Older ones are computed again by the next `add`.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
 
     /// How far it came.
     pub fn stage(&self) -> FeatureStage {
@@ -38,7 +43,7 @@ impl Features {
 pub enum FeatureStage {
     /// Colours and hashes.
     Quick,
-    /// Tones too.
+    /// Tones and shapes too.
     Medium,
     /// Everything.
     Full,
@@ -72,12 +77,16 @@ pub struct QuickFeatures {
     pub unique_colors: u32,
     /// Colours of flat areas, similar ones counted as one: about the number of inks of a drawing.
     pub palette_size: u32,
+    /// Colours of flat areas, each counted by itself: many where a colour slowly becomes another.
+    pub shades: u32,
     /// Part of the pixels around which nothing changes (by at most 1 of 255 in any channel, 3 × 3 pixels), 0 to 1.
     pub flat_fraction: f32,
     /// Part of the pixels around which it changes by 2 to 24: gradients, soft shadows.
     pub smooth_fraction: f32,
     /// Part of the pixels around which it changes by more: edges, texture.
     pub edge_fraction: f32,
+    /// Part of the pixels around which it changes by 2 to 24 with nothing sharper within two pixels: inside of gradients.
+    pub gradient_fraction: f32,
     /// The most frequent colours, at most five, the largest share first.
     pub dominant_colors: Vec<DominantColor>,
     /// Difference hash of 8 × 8 bits (Krawetz, "Kind of Like That", 2013).
@@ -91,13 +100,13 @@ pub struct QuickFeatures {
 /// A colour and how much of the picture has it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct DominantColor {
-    /// CIE L\*a\*b\* under D65: L\* 0 to 100, a\* and b\* about -128 to 127.
-    pub lab: [f32; 3],
+    /// The colour.
+    pub lab: Lab,
     /// Part of the pixels, 0 to 1.
     pub share: f32,
 }
 
-/// Tones.
+/// Tones and shapes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ToneFeatures {
     /// Shannon entropy of the luma's 256 values, in bits, 0 to 8.
@@ -108,6 +117,10 @@ pub struct ToneFeatures {
     pub contrast: f32,
     /// Part of the pixels that are not of the background's colour, the most frequent one along the border; 0 to 1.
     pub fill_ratio: f32,
+    /// Connected shapes before that background.
+    pub shapes: u32,
+    /// The most of these shapes that stand on one line, as letters do.
+    pub glyphs: u32,
 }
 
 /// Edges and corners.
@@ -123,6 +136,55 @@ pub struct DetailFeatures {
     pub sharpness: f32,
     /// How much there is to see, 0 to 1: edges, entropy, corners, gradients and colours, weighed.
     pub complexity_score: f32,
+}
+
+/// Kinds of pictures, told apart by how they look and not by what they show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImageType {
+    /// Taken by a camera, or as rich as if it were.
+    Photo,
+    /// Drawn, with colours that flow into each other.
+    Gradient,
+    /// Drawn, and mostly letters.
+    Text,
+    /// Drawn in few colours and few shapes.
+    Simple,
+    /// Drawn, in many colours or shapes.
+    Complex,
+    /// On the border between two kinds.
+    Uncertain,
+}
+
+impl ImageType {
+    /// All types.
+    pub const ALL: [Self; 6] = [Self::Photo, Self::Gradient, Self::Text, Self::Simple, Self::Complex, Self::Uncertain];
+
+    /// The name under which it is stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Photo => "photo",
+            Self::Gradient => "gradient",
+            Self::Text => "text",
+            Self::Simple => "simple",
+            Self::Complex => "complex",
+            Self::Uncertain => "uncertain",
+        }
+    }
+
+    /// The type of a stored name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+/// The kind of a picture, and how sure that is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct TypeGuess {
+    /// The most likely kind; [`ImageType::Uncertain`] if none is likely enough.
+    pub label: ImageType,
+    /// How often a guess like this is right, 0 to 1; of an uncertain one, how likely the most likely kind is.
+    pub confidence: f32,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]

@@ -2,6 +2,7 @@
 //!
 //! Plain values without input or output, which every module may use and which use none.
 
+mod color;
 mod embedding;
 mod features;
 mod file_stat;
@@ -9,10 +10,13 @@ mod identity;
 mod path_bytes;
 mod pictures;
 
+pub use color::Lab;
 pub use embedding::{Classification, Embedding, InvalidEmbedding};
-pub use features::{DetailFeatures, DominantColor, FeatureStage, Features, QuickFeatures, ToneFeatures};
+pub use features::{
+    DetailFeatures, DominantColor, FeatureStage, Features, ImageType, QuickFeatures, ToneFeatures, TypeGuess,
+};
 pub use file_stat::FileStat;
 pub(crate) use file_stat::now_ns;
 pub use identity::{ContentHash, FileId, ImageId, ModelId, ParseDigestError, RootId, VectorId};
 pub use path_bytes::{path_from_bytes, path_to_bytes};
-pub use pictures::{ImageInfo, Stage};
+pub use pictures::{ImageInfo, Shape, Stage};

@@ -17,6 +17,39 @@ pub struct ImageInfo {
     pub has_alpha: bool,
     /// Whether the file ends before its picture does.
     pub truncated: bool,
+    /// When the camera took it, by its own clock, as `YYYY-MM-DD HH:MM:SS` (EXIF, DateTimeOriginal, tag 0x9003).
+    pub taken: Option<String>,
+}
+
+/// The shape of a picture, upright.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shape {
+    /// Wider than high.
+    Landscape,
+    /// Higher than wide.
+    Portrait,
+    /// As wide as high.
+    Square,
+}
+
+impl Shape {
+    /// All shapes.
+    pub const ALL: [Self; 3] = [Self::Landscape, Self::Portrait, Self::Square];
+
+    /// The name by which it is asked for.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Landscape => "landscape",
+            Self::Portrait => "portrait",
+            Self::Square => "square",
+        }
+    }
+
+    /// The shape of a name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|shape| shape.as_str() == name)
+    }
 }
 
 /// Where on its way into the index a file failed.

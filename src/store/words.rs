@@ -1,0 +1,99 @@
+//! Words: labels that models have given, and words in paths.
+
+use rusqlite::{Row, params};
+
+use super::Store;
+use super::batch::ModelRow;
+use super::sqlite_error::At;
+use crate::error::Result;
+use crate::types::{ImageId, RootId};
+
+/// The row of a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LabelRow(i64);
+
+/// A label that some model has given to some picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenLabel {
+    /// Its row.
+    pub row: LabelRow,
+    /// Its name.
+    pub name: String,
+}
+
+fn read_seen(row: &Row<'_>) -> rusqlite::Result<(ImageId, LabelRow, f32)> {
+    Ok((ImageId(row.get(0)?), LabelRow(row.get(1)?), row.get::<_, f64>(2)? as f32))
+}
+
+impl Store {
+    /// All labels that were ever given.
+    pub fn labels(&self) -> Result<Vec<SeenLabel>> {
+        self.connection
+            .prepare_cached("SELECT id, name FROM label ORDER BY id")
+            .and_then(|mut statement| {
+                let read = |row: &Row<'_>| Ok(SeenLabel { row: LabelRow(row.get(0)?), name: row.get(1)? });
+                statement.query_map([], read)?.collect()
+            })
+            .at(&self.path)
+    }
+
+    /// The labels that a model ranks first for most contents of present files, with their numbers, the most frequent first.
+    pub fn top_labels(&self, model: ModelRow, count: usize) -> Result<Vec<(String, u64)>> {
+        self.connection
+            .prepare_cached(
+                "SELECT label.name, count(*) FROM classification c JOIN label ON label.id = c.label
+                 WHERE model = ?1 AND rank = 0
+                 AND EXISTS (SELECT 1 FROM file WHERE file.image = c.image AND file.missing_since IS NULL)
+                 GROUP BY label.id ORDER BY 2 DESC, 1 LIMIT ?2",
+            )
+            .and_then(|mut statement| {
+                statement.query_map(params![model.0, count as i64], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+            })
+            .at(&self.path)
+    }
+
+    /// Calls `each` with every image that a model has given one of these labels, the label, and its score; for an image, the
+    /// labels come in the order in which the model ranked them.
+    pub fn for_each_seen(
+        &self,
+        model: ModelRow,
+        labels: impl Iterator<Item = LabelRow>,
+        mut each: impl FnMut(ImageId, LabelRow, f32),
+    ) -> Result<()> {
+        // Numbers of our own, and too many to bind.
+        let rows: Vec<String> = labels.map(|label| label.0.to_string()).collect();
+        let sql = format!(
+            "SELECT image, label, score FROM classification WHERE label IN ({}) AND model = ?1 ORDER BY image, rank",
+            rows.join(",")
+        );
+        let mut statement = self.connection.prepare(&sql).at(&self.path)?;
+        let mut rows = statement.query([model.0]).at(&self.path)?;
+        while let Some(row) = rows.next().at(&self.path)? {
+            let (image, label, score) = read_seen(row).at(&self.path)?;
+            each(image, label, score);
+        }
+        Ok(())
+    }
+
+    /// The images of present files with all of these words in their path, or in one of these roots.
+    pub fn images_with_words<'a>(
+        &self,
+        words: impl Iterator<Item = &'a str>,
+        roots: &[RootId],
+    ) -> Result<Vec<ImageId>> {
+        // Quoted, a word is a word, whatever it means to FTS5.
+        let words: Vec<String> = words.map(|word| format!("\"{}\"", word.replace('"', "\"\""))).collect();
+        let roots: Vec<String> = roots.iter().map(|root| root.0.to_string()).collect();
+        let sql = format!(
+            "SELECT file.image FROM path_word JOIN file ON file.id = path_word.rowid
+             WHERE path_word MATCH ?1 AND file.image IS NOT NULL AND file.missing_since IS NULL
+             UNION
+             SELECT image FROM file WHERE root IN ({}) AND image IS NOT NULL AND missing_since IS NULL",
+            roots.join(",")
+        );
+        self.connection
+            .prepare_cached(&sql)
+            .and_then(|mut statement| statement.query_map([words.join(" ")], |row| row.get(0).map(ImageId))?.collect())
+            .at(&self.path)
+    }
+}

@@ -1,0 +1,87 @@
+//! Colours by how they look.
+
+use serde::Serialize;
+
+/// CIE L\*a\*b\* under D65: L\* 0 to 100, a\* and b\* about -128 to 127.
+///
+/// Distances in it are about as large as colours look different (CIE 15).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Lab(pub [f32; 3]);
+
+/// The white point D65 in CIE XYZ.
+const WHITE: [f32; 3] = [0.950_47, 1.0, 1.088_83];
+/// Where the cube root of the lightness goes over into a line (CIE 15).
+const EPSILON: f32 = 216.0 / 24389.0;
+const KAPPA: f32 = 24389.0 / 27.0;
+
+impl Lab {
+    /// The colour of sRGB components from 0 to 255 (IEC 61966-2-1).
+    pub fn from_srgb(rgb: [f32; 3]) -> Self {
+        let [r, g, b] = rgb.map(|x| {
+            let x = x / 255.0;
+            if x <= 0.04045 { x / 12.92 } else { ((x + 0.055) / 1.055).powf(2.4) }
+        });
+        let xyz = [
+            0.412_456_4 * r + 0.357_576_1 * g + 0.180_437_5 * b,
+            0.212_672_9 * r + 0.715_152_2 * g + 0.072_175 * b,
+            0.019_333_9 * r + 0.119_192 * g + 0.950_304_1 * b,
+        ];
+        let f = |i: usize| {
+            let t = xyz[i] / WHITE[i];
+            if t > EPSILON { t.cbrt() } else { (KAPPA * t + 16.0) / 116.0 }
+        };
+        Self([116.0 * f(1) - 16.0, 500.0 * (f(0) - f(1)), 200.0 * (f(1) - f(2))])
+    }
+
+    /// The nearest colour of 8-bit sRGB.
+    pub fn to_srgb(self) -> [u8; 3] {
+        let Self([l, a, b]) = self;
+        let y = (l + 16.0) / 116.0;
+        let linear = |f: f32| {
+            let cube = f * f * f;
+            if cube > EPSILON { cube } else { (116.0 * f - 16.0) / KAPPA }
+        };
+        let [x, y, z] = [linear(y + a / 500.0) * WHITE[0], linear(y), linear(y - b / 200.0) * WHITE[2]];
+        let rgb = [
+            3.240_454_2 * x - 1.537_138_5 * y - 0.498_531_4 * z,
+            -0.969_266 * x + 1.876_010_8 * y + 0.041_556 * z,
+            0.055_643_4 * x - 0.204_025_9 * y + 1.057_225_2 * z,
+        ];
+        rgb.map(|x| {
+            let x = if x <= 0.003_130_8 { 12.92 * x } else { 1.055 * x.powf(1.0 / 2.4) - 0.055 };
+            (x * 255.0).round().clamp(0.0, 255.0) as u8
+        })
+    }
+
+    /// How different two colours look: their distance (ΔE of 1976). Colours with different names are about 15 apart.
+    pub fn difference(self, other: Self) -> f32 {
+        (0..3).map(|i| (self.0[i] - other.0[i]).powi(2)).sum::<f32>().sqrt()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn colours_in_lab_are_those_of_the_standard() {
+        // Of the tables that come with ISO 12640 and every colour calculator.
+        let expected = [
+            ([255.0, 0.0, 0.0], [53.24, 80.09, 67.20]),
+            ([0.0, 0.0, 255.0], [32.30, 79.19, -107.86]),
+            ([255.0; 3], [100.0, 0.0, 0.0]),
+        ];
+        for (rgb, expected) in expected {
+            let lab = Lab::from_srgb(rgb);
+            assert!(lab.difference(Lab(expected)) < 0.05, "{rgb:?} {lab:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_colour_comes_back(rgb in any::<[u8; 3]>()) {
+            prop_assert_eq!(Lab::from_srgb(rgb.map(f32::from)).to_srgb(), rgb);
+        }
+    }
+}

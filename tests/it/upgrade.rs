@@ -1,0 +1,52 @@
+//! Databases that earlier versions of the program made: `tests/data/old` has them as SQL, with the pictures that they are of.
+//!
+//! Each was written by the program of its time for a folder `/photos` with `beach.png`, `dog.png` and `dog copy.png`.
+
+use std::fs;
+use std::path::Path;
+
+use imgidx::{AddOptions, Query, TextQuery};
+
+use crate::kit::Sandbox;
+
+/// "imgx".
+const APPLICATION_ID: i64 = 0x696D_6778;
+
+/// Puts a database of an earlier version, and the pictures that it is of, into a sandbox.
+fn restore(sandbox: &Sandbox, version: i64) {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/old");
+    for (from, to) in [("beach.png", "beach.png"), ("dog.png", "dog.png"), ("dog.png", "dog copy.png")] {
+        fs::copy(data.join(from), sandbox.photo(to)).expect("a picture");
+    }
+    let sql = fs::read_to_string(data.join(format!("version-{version}.sql"))).expect("the database");
+    let database = rusqlite::Connection::open(sandbox.database()).expect("a new one");
+    database.execute_batch(&sql).expect("it is SQL");
+    database.pragma_update(None, "application_id", APPLICATION_ID).expect("a pragma");
+    database.pragma_update(None, "user_version", version).expect("a pragma");
+    let root = sandbox.photos().into_os_string().into_encoded_bytes();
+    database.execute("UPDATE root SET path = ?1", [root]).expect("the root is somewhere else");
+}
+
+#[test]
+fn databases_of_earlier_versions_are_measured_without_being_embedded_again() {
+    for version in [2, 3] {
+        let sandbox = Sandbox::new();
+        restore(&sandbox, version);
+        let mut index = sandbox.open();
+        let dog = sandbox.photo("dog.png");
+        let neighbors = index.similar(&Query::image(&dog), 10).expect("an answer").hits;
+        assert_eq!(neighbors.len(), 1, "of version {version}");
+        assert_eq!(index.unmeasured().expect("a number"), 2);
+
+        let report = index.add([sandbox.photos()], &AddOptions::default()).expect("it can be indexed");
+        assert_eq!((report.embedded, report.measured, report.missing), (0, 2, 0), "of version {version}: {report:?}");
+        assert_eq!(index.unmeasured().expect("a number"), 0);
+        assert_eq!(index.similar(&Query::image(&dog), 10).expect("an answer").hits, neighbors);
+        assert!(index.status().expect("a state").types.iter().map(|(_, pictures)| pictures).sum::<u64>() == 2);
+
+        let hits = index.search(&TextQuery::new("dog"), 10).expect("an answer").hits;
+        assert_eq!(hits.len(), 1);
+        assert_eq!(hits[0].paths, [sandbox.photo("dog copy.png"), dog]);
+        assert_eq!(index.check(false).expect("it can be checked"), []);
+    }
+}
