@@ -9,7 +9,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
 use super::format::Format;
-use super::{color, jpeg, svg};
+use super::{color, exif, jpeg, svg};
 use crate::types::ImageInfo;
 
 /// Why a file cannot be decoded, in words for a person.
@@ -53,6 +53,7 @@ pub struct Picture {
     pub(super) pixels: RgbImage,
     pub(super) orientation: Option<Orientation>,
     pub(super) profile: Option<Vec<u8>>,
+    pub(super) taken: Option<String>,
     pub(super) has_alpha: bool,
     pub(super) truncated: bool,
     /// The size to tell, where it is not that of the pixels: a vector graphic is rendered at another one.
@@ -62,7 +63,15 @@ pub struct Picture {
 impl Picture {
     /// A picture of upright, opaque sRGB pixels.
     pub fn from_rgb(pixels: RgbImage) -> Self {
-        Self { pixels, orientation: None, profile: None, has_alpha: false, truncated: false, nominal_size: None }
+        Self {
+            pixels,
+            orientation: None,
+            profile: None,
+            taken: None,
+            has_alpha: false,
+            truncated: false,
+            nominal_size: None,
+        }
     }
 
     pub(super) fn orientation(&self) -> Orientation {
@@ -85,6 +94,7 @@ impl Picture {
             orientation: self.orientation().to_exif(),
             has_alpha: self.has_alpha,
             truncated: self.truncated,
+            taken: self.taken.clone(),
         }
     }
 }
@@ -174,10 +184,11 @@ impl<'a> Decoder<'a> {
             Source::Svg(drawing) => drawing.render(),
             Source::Raster(mut decoder) => {
                 let orientation = decoder.orientation().ok();
+                let taken = decoder.exif_metadata().ok().flatten().and_then(|chunk| exif::taken(&chunk));
                 let profile = decoder.icc_profile().ok().flatten();
                 let image = DynamicImage::from_decoder(decoder).map_err(plain)?;
                 let has_alpha = image.color().has_alpha();
-                Ok(Picture { orientation, profile, has_alpha, ..Picture::from_rgb(color::to_rgb(image)) })
+                Ok(Picture { orientation, profile, taken, has_alpha, ..Picture::from_rgb(color::to_rgb(image)) })
             }
         })
     }

@@ -8,6 +8,7 @@
 mod color;
 mod content;
 mod decode;
+mod exif;
 mod features;
 mod format;
 mod jpeg;

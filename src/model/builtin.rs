@@ -1,8 +1,10 @@
 //! The model that is part of the program: EfficientNet-Lite0. `models/README.md` is its card.
 
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use super::spec::ModelSpec;
+use super::vocabulary::other_name;
 use super::{Graph, Model};
 
 /// The built-in model's name.
@@ -17,8 +19,15 @@ impl Model {
     pub fn builtin() -> Self {
         static MODEL: LazyLock<Model> = LazyLock::new(|| {
             let spec = ModelSpec::parse(SPEC).expect("the built-in spec is well-formed");
-            let labels: Vec<String> = LABELS.lines().map(str::to_owned).collect();
+            let mut labels: Vec<String> = LABELS.lines().map(str::to_owned).collect();
             let id = spec.id(&blake3::hash(GRAPH), &labels);
+            // Two classes are called crane, and two maillot. The id is that of the labels as they are in the file.
+            let mut known = HashSet::new();
+            for (class, label) in labels.iter_mut().enumerate() {
+                if !known.insert(label.clone()) {
+                    *label += &other_name(class).map(|name| format!(" ({name})")).unwrap_or_default();
+                }
+            }
             Model { spec, id, labels: labels.into(), graph: Graph::BuiltIn(GRAPH) }
         });
         MODEL.clone()

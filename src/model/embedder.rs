@@ -10,6 +10,9 @@ use crate::error::Result;
 use crate::media::Picture;
 use crate::types::{Classification, Embedding, InvalidEmbedding};
 
+/// The least score of a class that is kept: below it, it is a guess.
+pub const LEAST_SCORE: f32 = 0.05;
+
 /// How many of the best classes are kept.
 pub const TOP_CLASSES: usize = 5;
 
@@ -18,7 +21,7 @@ pub const TOP_CLASSES: usize = 5;
 pub struct Embedded {
     /// The vector.
     pub embedding: Embedding,
-    /// The best classes, at most [`TOP_CLASSES`]; none if the model has no logits.
+    /// The best classes, at most [`TOP_CLASSES`] and of at least [`LEAST_SCORE`]; none if the model has no logits.
     pub classes: Vec<Classification>,
 }
 
@@ -132,6 +135,7 @@ impl Embedder {
         let best = |row: &[f32]| {
             softmax_top(row, TOP_CLASSES)
                 .into_iter()
+                .filter(|(_, score)| *score >= LEAST_SCORE)
                 .map(|(class, score)| Classification { label: name(class), score })
                 .collect()
         };

@@ -14,6 +14,7 @@ mod onnx;
 mod preprocessor;
 mod runtime;
 mod spec;
+mod vocabulary;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -22,10 +23,11 @@ use std::sync::Arc;
 pub use builtin::BUILTIN_NAME;
 pub use catalog::{Catalog, CatalogEntry};
 pub use device::Device;
-pub use embedder::{Embedded, Embedder, TOP_CLASSES};
+pub use embedder::{Embedded, Embedder, LEAST_SCORE, TOP_CLASSES};
 pub use onnx::Runtime;
 pub use runtime::{Notice, RuntimeOptions, RuntimePlace, fetch_runtime};
 pub use spec::{Distance, Element, InputSpec, Layout, ModelSpec, OutputSpec, Pooling, Resize};
+pub use vocabulary::{Term, Vocabulary};
 
 use crate::error::{Error, Result};
 use crate::types::ModelId;

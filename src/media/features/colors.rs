@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use image::RgbImage;
 
 use super::neighborhood::FLAT;
-use crate::types::DominantColor;
+use crate::types::{DominantColor, Lab};
 
 /// Colours no farther apart than this in RGB are one ink: anti-aliasing and compression shift colours by less.
 const SAME_INK: i32 = 18;
@@ -33,8 +33,20 @@ fn distance_squared(a: [i32; 3], b: [i32; 3]) -> i32 {
     (0..3).map(|i| (a[i] - b[i]).pow(2)).sum()
 }
 
-/// Colours of flat pixels, those near to a more frequent one counted with it.
-pub(super) fn palette_size(image: &RgbImage, ranges: &[u8]) -> u32 {
+/// Part of the pixels that a shade fills at least.
+const LEAST_SHADE: f32 = 0.0001;
+
+/// The colours of flat areas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FlatColors {
+    /// Those near to a more frequent one counted with it.
+    pub palette_size: u32,
+    /// Each counted by itself: a slow gradient has many, where a drawing has no more than inks.
+    pub shades: u32,
+}
+
+/// Counts the colours of flat pixels.
+pub(super) fn flat_colors(image: &RgbImage, ranges: &[u8]) -> FlatColors {
     let mut counts: HashMap<[u8; 3], u32> = HashMap::new();
     let mut run = ([0; 3], 0);
     for (pixel, range) in image.as_raw().as_chunks::<3>().0.iter().zip(ranges) {
@@ -52,6 +64,8 @@ pub(super) fn palette_size(image: &RgbImage, ranges: &[u8]) -> u32 {
     let mut colors: Vec<([i32; 3], u32)> =
         counts.into_iter().map(|(color, count)| (color.map(i32::from), count)).collect();
     colors.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+    let least = |share: f32| (share * ranges.len() as f32).max(1.0);
+    let shades = colors.iter().filter(|color| color.1 as f32 >= least(LEAST_SHADE)).count() as u32;
     let mut inks: Vec<([i32; 3], u32)> = Vec::new();
     for (color, count) in colors {
         match inks.iter().position(|ink| distance_squared(ink.0, color) <= SAME_INK * SAME_INK) {
@@ -60,13 +74,19 @@ pub(super) fn palette_size(image: &RgbImage, ranges: &[u8]) -> u32 {
             None => {}
         }
     }
-    let least = (LEAST_INK * ranges.len() as f32).max(1.0);
-    inks.iter().filter(|ink| ink.1 as f32 >= least).count() as u32
+    let palette_size = inks.iter().filter(|ink| ink.1 as f32 >= least(LEAST_INK)).count() as u32;
+    FlatColors { palette_size, shades }
 }
 
-/// Part of the pixels that do not have the background's colour.
-pub(super) fn fill_ratio(image: &RgbImage) -> f32 {
+/// Which pixels do not have the background's colour, the most frequent one of the border.
+pub(super) fn foreground(image: &RgbImage) -> Vec<bool> {
     const SAME: i32 = 32;
+    let background = background(image);
+    let pixels = image.as_raw().as_chunks::<3>().0.iter();
+    pixels.map(|pixel| distance_squared(pixel.map(i32::from), background) > SAME * SAME).collect()
+}
+
+fn background(image: &RgbImage) -> [i32; 3] {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let pixels = image.as_raw().as_chunks::<3>().0;
     let sides = (1..height.saturating_sub(1)).flat_map(|y| [y * width, (y + 1) * width - 1]);
@@ -79,9 +99,7 @@ pub(super) fn fill_ratio(image: &RgbImage) -> f32 {
     }
     // Of equally frequent colours the brightest, so that the same picture always has the same one.
     let (sum, count) = cells.into_values().max_by_key(|(sum, count)| (*count, *sum)).expect("a picture has a border");
-    let background = sum.map(|sum| sum / count);
-    let others = pixels.iter().filter(|pixel| distance_squared(pixel.map(i32::from), background) > SAME * SAME);
-    others.count() as f32 / pixels.len() as f32
+    sum.map(|sum| sum / count)
 }
 
 /// How many pixels have each colour, at 4 bits a channel, with the sums of their exact ones.
@@ -113,12 +131,12 @@ impl Histogram {
         let mut colors: Vec<DominantColor> = Vec::new();
         for [count, r, g, b] in cells.into_iter().take(CELLS) {
             let mean = [r, g, b].map(|sum| sum as f32 / count as f32);
-            let (lab, share) = (lab(mean), count as f32 / self.pixels as f32);
-            match colors.iter().position(|color| delta_e(color.lab, lab) <= SAME) {
+            let (lab, share) = (Lab::from_srgb(mean), count as f32 / self.pixels as f32);
+            match colors.iter().position(|color| color.lab.difference(lab) <= SAME) {
                 Some(at) => {
                     let color = &mut colors[at];
                     let part = share / (color.share + share);
-                    color.lab.iter_mut().zip(lab).for_each(|(old, new)| *old += part * (new - *old));
+                    color.lab.0.iter_mut().zip(lab.0).for_each(|(old, new)| *old += part * (new - *old));
                     color.share += share;
                 }
                 None => colors.push(DominantColor { lab, share }),
@@ -131,48 +149,11 @@ impl Histogram {
     }
 }
 
-/// How different two colours look: their distance in Lab (CIE 1976).
-pub(crate) fn delta_e(a: [f32; 3], b: [f32; 3]) -> f32 {
-    (0..3).map(|i| (a[i] - b[i]).powi(2)).sum::<f32>().sqrt()
-}
-
-/// CIE L\*a\*b\* under D65 of an sRGB colour with components from 0 to 255 (IEC 61966-2-1, CIE 15).
-pub(crate) fn lab(rgb: [f32; 3]) -> [f32; 3] {
-    const WHITE: [f32; 3] = [0.950_47, 1.0, 1.088_83];
-    let [r, g, b] = rgb.map(|x| {
-        let x = x / 255.0;
-        if x <= 0.04045 { x / 12.92 } else { ((x + 0.055) / 1.055).powf(2.4) }
-    });
-    let xyz = [
-        0.412_456_4 * r + 0.357_576_1 * g + 0.180_437_5 * b,
-        0.212_672_9 * r + 0.715_152_2 * g + 0.072_175 * b,
-        0.019_333_9 * r + 0.119_192 * g + 0.950_304_1 * b,
-    ];
-    let f = |i: usize| {
-        let t = xyz[i] / WHITE[i];
-        if t > 216.0 / 24389.0 { t.cbrt() } else { (24389.0 / 27.0 * t + 16.0) / 116.0 }
-    };
-    [116.0 * f(1) - 16.0, 500.0 * (f(0) - f(1)), 200.0 * (f(1) - f(2))]
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::neighborhood::ranges;
     use super::*;
     use image::Rgb;
-
-    #[test]
-    fn colours_in_lab_are_those_of_the_standard() {
-        // Of the tables that come with ISO 12640 and every colour calculator.
-        let expected = [
-            ([255.0, 0.0, 0.0], [53.24, 80.09, 67.20]),
-            ([0.0, 0.0, 255.0], [32.30, 79.19, -107.86]),
-            ([255.0; 3], [100.0, 0.0, 0.0]),
-        ];
-        for (rgb, expected) in expected {
-            assert!(delta_e(lab(rgb), expected) < 0.05, "{rgb:?} {:?}", lab(rgb));
-        }
-    }
 
     #[test]
     fn inks_are_counted_and_what_lies_between_them_is_not() {
@@ -186,16 +167,16 @@ mod tests {
             }
             Rgb(inks[ink])
         });
-        assert_eq!(palette_size(&image, &ranges(&image)), 3);
+        assert_eq!(flat_colors(&image, &ranges(&image)), FlatColors { palette_size: 3, shades: 3 });
         assert_eq!(distinct(&image), 5);
     }
 
     #[test]
     fn noise_and_gradients_do_not_count_as_many_inks() {
         let nearly_flat = RgbImage::from_fn(64, 64, |x, _| Rgb([100 + (x / 16) as u8, 100, 100]));
-        assert_eq!(palette_size(&nearly_flat, &ranges(&nearly_flat)), 1);
+        assert_eq!(flat_colors(&nearly_flat, &ranges(&nearly_flat)), FlatColors { palette_size: 1, shades: 4 });
         let noise = RgbImage::from_fn(64, 64, |x, y| Rgb([(x * 37 + y * 91) as u8, (x * 13) as u8, (y * 57) as u8]));
-        assert_eq!(palette_size(&noise, &ranges(&noise)), 0);
+        assert_eq!(flat_colors(&noise, &ranges(&noise)), FlatColors { palette_size: 0, shades: 0 });
     }
 
     #[test]
@@ -204,8 +185,9 @@ mod tests {
             let inside = (5..15).contains(&x) && (5..15).contains(&y);
             Rgb(if inside { [200, 0, 0] } else { [10, 10, 10] })
         });
-        assert_eq!(fill_ratio(&image), 0.25);
-        assert_eq!(fill_ratio(&RgbImage::from_pixel(1, 1, Rgb([3, 4, 5]))), 0.0);
+        let inside = |at: usize| (5..15).contains(&(at % 20)) && (5..15).contains(&(at / 20));
+        assert_eq!(foreground(&image), (0..400).map(inside).collect::<Vec<_>>());
+        assert_eq!(foreground(&RgbImage::from_pixel(1, 1, Rgb([3, 4, 5]))), [false]);
     }
 
     #[test]
@@ -222,6 +204,6 @@ mod tests {
         // Two reds are one; a hundredth of black is not enough.
         assert_eq!(colors.len(), 2);
         assert!((colors[0].share - 0.6).abs() < 1e-5 && (colors[1].share - 0.39).abs() < 1e-5, "{colors:?}");
-        assert!(delta_e(colors[1].lab, lab([255.0, 0.0, 0.0])) < 2.0);
+        assert!(colors[1].lab.difference(Lab::from_srgb([255.0, 0.0, 0.0])) < 2.0);
     }
 }

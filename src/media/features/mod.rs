@@ -7,7 +7,9 @@ mod canny;
 mod colors;
 mod fast;
 mod hashes;
+mod kind;
 mod neighborhood;
+mod shapes;
 mod tones;
 
 use std::time::Instant;
@@ -37,21 +39,25 @@ pub fn measure_pixels(small: &RgbImage, aspect_ratio: f32, deadline: Option<Inst
     let quick = quick(small, &luma, aspect_ratio);
     let tones = in_time().then(|| tones(small, &luma));
     let detail = tones.filter(|_| in_time()).map(|tones| detail(&luma, &tones, &quick));
-    Features { quick, tones, detail }
+    let kind = tones.map(|tones| kind::classify(&quick, &tones));
+    Features { quick, tones, detail, kind }
 }
 
 fn quick(small: &RgbImage, luma: &GrayImage, aspect_ratio: f32) -> QuickFeatures {
     let ranges = neighborhood::ranges(small);
     let pixels = ranges.len() as f32;
     let share = |is: fn(u8) -> bool| ranges.iter().filter(|range| is(**range)).count() as f32 / pixels;
+    let flat = colors::flat_colors(small, &ranges);
     let colors = colors::Histogram::new(small);
     QuickFeatures {
         aspect_ratio,
         unique_colors: colors::distinct(small),
-        palette_size: colors::palette_size(small, &ranges),
+        palette_size: flat.palette_size,
+        shades: flat.shades,
         flat_fraction: share(|range| range <= neighborhood::FLAT),
         smooth_fraction: share(|range| range > neighborhood::FLAT && range <= neighborhood::SMOOTH),
         edge_fraction: share(|range| range > neighborhood::SMOOTH),
+        gradient_fraction: neighborhood::gradient_fraction(&ranges, small.width() as usize),
         dominant_colors: colors.dominant(),
         dhash: hashes::difference(luma),
         phash: hashes::perceptual(luma),
@@ -61,11 +67,15 @@ fn quick(small: &RgbImage, luma: &GrayImage, aspect_ratio: f32) -> QuickFeatures
 fn tones(small: &RgbImage, luma: &GrayImage) -> ToneFeatures {
     let histogram = tones::histogram(luma);
     let (mean, deviation) = tones::moments(&histogram);
+    let foreground = colors::foreground(small);
+    let shapes = shapes::shapes(&foreground, small.width() as usize);
     ToneFeatures {
         entropy: tones::entropy(&histogram),
         brightness: mean / 255.0,
         contrast: deviation / 255.0,
-        fill_ratio: colors::fill_ratio(small),
+        fill_ratio: foreground.iter().filter(|set| **set).count() as f32 / foreground.len() as f32,
+        shapes: shapes.len() as u32,
+        glyphs: shapes::longest_line(&shapes),
     }
 }
 

@@ -32,6 +32,24 @@ pub(super) fn ranges(image: &RgbImage) -> Vec<u8> {
     result
 }
 
+/// Part of the pixels around which it changes, but within two pixels nowhere more than smoothly.
+///
+/// The soft fringe that anti-aliasing leaves along an edge is not among them, the inside of a gradient is.
+pub(super) fn gradient_fraction(ranges: &[u8], width: usize) -> f32 {
+    let rows: Vec<&[u8]> = ranges.chunks_exact(width).collect();
+    let mut highest = vec![0; width];
+    let mut count = 0;
+    for (y, row) in rows.iter().enumerate() {
+        highest.copy_from_slice(row);
+        for other in &rows[y.saturating_sub(2)..(y + 3).min(rows.len())] {
+            highest.iter_mut().zip(*other).for_each(|(highest, x)| *highest = (*highest).max(*x));
+        }
+        let around = |x: usize| highest[x.saturating_sub(2)..(x + 3).min(width)].iter().all(|range| *range <= SMOOTH);
+        count += (0..width).filter(|x| row[*x] > FLAT && around(*x)).count();
+    }
+    count as f32 / ranges.len() as f32
+}
+
 /// The least or greatest of each value and those of the same channel left and right of it.
 fn widen(row: &[u8], wide: &mut [u8], pick: fn(u8, u8) -> u8) {
     wide.copy_from_slice(row);
@@ -61,6 +79,16 @@ mod tests {
             values().max().expect("it is there") - values().min().expect("it is there")
         };
         (0..3).map(range).max().expect("three channels")
+    }
+
+    #[test]
+    fn the_fringe_of_an_edge_is_no_gradient_and_a_ramp_is() {
+        // Black, three steps of anti-aliasing, white.
+        let step = [0, 0, 0, 0, 0, 20, 128, 240, 255, 255, 255, 255];
+        let fringe = RgbImage::from_fn(12, 12, |x, _| image::Rgb([step[x as usize]; 3]));
+        assert_eq!(gradient_fraction(&ranges(&fringe), 12), 0.0);
+        let ramp = RgbImage::from_fn(12, 12, |x, _| image::Rgb([5 * x as u8; 3]));
+        assert_eq!(gradient_fraction(&ranges(&ramp), 12), 1.0);
     }
 
     proptest! {
