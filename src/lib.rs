@@ -58,4 +58,4 @@ pub use index::{Index, OpenOptions};
 #[doc(inline)]
 pub use indexer::{AddOptions, CancelToken, IndexReport, Progress};
 #[doc(inline)]
-pub use search::{Answer, Filter, Hit, Query, QueryImage, Searcher, SearcherOptions};
+pub use search::{Answer, Filter, Hit, Query, QueryImage, Searcher, SearcherOptions, TextAnswer, TextQuery};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use imgidx::search::ExportFormat;
 use imgidx::store::PictureRow;
-use imgidx::{Error, Index, Result};
+use imgidx::{Error, Filter, Index, Result};
 use serde_json::json;
 
 use super::Global;
@@ -44,8 +44,11 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
 fn stream_json(index: &Index, with_vector: bool) -> Result<Done, Failure> {
     let model = index.active_model()?.name;
     let mut out = Out::new();
-    index.for_each_picture(|row| {
+    index.for_each_picture(&Filter::default(), |row| {
         let mut fields = super::list::fields(&row);
+        if let Some(features) = index.stored_features(&row)? {
+            super::show::insert_features(&mut fields, Some(&features));
+        }
         if let Some((embedding, classes)) = index.stored_embedding(&row)? {
             let labels = classes.iter().map(|class| json!({"label": class.label, "score": class.score})).collect();
             fields.insert("labels".into(), labels);
@@ -65,7 +68,7 @@ const COLUMNS: &str = "path,image,bytes,format,width,height,orientation,has_alph
 fn stream_csv(index: &Index) -> Result<Done, Failure> {
     let mut out = Out::new();
     out.line(COLUMNS)?;
-    index.for_each_picture(|row| {
+    index.for_each_picture(&Filter::default(), |row| {
         let best = index.stored_embedding(&row)?.and_then(|(_, classes)| classes.into_iter().next());
         let (label, score) = best.map_or((String::new(), String::new()), |c| (c.label, format!("{:.4}", c.score)));
         out.line(csv_line(&row, &label, &score)).map_err(output_failed)

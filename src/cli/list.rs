@@ -6,6 +6,7 @@ use imgidx::types::ImageInfo;
 use serde_json::{Map, Value, json};
 
 use super::Global;
+use super::filters::Filters;
 use super::output::{Done, Failure, Out, insert_path};
 
 #[derive(Debug, clap::Args)]
@@ -13,13 +14,16 @@ pub struct Args {
     /// Separate the paths by zero bytes
     #[arg(short = '0', long)]
     null: bool,
+    #[command(flatten)]
+    filters: Filters,
 }
 
 pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let index = global.open_existing(None)?;
+    args.filters.note_unmeasured(global, &index)?;
     let mut out = Out::new();
     let end = if args.null { '\0' } else { '\n' };
-    index.for_each_picture(|row| {
+    index.for_each_picture(&args.filters.filter(global)?, |row| {
         let written = if global.json { out.json_line(&fields(&row)) } else { out.path("", &row.path, end) };
         written.map_err(|source| imgidx::Error::Io { action: "write to", path: "standard output".into(), source })
     })?;
@@ -47,6 +51,7 @@ pub fn insert_info(fields: &mut Map<String, Value>, info: &ImageInfo) {
         "orientation": info.orientation,
         "has_alpha": info.has_alpha,
         "truncated": info.truncated,
+        "taken": info.taken,
     }));
     fields.append(&mut described);
 }

@@ -2,15 +2,19 @@
 
 mod add;
 mod check;
+mod color;
 mod completions;
+mod dupes;
 mod export;
 mod failures;
+mod filters;
 mod list;
 mod model;
 mod output;
 mod progress;
 mod prune;
 mod runtime;
+mod search;
 mod sheet;
 mod show;
 mod similar;
@@ -19,10 +23,12 @@ mod status;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use imgidx::index::default_data_dir;
+use imgidx::types::Lab;
 use imgidx::{Index, OpenOptions, Result};
 
+use color::ColorOption;
 use output::{Done, Failure, Style};
 
 /// Finds any picture on your disk by what it looks like.
@@ -50,9 +56,10 @@ struct Global {
     /// Print more
     #[arg(short, long, global = true)]
     verbose: bool,
-    /// Colour messages
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
-    color: Color,
+    /// Colour messages: auto, always or never. Where pictures are listed, also a colour that they must have, such as '#c00'
+    /// or red
+    #[arg(long, global = true, value_name = "WHEN|COLOR", value_parser = color::parse)]
+    color: Vec<ColorOption>,
     /// Never fetch anything
     #[arg(long, global = true, env = "IMGIDX_OFFLINE", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
     offline: bool,
@@ -61,19 +68,16 @@ struct Global {
     runtime: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Color {
-    Auto,
-    Always,
-    Never,
-}
-
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Index files and directories; only what is new or changed is read
     Add(add::Args),
     /// Find the pictures that are most like a given one
     Similar(similar::Args),
+    /// Find pictures by what is in them, by words in their paths, type, colour, size or date
+    Search(search::Args),
+    /// Find copies: the same bytes, near copies and look-alikes; nothing is ever deleted
+    Dupes(dupes::Args),
     /// Show all that is known of a picture, indexed or not
     Show(show::Args),
     /// Show what is indexed, from where, and in what state
@@ -101,11 +105,18 @@ enum Command {
     Man(completions::ManArgs),
 }
 
+impl Command {
+    /// Whether it has options that say which pictures are wanted.
+    fn lists_pictures(&self) -> bool {
+        matches!(self, Self::Similar(_) | Self::Search(_) | Self::List(_) | Self::Dupes(_))
+    }
+}
+
 /// Runs the program.
 pub fn main() -> ExitCode {
     quiet_decoder_panics();
     let cli = Cli::parse();
-    let style = Style::new(cli.global.color);
+    let style = cli.global.style();
     match cli.run() {
         Ok(Done::All) => ExitCode::SUCCESS,
         Ok(Done::SomeFailed) => ExitCode::from(3),
@@ -121,9 +132,14 @@ pub fn main() -> ExitCode {
 impl Cli {
     fn run(self) -> Result<Done, Failure> {
         let Self { global, command } = self;
+        if global.picture_colors().next().is_some() && !command.lists_pictures() {
+            return Err(Failure::Usage("--color takes auto, always or never: this command lists no pictures".into()));
+        }
         match command {
             Command::Add(args) => add::run(&global, args),
             Command::Similar(args) => similar::run(&global, args),
+            Command::Search(args) => search::run(&global, args),
+            Command::Dupes(args) => dupes::run(&global, args),
             Command::Show(args) => show::run(&global, args),
             Command::Status => status::run(&global),
             Command::List(args) => list::run(&global, args),
@@ -142,7 +158,19 @@ impl Cli {
 
 impl Global {
     fn style(&self) -> Style {
-        Style::new(self.color)
+        let when = self.color.iter().rev().find_map(|option| match option {
+            ColorOption::Messages(when) => Some(*when),
+            ColorOption::Pictures(_) => None,
+        });
+        Style::new(when.unwrap_or_default())
+    }
+
+    /// The colours that pictures must have.
+    fn picture_colors(&self) -> impl Iterator<Item = Lab> {
+        self.color.iter().filter_map(|option| match option {
+            ColorOption::Messages(_) => None,
+            ColorOption::Pictures(color) => Some(*color),
+        })
     }
 
     /// Says something beside the results, unless it is not wanted.

@@ -8,7 +8,7 @@ use imgidx::Error;
 use imgidx::types::path_to_bytes;
 use serde_json::{Map, Value, json};
 
-use super::Color;
+use super::color::When;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,11 +64,11 @@ pub struct Style {
 }
 
 impl Style {
-    pub fn new(color: Color) -> Self {
-        let color = match color {
-            Color::Always => true,
-            Color::Never => false,
-            Color::Auto => io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    pub fn new(when: When) -> Self {
+        let color = match when {
+            When::Always => true,
+            When::Never => false,
+            When::Auto => io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
         };
         Self { color }
     }
@@ -123,6 +123,16 @@ impl Out {
             self.writer.write_all(&path_to_bytes(path))?;
         }
         write!(self.writer, "{end}")
+    }
+
+    /// A patch of a colour, on a terminal that can show it (`COLORTERM` is how terminals tell).
+    pub fn swatch(&self, [r, g, b]: [u8; 3]) -> String {
+        let shows = || std::env::var("COLORTERM").is_ok_and(|kind| matches!(kind.as_str(), "truecolor" | "24bit"));
+        if self.terminal && std::env::var_os("NO_COLOR").is_none() && shows() {
+            format!("\x1b[48;2;{r};{g};{b}m    \x1b[0m ")
+        } else {
+            String::new()
+        }
     }
 
     /// Writes one JSON document, indented for a reader.

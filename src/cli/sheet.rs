@@ -1,13 +1,15 @@
-//! The contact sheet: a page with thumbnails, complete in one file.
+//! Contact sheets: pages with thumbnails, each complete in one file.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use base64::Engine;
 use image::codecs::jpeg::JpegEncoder;
 use imgidx::media::{DecodeLimits, Decoder, Filter, Fit, Reading, read_content};
 use imgidx::types::path_to_bytes;
-use imgidx::{Answer, Error, Result};
+use imgidx::{Error, Result};
 use rayon::prelude::*;
 
 use super::output::{escaped, printable};
@@ -17,39 +19,72 @@ const SIDE: u32 = 480;
 
 const QUALITY: u8 = 82;
 
+/// Thumbnails that are made before any is written.
+const AT_ONCE: usize = 64;
+
 const MAX_BYTES: u64 = 512 << 20;
 
 const STYLE: &str = include_str!("sheet.css");
 
-/// A picture on the sheet.
-struct Tile<'a> {
-    path: &'a Path,
-    score: Option<f32>,
-    copies: usize,
+/// A page with thumbnails.
+pub struct Sheet<'a> {
+    pub title: String,
+    pub summary: String,
+    pub sections: Vec<Section<'a>>,
 }
 
-/// Writes the sheet of an answer.
-pub fn write(file: &Path, answer: &Answer) -> Result<()> {
-    let asked: Vec<Tile<'_>> =
-        answer.query.iter().map(|image| Tile { path: &image.path, score: None, copies: 0 }).collect();
-    let hits: Vec<Tile<'_>> = answer
-        .hits
-        .iter()
-        .map(|hit| Tile { path: &hit.path, score: Some(hit.score), copies: hit.paths.len() - 1 })
-        .collect();
-    let render = |tiles: &[Tile<'_>]| tiles.par_iter().map(tile).collect::<Vec<_>>().concat();
-    let page = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>Similar pictures</title>\n<style>\n{STYLE}</style>\n\
-         <header>\n<h1>Similar pictures</h1>\n<p>{} by the model <code>{}</code></p>\n</header>\n\
-         <section class=\"asked\">\n{}</section>\n<section class=\"hits\">\n{}</section>\n</html>\n",
-        super::output::count(answer.hits.len() as u64, "neighbour"),
-        text(&answer.model),
-        render(&asked),
-        render(&hits),
-    );
-    std::fs::write(file, page).map_err(|source| Error::Io { action: "write", path: file.to_owned(), source })
+/// Thumbnails that belong together.
+pub struct Section<'a> {
+    pub heading: Option<String>,
+    /// Whether these are the pictures that were asked about.
+    pub asked: bool,
+    pub tiles: Vec<Tile<'a>>,
+}
+
+/// A picture on the sheet.
+pub struct Tile<'a> {
+    pub path: &'a Path,
+    pub score: Option<f32>,
+    /// Other files with the same content.
+    pub copies: usize,
+    /// What else there is to tell; may be empty.
+    pub note: String,
+    /// Whether it is the one of its section to keep.
+    pub is_best: bool,
+}
+
+impl Sheet<'_> {
+    /// Writes the page, complete in one file.
+    pub fn write(&self, file: &Path) -> Result<()> {
+        let failed = |source| Error::Io { action: "write", path: file.to_owned(), source };
+        let mut out = BufWriter::new(File::create(file).map_err(failed)?);
+        self.write_to(&mut out).and_then(|()| out.flush()).map_err(failed)
+    }
+
+    fn write_to(&self, out: &mut impl Write) -> std::io::Result<()> {
+        let title = text(&self.title);
+        write!(
+            out,
+            "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <title>{title}</title>\n<style>\n{STYLE}</style>\n\
+             <header>\n<h1>{title}</h1>\n<p>{}</p>\n</header>\n",
+            text(&self.summary),
+        )?;
+        for section in &self.sections {
+            if let Some(heading) = &section.heading {
+                writeln!(out, "<h2>{}</h2>", text(heading))?;
+            }
+            writeln!(out, "<section{}>", if section.asked { " class=\"asked\"" } else { "" })?;
+            // A page of many pictures is written as it is made.
+            for tiles in section.tiles.chunks(AT_ONCE) {
+                let html: Vec<String> = tiles.par_iter().map(tile).collect();
+                out.write_all(html.concat().as_bytes())?;
+            }
+            writeln!(out, "</section>")?;
+        }
+        writeln!(out, "</html>")
+    }
 }
 
 fn tile(tile: &Tile<'_>) -> String {
@@ -59,15 +94,20 @@ fn tile(tile: &Tile<'_>) -> String {
         Ok(data) => format!("<img alt=\"{}\" src=\"data:image/jpeg;base64,{data}\">", text(&name)),
         Err(reason) => format!("<span class=\"gone\">{}</span>", text(&reason)),
     };
-    let mut html = format!("<figure>\n<a href=\"{}\">{picture}</a>\n<figcaption>\n", text(&file_url(tile.path)));
+    let class = if tile.is_best { " class=\"best\"" } else { "" };
+    let mut html = format!("<figure{class}>\n<a href=\"{}\">{picture}</a>\n<figcaption>\n", text(&file_url(tile.path)));
     if let Some(score) = tile.score {
-        let _ = writeln!(html, "<span class=\"score\">{score:.3}</span>");
+        html.push_str(&format!("<span class=\"score\">{score:.3}</span>\n"));
     }
-    let _ = writeln!(html, "<span class=\"name\" title=\"{0}\">{0}</span>", text(&name));
-    let _ = writeln!(html, "<span class=\"folder\" title=\"{0}\">{0}</span>", text(&folder));
-    if tile.copies > 0 {
-        let copies = if tile.copies == 1 { "copy" } else { "copies" };
-        let _ = writeln!(html, "<span class=\"copies\">and {} {copies}</span>", tile.copies);
+    html.push_str(&format!("<span class=\"name\" title=\"{0}\">{0}</span>\n", text(&name)));
+    html.push_str(&format!("<span class=\"folder\" title=\"{0}\">{0}</span>\n", text(&folder)));
+    let copies = match tile.copies {
+        0 => String::new(),
+        1 => "and 1 copy".to_owned(),
+        several => format!("and {several} copies"),
+    };
+    for line in [&tile.note, &copies].into_iter().filter(|line| !line.is_empty()) {
+        html.push_str(&format!("<span class=\"more\">{}</span>\n", text(line)));
     }
     html.push_str("</figcaption>\n</figure>\n");
     html

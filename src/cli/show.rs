@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use imgidx::search::Examined;
+use imgidx::types::{Features, TypeGuess};
 use imgidx::{Error, Index, QueryImage, Result};
 use serde_json::{Map, Value, json};
 
 use super::Global;
-use super::output::{Done, Failure, Out, escaped, human_bytes, insert_path};
+use super::output::{Done, Failure, Out, count, escaped, human_bytes, insert_path};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -43,7 +44,7 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         }
         out.document(fields)?;
     } else {
-        print(&mut out, &picture, &paths)?;
+        print(&mut out, &picture, &paths, index.has_classes()?)?;
     }
     Ok(out.finish().map(|()| Done::All)?)
 }
@@ -58,7 +59,7 @@ fn describe(picture: &Examined, index: &Index, paths: &[PathBuf]) -> Result<Map<
     fields.insert("indexed".into(), json!(picture.row.is_some()));
     fields.insert("bytes".into(), json!(picture.bytes));
     super::list::insert_info(&mut fields, &picture.info);
-    fields.insert("features".into(), json!(picture.features));
+    insert_features(&mut fields, picture.features.as_ref());
     fields.insert("labels".into(), labels.into());
     let embedding = json!({"model": index.active_model()?.name, "dim": picture.embedding.dimension()});
     fields.insert("embedding".into(), embedding);
@@ -66,7 +67,13 @@ fn describe(picture: &Examined, index: &Index, paths: &[PathBuf]) -> Result<Map<
     Ok(fields)
 }
 
-fn print(out: &mut Out, picture: &Examined, paths: &[PathBuf]) -> std::io::Result<()> {
+/// What a picture looks like, and its type.
+pub fn insert_features(fields: &mut Map<String, Value>, features: Option<&Features>) {
+    fields.insert("features".into(), json!(features));
+    fields.insert("type".into(), json!(features.and_then(|features| features.kind)));
+}
+
+fn print(out: &mut Out, picture: &Examined, paths: &[PathBuf], has_classes: bool) -> std::io::Result<()> {
     let info = &picture.info;
     out.path("path         ", &picture.path, '\n')?;
     let truncated = if info.truncated { ", truncated" } else { "" };
@@ -75,16 +82,72 @@ fn print(out: &mut Out, picture: &Examined, paths: &[PathBuf]) -> std::io::Resul
     if info.orientation != 1 {
         out.line(format_args!("orientation  {} (width and height are upright)", info.orientation))?;
     }
+    if let Some(taken) = &info.taken {
+        out.line(format_args!("taken        {taken}"))?;
+    }
     out.line(format_args!("size         {}", human_bytes(picture.bytes)))?;
     out.line(format_args!("content      {}", picture.hash))?;
     out.line(format_args!("indexed      {}", if picture.row.is_some() { "yes" } else { "no" }))?;
+    match &picture.features {
+        Some(features) => print_features(out, features)?,
+        None => out.line("type         not measured yet; `imgidx add` does that")?,
+    }
     for (i, class) in picture.classes.iter().enumerate() {
         let head = if i == 0 { "looks like  " } else { "            " };
         out.line(format_args!("{head} {:5.1} %  {}", class.score * 100.0, class.label))?;
+    }
+    if picture.classes.is_empty() {
+        out.line(match has_classes {
+            true => "looks like   nothing that the model knows",
+            false => "looks like   not known: the model gives vectors only",
+        })?;
     }
     let this = std::fs::canonicalize(&picture.path).ok();
     for (i, path) in paths.iter().filter(|path| Some(*path) != this.as_ref()).enumerate() {
         out.path(if i == 0 { "also at      " } else { "             " }, path, '\n')?;
     }
     Ok(())
+}
+
+fn print_features(out: &mut Out, features: &Features) -> std::io::Result<()> {
+    let quick = &features.quick;
+    if let Some(TypeGuess { label, confidence }) = features.kind {
+        out.line(format_args!("type         {} ({:.0} % sure)", label.as_str(), confidence * 100.0))?;
+    }
+    for (i, color) in quick.dominant_colors.iter().enumerate() {
+        let rgb = color.lab.to_srgb();
+        let [r, g, b] = rgb;
+        let head = if i == 0 { "colours      " } else { "             " };
+        out.line(format_args!("{head}{}#{r:02x}{g:02x}{b:02x} {:5.1} %", out.swatch(rgb), color.share * 100.0))?;
+    }
+    let palette = match quick.palette_size {
+        0 => "no flat ones".to_owned(),
+        size => format!("{size} flat ones"),
+    };
+    out.line(format_args!(
+        "             {} at 4 bits a channel, {palette}",
+        count(quick.unique_colors.into(), "colour")
+    ))?;
+    let percent = |share: f32| format!("{:.1} %", share * 100.0);
+    let (flat, smooth) = (percent(quick.flat_fraction), percent(quick.smooth_fraction));
+    let (edges, gradients) = (percent(quick.edge_fraction), percent(quick.gradient_fraction));
+    out.line(format_args!("surface      {flat} flat, {smooth} smooth ({gradients} gradients), {edges} edges"))?;
+    if let Some(tones) = &features.tones {
+        let (brightness, contrast) = (percent(tones.brightness), percent(tones.contrast));
+        out.line(format_args!(
+            "tones        brightness {brightness}, contrast {contrast}, entropy {:.2} bits",
+            tones.entropy
+        ))?;
+        let (shapes, fill) = (count(tones.shapes.into(), "shape"), percent(tones.fill_ratio));
+        let glyphs = if tones.glyphs > 1 { format!(", {} of them in a line", tones.glyphs) } else { String::new() };
+        out.line(format_args!("shapes       {shapes} on {fill} of the picture{glyphs}"))?;
+    }
+    if let Some(detail) = &features.detail {
+        let edges = percent(detail.edge_density);
+        out.line(format_args!(
+            "detail       complexity {:.2}, edges {edges}, corners {:.1} ‰, gradient {:.3}, sharpness {:.0}",
+            detail.complexity_score, detail.corner_density, detail.gradient_strength, detail.sharpness
+        ))?;
+    }
+    out.line(format_args!("hashes       dHash {:016x}, pHash {:016x}", quick.dhash, quick.phash))
 }

@@ -3,14 +3,15 @@
 use std::io::Read;
 use std::path::PathBuf;
 
-use imgidx::search::{Derived, Filter, QueriedImage};
+use imgidx::search::{Derived, QueriedImage};
 use imgidx::types::Stage;
 use imgidx::{Answer, Error, Hit, Index, Query, QueryImage, Result};
 use serde_json::{Map, Value, json};
 
 use super::Global;
+use super::filters::Filters;
 use super::output::{Done, Failure, Out, count, escaped, insert_path};
-use super::sheet;
+use super::sheet::{Section, Sheet, Tile};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -26,18 +27,6 @@ pub struct Args {
     /// Only of at least this score, -1 to 1; what is a good one varies from query to query
     #[arg(long, value_name = "SCORE", allow_negative_numbers = true)]
     threshold: Option<f32>,
-    /// Only pictures in this folder; may be given several times
-    #[arg(long, value_name = "DIR")]
-    under: Vec<PathBuf>,
-    /// Only pictures of this format, such as jpeg or png; may be given several times
-    #[arg(long, value_name = "FORMAT")]
-    format: Vec<String>,
-    /// Only pictures at least so wide, in pixels
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
-    min_width: u32,
-    /// Only pictures at least so high, in pixels
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
-    min_height: u32,
     /// Compare with every stored vector itself: slower, and the exact answer beyond doubt
     #[arg(long)]
     exact: bool,
@@ -53,6 +42,8 @@ pub struct Args {
     /// Use the vectors of this model
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
+    #[command(flatten)]
+    filters: Filters,
 }
 
 /// The most that is read from standard input.
@@ -66,15 +57,16 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         return Err(Failure::Usage("standard input can be given once only".into()));
     }
     let index = global.open_existing(args.model.as_deref())?;
-    let query = query(&args)?;
+    let query = query(global, &args)?;
     let answer = index.similar(&query, args.top)?;
     if answer.pending > 0 {
         let pictures = count(answer.pending, "indexed picture");
         let text = format!("{pictures} could not be compared: the model `{}` has not seen them", answer.model);
         global.note(&format!("{text}; `imgidx add` on their directories makes it complete"));
     }
+    args.filters.note_unmeasured(global, &index)?;
     if let Some(file) = &args.html {
-        sheet::write(file, &answer)?;
+        sheet(&answer).write(file)?;
         global.note(&format!("wrote `{}`", file.display()));
     }
     let mut out = Out::new();
@@ -93,6 +85,31 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     Ok(Done::All)
 }
 
+fn sheet(answer: &Answer) -> Sheet<'_> {
+    let asked = answer.query.iter().map(|image| Tile {
+        path: &image.path,
+        score: None,
+        copies: 0,
+        note: String::new(),
+        is_best: false,
+    });
+    let hits = answer.hits.iter().map(|hit| Tile {
+        path: &hit.path,
+        score: Some(hit.score),
+        copies: hit.paths.len() - 1,
+        note: String::new(),
+        is_best: false,
+    });
+    Sheet {
+        title: "Similar pictures".into(),
+        summary: format!("{} by the model {}", count(answer.hits.len() as u64, "neighbour"), answer.model),
+        sections: vec![
+            Section { heading: None, asked: true, tiles: asked.collect() },
+            Section { heading: None, asked: false, tiles: hits.collect() },
+        ],
+    }
+}
+
 /// Makes the next query fast again, now that this one is answered.
 fn upkeep(global: &Global, index: &Index, found: Derived) {
     match (index.upkeep(), found) {
@@ -106,20 +123,8 @@ fn upkeep(global: &Global, index: &Index, found: Derived) {
     }
 }
 
-fn filter(args: &Args) -> Filter {
-    let filter = Filter::default().min_width(args.min_width).min_height(args.min_height);
-    let filter = args.under.iter().fold(filter, |filter, folder| filter.under(folder));
-    args.format.iter().fold(filter, |filter, format| {
-        filter.format(match format.to_ascii_lowercase().as_str() {
-            "jpg" => "jpeg".to_owned(),
-            "tif" => "tiff".to_owned(),
-            other => other.to_owned(),
-        })
-    })
-}
-
-fn query(args: &Args) -> Result<Query> {
-    let mut query = Query::default().filter(filter(args)).exact(args.exact);
+fn query(global: &Global, args: &Args) -> Result<Query> {
+    let mut query = Query::default().filter(args.filters.filter(global)?).exact(args.exact);
     for path in &args.images {
         query = query.and(image(path)?);
     }

@@ -39,6 +39,9 @@ fn document(status: &Status, skipped: &[(String, u64)]) -> Map<String, Value> {
         "skipped_reasons": skipped.iter().map(|(why, n)| (why.clone(), json!(n))).collect::<Map<_, _>>(),
         "truncated": status.counts.truncated,
         "roots": roots.collect::<Vec<_>>(),
+        "types": status.types.iter().map(|(kind, n)| (kind.as_str().to_owned(), json!(n))).collect::<Map<_, _>>(),
+        "unmeasured": status.unmeasured,
+        "labels": status.labels.iter().map(|(label, n)| json!({"label": label, "images": n})).collect::<Vec<_>>(),
         "model": status.model,
         "index": status.index,
         "failures": status.failures,
@@ -63,6 +66,22 @@ fn print(out: &mut Out, status: &Status, skipped: &[(String, u64)]) -> std::io::
     }
     for (reason, files) in skipped {
         out.line(format_args!("          {} skipped: {reason}", count(*files, "file")))?;
+    }
+    let listed = |names: Vec<(&str, u64)>| {
+        let parts: Vec<String> = names.into_iter().map(|(name, number)| format!("{number} {name}")).collect();
+        parts.join(", ")
+    };
+    if !status.types.is_empty() {
+        let types = status.types.iter().map(|(kind, number)| (kind.as_str(), *number)).collect();
+        out.line(format_args!("types     {}", listed(types)))?;
+    }
+    if status.unmeasured > 0 {
+        let pictures = count(status.unmeasured, "picture");
+        out.line(format_args!("          {pictures} not measured yet; `imgidx add` does that"))?;
+    }
+    if !status.labels.is_empty() {
+        let labels = status.labels.iter().map(|(label, number)| (label.as_str(), *number)).collect();
+        out.line(format_args!("labels    {}", listed(labels)))?;
     }
     let index = &status.index;
     out.line(format_args!("model     {}", status.model))?;

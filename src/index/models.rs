@@ -10,7 +10,6 @@ use crate::types::ModelId;
 const MODEL_SETTING: &str = "model";
 const MODEL_ID_SETTING: &str = "model_id";
 
-
 /// The model whose vectors an index compares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActiveModel {
@@ -53,6 +52,18 @@ impl Index {
             return Err(Error::Model { model: active.name, reason: reason.into() });
         }
         Ok(entry)
+    }
+
+    /// Whether the model in use tells what it sees, beside giving vectors.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn has_classes(&self) -> Result<bool> {
+        match self.catalog_entry() {
+            Ok(entry) => Ok(entry.spec.outputs.logits.is_some()),
+            // This machine does not have the model; what is stored tells.
+            Err(_) => self.store.has_classes(self.model_row()?),
+        }
     }
 
     /// Sets the database to another model. Vectors of the old one stay. Returns how many pictures the new one has no

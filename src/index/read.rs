@@ -9,10 +9,11 @@ use crate::error::{Error, Result};
 use crate::media::Picture;
 use crate::model::Embedder;
 use crate::search::{
-    Answer, Examined, Lookup, Query, QueryImage, Searcher, SearcherOptions, examine, export_npy,
+    Answer, DupeAnswer, DupeQuery, Examined, Filter, Lookup, Query, QueryImage, Searcher, SearcherOptions, TextAnswer,
+    TextQuery, content_of, examine, export_npy, find_dupes, search_text,
 };
 use crate::store::{ModelRow, PictureRow, StoredModel};
-use crate::types::{Classification, ContentHash, Embedding};
+use crate::types::{Classification, ContentHash, Embedding, Features};
 
 impl Index {
     /// Finds the `count` pictures that are most like those of the query.
@@ -43,6 +44,30 @@ impl Index {
         let _snapshot = self.store.snapshot()?;
         let lookup = self.lookup(&active, self.store.model(&active.id)?);
         lookup.similar_to(&lookup.one_shot(), query, vector, &[], count)
+    }
+
+    /// Finds the `count` best pictures for a text, by labels, kinds of things, and words in paths.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn search(&self, query: &TextQuery, count: usize) -> Result<TextAnswer> {
+        let active = self.active_model()?;
+        let _snapshot = self.store.snapshot()?;
+        let model = self.store.model(&active.id)?;
+        let row = model.as_ref().map_or(ModelRow::NONE, |model| model.row);
+        let (terms, hits) = search_text(&self.store, row, query, count)?;
+        let pending = self.lookup(&active, model).pending()?;
+        Ok(TextAnswer { terms, has_labels: self.has_classes()?, pending, hits, model: active.name })
+    }
+
+    /// Finds pictures that are copies of each other. Nothing is removed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn dupes(&self, query: &DupeQuery) -> Result<DupeAnswer> {
+        let _snapshot = self.store.snapshot()?;
+        let model = self.store.model(&self.active_model()?.id)?;
+        find_dupes(&self.store, model.as_ref(), query)
     }
 
     /// Starts a searcher, which answers queries from memory and can be used by many threads at once.
@@ -86,6 +111,14 @@ impl Index {
         Lookup { store: &self.store, model_id: active.id, model_name: &active.name, model }
     }
 
+    /// The digest of a picture's content, indexed or not.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is no picture.
+    pub fn content_of(&self, image: &QueryImage) -> Result<ContentHash> {
+        content_of(image)
+    }
+
     /// Files that hold a content.
     ///
     /// # Errors
@@ -94,12 +127,12 @@ impl Index {
         self.store.image(hash)?.map_or_else(|| Ok(Vec::new()), |image| self.store.paths_of(image))
     }
 
-    /// Calls `each` with every indexed file, by root and path.
+    /// Calls `each` with every indexed file that passes, by root and path.
     ///
     /// # Errors
     /// When the database fails, or `each` does.
-    pub fn for_each_picture(&self, each: impl FnMut(PictureRow) -> Result<()>) -> Result<()> {
-        self.store.for_each_picture(each)
+    pub fn for_each_picture(&self, filter: &Filter, each: impl FnMut(PictureRow) -> Result<()>) -> Result<()> {
+        self.store.for_each_picture(&filter.selection(&self.store)?, each)
     }
 
     /// The vector and the classes that the model in use has of an indexed picture.
@@ -110,6 +143,14 @@ impl Index {
         let Some(model) = self.store.model(&self.active_model()?.id)? else { return Ok(None) };
         let Some(vector) = self.store.vector_of(picture.image, model.row)? else { return Ok(None) };
         Ok(Some((vector.embedding, self.store.classes(picture.image, model.row)?)))
+    }
+
+    /// What an indexed picture looks like; `None` if that was not measured yet by the rules of this version.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn stored_features(&self, picture: &PictureRow) -> Result<Option<Features>> {
+        self.store.features(picture.image)
     }
 
     /// Writes the vectors of the model in use for NumPy, and returns how many there were.

@@ -9,6 +9,7 @@ use crate::ann::{GraphStatus, Method};
 use crate::error::Result;
 use crate::search::{Age, open_codes, peek_graph};
 use crate::store::{Counts, FailureRow, Root, RootState, StoredModel};
+use crate::types::ImageType;
 
 /// The state of an index, as `status` tells it.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +20,12 @@ pub struct Status {
     pub counts: Counts,
     /// The roots.
     pub roots: Vec<RootStatus>,
+    /// Pictures of each type, the most frequent one first.
+    pub types: Vec<(ImageType, u64)>,
+    /// Pictures that were not measured yet, so that their types are not known.
+    pub unmeasured: u64,
+    /// The labels that most pictures have in the first place, and how many these are, the most frequent one first.
+    pub labels: Vec<(String, u64)>,
     /// Name of the model in use.
     pub model: String,
     /// The nearest-neighbour index of that model.
@@ -59,7 +66,19 @@ pub struct NeighborStatus {
     pub pending: u64,
 }
 
+/// Labels that are told.
+const TOP_LABELS: usize = 10;
+
 impl Index {
+    /// How many indexed pictures were not measured yet by the rules of this version: nothing is known of their types and
+    /// colours.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn unmeasured(&self) -> Result<u64> {
+        self.store.unmeasured()
+    }
+
     /// What could not be indexed, and why.
     ///
     /// # Errors
@@ -92,6 +111,9 @@ impl Index {
             database: self.path().to_owned(),
             counts: self.store.counts()?,
             roots: self.store.roots()?.into_iter().map(root_status).collect::<Result<_>>()?,
+            types: self.store.count_types()?,
+            unmeasured: self.store.unmeasured()?,
+            labels: self.store.top_labels(self.model_row()?, TOP_LABELS)?,
             model: active.name,
             index,
             failures: self.store.count_failures(self.model_row()?)?,

@@ -8,7 +8,8 @@ use super::{ActiveModel, Index};
 use crate::error::{Error, Result};
 use crate::indexer::{self, AddOptions, Engine, IndexReport, PlanStep, Planner, Progress};
 use crate::search::{collect, damaged_graph, derived_folder, open_codes, refresh_codes, renew_codes};
-use crate::store::{ModelRow, Problem, Root, Writer};
+use crate::store::{Batch, ModelRow, Problem, Root, Writer};
+use crate::types::ContentHash;
 
 /// A problem that [`Index::check`] found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -174,6 +175,42 @@ impl Index {
         batch.delete_unused_images()?;
         batch.commit()?;
         self.tidy(&mut writer)
+    }
+
+    /// Notes that pictures are no duplicates of each other, so that [`Index::dupes`] does not put them into one group any more. Of files
+    /// with the same content, their being copies is dismissed. The pictures need not be in the index.
+    ///
+    /// Returns how many pairs were not dismissed before.
+    ///
+    /// # Errors
+    /// When another process is writing, or the database fails.
+    pub fn dismiss(&mut self, images: &[ContentHash]) -> Result<u64> {
+        self.for_pairs(images, |batch, a, b| batch.dismiss(a, b))
+    }
+
+    /// Takes back what [`Index::dismiss`] has noted, and returns for how many pairs there was anything to take back.
+    ///
+    /// # Errors
+    /// When another process is writing, or the database fails.
+    pub fn undismiss(&mut self, images: &[ContentHash]) -> Result<u64> {
+        self.for_pairs(images, |batch, a, b| batch.undismiss(a, b))
+    }
+
+    fn for_pairs(
+        &mut self,
+        images: &[ContentHash],
+        change: impl Fn(&Batch<'_>, &ContentHash, &ContentHash) -> Result<bool>,
+    ) -> Result<u64> {
+        let mut writer = Writer::open(self.path())?;
+        let batch = writer.batch()?;
+        let mut changed = 0;
+        for (i, a) in images.iter().enumerate() {
+            for b in &images[i + 1..] {
+                changed += u64::from(change(&batch, a, b)?);
+            }
+        }
+        batch.commit()?;
+        Ok(changed)
     }
 
     /// Brings derived files up to date after rows were removed.

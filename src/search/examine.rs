@@ -68,6 +68,14 @@ pub(crate) fn examine(
     Ok(Examined { path, hash, bytes, row, info, embedding, classes, features, indexed: false })
 }
 
+/// The digest of a picture file's content.
+///
+/// # Errors
+/// When it cannot be read, or is no picture.
+pub(crate) fn content_of(image: &QueryImage) -> Result<ContentHash> {
+    read(image).map(|(_, _, hash)| hash)
+}
+
 fn read(image: &QueryImage) -> Result<(Vec<u8>, Format, ContentHash)> {
     let failed = |reason: String| Error::Picture { path: image.name().to_owned(), stage: Stage::Read, reason };
     match image {

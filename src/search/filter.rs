@@ -1,18 +1,17 @@
-//! Filters: only pictures of some place, format or size.
+//! Filters: only pictures of some place, kind, size, colour or time.
 
 use std::path::{Path, PathBuf};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::{ModelRow, Selection, Store, Subtree};
-use crate::types::{VectorId, path_to_bytes};
+use crate::types::{ImageType, Lab, Shape, VectorId, path_to_bytes};
 
 /// What pictures must be to be in an answer. All of it has to hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Filter {
     under: Vec<PathBuf>,
-    formats: Vec<String>,
-    min_width: u32,
-    min_height: u32,
+    /// All but the places, which are other rows in each database.
+    selection: Selection,
 }
 
 impl Filter {
@@ -26,37 +25,116 @@ impl Filter {
     /// Only pictures of this format, or of another one that was given: `jpeg`, `png` …, as `show` tells it.
     #[must_use]
     pub fn format(mut self, format: impl Into<String>) -> Self {
-        self.formats.push(format.into());
+        self.selection.formats.push(format.into());
+        self
+    }
+
+    /// Only pictures of this type, or of another one that was given.
+    #[must_use]
+    pub fn kind(mut self, kind: ImageType) -> Self {
+        self.selection.types.push(kind);
+        self
+    }
+
+    /// Only pictures of this shape, or of another one that was given.
+    #[must_use]
+    pub fn shape(mut self, shape: Shape) -> Self {
+        self.selection.shapes.push(shape);
         self
     }
 
     /// Only pictures that are at least so wide, in pixels.
     #[must_use]
     pub fn min_width(mut self, pixels: u32) -> Self {
-        self.min_width = pixels;
+        self.selection.width.0 = Some(pixels);
+        self
+    }
+
+    /// Only pictures that are at most so wide, in pixels.
+    #[must_use]
+    pub fn max_width(mut self, pixels: u32) -> Self {
+        self.selection.width.1 = Some(pixels);
         self
     }
 
     /// Only pictures that are at least so high, in pixels.
     #[must_use]
     pub fn min_height(mut self, pixels: u32) -> Self {
-        self.min_height = pixels;
+        self.selection.height.0 = Some(pixels);
         self
     }
 
-    /// The ids of the vectors that pass, in their order; `None` if all do.
-    pub(super) fn vectors(&self, store: &Store, model: ModelRow) -> Result<Option<Vec<VectorId>>> {
-        if *self == Self::default() {
-            return Ok(None);
-        }
+    /// Only pictures that are at most so high, in pixels.
+    #[must_use]
+    pub fn max_height(mut self, pixels: u32) -> Self {
+        self.selection.height.1 = Some(pixels);
+        self
+    }
+
+    /// Only pictures of which a twentieth at least has about this colour, and every other one that was given: within a
+    /// ΔE of 25 of one of the dominant colours.
+    #[must_use]
+    pub fn color(mut self, color: Lab) -> Self {
+        self.selection.colors.push(color);
+        self
+    }
+
+    /// Only pictures that were taken at this time or later: `YYYY`, `YYYY-MM`, `YYYY-MM-DD` or `YYYY-MM-DD HH:MM[:SS]`,
+    /// by the camera's clock. Of those that do not tell, the file's last change in local time counts.
+    ///
+    /// # Errors
+    /// When it is no such time.
+    pub fn after(mut self, moment: &str) -> Result<Self> {
+        self.selection.after = Some(checked_moment(moment)?);
+        Ok(self)
+    }
+
+    /// Only pictures that were taken before this time; see [`Filter::after`].
+    ///
+    /// # Errors
+    /// When it is no such time.
+    pub fn before(mut self, moment: &str) -> Result<Self> {
+        self.selection.before = Some(checked_moment(moment)?);
+        Ok(self)
+    }
+
+    /// Whether it lets everything pass.
+    pub fn is_empty(&self) -> bool {
+        self.under.is_empty() && self.selection.is_everything()
+    }
+
+    /// The same in the words of one database.
+    pub(crate) fn selection(&self, store: &Store) -> Result<Selection> {
         let under = match self.under.as_slice() {
             [] => None,
             folders => Some(subtrees(store, folders)?),
         };
-        let formats = self.formats.clone();
-        let selection = Selection { under, formats, min_width: self.min_width, min_height: self.min_height };
-        store.select_vectors(model, &selection).map(Some)
+        Ok(Selection { under, ..self.selection.clone() })
     }
+
+    /// The ids of the vectors that pass, in their order; `None` if all do.
+    pub(super) fn vectors(&self, store: &Store, model: ModelRow) -> Result<Option<Vec<VectorId>>> {
+        if self.is_empty() {
+            return Ok(None);
+        }
+        store.select_vectors(model, &self.selection(store)?).map(Some)
+    }
+}
+
+/// A moment in the form that sorts by time: a beginning of `YYYY-MM-DD HH:MM:SS`.
+fn checked_moment(text: &str) -> Result<String> {
+    const FORM: &[u8] = b"0000-00-00 00:00:00";
+    let moment = text.trim().replace('T', " ");
+    let fits = |(is, form): (u8, &u8)| if *form == b'0' { is.is_ascii_digit() } else { is == *form };
+    let is_formed = matches!(moment.len(), 4 | 7 | 10 | 16 | 19) && moment.bytes().zip(FORM).all(fits);
+    let part = |from: usize, least: u32, most: u32| {
+        let number = moment.get(from..from + 2).and_then(|digits| digits.parse().ok());
+        number.is_none_or(|number: u32| (least..=most).contains(&number))
+    };
+    if is_formed && part(5, 1, 12) && part(8, 1, 31) && part(11, 0, 23) && part(14, 0, 59) && part(17, 0, 60) {
+        return Ok(moment);
+    }
+    Err(Error::Invalid(format!("`{text}` is no time: give YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DD HH:MM")))
 }
 
 /// The parts of roots that lie in some folders.
@@ -76,4 +154,21 @@ fn subtrees(store: &Store, folders: &[PathBuf]) -> Result<Vec<Subtree>> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::checked_moment;
+
+    #[test]
+    fn times_are_given_as_exactly_as_one_likes() {
+        for good in ["2024", "2024-05", "2024-05-31", "2024-05-31 23:59", "2024-05-31 23:59:60"] {
+            assert_eq!(checked_moment(good).expect("a time"), good);
+        }
+        assert_eq!(checked_moment("2024-05-31T10:00").expect("a time"), "2024-05-31 10:00");
+        for bad in ["", "24", "2024-13", "2024-00-01", "2024-1-1", "31.05.2024", "2024-05-31 24:00", "２０２４", "202é"]
+        {
+            assert!(checked_moment(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Answers: what is similar, what is known of a picture, and lists of everything.
 
+mod dupes;
 mod examine;
 mod export;
 mod filter;
@@ -7,15 +8,20 @@ mod keeper;
 mod neighbors;
 mod query;
 mod searcher;
+mod text;
 mod upkeep;
 
+pub(crate) use dupes::find_dupes;
+pub use dupes::{DupeAnswer, DupeGroup, DupePicture, DupeQuery, DupeTier, SIMILAR};
 pub use examine::Examined;
-pub(crate) use examine::examine;
+pub(crate) use examine::{content_of, examine};
 pub use export::{ExportFormat, export_npy};
 pub use filter::Filter;
 pub(crate) use neighbors::Lookup;
 pub use query::{Answer, Derived, Hit, QueriedImage, Query, QueryImage};
 pub use searcher::{Searcher, SearcherOptions, SearcherStatus};
+pub(crate) use text::search_text;
+pub use text::{LEAST_SEEN, SAID, TextAnswer, TextHit, TextQuery};
 pub(crate) use upkeep::{
     Age, collect, damaged_graph, derived_folder, open_codes, peek_graph, refresh_codes, renew_codes,
 };

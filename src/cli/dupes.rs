@@ -1,0 +1,214 @@
+//! `imgidx dupes`
+
+use std::path::PathBuf;
+
+use imgidx::search::{DupeAnswer, DupeGroup, DupeQuery, DupeTier};
+use imgidx::types::ContentHash;
+use imgidx::{Index, QueryImage, Result};
+use serde_json::{Map, Value, json};
+
+use super::Global;
+use super::filters::Filters;
+use super::output::{Done, Failure, Out, count, human_bytes, insert_path};
+use super::sheet::{Section, Sheet, Tile};
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The loosest tier: exact (the same bytes), near (the same picture, scaled, compressed or a little brighter) or similar
+    /// (also cropped, framed or written on)
+    #[arg(long, value_name = "TIER", default_value = "similar", value_parser = clap::builder::PossibleValuesParser::new(DupeTier::ALL.map(DupeTier::as_str)))]
+    tier: String,
+    /// The cosine from which on pictures are similar, 0.5 to 1
+    #[arg(long, value_name = "SCORE", default_value_t = DupeQuery::default().threshold)]
+    threshold: f32,
+    /// Print paths only, an empty line between groups
+    #[arg(long)]
+    paths: bool,
+    /// Print all but the best file of each group, separated by zero bytes
+    #[arg(short = '0', long)]
+    null: bool,
+    /// Write a contact sheet of the groups
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Use the vectors of this model
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    #[command(flatten)]
+    filters: Filters,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Remember that pictures are no duplicates of each other
+    Dismiss(DismissArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct DismissArgs {
+    /// Pictures, two or more; of two files with the same content, it is remembered that its copies are wanted
+    #[arg(required = true, num_args = 2.., value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Forget it again
+    #[arg(long)]
+    undo: bool,
+}
+
+pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
+    if let Some(Command::Dismiss(args)) = args.command {
+        return dismiss(global, &args);
+    }
+    if !(0.5..=1.0).contains(&args.threshold) {
+        return Err(Failure::Usage("--threshold has to be a number from 0.5 to 1".into()));
+    }
+    let index = global.open_existing(args.model.as_deref())?;
+    let tier = DupeTier::from_name(&args.tier).unwrap_or(DupeTier::Similar);
+    let answer = index.dupes(&DupeQuery { tier, threshold: args.threshold, filter: args.filters.filter(global)? })?;
+    tell(global, &answer);
+    args.filters.note_unmeasured(global, &index)?;
+    if let Some(file) = &args.html {
+        sheet(&answer).write(file)?;
+        global.note(&format!("wrote `{}`", file.display()));
+    }
+    let mut out = Out::new();
+    if global.json {
+        out.document(document(&answer))?;
+    } else {
+        print(&mut out, &answer, &args)?;
+    }
+    out.finish()?;
+    if answer.groups.is_empty() && !global.json {
+        global.note("there are no duplicates");
+    } else if !global.json {
+        global.note(&summary(&answer));
+    }
+    Ok(Done::All)
+}
+
+/// Tells what the answer lacks.
+fn tell(global: &Global, answer: &DupeAnswer) {
+    if answer.dismissed > 0 {
+        global.note(&format!("{} left out", count(answer.dismissed, "dismissed pair")));
+    }
+    if answer.incomplete > 0 {
+        let pictures = count(answer.incomplete, "picture");
+        global.note(&format!("of {pictures} only exact copies can be told until `imgidx add` has seen them again"));
+    }
+}
+
+fn summary(answer: &DupeAnswer) -> String {
+    let (mut files, mut bytes) = (0, 0);
+    for group in &answer.groups {
+        let copies = group.pictures.iter().flat_map(|picture| picture.paths.iter().map(|_| picture.bytes));
+        copies.skip(1).for_each(|length| (files, bytes) = (files + 1, bytes + length));
+    }
+    let groups = count(answer.groups.len() as u64, "group");
+    format!(
+        "{groups}; all but the best of each: {} of {}; nothing was deleted",
+        count(files, "file"),
+        human_bytes(bytes)
+    )
+}
+
+fn print(out: &mut Out, answer: &DupeAnswer, args: &Args) -> Result<(), Failure> {
+    for (i, group) in answer.groups.iter().enumerate() {
+        let files = || group.pictures.iter().flat_map(|picture| picture.paths.iter().map(move |path| (picture, path)));
+        if args.null {
+            for (_, path) in files().skip(1) {
+                out.path("", path, '\0')?;
+            }
+            continue;
+        }
+        if i > 0 {
+            out.line("")?;
+        }
+        if args.paths {
+            for (_, path) in files() {
+                out.path("", path, '\n')?;
+            }
+            continue;
+        }
+        out.line(format_args!("{}\t{:.4}", group.tier.as_str(), group.score))?;
+        for (j, (picture, path)) in files().enumerate() {
+            let mark = if j == 0 { "best" } else { "    " };
+            let size = format!("{} × {}", picture.width, picture.height);
+            out.path(&format!("  {mark}\t{size}\t{}\t", human_bytes(picture.bytes)), path, '\n')?;
+        }
+    }
+    Ok(())
+}
+
+fn document(answer: &DupeAnswer) -> Map<String, Value> {
+    Map::from_iter([
+        ("groups".to_owned(), answer.groups.iter().map(group).collect()),
+        ("dismissed".to_owned(), json!(answer.dismissed)),
+        ("incomplete".to_owned(), json!(answer.incomplete)),
+    ])
+}
+
+fn group(group: &DupeGroup) -> Value {
+    let mut files: Vec<Value> = Vec::new();
+    for picture in &group.pictures {
+        for path in &picture.paths {
+            let mut fields = Map::new();
+            insert_path(&mut fields, "path", path);
+            fields.insert("image".into(), json!(picture.image.to_string()));
+            fields.insert("width".into(), json!(picture.width));
+            fields.insert("height".into(), json!(picture.height));
+            fields.insert("bytes".into(), json!(picture.bytes));
+            fields.insert("score".into(), json!(picture.score));
+            fields.insert("keep".into(), json!(files.is_empty()));
+            files.push(fields.into());
+        }
+    }
+    json!({"tier": group.tier, "score": group.score, "files": files})
+}
+
+fn sheet(answer: &DupeAnswer) -> Sheet<'_> {
+    Sheet {
+        title: "Duplicates".into(),
+        summary: summary(answer),
+        sections: answer.groups.iter().map(section).collect(),
+    }
+}
+
+fn section(group: &DupeGroup) -> Section<'_> {
+    let DupeGroup { tier, score, pictures } = group;
+    let tiles = pictures.iter().enumerate().filter_map(|(i, picture)| {
+        Some(Tile {
+            path: picture.paths.first()?,
+            score: (*tier > DupeTier::Exact).then_some(picture.score),
+            copies: picture.paths.len() - 1,
+            note: format!("{} × {}, {}", picture.width, picture.height, human_bytes(picture.bytes)),
+            is_best: i == 0,
+        })
+    });
+    let heading = match tier {
+        DupeTier::Exact => "The same bytes".to_owned(),
+        DupeTier::Near => format!("Near copies, {score:.3} and more"),
+        DupeTier::Similar => format!("Similar, {score:.3} and more"),
+    };
+    Section { heading: Some(heading), asked: false, tiles: tiles.collect() }
+}
+
+fn dismiss(global: &Global, args: &DismissArgs) -> Result<Done, Failure> {
+    let mut index = global.open_existing(None)?;
+    let images = args.files.iter().map(|file| content(&index, file)).collect::<Result<Vec<_>>>()?;
+    let (pairs, done) = match args.undo {
+        false => (index.dismiss(&images)?, "dismissed"),
+        true => (index.undismiss(&images)?, "no longer dismissed"),
+    };
+    let mut out = Out::new();
+    if global.json {
+        out.document(Map::from_iter([("pairs".to_owned(), json!(pairs)), ("undo".to_owned(), json!(args.undo))]))?;
+    } else {
+        out.line(format_args!("{} {done}", count(pairs, "pair")))?;
+    }
+    Ok(out.finish().map(|()| Done::All)?)
+}
+
+fn content(index: &Index, file: &PathBuf) -> Result<ContentHash> {
+    index.content_of(&QueryImage::from(file))
+}

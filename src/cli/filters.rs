@@ -1,0 +1,101 @@
+//! Options that say which pictures are wanted, for all commands that list any. `--color` is in `color.rs`.
+
+use std::path::PathBuf;
+
+use imgidx::types::{ImageType, Shape};
+use imgidx::{Filter, Index, Result};
+
+use super::Global;
+use super::output::count;
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Only pictures that are")]
+pub struct Filters {
+    /// In this folder; may be given several times
+    #[arg(long, value_name = "DIR")]
+    under: Vec<PathBuf>,
+    /// Of this format, such as jpeg or png; may be given several times
+    #[arg(long, value_name = "FORMAT")]
+    format: Vec<String>,
+    /// Of this type: photo, gradient, text, simple, complex or uncertain; may be given several times
+    #[arg(long = "type", value_name = "TYPE", value_parser = parse_type)]
+    kind: Vec<ImageType>,
+    /// Of this shape: landscape, portrait or square; may be given several times
+    #[arg(long, value_name = "SHAPE", value_parser = parse_shape)]
+    orientation: Vec<Shape>,
+    /// At least so wide, in pixels
+    #[arg(long, value_name = "N")]
+    min_width: Option<u32>,
+    /// At most so wide, in pixels
+    #[arg(long, value_name = "N")]
+    max_width: Option<u32>,
+    /// At least so high, in pixels
+    #[arg(long, value_name = "N")]
+    min_height: Option<u32>,
+    /// At most so high, in pixels
+    #[arg(long, value_name = "N")]
+    max_height: Option<u32>,
+    /// Taken at this time or later: YYYY, YYYY-MM, YYYY-MM-DD or 'YYYY-MM-DD HH:MM'
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    after: Option<String>,
+    /// Taken before this time; where no camera has written one, that of the file's last change counts
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    before: Option<String>,
+}
+
+impl Filters {
+    /// The filter that these options ask for.
+    pub fn filter(&self, global: &Global) -> Result<Filter> {
+        let mut filter = self.under.iter().fold(Filter::default(), |filter, folder| filter.under(folder));
+        for format in &self.format {
+            filter = filter.format(match format.to_ascii_lowercase().as_str() {
+                "jpg" => "jpeg".to_owned(),
+                "tif" => "tiff".to_owned(),
+                other => other.to_owned(),
+            });
+        }
+        filter = self.kind.iter().fold(filter, |filter, kind| filter.kind(*kind));
+        filter = self.orientation.iter().fold(filter, |filter, shape| filter.shape(*shape));
+        let sizes: [(Option<u32>, fn(Filter, u32) -> Filter); 4] = [
+            (self.min_width, Filter::min_width),
+            (self.max_width, Filter::max_width),
+            (self.min_height, Filter::min_height),
+            (self.max_height, Filter::max_height),
+        ];
+        for (pixels, limit) in sizes {
+            filter = pixels.map_or(filter.clone(), |pixels| limit(filter, pixels));
+        }
+        filter = global.picture_colors().fold(filter, |filter, color| filter.color(color));
+        filter = self.after.as_ref().map_or(Ok(filter.clone()), |moment| filter.after(moment))?;
+        self.before.as_ref().map_or(Ok(filter.clone()), |moment| filter.before(moment))
+    }
+}
+
+impl Filters {
+    /// Says so if pictures that were not measured yet cannot pass.
+    pub fn note_unmeasured(&self, global: &Global, index: &Index) -> Result<()> {
+        if self.kind.is_empty() && global.picture_colors().next().is_none() {
+            return Ok(());
+        }
+        let unmeasured = index.unmeasured()?;
+        if unmeasured > 0 {
+            let pictures = count(unmeasured, "indexed picture");
+            global.note(&format!("type and colours of {pictures} are not known yet; `imgidx add` measures them"));
+        }
+        Ok(())
+    }
+}
+
+fn parse_type(text: &str) -> Result<ImageType, String> {
+    let names = ImageType::ALL.map(ImageType::as_str).join(", ");
+    ImageType::from_name(text).ok_or_else(|| format!("types are {names}"))
+}
+
+fn parse_shape(text: &str) -> Result<Shape, String> {
+    let names = Shape::ALL.map(Shape::as_str).join(", ");
+    Shape::from_name(text).ok_or_else(|| format!("shapes are {names}"))
+}
+
+fn parse_moment(text: &str) -> Result<String, String> {
+    Filter::default().after(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}

@@ -1,0 +1,140 @@
+//! `imgidx search`
+
+use std::path::PathBuf;
+
+use imgidx::search::TextHit;
+use imgidx::{Result, TextAnswer, TextQuery};
+use serde_json::{Map, Value, json};
+
+use super::Global;
+use super::filters::Filters;
+use super::output::{Done, Failure, Out, count, escaped, insert_path};
+use super::sheet::{Section, Sheet, Tile};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What to find, by label, synonym, kind or words in the path; all of it has to fit
+    #[arg(value_name = "TEXT")]
+    text: Vec<String>,
+    /// How many to find [default: all]
+    #[arg(short = 'k', long, value_name = "N")]
+    top: Option<usize>,
+    /// Only of at least this score, 0 to 1
+    #[arg(long, value_name = "SCORE")]
+    threshold: Option<f32>,
+    /// Print paths only
+    #[arg(long)]
+    paths: bool,
+    /// Print paths only, separated by zero bytes
+    #[arg(short = '0', long)]
+    null: bool,
+    /// Write a contact sheet with thumbnails, of 200 at most unless -k says more
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Search the labels of this model
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    #[command(flatten)]
+    filters: Filters,
+}
+
+/// Pictures on a sheet, unless another number was asked for.
+const ON_SHEET: usize = 200;
+
+pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
+    if args.threshold.is_some_and(|threshold| !(0.0..=1.0).contains(&threshold)) {
+        return Err(Failure::Usage("--threshold has to be a number from 0 to 1".into()));
+    }
+    let text = args.text.join(" ");
+    let filter = args.filters.filter(global)?;
+    if text.trim().is_empty() && filter.is_empty() {
+        return Err(Failure::Usage(
+            "give words, or an option that says which pictures, such as --type or --color".into(),
+        ));
+    }
+    let index = global.open_existing(args.model.as_deref())?;
+    let mut query = TextQuery::new(text.clone()).filter(filter);
+    if let Some(threshold) = args.threshold {
+        query = query.threshold(threshold);
+    }
+    let answer = index.search(&query, args.top.unwrap_or(usize::MAX))?;
+    tell(global, &answer);
+    args.filters.note_unmeasured(global, &index)?;
+    if let Some(file) = &args.html {
+        let shown = &answer.hits[..answer.hits.len().min(args.top.unwrap_or(ON_SHEET))];
+        sheet(&text, &answer, shown).write(file)?;
+        let part =
+            if shown.len() < answer.hits.len() { format!(" with the best {}", shown.len()) } else { String::new() };
+        global.note(&format!("wrote `{}`{part}", file.display()));
+    }
+    let mut out = Out::new();
+    if global.json {
+        out.document(document(&text, &answer))?;
+    } else {
+        for hit in &answer.hits {
+            print(&mut out, hit, &args)?;
+        }
+    }
+    out.finish()?;
+    if answer.hits.is_empty() && !global.json {
+        global.note("nothing was found");
+    }
+    Ok(Done::All)
+}
+
+/// Tells what the answer may lack.
+fn tell(global: &Global, answer: &TextAnswer) {
+    if !answer.has_labels && !answer.terms.is_empty() {
+        global.note(&format!("the model `{}` gives no labels: only words in paths were searched", answer.model));
+    } else if answer.pending > 0 && !answer.terms.is_empty() {
+        let pictures = count(answer.pending, "indexed picture");
+        let text = format!("the model `{}` has not seen {pictures}", answer.model);
+        global.note(&format!("{text}; `imgidx add` on their directories makes it complete"));
+    }
+}
+
+fn print(out: &mut Out, hit: &TextHit, args: &Args) -> Result<(), Failure> {
+    if args.null {
+        out.path("", &hit.path, '\0')?;
+    } else if args.paths {
+        out.path("", &hit.path, '\n')?;
+    } else {
+        out.path(&format!("{:.4}\t", hit.score), &hit.path, '\n')?;
+        for copy in hit.paths.iter().filter(|path| **path != hit.path) {
+            out.path("  copy\t", copy, '\n')?;
+        }
+    }
+    Ok(())
+}
+
+fn document(text: &str, answer: &TextAnswer) -> Map<String, Value> {
+    Map::from_iter([
+        ("text".to_owned(), json!(text)),
+        ("terms".to_owned(), json!(answer.terms)),
+        ("model".to_owned(), json!(answer.model)),
+        ("has_labels".to_owned(), json!(answer.has_labels)),
+        ("pending".to_owned(), json!(answer.pending)),
+        ("hits".to_owned(), answer.hits.iter().map(hit).collect()),
+    ])
+}
+
+fn hit(hit: &TextHit) -> Value {
+    let mut fields = Map::from_iter([("score".to_owned(), json!(hit.score))]);
+    insert_path(&mut fields, "path", &hit.path);
+    fields.insert("image".into(), json!(hit.image.to_string()));
+    fields.insert("paths".into(), hit.paths.iter().map(|path| json!(escaped(path))).collect());
+    fields.insert("labels".into(), json!(hit.labels));
+    fields.into()
+}
+
+fn sheet<'a>(text: &str, answer: &TextAnswer, shown: &'a [TextHit]) -> Sheet<'a> {
+    let tiles = shown.iter().map(|hit| {
+        let note = hit.labels.join(", ");
+        Tile { path: &hit.path, score: Some(hit.score), copies: hit.paths.len() - 1, note, is_best: false }
+    });
+    Sheet {
+        title: if text.is_empty() { "Pictures".into() } else { text.to_owned() },
+        summary: format!("{} by the model {}", count(answer.hits.len() as u64, "picture"), answer.model),
+        sections: vec![Section { heading: None, asked: false, tiles: tiles.collect() }],
+    }
+}

@@ -1,0 +1,214 @@
+//! From pairs to groups.
+//!
+//! Items are grouped around those that have the most links, and each is linked to the centre of its group: chains, in which the first
+//! and the last have nothing to do with each other, do not come about. That is done twice, with the links of near copies, and then with
+//! those of similar pictures between what came out, so that near copies are not scattered over groups.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashSet};
+
+use super::rule::DupeTier;
+
+/// Two items that belong together, by their numbers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Link {
+    pub a: usize,
+    pub b: usize,
+    pub tier: DupeTier,
+    pub cosine: f32,
+}
+
+/// An item in a group.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Member {
+    pub item: usize,
+    /// The loosest tier on the way to the centre, and the least cosine on it; of the centre itself, exact and 1.
+    pub tier: DupeTier,
+    pub cosine: f32,
+}
+
+/// Groups of two items or more, the centre first in each.
+///
+/// `rank` is the order among equals: lower ones become centres first. No group has both of a pair that is `apart`.
+pub(super) fn groups(
+    items: usize,
+    links: &[Link],
+    rank: impl Fn(usize) -> usize,
+    apart: &HashSet<(usize, usize)>,
+) -> Vec<Vec<Member>> {
+    let (near, similar): (Vec<Link>, Vec<Link>) = links.iter().partition(|link| link.tier < DupeTier::Similar);
+    let near = stars(items, &near, &rank, apart);
+    // Each item now stands for its group, and so do the pairs.
+    let mut centre: Vec<usize> = (0..items).collect();
+    near.iter().flatten().for_each(|(of, link)| centre[other(link, *of)] = *of);
+    let of_centres = |a: usize, b: usize| (centre[a].min(centre[b]), centre[a].max(centre[b]));
+    let apart: HashSet<(usize, usize)> = apart.iter().map(|(a, b)| of_centres(*a, *b)).collect();
+    let mut best: BTreeMap<(usize, usize), f32> = BTreeMap::new();
+    for link in &similar {
+        let (a, b) = of_centres(link.a, link.b);
+        if a != b {
+            let cosine = best.entry((a, b)).or_insert(link.cosine);
+            *cosine = cosine.max(link.cosine);
+        }
+    }
+    let similar: Vec<Link> =
+        best.into_iter().map(|((a, b), cosine)| Link { a, b, tier: DupeTier::Similar, cosine }).collect();
+    let similar = stars(items, &similar, &rank, &apart);
+    join(&near, &similar)
+}
+
+/// A centre with a link to another item, for each of its others.
+type Star = Vec<(usize, Link)>;
+
+fn other(link: &Link, item: usize) -> usize {
+    if link.a == item { link.b } else { link.a }
+}
+
+fn stars(items: usize, links: &[Link], rank: &impl Fn(usize) -> usize, apart: &HashSet<(usize, usize)>) -> Vec<Star> {
+    let are_apart = |a: usize, b: usize| apart.contains(&(a.min(b), a.max(b)));
+    let mut linked: Vec<Vec<&Link>> = vec![Vec::new(); items];
+    for link in links.iter().filter(|link| !are_apart(link.a, link.b)) {
+        linked[link.a].push(link);
+        linked[link.b].push(link);
+    }
+    let mut order: Vec<usize> = (0..items).filter(|item| !linked[*item].is_empty()).collect();
+    order.sort_by_key(|item| (Reverse(linked[*item].len()), rank(*item)));
+    let mut taken = vec![false; items];
+    let mut stars = Vec::new();
+    for centre in order {
+        if taken[centre] {
+            continue;
+        }
+        let links = &mut linked[centre];
+        links.sort_by(|x, y| y.cosine.total_cmp(&x.cosine).then(rank(other(x, centre)).cmp(&rank(other(y, centre)))));
+        let mut star: Star = Vec::new();
+        for link in links.iter() {
+            let item = other(link, centre);
+            if !taken[item] && star.iter().all(|(_, member)| !are_apart(other(member, centre), item)) {
+                star.push((centre, **link));
+            }
+        }
+        if !star.is_empty() {
+            taken[centre] = true;
+            star.iter().for_each(|(_, link)| taken[other(link, centre)] = true);
+            stars.push(star);
+        }
+    }
+    stars
+}
+
+/// Puts stars of near copies into the stars of similar pictures that their centres are in.
+fn join(near: &[Star], similar: &[Star]) -> Vec<Vec<Member>> {
+    let mut inner: BTreeMap<usize, &Star> = near.iter().map(|star| (star[0].0, star)).collect();
+    let mut groups = Vec::new();
+    let mut with_copies = |centre: usize, tier: DupeTier, cosine: f32| {
+        let mut members = vec![Member { item: centre, tier, cosine }];
+        for (_, link) in inner.remove(&centre).into_iter().flatten() {
+            let (tier, cosine) = (tier.max(link.tier), cosine.min(link.cosine));
+            members.push(Member { item: other(link, centre), tier, cosine });
+        }
+        members
+    };
+    for star in similar {
+        let mut group = with_copies(star[0].0, DupeTier::Exact, 1.0);
+        for (centre, link) in star {
+            group.extend(with_copies(other(link, *centre), link.tier, link.cosine));
+        }
+        groups.push(group);
+    }
+    let rest: Vec<usize> = near.iter().map(|star| star[0].0).collect();
+    for centre in rest {
+        let group = with_copies(centre, DupeTier::Exact, 1.0);
+        if group.len() > 1 {
+            groups.push(group);
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn link(a: usize, b: usize, tier: DupeTier) -> Link {
+        Link { a, b, tier, cosine: if tier == DupeTier::Near { 0.98 } else { 0.92 } }
+    }
+
+    fn items(groups: &[Vec<Member>]) -> Vec<Vec<usize>> {
+        let mut sorted: Vec<Vec<usize>> = groups
+            .iter()
+            .map(|group| {
+                let mut items: Vec<usize> = group.iter().map(|member| member.item).collect();
+                items.sort_unstable();
+                items
+            })
+            .collect();
+        sorted.sort();
+        sorted
+    }
+
+    #[test]
+    fn a_chain_does_not_become_one_group() {
+        let links: Vec<Link> = (0..5).map(|i| link(i, i + 1, DupeTier::Near)).collect();
+        let groups = groups(6, &links, |item| item, &HashSet::new());
+        assert_eq!(items(&groups), [vec![0, 1, 2], vec![3, 4, 5]]);
+    }
+
+    #[test]
+    fn near_copies_stay_together_when_one_of_them_is_similar_to_another_picture() {
+        let links = [
+            link(0, 1, DupeTier::Near),
+            link(2, 3, DupeTier::Near),
+            link(1, 2, DupeTier::Similar),
+            link(2, 4, DupeTier::Similar),
+        ];
+        let groups = groups(5, &links, |item| item, &HashSet::new());
+        assert_eq!(items(&groups), [[0, 1, 2, 3, 4]]);
+        let tier = |item: usize| groups[0].iter().find(|member| member.item == item).expect("it is there").tier;
+        assert_eq!(groups[0][0].item, 2);
+        assert_eq!((tier(3), tier(0), tier(4)), (DupeTier::Near, DupeTier::Similar, DupeTier::Similar));
+    }
+
+    #[test]
+    fn dismissed_pairs_are_in_no_group_together() {
+        let links = [link(0, 1, DupeTier::Near), link(0, 2, DupeTier::Near), link(1, 2, DupeTier::Near)];
+        let together = |apart| items(&groups(3, &links, |item| item, &HashSet::from([apart])));
+        assert_eq!(together((1, 2)), [[0, 1]]);
+        assert_eq!(together((0, 1)), [[0, 2]]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_item_is_in_one_group_at_most_and_linked_to_its_centre(
+            pairs in prop::collection::vec((0..20_usize, 0..20_usize, any::<bool>()), 0..60),
+            apart in prop::collection::vec((0..20_usize, 0..20_usize), 0..10),
+        ) {
+            let links: Vec<Link> = pairs
+                .iter()
+                .filter(|(a, b, _)| a < b)
+                .map(|(a, b, near)| link(*a, *b, if *near { DupeTier::Near } else { DupeTier::Similar }))
+                .collect();
+            let apart: HashSet<(usize, usize)> = apart.into_iter().filter(|(a, b)| a < b).collect();
+            let groups = groups(20, &links, |item| item, &apart);
+            let mut seen = HashSet::new();
+            let is_linked = |a: usize, b: usize, tier: Option<DupeTier>| {
+                links.iter().any(|l| (l.a, l.b) == (a.min(b), a.max(b)) && tier.is_none_or(|tier| l.tier == tier))
+            };
+            for group in &groups {
+                prop_assert!(group.len() > 1);
+                for member in group {
+                    prop_assert!(seen.insert(member.item));
+                    if member.tier == DupeTier::Near {
+                        prop_assert!(is_linked(member.item, group[0].item, Some(DupeTier::Near)));
+                    }
+                    for other in group.iter().filter(|other| other.item > member.item) {
+                        prop_assert!(!apart.contains(&(member.item, other.item)));
+                    }
+                    // Everything has some link into its group.
+                    prop_assert!(group.iter().any(|other| is_linked(member.item, other.item, None)));
+                }
+            }
+        }
+    }
+}
