@@ -115,7 +115,7 @@ fn one_picture_stored_in_eight_orientations_is_embedded_alike() {
     let index = sandbox.open();
     let mut seen = Vec::new();
     index
-        .for_each_picture(|row| {
+        .for_each_picture(&imgidx::Filter::default(), |row| {
             let (vector, _) = index.stored_embedding(&row)?.expect("it was embedded");
             seen.push((row.info.expect("it was decoded"), vector));
             Ok(())
@@ -160,7 +160,7 @@ fn a_truncated_jpeg_is_indexed_and_told() {
     let index = sandbox.open();
     let mut truncated = Vec::new();
     index
-        .for_each_picture(|row| {
+        .for_each_picture(&imgidx::Filter::default(), |row| {
             truncated.push((row.path.file_name().expect("a name").to_owned(), row.info.expect("decoded").truncated));
             Ok(())
         })

@@ -43,7 +43,8 @@ fn put(writer: &mut Writer, row: ModelRow, numbers: impl IntoIterator<Item = u64
     for number in numbers {
         let (format, width) = if number.is_multiple_of(100) { ("png", 4000) } else { ("jpeg", 640) };
         let format = format.to_owned();
-        let info = ImageInfo { format, width, height: 480, orientation: 1, has_alpha: false, truncated: false };
+        let info =
+            ImageInfo { format, width, height: 480, orientation: 1, has_alpha: false, truncated: false, taken: None };
         let image = batch.put_image(&ContentHash::of(&number.to_le_bytes()), 1, Some(&info)).expect("a row");
         batch.put_embedding(image, row, &vector(number)).expect("a row");
         let path = format!("{:02}/{number:06}", number % 50).into_bytes();

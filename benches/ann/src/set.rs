@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use imgidx::Index;
+use imgidx::{Filter, Index};
 use imgidx::store::{FoundFile, ModelRow, Writer};
 use imgidx::types::{ContentHash, Embedding, FileStat, ImageInfo};
 
@@ -57,7 +57,7 @@ pub fn member(real: &[Embedding], number: u64) -> Embedding {
 /// The vectors of all indexed pictures.
 pub fn real_vectors(index: &Index) -> Vec<Embedding> {
     let mut pictures = Vec::new();
-    index.for_each_picture(|picture| Ok(pictures.push(picture))).expect("the index can be read");
+    index.for_each_picture(&Filter::default(), |picture| Ok(pictures.push(picture))).expect("the index can be read");
     let vector = |picture| index.stored_embedding(picture).expect("the index can be read").map(|(vector, _)| vector);
     pictures.iter().filter_map(vector).collect()
 }
@@ -101,6 +101,7 @@ pub fn store_batch(writer: &mut Writer, row: ModelRow, real: &[Embedding], from:
         orientation: 1,
         has_alpha: false,
         truncated: false,
+        taken: None,
     };
     let batch = writer.batch().expect("a transaction");
     let root = batch.put_root(Path::new(ROOT), true, 0, 0).expect("a root");

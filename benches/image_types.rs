@@ -1,0 +1,188 @@
+//! Types of pictures against what is known of them, and the numbers that the rules are calibrated with.
+//!
+//! ```sh
+//! cargo bench --bench image_types -- PHOTOS… LOGOS [--text NAMES] [--csv FILE]
+//! ```
+//!
+//! `PHOTOS` are folders of photographs and `LOGOS` one of SVG drawings, which are rendered with anti-aliasing at several
+//! sizes. A drawing has gradients if its source does; which ones are mostly text is told by a file of names. `--csv`
+//! writes the features of all of them, which `image_types.py` fits the table of rules to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use image::RgbImage;
+use imgidx::media::{DecodeLimits, Decoder, Kind, measure, sniff};
+use imgidx::types::{Features, ImageType};
+use rayon::prelude::*;
+use resvg::tiny_skia::{Pixmap, Transform};
+use resvg::usvg;
+
+/// Longer sides that drawings are rendered at, in pixels.
+const SIDES: [u32; 5] = [64, 96, 128, 256, 512];
+
+struct Sample {
+    name: String,
+    side: u32,
+    truth: ImageType,
+    fills: usize,
+    features: Features,
+}
+
+fn main() {
+    let mut folders = Vec::new();
+    let (mut text_names, mut csv) = (BTreeSet::new(), None);
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--bench" => {}
+            "--text" => {
+                let names = std::fs::read_to_string(arguments.next().expect("a file")).expect("it can be read");
+                text_names = names.lines().map(str::to_owned).collect();
+            }
+            "--csv" => csv = arguments.next(),
+            _ => folders.push(PathBuf::from(argument)),
+        }
+    }
+    let logos = folders.pop().expect("a folder with drawings");
+    let photos: Vec<PathBuf> = folders.iter().flat_map(|folder| files(folder)).collect();
+    let mut samples: Vec<Sample> = photos.par_iter().filter_map(|path| photo(path)).collect();
+    samples.par_extend(files(&logos).par_iter().flat_map(|path| drawings(path, &text_names)));
+    if let Some(file) = csv {
+        write_csv(Path::new(&file), &samples).expect("it can be written");
+    }
+    matrix(&samples);
+    palettes(&samples);
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let walk = walkdir::WalkDir::new(folder).into_iter().map(|entry| entry.expect("an entry"));
+    let mut files: Vec<PathBuf> =
+        walk.filter(|entry| entry.file_type().is_file()).map(|entry| entry.into_path()).collect();
+    files.sort();
+    files
+}
+
+fn features(bytes: &[u8], name: &Path) -> Option<Features> {
+    let Kind::Picture(format) = sniff(bytes, name.file_name()) else { return None };
+    let picture = Decoder::open(bytes, format, DecodeLimits::default()).and_then(Decoder::decode).ok()?;
+    Some(measure(&picture, None))
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn photo(path: &Path) -> Option<Sample> {
+    let features = features(&std::fs::read(path).expect("it can be read"), path)?;
+    Some(Sample { name: stem(path), side: 0, truth: ImageType::Photo, fills: 0, features })
+}
+
+fn drawings(path: &Path, text_names: &BTreeSet<String>) -> Vec<Sample> {
+    let source = std::fs::read_to_string(path).expect("it is text");
+    let tree = usvg::Tree::from_str(&source, &usvg::Options::default()).expect("it is a drawing");
+    let mut inks = Inks::default();
+    inks.collect(tree.root());
+    let truth = match () {
+        () if inks.has_gradient => ImageType::Gradient,
+        () if text_names.contains(&stem(path)) => ImageType::Text,
+        () => ImageType::Simple,
+    };
+    let render = |side: &u32| {
+        let png = rendered(&tree, *side);
+        let features = features(&png, path).expect("a PNG");
+        Sample { name: stem(path), side: *side, truth, fills: inks.colors.len(), features }
+    };
+    SIDES.iter().map(render).collect()
+}
+
+/// What a drawing is filled with.
+#[derive(Default)]
+struct Inks {
+    has_gradient: bool,
+    colors: BTreeSet<(u8, u8, u8, u8)>,
+}
+
+impl Inks {
+    fn collect(&mut self, group: &usvg::Group) {
+        for node in group.children() {
+            match node {
+                usvg::Node::Group(group) => self.collect(group),
+                usvg::Node::Path(path) => {
+                    let fill = path.fill().map(|fill| (fill.paint(), fill.opacity().to_u8()));
+                    let stroke = path.stroke().map(|stroke| (stroke.paint(), stroke.opacity().to_u8()));
+                    for (paint, opacity) in fill.into_iter().chain(stroke) {
+                        match paint {
+                            usvg::Paint::Color(color) => {
+                                self.colors.insert((color.red, color.green, color.blue, opacity));
+                            }
+                            _ => self.has_gradient = true,
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn rendered(tree: &usvg::Tree, side: u32) -> Vec<u8> {
+    let (width, height) = (tree.size().width(), tree.size().height());
+    let scale = side as f32 / width.max(height);
+    let pixels = |length: f32| ((length * scale).round() as u32).max(1);
+    let mut canvas = Pixmap::new(pixels(width), pixels(height)).expect("it has a size");
+    canvas.fill(resvg::tiny_skia::Color::WHITE);
+    resvg::render(tree, Transform::from_scale(scale, scale), &mut canvas.as_mut());
+    let (width, height) = (canvas.width(), canvas.height());
+    let flat = canvas.data().chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
+    let image = RgbImage::from_raw(width, height, flat).expect("it fits");
+    let mut png = std::io::Cursor::new(Vec::new());
+    image.write_to(&mut png, image::ImageFormat::Png).expect("it can be encoded");
+    png.into_inner()
+}
+
+fn write_csv(file: &Path, samples: &[Sample]) -> std::io::Result<()> {
+    let mut out = std::io::BufWriter::new(std::fs::File::create(file)?);
+    for (i, sample) in samples.iter().enumerate() {
+        let features = serde_json::to_value(&sample.features).expect("it is plain");
+        let columns: Vec<_> =
+            features.as_object().expect("fields").iter().filter(|(_, value)| value.is_number()).collect();
+        if i == 0 {
+            let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+            writeln!(out, "name,side,truth,fills,{}", names.join(","))?;
+        }
+        let values: Vec<String> = columns.iter().map(|(_, value)| value.to_string()).collect();
+        let Sample { name, side, truth, fills, .. } = sample;
+        writeln!(out, "{name},{side},{},{fills},{}", truth.as_str(), values.join(","))?;
+    }
+    out.flush()
+}
+
+fn matrix(samples: &[Sample]) {
+    let mut counts: BTreeMap<(ImageType, ImageType), usize> = BTreeMap::new();
+    for sample in samples {
+        let guess = sample.features.kind.expect("there was time").label;
+        *counts.entry((sample.truth, guess)).or_default() += 1;
+    }
+    println!("{:>10} {}", "is ↓ as →", ImageType::ALL.map(|kind| format!("{:>10}", kind.as_str())).concat());
+    for truth in ImageType::ALL {
+        let row = ImageType::ALL.map(|guess| counts.get(&(truth, guess)).copied().unwrap_or(0));
+        if row.iter().sum::<usize>() > 0 {
+            println!("{:>10} {}", truth.as_str(), row.map(|count| format!("{count:>10}")).concat());
+        }
+    }
+}
+
+/// How often the palette's size is that of a flat drawing and its paper, within one.
+fn palettes(samples: &[Sample]) {
+    for side in SIDES {
+        let flat = samples.iter().filter(|sample| sample.side == side && sample.truth != ImageType::Gradient);
+        let (mut near, mut all) = (0, 0);
+        for sample in flat {
+            all += 1;
+            near += usize::from((sample.features.quick.palette_size as usize).abs_diff(sample.fills + 1) <= 1);
+        }
+        println!("palettes at {side} pixels: {near} of {all} within one of the inks and the paper");
+    }
+}
