@@ -5,15 +5,17 @@
 //! ```
 //!
 //! `PHOTOS` are folders of photographs and `LOGOS` one of SVG drawings, which are rendered with anti-aliasing at several
-//! sizes. A drawing has gradients if its source does; which ones are mostly text is told by a file of names. `--csv`
-//! writes the features of all of them, which `image_types.py` fits the table of rules to.
+//! sizes. Both are also measured as people's disks have them: photographs in grey and as thumbnails, drawings as JPEG. A
+//! drawing has gradients if its source does; which ones are mostly text is told by a file of names. `--csv` writes the
+//! features of all of them, which `image_types.py` fits the table of rules to.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
-use imgidx::media::{DecodeLimits, Decoder, Kind, measure, sniff};
+use image::codecs::jpeg::JpegEncoder;
+use imgidx::media::{DecodeLimits, Decoder, Kind, Picture, measure, sniff};
 use imgidx::types::{Features, ImageType};
 use rayon::prelude::*;
 use resvg::tiny_skia::{Pixmap, Transform};
@@ -22,8 +24,18 @@ use resvg::usvg;
 /// Longer sides that drawings are rendered at, in pixels.
 const SIDES: [u32; 5] = [64, 96, 128, 256, 512];
 
+/// The longer side of a thumbnail.
+const THUMBNAIL: u32 = 96;
+/// The quality at which drawings are written as JPEG: what programs take when nobody asks.
+const QUALITY: u8 = 80;
+/// The longer side of those drawings.
+const JPEG_SIDE: u32 = 256;
+
 struct Sample {
     name: String,
+    /// What was done to it: "plain", "grey", "thumbnail" or "jpeg".
+    variant: &'static str,
+    /// The longer side that a drawing was rendered at; 0 for photographs.
     side: u32,
     truth: ImageType,
     fills: usize,
@@ -47,7 +59,7 @@ fn main() {
     }
     let logos = folders.pop().expect("a folder with drawings");
     let photos: Vec<PathBuf> = folders.iter().flat_map(|folder| files(folder)).collect();
-    let mut samples: Vec<Sample> = photos.par_iter().filter_map(|path| photo(path)).collect();
+    let mut samples: Vec<Sample> = photos.par_iter().flat_map(|path| photo(path)).collect();
     samples.par_extend(files(&logos).par_iter().flat_map(|path| drawings(path, &text_names)));
     if let Some(file) = csv {
         write_csv(Path::new(&file), &samples).expect("it can be written");
@@ -64,19 +76,27 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn features(bytes: &[u8], name: &Path) -> Option<Features> {
+fn decoded(bytes: &[u8], name: &Path) -> Option<Picture> {
     let Kind::Picture(format) = sniff(bytes, name.file_name()) else { return None };
-    let picture = Decoder::open(bytes, format, DecodeLimits::default()).and_then(Decoder::decode).ok()?;
-    Some(measure(&picture, None))
+    Decoder::open(bytes, format, DecodeLimits::default()).and_then(Decoder::decode).ok()
 }
 
 fn stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn photo(path: &Path) -> Option<Sample> {
-    let features = features(&std::fs::read(path).expect("it can be read"), path)?;
-    Some(Sample { name: stem(path), side: 0, truth: ImageType::Photo, fills: 0, features })
+fn photo(path: &Path) -> Vec<Sample> {
+    let bytes = std::fs::read(path).expect("it can be read");
+    let Some(picture) = decoded(&bytes, path) else { return Vec::new() };
+    let image = image::load_from_memory(&bytes).expect("it was decoded once");
+    let grey = image.grayscale().into_rgb8();
+    let thumbnail = image.thumbnail(THUMBNAIL, THUMBNAIL).into_rgb8();
+    let variants = [("plain", picture), ("grey", Picture::from_rgb(grey)), ("thumbnail", Picture::from_rgb(thumbnail))];
+    let sample = |(variant, picture)| {
+        let features = measure(&picture, None);
+        Sample { name: stem(path), variant, side: 0, truth: ImageType::Photo, fills: 0, features }
+    };
+    variants.into_iter().map(sample).collect()
 }
 
 fn drawings(path: &Path, text_names: &BTreeSet<String>) -> Vec<Sample> {
@@ -89,12 +109,16 @@ fn drawings(path: &Path, text_names: &BTreeSet<String>) -> Vec<Sample> {
         () if text_names.contains(&stem(path)) => ImageType::Text,
         () => ImageType::Simple,
     };
-    let render = |side: &u32| {
-        let png = rendered(&tree, *side);
-        let features = features(&png, path).expect("a PNG");
-        Sample { name: stem(path), side: *side, truth, fills: inks.colors.len(), features }
+    let sample = |variant, side, picture: &Picture| {
+        let features = measure(picture, None);
+        Sample { name: stem(path), variant, side, truth, fills: inks.colors.len(), features }
     };
-    SIDES.iter().map(render).collect()
+    let plain = SIDES.iter().map(|side| sample("plain", *side, &Picture::from_rgb(rendered(&tree, *side))));
+    let mut jpeg = Vec::new();
+    let encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
+    rendered(&tree, JPEG_SIDE).write_with_encoder(encoder).expect("it can be encoded");
+    let jpeg = decoded(&jpeg, Path::new("drawing.jpg")).expect("a JPEG");
+    plain.chain([sample("jpeg", JPEG_SIDE, &jpeg)]).collect()
 }
 
 /// What a drawing is filled with.
@@ -127,7 +151,7 @@ impl Inks {
     }
 }
 
-fn rendered(tree: &usvg::Tree, side: u32) -> Vec<u8> {
+fn rendered(tree: &usvg::Tree, side: u32) -> RgbImage {
     let (width, height) = (tree.size().width(), tree.size().height());
     let scale = side as f32 / width.max(height);
     let pixels = |length: f32| ((length * scale).round() as u32).max(1);
@@ -136,10 +160,7 @@ fn rendered(tree: &usvg::Tree, side: u32) -> Vec<u8> {
     resvg::render(tree, Transform::from_scale(scale, scale), &mut canvas.as_mut());
     let (width, height) = (canvas.width(), canvas.height());
     let flat = canvas.data().chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
-    let image = RgbImage::from_raw(width, height, flat).expect("it fits");
-    let mut png = std::io::Cursor::new(Vec::new());
-    image.write_to(&mut png, image::ImageFormat::Png).expect("it can be encoded");
-    png.into_inner()
+    RgbImage::from_raw(width, height, flat).expect("it fits")
 }
 
 fn write_csv(file: &Path, samples: &[Sample]) -> std::io::Result<()> {
@@ -150,34 +171,34 @@ fn write_csv(file: &Path, samples: &[Sample]) -> std::io::Result<()> {
             features.as_object().expect("fields").iter().filter(|(_, value)| value.is_number()).collect();
         if i == 0 {
             let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
-            writeln!(out, "name,side,truth,fills,{}", names.join(","))?;
+            writeln!(out, "name,variant,side,truth,fills,{}", names.join(","))?;
         }
         let values: Vec<String> = columns.iter().map(|(_, value)| value.to_string()).collect();
-        let Sample { name, side, truth, fills, .. } = sample;
-        writeln!(out, "{name},{side},{},{fills},{}", truth.as_str(), values.join(","))?;
+        let Sample { name, variant, side, truth, fills, .. } = sample;
+        writeln!(out, "{name},{variant},{side},{},{fills},{}", truth.as_str(), values.join(","))?;
     }
     out.flush()
 }
 
 fn matrix(samples: &[Sample]) {
-    let mut counts: BTreeMap<(ImageType, ImageType), usize> = BTreeMap::new();
+    let mut counts: BTreeMap<(ImageType, &str), BTreeMap<ImageType, usize>> = BTreeMap::new();
     for sample in samples {
         let guess = sample.features.kind.expect("there was time").label;
-        *counts.entry((sample.truth, guess)).or_default() += 1;
+        *counts.entry((sample.truth, sample.variant)).or_default().entry(guess).or_default() += 1;
     }
-    println!("{:>10} {}", "is ↓ as →", ImageType::ALL.map(|kind| format!("{:>10}", kind.as_str())).concat());
-    for truth in ImageType::ALL {
-        let row = ImageType::ALL.map(|guess| counts.get(&(truth, guess)).copied().unwrap_or(0));
-        if row.iter().sum::<usize>() > 0 {
-            println!("{:>10} {}", truth.as_str(), row.map(|count| format!("{count:>10}")).concat());
-        }
+    println!("{:>20} {}", "is ↓ as →", ImageType::ALL.map(|kind| format!("{:>10}", kind.as_str())).concat());
+    for ((truth, variant), guesses) in counts {
+        let row = ImageType::ALL.map(|guess| format!("{:>10}", guesses.get(&guess).copied().unwrap_or(0)));
+        println!("{:>9} {variant:>10} {}", truth.as_str(), row.concat());
     }
 }
 
 /// How often the palette's size is that of a flat drawing and its paper, within one.
 fn palettes(samples: &[Sample]) {
     for side in SIDES {
-        let flat = samples.iter().filter(|sample| sample.side == side && sample.truth != ImageType::Gradient);
+        let flat = samples
+            .iter()
+            .filter(|sample| sample.side == side && sample.variant == "plain" && sample.truth != ImageType::Gradient);
         let (mut near, mut all) = (0, 0);
         for sample in flat {
             all += 1;

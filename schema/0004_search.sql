@@ -26,6 +26,7 @@ CREATE TABLE feature (
     brightness        REAL,
     contrast          REAL,
     fill_ratio        REAL,
+    foreground_flat   REAL,
     shapes            INTEGER,
     glyphs            INTEGER,
     edge_density      REAL,                                 -- this and the following: stage full

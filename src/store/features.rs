@@ -18,7 +18,7 @@ impl Store {
                 "SELECT aspect_ratio, unique_colors, palette_size, flat_fraction, smooth_fraction, edge_fraction,
                         gradient_fraction, dominant_colors, dhash, phash, type, type_confidence,
                         entropy, brightness, contrast, fill_ratio, shapes, glyphs,
-                        edge_density, corner_density, gradient_strength, sharpness, complexity_score, shades
+                        edge_density, corner_density, gradient_strength, sharpness, complexity_score, shades, foreground_flat
                  FROM feature WHERE image = ?1 AND version = ?2",
             )
             .and_then(|mut statement| statement.query_row(params![image.0, Features::VERSION], read).optional())
@@ -79,6 +79,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Features> {
             brightness: number(13)?,
             contrast: number(14)?,
             fill_ratio: number(15)?,
+            foreground_flat: number(24)?,
             shapes: row.get(16)?,
             glyphs: row.get(17)?,
         }),
@@ -106,9 +107,9 @@ impl Batch<'_> {
                  image, version, stage, aspect_ratio, unique_colors, palette_size, flat_fraction, smooth_fraction,
                  edge_fraction, gradient_fraction, dominant_colors, dhash, phash, type, type_confidence, entropy,
                  brightness, contrast, fill_ratio, shapes, glyphs, edge_density, corner_density, gradient_strength, sharpness,
-                 complexity_score, shades)
+                 complexity_score, shades, foreground_flat)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
-                     ?22, ?23, ?24, ?25, ?26, ?27)",
+                     ?22, ?23, ?24, ?25, ?26, ?27, ?28)",
             params![
                 image.0,
                 Features::VERSION,
@@ -137,6 +138,7 @@ impl Batch<'_> {
                 detail.map(|detail| detail.sharpness),
                 detail.map(|detail| detail.complexity_score),
                 quick.shades,
+                tones.map(|tones| tones.foreground_flat),
             ],
         )?;
         Ok(())

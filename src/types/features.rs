@@ -117,6 +117,8 @@ pub struct ToneFeatures {
     pub contrast: f32,
     /// Part of the pixels that are not of the background's colour, the most frequent one along the border; 0 to 1.
     pub fill_ratio: f32,
+    /// Part of those pixels around which nothing changes, 0 to 1; 0 if there are none.
+    pub foreground_flat: f32,
     /// Connected shapes before that background.
     pub shapes: u32,
     /// The most of these shapes that stand on one line, as letters do.

@@ -36,18 +36,18 @@ pub fn measure(picture: &Picture, deadline: Option<Instant>) -> Features {
 pub fn measure_pixels(small: &RgbImage, aspect_ratio: f32, deadline: Option<Instant>) -> Features {
     let in_time = || deadline.is_none_or(|deadline| Instant::now() < deadline);
     let luma = image::imageops::grayscale(small);
-    let quick = quick(small, &luma, aspect_ratio);
-    let tones = in_time().then(|| tones(small, &luma));
+    let ranges = neighborhood::ranges(small);
+    let quick = quick(small, &luma, &ranges, aspect_ratio);
+    let tones = in_time().then(|| tones(small, &luma, &ranges));
     let detail = tones.filter(|_| in_time()).map(|tones| detail(&luma, &tones, &quick));
     let kind = tones.map(|tones| kind::classify(&quick, &tones));
     Features { quick, tones, detail, kind }
 }
 
-fn quick(small: &RgbImage, luma: &GrayImage, aspect_ratio: f32) -> QuickFeatures {
-    let ranges = neighborhood::ranges(small);
+fn quick(small: &RgbImage, luma: &GrayImage, ranges: &[u8], aspect_ratio: f32) -> QuickFeatures {
     let pixels = ranges.len() as f32;
     let share = |is: fn(u8) -> bool| ranges.iter().filter(|range| is(**range)).count() as f32 / pixels;
-    let flat = colors::flat_colors(small, &ranges);
+    let flat = colors::flat_colors(small, ranges);
     let colors = colors::Histogram::new(small);
     QuickFeatures {
         aspect_ratio,
@@ -57,23 +57,26 @@ fn quick(small: &RgbImage, luma: &GrayImage, aspect_ratio: f32) -> QuickFeatures
         flat_fraction: share(|range| range <= neighborhood::FLAT),
         smooth_fraction: share(|range| range > neighborhood::FLAT && range <= neighborhood::SMOOTH),
         edge_fraction: share(|range| range > neighborhood::SMOOTH),
-        gradient_fraction: neighborhood::gradient_fraction(&ranges, small.width() as usize),
+        gradient_fraction: neighborhood::gradient_fraction(ranges, small.width() as usize),
         dominant_colors: colors.dominant(),
         dhash: hashes::difference(luma),
         phash: hashes::perceptual(luma),
     }
 }
 
-fn tones(small: &RgbImage, luma: &GrayImage) -> ToneFeatures {
+fn tones(small: &RgbImage, luma: &GrayImage, ranges: &[u8]) -> ToneFeatures {
     let histogram = tones::histogram(luma);
     let (mean, deviation) = tones::moments(&histogram);
     let foreground = colors::foreground(small);
+    let filled = foreground.iter().filter(|set| **set).count();
+    let flat = foreground.iter().zip(ranges).filter(|(set, range)| **set && **range <= neighborhood::FLAT).count();
     let shapes = shapes::shapes(&foreground, small.width() as usize);
     ToneFeatures {
         entropy: tones::entropy(&histogram),
         brightness: mean / 255.0,
         contrast: deviation / 255.0,
-        fill_ratio: foreground.iter().filter(|set| **set).count() as f32 / foreground.len() as f32,
+        fill_ratio: filled as f32 / foreground.len() as f32,
+        foreground_flat: flat as f32 / filled.max(1) as f32,
         shapes: shapes.len() as u32,
         glyphs: shapes::longest_line(&shapes),
     }
