@@ -7,8 +7,9 @@
 //! Without directories it draws its own pictures. Each line is a median of alternating runs, and what counts is the
 //! ratio to the floor, because the speed of a machine drifts:
 //!
-//! - **fresh add**: the floor decodes, scales and embeds the same bytes, which lie in memory already, with as many
-//!   workers: what is left is walking, reading, hashing, queues and SQLite;
+//! - **fresh add**: the floor decodes, scales, measures and embeds the same bytes, which lie in memory already, with as
+//!   many workers: what is left is walking, reading, hashing, queues and SQLite;
+//! - **features**: the same floor beside one that measures nothing;
 //! - **repeated add** of unchanged files: the floor is `find -printf`, which walks and takes each file's properties;
 //! - **moved tree**: the floor reads and hashes the files;
 //! - **query** as a new process: of a picture in the index and of one that is not.
@@ -19,7 +20,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use imgidx::media::{Content, DecodeLimits, Decoder, Reading, read_content};
+use imgidx::media::{Content, DecodeLimits, Decoder, Reading, measure, read_content};
 use imgidx::model::{Device, Embedder, Model, Runtime};
 use imgidx::{AddOptions, Index, OpenOptions};
 
@@ -60,22 +61,28 @@ impl Bench {
         let options = OpenOptions::default().runtime_options().expect("a data directory");
         let runtime = Runtime::load(&options).expect("it is there or can be fetched");
         let mut count = 0;
-        let (add, floor) = alternate(
+        let floor = |with_features| embed_all(&contents, &model, &runtime, self.workers, with_features);
+        let (add, all) = alternate(
             |run| {
                 let mut index = self.index(&format!("fresh{run}.db"));
                 count = index.add(directories, &AddOptions::default()).expect("it can be indexed").embedded;
             },
-            |_| embed_all(&contents, &model, &runtime, self.workers),
+            |_| floor(true),
         );
         let rate = count as f64 / add.as_secs_f64();
         line(
             &format!("fresh add, {count} pictures, {rate:.0} images/s"),
             add,
             "floor",
-            floor,
-            floor.as_secs_f64() / add.as_secs_f64(),
+            all,
+            all.as_secs_f64() / add.as_secs_f64(),
             "of the floor's speed",
         );
+        let (with, without) = alternate(|_| floor(true), |_| floor(false));
+        let each = (with.as_secs_f64() - without.as_secs_f64()) * self.workers as f64 / count as f64;
+        let what = format!("features, {:.2} ms a picture on one core", 1e3 * each);
+        let ratio = with.as_secs_f64() / without.as_secs_f64();
+        line(&what, with, "without", without, ratio, "times the time without");
     }
 
     fn repeated_add(&self) {
@@ -203,8 +210,8 @@ fn read_all(directories: &[PathBuf]) -> Vec<Content> {
     all.filter_map(read).collect()
 }
 
-/// The floor of a fresh add: nothing but decoding, scaling and embedding.
-fn embed_all(contents: &[Content], model: &Model, runtime: &Runtime, workers: usize) {
+/// The floor of a fresh add: nothing but decoding, scaling, embedding, and measuring features if asked for.
+fn embed_all(contents: &[Content], model: &Model, runtime: &Runtime, workers: usize, with_features: bool) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..workers {
@@ -214,6 +221,9 @@ fn embed_all(contents: &[Content], model: &Model, runtime: &Runtime, workers: us
                 while let Some(content) = contents.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let decoder = Decoder::open(&content.bytes, content.format, DecodeLimits::default());
                     let Ok(picture) = decoder.and_then(Decoder::decode) else { continue };
+                    if with_features {
+                        std::hint::black_box(measure(&picture, None));
+                    }
                     batch.push(Embedder::prepare(model.spec(), &picture));
                     if batch.len() == AddOptions::default().batch_size.get() {
                         embedder.embed(&batch).expect("it runs");

@@ -27,7 +27,7 @@ TERMS = {
     "Shades": lambda c: np.log1p(c("shades")),
     "Gradient": lambda c: np.log(c("gradient_fraction") + 0.001),
     "Entropy": lambda c: c("entropy"),
-    "Elongation": lambda c: np.abs(np.log(c("aspect_ratio"))),
+    "Elongation": lambda c: np.minimum(np.abs(np.log(c("aspect_ratio"))), np.log(4)) * (c("shapes") >= 1),
     "Glyphs": lambda c: np.log1p(c("glyphs")),
 }
 

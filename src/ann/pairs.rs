@@ -212,7 +212,7 @@ mod tests {
             let bits = [random(2 * row), random(2 * row + 1)];
             // Twelve bits of 128 are turned around, other ones in each row.
             let turned = (0..12).fold(bits, |mut bits, i| {
-                bits[(i % 2) as usize] ^= 1 << (row * 7 + i * 5) % 64;
+                bits[(i % 2) as usize] ^= 1 << ((row * 7 + i * 5) % 64);
                 bits
             });
             table.push(bits);

@@ -64,7 +64,7 @@ fn parse_color(text: &str) -> Result<Lab, String> {
     let rgb = named.or_else(|| match digits.len() {
         6 => number(),
         // Each digit stands for two.
-        3 => number().map(|n| [(n >> 8) & 15, (n >> 4) & 15, n & 15].iter().fold(0, |rgb, x| rgb << 8 | x * 17)),
+        3 => number().map(|n| [(n >> 8) & 15, (n >> 4) & 15, n & 15].iter().fold(0, |rgb, x| (rgb << 8) | (x * 17))),
         _ => None,
     });
     match rgb {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use imgidx::media::Format;
 use imgidx::types::{ImageType, Shape};
 use imgidx::{Filter, Index, Result};
 
@@ -15,8 +16,8 @@ pub struct Filters {
     #[arg(long, value_name = "DIR")]
     under: Vec<PathBuf>,
     /// Of this format, such as jpeg or png; may be given several times
-    #[arg(long, value_name = "FORMAT")]
-    format: Vec<String>,
+    #[arg(long, value_name = "FORMAT", value_parser = parse_format)]
+    format: Vec<Format>,
     /// Of this type: photo, gradient, text, simple, complex or uncertain; may be given several times
     #[arg(long = "type", value_name = "TYPE", value_parser = parse_type)]
     kind: Vec<ImageType>,
@@ -48,15 +49,12 @@ impl Filters {
     pub fn filter(&self, global: &Global) -> Result<Filter> {
         let mut filter = self.under.iter().fold(Filter::default(), |filter, folder| filter.under(folder));
         for format in &self.format {
-            filter = filter.format(match format.to_ascii_lowercase().as_str() {
-                "jpg" => "jpeg".to_owned(),
-                "tif" => "tiff".to_owned(),
-                other => other.to_owned(),
-            });
+            filter = filter.format(format.name());
         }
         filter = self.kind.iter().fold(filter, |filter, kind| filter.kind(*kind));
         filter = self.orientation.iter().fold(filter, |filter, shape| filter.shape(*shape));
-        let sizes: [(Option<u32>, fn(Filter, u32) -> Filter); 4] = [
+        type Limit = fn(Filter, u32) -> Filter;
+        let sizes: [(Option<u32>, Limit); 4] = [
             (self.min_width, Filter::min_width),
             (self.max_width, Filter::max_width),
             (self.min_height, Filter::min_height),
@@ -84,6 +82,16 @@ impl Filters {
         }
         Ok(())
     }
+}
+
+fn parse_format(text: &str) -> Result<Format, String> {
+    let name = match text.to_ascii_lowercase().as_str() {
+        "jpg" => "jpeg".to_owned(),
+        "tif" => "tiff".to_owned(),
+        other => other.to_owned(),
+    };
+    let known = Format::ALL.into_iter().find(|format| format.name() == name);
+    known.ok_or_else(|| format!("formats are {}", Format::ALL.map(Format::name).join(", ")))
 }
 
 fn parse_type(text: &str) -> Result<ImageType, String> {

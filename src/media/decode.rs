@@ -9,7 +9,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
 use super::format::Format;
-use super::{color, exif, jpeg, svg};
+use super::{camera, color, jpeg, svg};
 use crate::types::ImageInfo;
 
 /// Why a file cannot be decoded, in words for a person.
@@ -184,7 +184,7 @@ impl<'a> Decoder<'a> {
             Source::Svg(drawing) => drawing.render(),
             Source::Raster(mut decoder) => {
                 let orientation = decoder.orientation().ok();
-                let taken = decoder.exif_metadata().ok().flatten().and_then(|chunk| exif::taken(&chunk));
+                let taken = decoder.exif_metadata().ok().flatten().and_then(|chunk| camera::taken(&chunk));
                 let profile = decoder.icc_profile().ok().flatten();
                 let image = DynamicImage::from_decoder(decoder).map_err(plain)?;
                 let has_alpha = image.color().has_alpha();

@@ -17,6 +17,25 @@ pub enum Format {
 }
 
 impl Format {
+    /// All formats.
+    pub const ALL: [Self; 15] = [
+        Self::Raster(ImageFormat::Jpeg),
+        Self::Raster(ImageFormat::Png),
+        Self::Raster(ImageFormat::Gif),
+        Self::Raster(ImageFormat::WebP),
+        Self::Raster(ImageFormat::Tiff),
+        Self::Raster(ImageFormat::Bmp),
+        Self::Raster(ImageFormat::Ico),
+        Self::Raster(ImageFormat::Pnm),
+        Self::Raster(ImageFormat::Qoi),
+        Self::Raster(ImageFormat::Tga),
+        Self::Raster(ImageFormat::Hdr),
+        Self::Raster(ImageFormat::OpenExr),
+        Self::Raster(ImageFormat::Dds),
+        Self::Raster(ImageFormat::Farbfeld),
+        Self::Svg,
+    ];
+
     /// The lower-case name under which it is stored and shown.
     pub fn name(self) -> &'static str {
         match self {

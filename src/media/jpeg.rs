@@ -12,8 +12,8 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use super::camera;
 use super::decode::{DecodeError, Picture};
-use super::exif;
 
 /// Passes over the picture that a progressive file may ask for. Encoders write about ten; each one costs as much as
 /// decoding the whole picture, so that 40 kB could keep a processor busy for a minute.
@@ -119,7 +119,7 @@ fn decode_rgb(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> {
     let (width, height) = decoder.dimensions().ok_or_else(|| DecodeError::new("the picture has no size"))?;
     let mut picture = Picture::from_rgb(to_image(width, height, pixels)?);
     picture.orientation = decoder.exif().and_then(|chunk| Orientation::from_exif_chunk(chunk));
-    picture.taken = decoder.exif().and_then(|chunk| exif::taken(chunk));
+    picture.taken = decoder.exif().and_then(|chunk| camera::taken(chunk));
     picture.profile = decoder.icc_profile();
     Ok(picture)
 }
@@ -137,7 +137,7 @@ fn decode_cmyk(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> 
     let pixels = data.chunks_exact(4).flat_map(|p| to_rgb([p[0], p[1], p[2], p[3]])).collect();
     let mut picture = Picture::from_rgb(to_image(info.width.into(), info.height.into(), pixels)?);
     picture.orientation = decoder.exif_data().and_then(Orientation::from_exif_chunk);
-    picture.taken = decoder.exif_data().and_then(exif::taken);
+    picture.taken = decoder.exif_data().and_then(camera::taken);
     Ok(picture)
 }
 

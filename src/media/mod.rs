@@ -5,10 +5,10 @@
 //! thumbnail. Nothing here trusts its input: sizes are checked before anything is allocated, and a panic inside a
 //! decoder comes back as an error.
 
+mod camera;
 mod color;
 mod content;
 mod decode;
-mod exif;
 mod features;
 mod format;
 mod jpeg;

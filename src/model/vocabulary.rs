@@ -11,6 +11,8 @@ const TABLE: &str = include_str!("../../models/labels.tsv");
 /// Names and kinds of ImageNet's classes.
 #[derive(Debug)]
 pub struct Vocabulary {
+    /// The label of each class as the table has it: a Cardigan is a dog, a cardigan is not.
+    labels: Vec<&'static str>,
     /// The names of each class, normalised, its label first.
     names: Vec<Vec<String>>,
     /// Entries by each of their own names, normalised.
@@ -28,7 +30,8 @@ impl Vocabulary {
 
     /// Reads lines of three columns: label, other names, and kinds with their distances.
     fn parse(table: &'static str) -> Self {
-        let mut vocabulary = Self { names: Vec::new(), by_name: HashMap::new(), by_kind: HashMap::new() };
+        let mut vocabulary =
+            Self { labels: Vec::new(), names: Vec::new(), by_name: HashMap::new(), by_kind: HashMap::new() };
         for (at, line) in table.lines().enumerate() {
             let mut columns = line.split('\t');
             let mut column = || columns.next().expect("the table has three columns");
@@ -44,6 +47,7 @@ impl Vocabulary {
                     vocabulary.by_kind.entry(normalized(name)).or_default().push((at, steps));
                 }
             }
+            vocabulary.labels.push(label);
             vocabulary.names.push(names);
         }
         vocabulary
@@ -73,9 +77,12 @@ impl Vocabulary {
         if let Some((usual, other)) = label.strip_suffix(')').and_then(|label| label.split_once(" (")) {
             return is_label(usual).into_iter().filter(|at| self.names[*at].contains(&normalized(other))).collect();
         }
-        let entries = is_label(label.split(',').next().unwrap_or(label));
+        let usual = label.split(',').next().unwrap_or(label);
+        let mut entries = is_label(usual);
         // The first of two that are spelled alike has the plain label.
-        entries.into_iter().take(1).collect()
+        entries.sort_by_key(|at| self.labels[*at] != usual);
+        entries.truncate(1);
+        entries
     }
 
     /// Takes a text apart into what it names: the longest known names first, and single words of what is left.
@@ -235,6 +242,7 @@ mod tests {
         assert!(steps("bird", "crane").is_some());
         assert_eq!(steps("bird", "crane (construction crane)"), None);
         assert!(steps("crane", "crane (construction crane)").is_some());
+        assert_eq!((steps("dog", "Cardigan"), steps("dog", "cardigan")), (Some(2), None));
     }
 
     #[test]

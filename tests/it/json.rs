@@ -48,7 +48,7 @@ fn documents_have_the_promised_fields() {
     shape(&shown, &[("truncated", "bool"), ("labels", "array"), ("embedding", "object")]);
     assert_eq!((&shown["width"], &shown["height"], &shown["format"]), (&48.into(), &40.into(), &"png".into()));
     shape(&shown["labels"][0], &[("label", "string"), ("score", "float")]);
-    assert_eq!(shown["labels"].as_array().map(Vec::len), Some(5));
+    assert!(shown["labels"].as_array().is_some_and(|labels| (1..=5).contains(&labels.len())));
     shape(&shown["embedding"], &[("model", "string"), ("dim", "integer")]);
     assert_eq!(shown["embedding"]["vector"].as_array().map(Vec::len), Some(1280));
 

@@ -84,6 +84,11 @@ impl Sandbox {
         Finished::new(arguments, output)
     }
 
+    /// Runs the program on the index of [`Sandbox::open`].
+    pub fn run_on_index(&self, arguments: &[&str]) -> Finished {
+        self.run(&[&["--db", "photos.db"], arguments].concat())
+    }
+
     /// All rows of files: path below the root, content, whether it is missing.
     pub fn rows(&self) -> Vec<(String, Option<Vec<u8>>, bool)> {
         let database = rusqlite::Connection::open(self.database()).expect("the database opens");

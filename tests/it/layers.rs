@@ -35,6 +35,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("resvg", &["src/media/svg.rs"]),
     ("moxcms", &["src/media/color.rs"]),
     ("fast_image_resize", &["src/media/resize.rs"]),
+    ("exif", &["src/media/camera.rs"]),
+    ("image_hasher", &["src/media/features/hashes.rs"]),
     ("zip", &["src/model/fetch.rs"]),
 ];
 

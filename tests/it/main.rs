@@ -3,7 +3,9 @@
 mod commands;
 mod concurrency;
 mod corpus;
+mod dupes;
 mod failures;
+mod features;
 mod formats;
 mod incremental;
 mod json;
@@ -12,4 +14,6 @@ mod layers;
 mod models;
 mod neighbors;
 mod runtime;
+mod search;
 mod sequence;
+mod upgrade;

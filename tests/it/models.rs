@@ -54,7 +54,9 @@ fn graphs_of_every_kind_work_by_their_description_alone() {
         let answer = index.similar(&Query::image(&pictures[0]), 10).expect("an answer");
         assert_eq!((answer.model.as_str(), answer.hits.len()), (name, 4));
         let shown = index.examine(&(&pictures[0]).into()).expect("it is indexed");
-        assert_eq!((shown.embedding.dimension(), shown.classes.len()), (dimension, classes), "{name}");
+        assert_eq!(shown.embedding.dimension(), dimension, "{name}");
+        // What is less likely than one in twenty is not kept.
+        assert!(shown.classes.len() <= classes && shown.classes.is_empty() == (classes == 0), "{name}");
     }
 }
 

@@ -20,6 +20,8 @@ fn restore(sandbox: &Sandbox, version: i64) {
     }
     let sql = fs::read_to_string(data.join(format!("version-{version}.sql"))).expect("the database");
     let database = rusqlite::Connection::open(sandbox.database()).expect("a new one");
+    // Tables come in the order of their names.
+    database.pragma_update(None, "foreign_keys", false).expect("a pragma");
     database.execute_batch(&sql).expect("it is SQL");
     database.pragma_update(None, "application_id", APPLICATION_ID).expect("a pragma");
     database.pragma_update(None, "user_version", version).expect("a pragma");

@@ -31,10 +31,10 @@ enum Term {
     Gradient,
     /// Bits of the luma's entropy.
     Entropy,
-    /// How far from square, tall or wide.
-    Elongation,
     /// Shapes on a line.
     Glyphs,
+    /// How far from square, up to four times as long, if there is any shape at all: written words are long.
+    Elongation,
 }
 
 /// The rules in their order: each holds among pictures that none before it applies to.
@@ -66,7 +66,7 @@ const RULES: [Rule; 3] = [
             (Term::Shades, 3.75),
         ],
     },
-    Rule { kind: ImageType::Text, bias: -7.338, terms: &[(Term::Glyphs, 3.67), (Term::Elongation, 6.48)] },
+    Rule { kind: ImageType::Text, bias: -7.330, terms: &[(Term::Glyphs, 3.62), (Term::Elongation, 6.74)] },
 ];
 
 /// Inks that a simple drawing has at most, and shapes: a drawing is what remains, and no set says which ones are simple.
@@ -117,7 +117,8 @@ impl Term {
             Self::Shades => (quick.shades as f32).ln_1p(),
             Self::Gradient => (quick.gradient_fraction + 0.001).ln(),
             Self::Entropy => tones.entropy,
-            Self::Elongation => quick.aspect_ratio.ln().abs(),
+            Self::Elongation if tones.shapes == 0 => 0.0,
+            Self::Elongation => quick.aspect_ratio.ln().abs().min(4_f32.ln()),
             Self::Glyphs => (tones.glyphs as f32).ln_1p(),
         }
     }

@@ -63,12 +63,8 @@ pub(super) fn shapes(mask: &[bool], width: usize) -> Vec<Shape> {
             while candidate < above.end && runs[candidate].right < left {
                 candidate += 1;
             }
-            for other in candidate..above.end {
-                if runs[other].left > right {
-                    break;
-                }
-                join(&mut parents, this, other);
-            }
+            let touches = |other: &usize| runs[*other].left <= right;
+            (candidate..above.end).take_while(touches).for_each(|other| join(&mut parents, this, other));
         }
         above = first..runs.len();
     }

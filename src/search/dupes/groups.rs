@@ -1,11 +1,11 @@
 //! From pairs to groups.
 //!
-//! Items are grouped around those that have the most links, and each is linked to the centre of its group: chains, in which the first
+//! Items are grouped around those that have the most links to what is in no group yet, and each is linked to the centre of its group: chains, in which the first
 //! and the last have nothing to do with each other, do not come about. That is done twice, with the links of near copies, and then with
 //! those of similar pictures between what came out, so that near copies are not scattered over groups.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BinaryHeap, HashSet};
 
 use super::rule::DupeTier;
 
@@ -71,12 +71,18 @@ fn stars(items: usize, links: &[Link], rank: &impl Fn(usize) -> usize, apart: &H
         linked[link.a].push(link);
         linked[link.b].push(link);
     }
-    let mut order: Vec<usize> = (0..items).filter(|item| !linked[*item].is_empty()).collect();
-    order.sort_by_key(|item| (Reverse(linked[*item].len()), rank(*item)));
     let mut taken = vec![false; items];
+    let mut candidates: BinaryHeap<(usize, Reverse<usize>, usize)> =
+        (0..items).map(|item| (linked[item].len(), Reverse(rank(item)), item)).collect();
     let mut stars = Vec::new();
-    for centre in order {
+    while let Some((count, rank_of, centre)) = candidates.pop() {
         if taken[centre] {
+            continue;
+        }
+        // Others may have been taken since it was counted, and then it has to stand back.
+        let free = linked[centre].iter().filter(|link| !taken[other(link, centre)]).count();
+        if free < count {
+            candidates.push((free, rank_of, centre));
             continue;
         }
         let links = &mut linked[centre];
@@ -184,10 +190,11 @@ mod tests {
             pairs in prop::collection::vec((0..20_usize, 0..20_usize, any::<bool>()), 0..60),
             apart in prop::collection::vec((0..20_usize, 0..20_usize), 0..10),
         ) {
-            let links: Vec<Link> = pairs
-                .iter()
-                .filter(|(a, b, _)| a < b)
-                .map(|(a, b, near)| link(*a, *b, if *near { DupeTier::Near } else { DupeTier::Similar }))
+            let tiers: BTreeMap<(usize, usize), bool> =
+                pairs.iter().filter(|(a, b, _)| a < b).map(|(a, b, near)| ((*a, *b), *near)).collect();
+            let links: Vec<Link> = tiers
+                .into_iter()
+                .map(|((a, b), near)| link(a, b, if near { DupeTier::Near } else { DupeTier::Similar }))
                 .collect();
             let apart: HashSet<(usize, usize)> = apart.into_iter().filter(|(a, b)| a < b).collect();
             let groups = groups(20, &links, |item| item, &apart);

@@ -1,0 +1,115 @@
+//! Features: what is stored is what was measured, a deadline leaves out and never makes up, and types of real pictures.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use imgidx::media::{DecodeLimits, Decoder, Kind, Picture, measure, sniff};
+use imgidx::types::{FeatureStage, ImageType};
+use imgidx::{AddOptions, Filter};
+
+use crate::kit::{Sandbox, corpus, picture, write};
+
+#[test]
+fn what_is_stored_is_what_was_measured() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.draw("a.png", 5);
+    sandbox.add();
+    let index = sandbox.open();
+    let stored = index.examine(&path.into()).expect("a picture").features.expect("it was measured");
+    assert_eq!(stored, measure(&Picture::from_rgb(picture(5)), None));
+    assert_eq!(stored.stage(), FeatureStage::Full);
+}
+
+#[test]
+fn without_time_only_the_first_stage_is_measured_and_nothing_is_made_up() {
+    let picture = Picture::from_rgb(picture(5));
+    let (all, some) = (measure(&picture, None), measure(&picture, Some(Instant::now())));
+    assert_eq!((some.stage(), some.tones, some.detail, some.kind), (FeatureStage::Quick, None, None, None));
+    assert_eq!(some.quick, all.quick);
+}
+
+/// How many pictures of a folder are of each type.
+fn types(pictures: impl IntoIterator<Item = Picture>) -> BTreeMap<&'static str, usize> {
+    let mut counts = BTreeMap::new();
+    for picture in pictures {
+        let kind = measure(&picture, None).kind.expect("there was time");
+        assert!(
+            (0.0..=1.0).contains(&kind.confidence) && (kind.confidence >= 0.5) == (kind.label != ImageType::Uncertain)
+        );
+        *counts.entry(kind.label.as_str()).or_default() += 1;
+    }
+    counts
+}
+
+fn decoded(bytes: &[u8], name: &str) -> Picture {
+    let Kind::Picture(format) = sniff(bytes, Some(name.as_ref())) else { panic!("{name} is no picture") };
+    Decoder::open(bytes, format, DecodeLimits::default()).and_then(Decoder::decode).expect("it can be decoded")
+}
+
+/// The files of a folder of real pictures, with their names.
+fn files(folder: &std::path::Path) -> Vec<(String, Vec<u8>)> {
+    let entries = std::fs::read_dir(folder).expect("a folder").flatten();
+    let read = |entry: std::fs::DirEntry| {
+        (entry.file_name().to_string_lossy().into_owned(), std::fs::read(entry.path()).expect("a file"))
+    };
+    entries.map(read).collect()
+}
+
+#[test]
+fn photos_are_photos_and_logos_are_not() {
+    let (Some(photos), Some(logos)) = (corpus("photos"), corpus("logos")) else { return };
+    let photos = types(files(&photos).iter().map(|(name, bytes)| decoded(bytes, name)));
+    let total: usize = photos.values().sum();
+    assert!(photos["photo"] * 100 >= total * 97, "{photos:?}");
+    let logos = types(files(&logos).iter().map(|(name, bytes)| decoded(bytes, name)));
+    let total: usize = logos.values().sum();
+    assert!(logos.get("photo").copied().unwrap_or(0) * 100 <= total * 3, "{logos:?}");
+    for kind in ["gradient", "text", "simple"] {
+        assert!(logos[kind] > total / 10, "{logos:?}");
+    }
+}
+
+#[test]
+fn things_in_real_photos_are_found_by_their_kind() {
+    let Some(folder) = corpus("photos") else { return };
+    let sandbox = Sandbox::new();
+    let mut index = sandbox.open();
+    index.add([&folder], &AddOptions::default()).expect("it can be indexed");
+    // What the photographs show by their names, of all breeds of dogs and birds that are among them.
+    let vocabulary = imgidx::model::Vocabulary::get();
+    let mut shown = Vec::new();
+    index
+        .for_each_picture(&Filter::default(), |row| {
+            let name = row.path.file_stem().and_then(|name| name.to_str()).expect("UTF-8");
+            let label = name.split_once('_').expect("nXXXXXXXX_label").1.replace('_', " ");
+            shown.push((row.path.clone(), label));
+            Ok(())
+        })
+        .expect("a list");
+    for (kind, precision, recall) in [("dog", 90, 90), ("vehicle", 90, 90), ("bird", 90, 90), ("fruit", 70, 90)] {
+        let term = &vocabulary.terms(kind)[0];
+        let expected: Vec<_> =
+            shown.iter().filter(|(_, label)| vocabulary.steps(term, label).is_some()).map(|(path, _)| path).collect();
+        // Paths do not say "dog", but what they say of the label must not help.
+        let hits = index.search(&imgidx::TextQuery::new(kind), 1000).expect("an answer").hits;
+        let right = hits.iter().filter(|hit| expected.contains(&&hit.path)).count();
+        assert!(right * 100 >= hits.len() * precision, "{kind}: {right} of {} are right", hits.len());
+        assert!(right * 100 >= expected.len() * recall, "{kind}: {right} of {} are found", expected.len());
+    }
+}
+
+#[test]
+fn pictures_that_cannot_be_measured_well_are_measured_all_the_same() {
+    let sandbox = Sandbox::new();
+    let one = image::RgbImage::from_pixel(1, 1, image::Rgb([7, 8, 9]));
+    one.save(sandbox.photo("one.png")).expect("a picture");
+    image::RgbImage::new(3000, 1).save(sandbox.photo("line.png")).expect("a picture");
+    image::RgbaImage::new(40, 40).save(sandbox.photo("clear.png")).expect("a picture");
+    write(&sandbox.photo("empty.png"), b"");
+    let report = sandbox.add();
+    assert_eq!((report.new, report.failed), (3, 1), "{report:?}");
+    let list = sandbox.run_on_index(&["list", "--type", "simple"]).code(0);
+    assert_eq!(list.lines().len(), 3, "{}", list.stdout);
+    let shown = sandbox.run_on_index(&["show", "photos/line.png", "--json"]).code(0).json();
+    assert_eq!(shown["features"]["aspect_ratio"], 3000.0);
+}
