@@ -8,8 +8,8 @@
 //! `OTHERS`. A version is found if it is in one group with its original. The precision is that of all pairs of pictures in one group;
 //! mirrored and turned versions count as right there.
 //!
-//! Then 2,500 and 10,000 pictures are made, each a random part of a real one, a little brighter or darker, and the search for duplicates
-//! among them is timed.
+//! Then 2,500 and 10,000 pictures are made, each of random parts of two real ones side by side, and every tenth a brighter version of the
+//! one before it, so that there are four times as many duplicates among four times as many pictures. The search among them is timed.
 
 use std::collections::HashMap;
 use std::fs;
@@ -149,7 +149,7 @@ fn speed(scratch: &Path, pictures: &[PathBuf]) {
     let mut times: Vec<Duration> = Vec::new();
     println!();
     for size in SIZES {
-        (made..size).for_each(|number| make_part(&folder, pictures, number));
+        (made..size).for_each(|number| make(&folder, pictures, number));
         made = size;
         index.add([&folder], &AddOptions::default()).expect("it can be indexed");
         let run = |_| {
@@ -168,19 +168,27 @@ fn speed(scratch: &Path, pictures: &[PathBuf]) {
     println!("time grows with the power {:.2} of the pictures", exponent(0, 1));
 }
 
-fn make_part(folder: &Path, pictures: &[PathBuf], number: usize) {
-    let mut state = number as u64;
+fn make(folder: &Path, pictures: &[PathBuf], number: usize) {
+    /// The height of made pictures, and the width of each half.
+    const SIDE: u32 = 120;
+    const COPY_EVERY: usize = 10;
+    let is_copy = number % COPY_EVERY == COPY_EVERY - 1;
+    let mut state = (number - usize::from(is_copy)) as u64;
     let mut random = |limit: u32| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 40) as u32 % limit.max(1)
     };
-    let image = open(&pictures[random(pictures.len() as u32) as usize]);
-    let part = |length: u32, random: &mut dyn FnMut(u32) -> u32| (length / 2 + random(length / 2)).max(1);
-    let (width, height) = (part(image.width(), &mut random), part(image.height(), &mut random));
-    let (x, y) = (random(image.width() - width), random(image.height() - height));
-    let part = crop_imm(&image, x, y, width, height).to_image();
-    let small = DynamicImage::ImageRgb8(part).thumbnail(160, 160).into_rgb8();
-    save(&scaled(&small, 0.7 + random(60) as f32 / 100.0), &folder.join(format!("{number:05}.jpg")), 85);
+    let mut made = RgbImage::new(2 * SIDE, SIDE);
+    for half in 0..2 {
+        let image = open(&pictures[random(pictures.len() as u32) as usize]);
+        let mut part = |length: u32| (length / 2 + random(length / 2)).max(1);
+        let (width, height) = (part(image.width()), part(image.height()));
+        let (x, y) = (random(image.width() - width), random(image.height() - height));
+        let part = crop_imm(&image, x, y, width, height).to_image();
+        overlay(&mut made, &resize(&part, SIDE, SIDE, FilterType::Triangle), i64::from(half * SIDE), 0);
+    }
+    let made = if is_copy { scaled(&made, 1.15) } else { made };
+    save(&made, &folder.join(format!("{number:05}.jpg")), 85);
 }
 
 fn scaled(image: &RgbImage, factor: f32) -> RgbImage {

@@ -17,9 +17,8 @@ pub(super) fn edge_density(luma: &GrayImage) -> f32 {
     if width < 3 || height < 3 {
         return 0.0;
     }
-    let smooth = smoothed(luma);
-    let gradients = Gradients::new(&smooth, width, height);
-    count_connected(&gradients.thinned(), width) as f32 / (width * height) as f32
+    let edges = thinned(&smoothed(luma), width, height);
+    count_connected(edges, width) as f32 / (width * height) as f32
 }
 
 /// Gaussian smoothing. At the border it is the mean of what is there.
@@ -39,11 +38,11 @@ fn smoothed(luma: &GrayImage) -> Vec<f32> {
     let mut result = vec![0.0; source.len()];
     for (row, target) in vertical.chunks_exact(width).zip(result.chunks_exact_mut(width)) {
         padded[RADIUS..RADIUS + width].copy_from_slice(row);
-        for shift in 0..=2 * RADIUS {
-            let weight = weights[shift.abs_diff(RADIUS)];
-            target.iter_mut().zip(&padded[shift..]).for_each(|(sum, x)| *sum += weight * x);
+        for ((window, norm), target) in padded.array_windows().zip(&columns).zip(target) {
+            let [a, b, c, d, e, f, g, h, i] = window;
+            let pairs = [*e, d + f, c + g, b + h, a + i];
+            *target = pairs.iter().zip(&weights).map(|(pair, weight)| pair * weight).sum::<f32>() * norm;
         }
-        target.iter_mut().zip(&columns).for_each(|(sum, norm)| *sum *= norm);
     }
     result
 }
@@ -56,80 +55,110 @@ fn norms(length: usize, weights: &[f32; RADIUS + 1]) -> Vec<f32> {
     (0..length).map(|at| 1.0 / sum(at)).collect()
 }
 
-struct Gradients {
-    width: usize,
-    /// Differences from left to right, and from top to bottom, and their length; 0 along the border.
+/// The differences of a row from left to right, and from top to bottom, and their length; 0 at both ends.
+struct GradientRow {
     h: Vec<f32>,
     v: Vec<f32>,
     length: Vec<f32>,
 }
 
-impl Gradients {
-    fn new(smooth: &[f32], width: usize, height: usize) -> Self {
-        let empty = || vec![0.0; smooth.len()];
-        let mut gradients = Self { width, h: empty(), v: empty(), length: empty() };
-        for y in 1..height - 1 {
-            let row = |y: usize| &smooth[y * width..(y + 1) * width];
-            let (a, b, c) = (row(y - 1), row(y), row(y + 1));
-            let inner = y * width + 1..(y + 1) * width - 1;
-            let (h, v) = (&mut gradients.h[inner.clone()], &mut gradients.v[inner.clone()]);
-            let length = &mut gradients.length[inner];
-            for x in 0..width - 2 {
-                h[x] = (a[x + 2] - a[x]) + 2.0 * (b[x + 2] - b[x]) + (c[x + 2] - c[x]);
-                v[x] = (c[x] - a[x]) + 2.0 * (c[x + 1] - a[x + 1]) + (c[x + 2] - a[x + 2]);
-                length[x] = (h[x] * h[x] + v[x] * v[x]).sqrt();
-            }
+impl GradientRow {
+    fn new(width: usize) -> Self {
+        let empty = || vec![0.0; width];
+        Self { h: empty(), v: empty(), length: empty() }
+    }
+
+    /// Takes Sobel's differences of three rows.
+    fn fill(&mut self, [a, b, c]: [&[f32]; 3]) {
+        let count = a.len() - 2;
+        let (h, v) = (&mut self.h[1..=count], &mut self.v[1..=count]);
+        let length = &mut self.length[1..=count];
+        let (above_left, above, above_right) = (&a[..count], &a[1..=count], &a[2..count + 2]);
+        let (left, right) = (&b[..count], &b[2..count + 2]);
+        let (below_left, below, below_right) = (&c[..count], &c[1..=count], &c[2..count + 2]);
+        for x in 0..count {
+            h[x] = (above_right[x] - above_left[x]) + 2.0 * (right[x] - left[x]) + (below_right[x] - below_left[x]);
+            v[x] = (below_left[x] - above_left[x]) + 2.0 * (below[x] - above[x]) + (below_right[x] - above_right[x]);
+            length[x] = (h[x] * h[x] + v[x] * v[x]).sqrt();
         }
-        gradients
-    }
-
-    /// The lengths of those pixels that are no shorter than what lies before and behind them across the edge; 0 for
-    /// all others.
-    fn thinned(&self) -> Vec<f32> {
-        // Along the border the length is 0, so that the others have neighbours on all sides.
-        let thin = |(at, length): (usize, &f32)| if *length >= LOW && self.is_ridge(at) { *length } else { 0.0 };
-        self.length.iter().enumerate().map(thin).collect()
-    }
-
-    fn is_ridge(&self, at: usize) -> bool {
-        let (h, v, here) = (self.h[at], self.v[at], self.length[at]);
-        // The two neighbours on one side between which the gradient points; the others lie opposite.
-        let (straight, weight) = if v.abs() > h.abs() { (self.width, h / v) } else { (1, v / h) };
-        let aside = if v.abs() > h.abs() { 1 } else { self.width };
-        let weight = if weight.is_nan() { 0.0 } else { weight };
-        let between = |side: usize, slanted: usize| {
-            self.length[slanted] * weight.abs() + self.length[side] * (1.0 - weight.abs())
-        };
-        // Where both differences have one sign, the gradient points down to the right, or up to the left.
-        let (behind, before) = if weight >= 0.0 {
-            (at + straight + aside, at - straight - aside)
-        } else {
-            (at + straight - aside, at - straight + aside)
-        };
-        // Of two pixels between which an edge lies evenly one is enough, however their sums were rounded.
-        between(at + straight, behind) <= here * ALIKE && between(at - straight, before) * ALIKE < here
     }
 }
 
-/// How many pixels are connected, over others that are not 0, with one that reaches the high threshold.
-fn count_connected(thin: &[f32], width: usize) -> usize {
-    let mut taken = vec![false; thin.len()];
+/// What a pixel is after thinning: this, 1 if it reaches the low threshold only, or strong.
+const NOTHING: u8 = 0;
+const STRONG: u8 = 2;
+
+/// Which pixels are longer in gradient than what lies before and behind them across the edge, and reach a threshold.
+fn thinned(smooth: &[f32], width: usize, height: usize) -> Vec<u8> {
+    let rows: Vec<&[f32]> = smooth.chunks_exact(width).collect();
+    let mut thin = vec![NOTHING; smooth.len()];
+    // Along the border the length is 0, so that the others have neighbours on all sides.
+    let [mut above, mut here, mut below] = std::array::from_fn(|_| GradientRow::new(width));
+    here.fill([rows[0], rows[1], rows[2]]);
+    for y in 1..height - 1 {
+        match rows.get(y..y + 3) {
+            Some(rows) => below.fill([rows[0], rows[1], rows[2]]),
+            None => below.length.fill(0.0),
+        }
+        let lengths = [&above.length[..], &here.length, &below.length];
+        thin_row(lengths, &here.h, &here.v, &mut thin[y * width + 1..(y + 1) * width - 1]);
+        std::mem::swap(&mut above, &mut here);
+        std::mem::swap(&mut here, &mut below);
+    }
+    thin
+}
+
+/// Decides the inner pixels of a row: whether each one's gradient (h, v) is longer than those across the edge, taken
+/// between the two neighbours on each side between which it points. Without branches, so that several are done at once.
+fn thin_row<'a>(lengths: [&'a [f32]; 3], h: &'a [f32], v: &'a [f32], thin: &mut [u8]) {
+    let count = thin.len();
+    let from = |row: &'a [f32], at: usize| &row[at..at + count];
+    let [above, row, below] = lengths;
+    let (above_left, above_here, above_right) = (from(above, 0), from(above, 1), from(above, 2));
+    let (left, here, right) = (from(row, 0), from(row, 1), from(row, 2));
+    let (below_left, below_here, below_right) = (from(below, 0), from(below, 1), from(below, 2));
+    let (h, v) = (from(h, 1), from(v, 1));
+    let pick = |condition: bool, one: f32, other: f32| if condition { one } else { other };
+    for x in 0..count {
+        let (across, down) = (h[x].abs(), v[x].abs());
+        let (is_down, is_one_sign) = (down > across, h[x] * v[x] >= 0.0);
+        let (long, short) = (pick(is_down, down, across), pick(is_down, across, down));
+        // Where both differences have one sign, the gradient points down to the right, or up to the left.
+        let slanted_below = pick(is_one_sign, below_right[x], below_left[x]);
+        let slanted_above = pick(is_one_sign, above_left[x], above_right[x]);
+        let straight_behind = pick(is_down, below_here[x], right[x]);
+        let straight_before = pick(is_down, above_here[x], left[x]);
+        let slanted_behind = pick(is_down | is_one_sign, slanted_below, slanted_above);
+        let slanted_before = pick(is_down | is_one_sign, slanted_above, slanted_below);
+        // All times the longer difference, which saves dividing by it.
+        let behind = slanted_behind * short + straight_behind * (long - short);
+        let before = slanted_before * short + straight_before * (long - short);
+        let length = here[x] * long;
+        // Of two pixels between which an edge lies evenly one is enough, however their sums were rounded.
+        let is_ridge = (behind <= length * ALIKE) & (before * ALIKE < length);
+        let strength = u8::from(here[x] >= LOW) + u8::from(here[x] >= HIGH);
+        thin[x] = u8::from(is_ridge) * strength;
+    }
+}
+
+/// How many pixels are connected, over others that are something, with a strong one.
+fn count_connected(mut thin: Vec<u8>, width: usize) -> usize {
     let mut open: Vec<usize> = Vec::new();
     let mut count = 0;
     for start in 0..thin.len() {
-        if thin[start] < HIGH || taken[start] {
+        if thin[start] != STRONG {
             continue;
         }
-        taken[start] = true;
+        thin[start] = NOTHING;
         open.push(start);
         while let Some(at) = open.pop() {
             count += 1;
             // Edges keep off the border, so that there are neighbours on all sides.
             for row in [at - width, at, at + width] {
-                for other in row - 1..=row + 1 {
-                    if thin[other] > 0.0 && !taken[other] {
-                        taken[other] = true;
-                        open.push(other);
+                for (i, other) in thin[row - 1..=row + 1].iter_mut().enumerate() {
+                    if *other != NOTHING {
+                        *other = NOTHING;
+                        open.push(row - 1 + i);
                     }
                 }
             }

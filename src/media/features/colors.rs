@@ -14,16 +14,6 @@ const MOST_INKS: usize = 64;
 /// Part of the pixels that an ink fills at least.
 const LEAST_INK: f32 = 0.0005;
 
-/// Distinct colours at 4 bits a channel.
-pub(super) fn distinct(image: &RgbImage) -> u32 {
-    let mut seen = [0_u64; 64];
-    for pixel in image.as_raw().as_chunks::<3>().0 {
-        let cell = coarse(*pixel);
-        seen[cell / 64] |= 1 << (cell % 64);
-    }
-    seen.iter().map(|word| word.count_ones()).sum()
-}
-
 /// The number of a colour at 4 bits a channel.
 fn coarse([r, g, b]: [u8; 3]) -> usize {
     usize::from(r >> 4) << 8 | usize::from(g >> 4) << 4 | usize::from(b >> 4)
@@ -83,7 +73,12 @@ pub(super) fn foreground(image: &RgbImage) -> Vec<bool> {
     const SAME: i32 = 32;
     let background = background(image);
     let pixels = image.as_raw().as_chunks::<3>().0.iter();
-    pixels.map(|pixel| distance_squared(pixel.map(i32::from), background) > SAME * SAME).collect()
+    let [r, g, b] = background;
+    let far = |[x, y, z]: &[u8; 3]| {
+        let (dx, dy, dz) = (i32::from(*x) - r, i32::from(*y) - g, i32::from(*z) - b);
+        dx * dx + dy * dy + dz * dz > SAME * SAME
+    };
+    pixels.map(far).collect()
 }
 
 fn background(image: &RgbImage) -> [i32; 3] {
@@ -116,6 +111,11 @@ impl Histogram {
             cell.iter_mut().zip([1, u32::from(*r), u32::from(*g), u32::from(*b)]).for_each(|(sum, x)| *sum += x);
         }
         Self { cells, pixels: image.width() * image.height() }
+    }
+
+    /// Distinct colours at 4 bits a channel.
+    pub fn distinct(&self) -> u32 {
+        self.cells.iter().filter(|cell| cell[0] > 0).count() as u32
     }
 
     /// The most frequent colours, those near to a more frequent one counted with it.
@@ -168,7 +168,7 @@ mod tests {
             Rgb(inks[ink])
         });
         assert_eq!(flat_colors(&image, &ranges(&image)), FlatColors { palette_size: 3, shades: 3 });
-        assert_eq!(distinct(&image), 5);
+        assert_eq!(Histogram::new(&image).distinct(), 5);
     }
 
     #[test]

@@ -4,8 +4,6 @@ use image::GrayImage;
 
 /// How much brighter or darker than the centre a pixel of the circle has to be.
 const THRESHOLD: i16 = 20;
-/// Pixels of the circle in a row that have to be so.
-const ARC: u32 = 9;
 /// The circle of radius 3, clockwise from the top: columns and rows from the centre.
 const CIRCLE: [(isize, isize); 16] = [
     (0, -3),
@@ -39,29 +37,60 @@ fn corners(luma: &GrayImage) -> usize {
     }
     let pixels = luma.as_raw().as_slice();
     let circle = CIRCLE.map(|(x, y)| y * width as isize + x);
-    let row = |y: usize| (y * width + 3..(y + 1) * width - 3).filter(|at| is_corner(pixels, *at, &circle)).count();
+    let mut candidates = vec![0; width - 6];
+    let row = |y: usize| {
+        let first = y * width + 3;
+        mark_candidates(pixels, first, &circle, &mut candidates);
+        let marked = candidates.iter().enumerate().filter(|(_, mark)| **mark != 0);
+        marked.filter(|(x, mark)| is_corner(pixels, first + x, &circle, **mark)).count()
+    };
     (3..height - 3).map(row).sum()
 }
 
-fn is_corner(pixels: &[u8], at: usize, circle: &[isize; 16]) -> bool {
-    let centre = i16::from(pixels[at]);
-    let difference = |i: usize| i16::from(pixels[at.wrapping_add_signed(circle[i])]) - centre;
-    // Any nine in a row have two that lie side by side of these four.
-    let quarters = [difference(0), difference(4), difference(8), difference(12)];
-    let (bright, dark) = (quarters.map(|d| d > THRESHOLD), quarters.map(|d| d < -THRESHOLD));
-    let neighbours = |set: [bool; 4]| (0..4).any(|i| set[i] && set[(i + 1) % 4]);
-    let (may_be_bright, may_be_dark) = (neighbours(bright), neighbours(dark));
-    if !may_be_bright && !may_be_dark {
-        return false;
+/// Marks of pixels that may have an arc that is brighter, and one that is darker.
+const BRIGHT: u8 = 1;
+const DARK: u8 = 2;
+
+/// Marks those pixels from `first` on that may be corners: of any nine in a row of the circle, four follow each other
+/// among every second one. Without branches, so that many are done at once.
+fn mark_candidates(pixels: &[u8], first: usize, circle: &[isize; 16], marks: &mut [u8]) {
+    let count = marks.len();
+    let from = |i: usize| {
+        let at = first.wrapping_add_signed(circle[i]);
+        &pixels[at..at + count]
+    };
+    let centre = &pixels[first..first + count];
+    let (a, b, c, d) = (from(0), from(2), from(4), from(6));
+    let (e, f, g, h) = (from(8), from(10), from(12), from(14));
+    for x in 0..count {
+        let (high, low) = (centre[x].saturating_add(THRESHOLD as u8), centre[x].saturating_sub(THRESHOLD as u8));
+        let has_four = |a: bool, b: bool, c: bool, d: bool, e: bool, f: bool, g: bool, h: bool| {
+            let (ab, bc, cd, de, ef, fg, gh, ha) = (a & b, b & c, c & d, d & e, e & f, f & g, g & h, h & a);
+            (ab & cd) | (bc & de) | (cd & ef) | (de & fg) | (ef & gh) | (fg & ha) | (gh & ab) | (ha & bc)
+        };
+        let (p, q, r, s) = (a[x], b[x], c[x], d[x]);
+        let (t, u, v, w) = (e[x], f[x], g[x], h[x]);
+        let is_bright = has_four(p > high, q > high, r > high, s > high, t > high, u > high, v > high, w > high);
+        let is_dark = has_four(p < low, q < low, r < low, s < low, t < low, u < low, v < low, w < low);
+        marks[x] = u8::from(is_bright) * BRIGHT + u8::from(is_dark) * DARK;
     }
-    let mask = |is: fn(i16) -> bool| (0..16).fold(0_u32, |mask, i| mask | u32::from(is(difference(i))) << i);
-    may_be_bright && has_arc(mask(|d| d > THRESHOLD)) || may_be_dark && has_arc(mask(|d| d < -THRESHOLD))
+}
+
+fn is_corner(pixels: &[u8], at: usize, circle: &[isize; 16], mark: u8) -> bool {
+    let centre = i16::from(pixels[at]);
+    let around = circle.map(|offset| i16::from(pixels[at.wrapping_add_signed(offset)]));
+    let mask = |is: &dyn Fn(i16) -> bool| (0..16).fold(0, |mask, i| mask | u32::from(is(around[i])) << i);
+    (mark & BRIGHT != 0 && has_arc(mask(&|x| x > centre + THRESHOLD)))
+        || (mark & DARK != 0 && has_arc(mask(&|x| x < centre - THRESHOLD)))
 }
 
 /// Whether nine bits of sixteen in a circle are set in a row.
 fn has_arc(mask: u32) -> bool {
-    let twice = mask | mask << 16;
-    (1..ARC).fold(twice, |run, _| run & run >> 1) != 0
+    let one = mask | mask << 16;
+    let two = one & one >> 1;
+    let four = two & two >> 2;
+    let eight = four & four >> 4;
+    eight & one >> 8 != 0
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod neighborhood;
 mod shapes;
 mod tones;
 
+use std::ops::RangeInclusive;
 use std::time::Instant;
 
 use image::{GrayImage, RgbImage};
@@ -35,7 +36,7 @@ pub fn measure(picture: &Picture, deadline: Option<Instant>) -> Features {
 /// As [`measure`], of a picture that is small already.
 pub fn measure_pixels(small: &RgbImage, aspect_ratio: f32, deadline: Option<Instant>) -> Features {
     let in_time = || deadline.is_none_or(|deadline| Instant::now() < deadline);
-    let luma = image::imageops::grayscale(small);
+    let luma = tones::luma(small);
     let ranges = neighborhood::ranges(small);
     let quick = quick(small, &luma, &ranges, aspect_ratio);
     let tones = in_time().then(|| tones(small, &luma, &ranges));
@@ -45,18 +46,21 @@ pub fn measure_pixels(small: &RgbImage, aspect_ratio: f32, deadline: Option<Inst
 }
 
 fn quick(small: &RgbImage, luma: &GrayImage, ranges: &[u8], aspect_ratio: f32) -> QuickFeatures {
-    let pixels = ranges.len() as f32;
-    let share = |is: fn(u8) -> bool| ranges.iter().filter(|range| is(**range)).count() as f32 / pixels;
+    let counts = tones::histogram(ranges);
+    let share = |wanted: RangeInclusive<u8>| {
+        let count: u32 = wanted.map(|range| counts[usize::from(range)]).sum();
+        count as f32 / ranges.len() as f32
+    };
     let flat = colors::flat_colors(small, ranges);
     let colors = colors::Histogram::new(small);
     QuickFeatures {
         aspect_ratio,
-        unique_colors: colors::distinct(small),
+        unique_colors: colors.distinct(),
         palette_size: flat.palette_size,
         shades: flat.shades,
-        flat_fraction: share(|range| range <= neighborhood::FLAT),
-        smooth_fraction: share(|range| range > neighborhood::FLAT && range <= neighborhood::SMOOTH),
-        edge_fraction: share(|range| range > neighborhood::SMOOTH),
+        flat_fraction: share(0..=neighborhood::FLAT),
+        smooth_fraction: share(neighborhood::FLAT + 1..=neighborhood::SMOOTH),
+        edge_fraction: share(neighborhood::SMOOTH + 1..=255),
         gradient_fraction: neighborhood::gradient_fraction(ranges, small.width() as usize),
         dominant_colors: colors.dominant(),
         dhash: hashes::difference(luma),
@@ -65,7 +69,7 @@ fn quick(small: &RgbImage, luma: &GrayImage, ranges: &[u8], aspect_ratio: f32) -
 }
 
 fn tones(small: &RgbImage, luma: &GrayImage, ranges: &[u8]) -> ToneFeatures {
-    let histogram = tones::histogram(luma);
+    let histogram = tones::histogram(luma.as_raw());
     let (mean, deviation) = tones::moments(&histogram);
     let foreground = colors::foreground(small);
     let filled = foreground.iter().filter(|set| **set).count();

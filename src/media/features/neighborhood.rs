@@ -13,21 +13,28 @@ pub(super) fn ranges(image: &RgbImage) -> Vec<u8> {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let stride = 3 * width;
     let rows: Vec<&[u8]> = image.as_raw().chunks_exact(stride).collect();
-    let (mut low, mut high) = (vec![0; stride], vec![0; stride]);
+    // With a pixel more at both ends, which is that beside it.
+    let (mut low, mut high) = (vec![0_u8; stride + 6], vec![0_u8; stride + 6]);
+    let mut channels = vec![0_u8; stride];
     let mut result = Vec::with_capacity(width * height);
-    let mut wide = (vec![0; stride], vec![0; stride]);
     for y in 0..height {
-        let (above, below) = (rows[y.saturating_sub(1)], rows[(y + 1).min(height - 1)]);
-        for (((low, high), here), (above, below)) in
-            low.iter_mut().zip(&mut high).zip(rows[y]).zip(above.iter().zip(below))
-        {
-            *low = (*here).min(*above).min(*below);
-            *high = (*here).max(*above).max(*below);
+        let (above, here, below) = (rows[y.saturating_sub(1)], rows[y], rows[(y + 1).min(height - 1)]);
+        let (lows, highs) = (&mut low[3..stride + 3], &mut high[3..stride + 3]);
+        for i in 0..stride {
+            lows[i] = here[i].min(above[i]).min(below[i]);
+            highs[i] = here[i].max(above[i]).max(below[i]);
         }
-        widen(&low, &mut wide.0, u8::min);
-        widen(&high, &mut wide.1, u8::max);
-        let pixels = wide.0.chunks_exact(3).zip(wide.1.chunks_exact(3));
-        result.extend(pixels.map(|(low, high)| (high[0] - low[0]).max(high[1] - low[1]).max(high[2] - low[2])));
+        for row in [&mut low, &mut high] {
+            row.copy_within(3..6, 0);
+            row.copy_within(stride..stride + 3, stride + 3);
+        }
+        let (low_left, low_here, low_right) = (&low[..stride], &low[3..stride + 3], &low[6..]);
+        let (high_left, high_here, high_right) = (&high[..stride], &high[3..stride + 3], &high[6..]);
+        for (i, channel) in channels.iter_mut().enumerate() {
+            let highest = high_left[i].max(high_here[i]).max(high_right[i]);
+            *channel = highest - low_left[i].min(low_here[i]).min(low_right[i]);
+        }
+        result.extend(channels.as_chunks::<3>().0.iter().map(|[r, g, b]| (*r).max(*g).max(*b)));
     }
     result
 }
@@ -37,32 +44,23 @@ pub(super) fn ranges(image: &RgbImage) -> Vec<u8> {
 /// The soft fringe that anti-aliasing leaves along an edge is not among them, the inside of a gradient is.
 pub(super) fn gradient_fraction(ranges: &[u8], width: usize) -> f32 {
     let rows: Vec<&[u8]> = ranges.chunks_exact(width).collect();
-    let mut highest = vec![0; width];
+    // With two zeros on each side, so that there is something left and right of every pixel.
+    let mut padded = vec![0_u8; width + 4];
     let mut count = 0;
     for (y, row) in rows.iter().enumerate() {
+        let highest = &mut padded[2..width + 2];
         highest.copy_from_slice(row);
         for other in &rows[y.saturating_sub(2)..(y + 3).min(rows.len())] {
             highest.iter_mut().zip(*other).for_each(|(highest, x)| *highest = (*highest).max(*x));
         }
-        let around = |x: usize| highest[x.saturating_sub(2)..(x + 3).min(width)].iter().all(|range| *range <= SMOOTH);
-        count += (0..width).filter(|x| row[*x] > FLAT && around(*x)).count();
+        let from = |at: usize| &padded[at..at + width];
+        let (a, b, c, d, e) = (from(0), from(1), from(2), from(3), from(4));
+        for (x, range) in row.iter().enumerate() {
+            let around = a[x].max(b[x]).max(c[x]).max(d[x]).max(e[x]);
+            count += u32::from((*range > FLAT) & (around <= SMOOTH));
+        }
     }
     count as f32 / ranges.len() as f32
-}
-
-/// The least or greatest of each value and those of the same channel left and right of it.
-fn widen(row: &[u8], wide: &mut [u8], pick: fn(u8, u8) -> u8) {
-    wide.copy_from_slice(row);
-    if row.len() < 6 {
-        return;
-    }
-    let inner = row.len() - 3;
-    for (x, right) in wide[..inner].iter_mut().zip(&row[3..]) {
-        *x = pick(*x, *right);
-    }
-    for (x, left) in wide[3..].iter_mut().zip(&row[..inner]) {
-        *x = pick(*x, *left);
-    }
 }
 
 #[cfg(test)]

@@ -1,21 +1,41 @@
 //! Features of the luma: histogram, gradient, sharpness.
 
-use image::GrayImage;
+use image::{GrayImage, RgbImage};
 
-/// How many pixels have each luma.
-pub(super) fn histogram(luma: &GrayImage) -> [u32; 256] {
-    // Four at a time: pixels of one luma come one after another and would wait for each other's count.
+/// The same as `image::imageops::grayscale`: Rec. 709's weights in ten-thousandths, rounded down.
+pub(super) fn luma(image: &RgbImage) -> GrayImage {
+    const fn products(weight: u32) -> [u32; 256] {
+        let mut products = [0; 256];
+        let mut x = 0;
+        while x < 256 {
+            products[x] = weight * x as u32;
+            x += 1;
+        }
+        products
+    }
+    const RED: [u32; 256] = products(2126);
+    const GREEN: [u32; 256] = products(7152);
+    const BLUE: [u32; 256] = products(722);
+    let weighted = |[r, g, b]: &[u8; 3]| RED[usize::from(*r)] + GREEN[usize::from(*g)] + BLUE[usize::from(*b)];
+    let pixels = image.as_raw().as_chunks::<3>().0;
+    let luma = pixels.iter().map(|pixel| (weighted(pixel) / 10_000) as u8).collect();
+    GrayImage::from_raw(image.width(), image.height(), luma).expect("it has as many pixels")
+}
+
+/// How often each value occurs.
+pub(super) fn histogram(values: &[u8]) -> [u32; 256] {
+    // Four at a time: equal values come one after another and would wait for each other's count.
     let mut counts = [[0_u32; 256]; 4];
-    let (fours, rest) = luma.as_raw().as_chunks::<4>();
-    for pixels in fours {
-        for (count, pixel) in counts.iter_mut().zip(pixels) {
-            count[usize::from(*pixel)] += 1;
+    let (fours, rest) = values.as_chunks::<4>();
+    for four in fours {
+        for (count, value) in counts.iter_mut().zip(four) {
+            count[usize::from(*value)] += 1;
         }
     }
-    for pixel in rest {
-        counts[0][usize::from(*pixel)] += 1;
+    for value in rest {
+        counts[0][usize::from(*value)] += 1;
     }
-    std::array::from_fn(|luma| counts.iter().map(|count| count[luma]).sum())
+    std::array::from_fn(|value| counts.iter().map(|count| count[value]).sum())
 }
 
 /// Shannon entropy in bits.
@@ -39,39 +59,59 @@ pub(super) fn moments(histogram: &[u32; 256]) -> (f32, f32) {
 /// Mean of √((h² + v²) / 2), where h and v are Sobel's differences of a luma from 0 to 1, weights adding up to 1, over
 /// all pixels that have eight neighbours.
 pub(super) fn gradient_strength(luma: &GrayImage) -> f32 {
-    mean_of_windows(luma, |rows, x| {
-        let [a, b, c] = rows.map(|row| [f32::from(row[x]), f32::from(row[x + 1]), f32::from(row[x + 2])]);
-        let h = (a[2] - a[0]) + 2.0 * (b[2] - b[0]) + (c[2] - c[0]);
-        let v = (c[0] - a[0]) + 2.0 * (c[1] - a[1]) + (c[2] - a[2]);
-        ((h * h + v * v) / 2.0).sqrt()
-    }) / (4.0 * 255.0)
+    let mut lengths: Vec<f32> = Vec::new();
+    let mean = mean_of_rows(luma, |[a, b, c]| {
+        let count = a.len() - 2;
+        let (above_left, above, above_right) = (&a[..count], &a[1..=count], &a[2..]);
+        let (left, right) = (&b[..count], &b[2..]);
+        let (below_left, below, below_right) = (&c[..count], &c[1..=count], &c[2..]);
+        // Lengths first and their sum afterwards: roots are taken several at a time, sums wait for each other.
+        lengths.resize(count, 0.0);
+        for (x, length) in lengths.iter_mut().enumerate() {
+            let across = |left: &[u8], right: &[u8]| i16::from(right[x]) - i16::from(left[x]);
+            let h = across(above_left, above_right) + 2 * across(left, right) + across(below_left, below_right);
+            let v = across(above_left, below_left) + 2 * across(above, below) + across(above_right, below_right);
+            let (h, v) = (i32::from(h), i32::from(v));
+            *length = ((h * h + v * v) as f32).sqrt();
+        }
+        let mut sums = [0.0_f32; 8];
+        let (eights, rest) = lengths.as_chunks::<8>();
+        eights.iter().for_each(|eight| sums.iter_mut().zip(eight).for_each(|(sum, x)| *sum += x));
+        f64::from(sums.iter().chain(rest).sum::<f32>())
+    });
+    (mean / 2.0_f64.sqrt() / (4.0 * 255.0)) as f32
 }
 
 /// Variance of the Laplacian (weights 1, 1, -4, 1, 1) over all pixels that have eight neighbours.
 pub(super) fn laplacian_variance(luma: &GrayImage) -> f32 {
-    let laplacian = |rows: [&[u8]; 3], x: usize| {
-        let sum =
-            i32::from(rows[0][x + 1]) + i32::from(rows[2][x + 1]) + i32::from(rows[1][x]) + i32::from(rows[1][x + 2]);
-        (sum - 4 * i32::from(rows[1][x + 1])) as f32
-    };
-    let mean = mean_of_windows(luma, laplacian);
-    mean_of_windows(luma, |rows, x| laplacian(rows, x).powi(2)) - mean * mean
+    let mut squares = 0.0;
+    let mean = mean_of_rows(luma, |[above, row, below]| {
+        let inner = 1..row.len() - 1;
+        let across = above[inner.clone()].iter().zip(&below[inner.clone()]);
+        let along = row[..row.len() - 2].iter().zip(&row[2..]);
+        let (mut sum, mut square) = (0, 0);
+        for ((here, (a, b)), (c, d)) in row[inner].iter().zip(across).zip(along) {
+            let x = i32::from(*a) + i32::from(*b) + i32::from(*c) + i32::from(*d) - 4 * i32::from(*here);
+            sum += x;
+            // At most 1,020², of which a row has room for 4,000.
+            square += (x * x) as u32;
+        }
+        squares += f64::from(square);
+        f64::from(sum)
+    });
+    let inner = f64::from(luma.width().saturating_sub(2) * luma.height().saturating_sub(2)).max(1.0);
+    (squares / inner - mean * mean) as f32
 }
 
-/// The mean of a function of three rows and the first of three columns; 0 where there are too few.
-fn mean_of_windows(luma: &GrayImage, value: impl Fn([&[u8]; 3], usize) -> f32) -> f32 {
+/// The mean over all pixels that have eight neighbours, of sums over each three rows; 0 where there are none.
+fn mean_of_rows(luma: &GrayImage, sum: impl FnMut([&[u8]; 3]) -> f64) -> f64 {
     let (width, height) = (luma.width() as usize, luma.height() as usize);
     if width < 3 || height < 3 {
         return 0.0;
     }
     let rows: Vec<&[u8]> = luma.as_raw().chunks_exact(width).collect();
-    let sum_of_row = |rows: &[&[u8]]| {
-        let rows = [&rows[0][..width], &rows[1][..width], &rows[2][..width]];
-        // A row is short enough to be added up in 32 bits.
-        f64::from((0..width - 2).map(|x| value(rows, x)).sum::<f32>())
-    };
-    let sum: f64 = rows.windows(3).map(sum_of_row).sum();
-    (sum / ((width - 2) * (height - 2)) as f64) as f32
+    let total: f64 = rows.array_windows().copied().map(sum).sum();
+    total / ((width - 2) * (height - 2)) as f64
 }
 
 #[cfg(test)]
@@ -82,15 +122,15 @@ mod tests {
     #[test]
     fn entropy_of_equal_shares_is_the_logarithm_of_their_number() {
         let stripes = GrayImage::from_fn(64, 64, |x, _| Luma([(x % 8) as u8 * 30]));
-        assert!((entropy(&histogram(&stripes)) - 3.0).abs() < 1e-6);
-        let one = entropy(&histogram(&GrayImage::from_pixel(5, 7, Luma([9]))));
+        assert!((entropy(&histogram(stripes.as_raw())) - 3.0).abs() < 1e-6);
+        let one = entropy(&histogram(&[9; 35]));
         assert!(one == 0.0 && one.is_sign_positive());
     }
 
     #[test]
     fn moments_are_those_of_the_pixels() {
         let halves = GrayImage::from_fn(10, 10, |x, _| Luma([if x < 5 { 100 } else { 200 }]));
-        assert_eq!(moments(&histogram(&halves)), (150.0, 50.0));
+        assert_eq!(moments(&histogram(halves.as_raw())), (150.0, 50.0));
     }
 
     #[test]
@@ -107,5 +147,11 @@ mod tests {
     fn a_line_has_no_gradient() {
         assert_eq!(gradient_strength(&GrayImage::new(2, 100)), 0.0);
         assert_eq!(laplacian_variance(&GrayImage::new(100, 1)), 0.0);
+    }
+
+    #[test]
+    fn the_luma_is_that_of_the_image_crate() {
+        let all = RgbImage::from_fn(256, 256, |x, y| image::Rgb([x as u8, y as u8, (x * 7 + y * 13) as u8]));
+        assert_eq!(luma(&all), image::imageops::grayscale(&all));
     }
 }
