@@ -71,11 +71,11 @@ impl GradientRow {
     /// Takes Sobel's differences of three rows.
     fn fill(&mut self, [a, b, c]: [&[f32]; 3]) {
         let count = a.len() - 2;
-        let (h, v) = (&mut self.h[1..=count], &mut self.v[1..=count]);
-        let length = &mut self.length[1..=count];
-        let (above_left, above, above_right) = (&a[..count], &a[1..=count], &a[2..count + 2]);
-        let (left, right) = (&b[..count], &b[2..count + 2]);
-        let (below_left, below, below_right) = (&c[..count], &c[1..=count], &c[2..count + 2]);
+        let (h, v) = (&mut self.h[1..][..count], &mut self.v[1..][..count]);
+        let length = &mut self.length[1..][..count];
+        let (above_left, above, above_right) = (&a[..count], &a[1..][..count], &a[2..][..count]);
+        let (left, right) = (&b[..count], &b[2..][..count]);
+        let (below_left, below, below_right) = (&c[..count], &c[1..][..count], &c[2..][..count]);
         for x in 0..count {
             h[x] = (above_right[x] - above_left[x]) + 2.0 * (right[x] - left[x]) + (below_right[x] - below_left[x]);
             v[x] = (below_left[x] - above_left[x]) + 2.0 * (below[x] - above[x]) + (below_right[x] - above_right[x]);
@@ -112,7 +112,7 @@ fn thinned(smooth: &[f32], width: usize, height: usize) -> Vec<u8> {
 /// between the two neighbours on each side between which it points. Without branches, so that several are done at once.
 fn thin_row<'a>(lengths: [&'a [f32]; 3], h: &'a [f32], v: &'a [f32], thin: &mut [u8]) {
     let count = thin.len();
-    let from = |row: &'a [f32], at: usize| &row[at..at + count];
+    let from = |row: &'a [f32], at: usize| &row[at..][..count];
     let [above, row, below] = lengths;
     let (above_left, above_here, above_right) = (from(above, 0), from(above, 1), from(above, 2));
     let (left, here, right) = (from(row, 0), from(row, 1), from(row, 2));

@@ -57,9 +57,9 @@ fn mark_candidates(pixels: &[u8], first: usize, circle: &[isize; 16], marks: &mu
     let count = marks.len();
     let from = |i: usize| {
         let at = first.wrapping_add_signed(circle[i]);
-        &pixels[at..at + count]
+        &pixels[at..][..count]
     };
-    let centre = &pixels[first..first + count];
+    let centre = &pixels[first..][..count];
     let (a, b, c, d) = (from(0), from(2), from(4), from(6));
     let (e, f, g, h) = (from(8), from(10), from(12), from(14));
     for x in 0..count {

@@ -18,8 +18,10 @@ pub(super) fn ranges(image: &RgbImage) -> Vec<u8> {
     let mut channels = vec![0_u8; stride];
     let mut result = Vec::with_capacity(width * height);
     for y in 0..height {
-        let (above, here, below) = (rows[y.saturating_sub(1)], rows[y], rows[(y + 1).min(height - 1)]);
-        let (lows, highs) = (&mut low[3..stride + 3], &mut high[3..stride + 3]);
+        // Slices of a length that the compiler sees, here and below, so that it does many bytes at once.
+        let row = |y: usize| &rows[y][..stride];
+        let (above, here, below) = (row(y.saturating_sub(1)), row(y), row((y + 1).min(height - 1)));
+        let (lows, highs) = (&mut low[3..][..stride], &mut high[3..][..stride]);
         for i in 0..stride {
             lows[i] = here[i].min(above[i]).min(below[i]);
             highs[i] = here[i].max(above[i]).max(below[i]);
@@ -28,11 +30,12 @@ pub(super) fn ranges(image: &RgbImage) -> Vec<u8> {
             row.copy_within(3..6, 0);
             row.copy_within(stride..stride + 3, stride + 3);
         }
-        let (low_left, low_here, low_right) = (&low[..stride], &low[3..stride + 3], &low[6..]);
-        let (high_left, high_here, high_right) = (&high[..stride], &high[3..stride + 3], &high[6..]);
-        for (i, channel) in channels.iter_mut().enumerate() {
+        let (low_left, low_here, low_right) = (&low[..stride], &low[3..][..stride], &low[6..][..stride]);
+        let (high_left, high_here, high_right) = (&high[..stride], &high[3..][..stride], &high[6..][..stride]);
+        let ranges = &mut channels[..stride];
+        for i in 0..stride {
             let highest = high_left[i].max(high_here[i]).max(high_right[i]);
-            *channel = highest - low_left[i].min(low_here[i]).min(low_right[i]);
+            ranges[i] = highest.abs_diff(low_left[i].min(low_here[i]).min(low_right[i]));
         }
         result.extend(channels.as_chunks::<3>().0.iter().map(|[r, g, b]| (*r).max(*g).max(*b)));
     }
@@ -53,11 +56,12 @@ pub(super) fn gradient_fraction(ranges: &[u8], width: usize) -> f32 {
         for other in &rows[y.saturating_sub(2)..(y + 3).min(rows.len())] {
             highest.iter_mut().zip(*other).for_each(|(highest, x)| *highest = (*highest).max(*x));
         }
-        let from = |at: usize| &padded[at..at + width];
+        let from = |at: usize| &padded[at..][..width];
         let (a, b, c, d, e) = (from(0), from(1), from(2), from(3), from(4));
-        for (x, range) in row.iter().enumerate() {
+        let row = &row[..width];
+        for x in 0..width {
             let around = a[x].max(b[x]).max(c[x]).max(d[x]).max(e[x]);
-            count += u32::from((*range > FLAT) & (around <= SMOOTH));
+            count += u32::from((row[x] > FLAT) & (around <= SMOOTH));
         }
     }
     count as f32 / ranges.len() as f32

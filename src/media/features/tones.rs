@@ -62,17 +62,18 @@ pub(super) fn gradient_strength(luma: &GrayImage) -> f32 {
     let mut lengths: Vec<f32> = Vec::new();
     let mean = mean_of_rows(luma, |[a, b, c]| {
         let count = a.len() - 2;
-        let (above_left, above, above_right) = (&a[..count], &a[1..=count], &a[2..]);
-        let (left, right) = (&b[..count], &b[2..]);
-        let (below_left, below, below_right) = (&c[..count], &c[1..=count], &c[2..]);
+        let (above_left, above, above_right) = (&a[..count], &a[1..][..count], &a[2..][..count]);
+        let (left, right) = (&b[..count], &b[2..][..count]);
+        let (below_left, below, below_right) = (&c[..count], &c[1..][..count], &c[2..][..count]);
         // Lengths first and their sum afterwards: roots are taken several at a time, sums wait for each other.
         lengths.resize(count, 0.0);
-        for (x, length) in lengths.iter_mut().enumerate() {
+        let roots = &mut lengths[..count];
+        for x in 0..count {
             let across = |left: &[u8], right: &[u8]| i16::from(right[x]) - i16::from(left[x]);
             let h = across(above_left, above_right) + 2 * across(left, right) + across(below_left, below_right);
             let v = across(above_left, below_left) + 2 * across(above, below) + across(above_right, below_right);
             let (h, v) = (i32::from(h), i32::from(v));
-            *length = ((h * h + v * v) as f32).sqrt();
+            roots[x] = ((h * h + v * v) as f32).sqrt();
         }
         let mut sums = [0.0_f32; 8];
         let (eights, rest) = lengths.as_chunks::<8>();
