@@ -59,7 +59,7 @@ def main(program, folder):
         for photo in photos:
             image = Image.open(photo).convert("RGB")
             image.thumbnail((256, 256))
-            image.save(picture)
+            image.save(picture, icc_profile=None)
             ours, y = measured(program, picture, database), luma(np.asarray(image))
             for name, (reference, absolute, relative) in FIGURES.items():
                 expected = float(reference(y))

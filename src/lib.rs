@@ -26,13 +26,16 @@
 //! # }
 //! ```
 //!
+//! [`Index::search`] finds pictures by what is in them and by words in their paths ([`TextQuery`]), [`Index::dupes`] finds copies
+//! ([`search::DupeQuery`]), and a [`Filter`] narrows all of them, by place, size, type, colour and date.
+//!
 //! # The map
 //!
 //! A picture is its content's BLAKE3 hash ([`types::ContentHash`]), however many files hold it. `add` goes through
 //!
 //! 1. [`scan`]: walk the directories, take each file's signature;
 //! 2. [`indexer`]: compare with the rows of the [`store`], and read only what is new or changed;
-//! 3. [`media`]: decode, turn upright, scale;
+//! 3. [`media`]: decode, turn upright, scale, measure what it looks like;
 //! 4. [`model`]: ONNX Runtime makes a vector ([`types::Embedding`]) and classes;
 //! 5. [`store`]: SQLite takes them, in one transaction a batch;
 //! 6. [`ann`]: codes, and for processes that stay a graph, are derived from the vectors.
