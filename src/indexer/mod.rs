@@ -1,6 +1,6 @@
 //! Keeping an index current: what has to be done, and doing it.
 //!
-//! [`plan`] compares the disk with the database and reads nothing; the pipeline reads, decodes and embeds what the
+//! `plan` compares the disk with the database and reads nothing; the pipeline reads, decodes and embeds what the
 //! plan says, on every core, and one writer stores it. Between the stages are bounded queues, and what lies in them
 //! is counted in bytes, so that memory does not grow with the number or the size of files.
 
