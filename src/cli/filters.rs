@@ -61,11 +61,18 @@ impl Filters {
             (self.max_height, Filter::max_height),
         ];
         for (pixels, limit) in sizes {
-            filter = pixels.map_or(filter.clone(), |pixels| limit(filter, pixels));
+            if let Some(pixels) = pixels {
+                filter = limit(filter, pixels);
+            }
         }
         filter = global.picture_colors().fold(filter, |filter, color| filter.color(color));
-        filter = self.after.as_ref().map_or(Ok(filter.clone()), |moment| filter.after(moment))?;
-        self.before.as_ref().map_or(Ok(filter.clone()), |moment| filter.before(moment))
+        if let Some(moment) = &self.after {
+            filter = filter.after(moment)?;
+        }
+        if let Some(moment) = &self.before {
+            filter = filter.before(moment)?;
+        }
+        Ok(filter)
     }
 }
 

@@ -8,6 +8,7 @@ mod dupes;
 mod export;
 mod failures;
 mod filters;
+mod hits;
 mod list;
 mod model;
 mod output;

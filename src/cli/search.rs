@@ -1,14 +1,12 @@
 //! `imgidx search`
 
-use std::path::PathBuf;
-
 use imgidx::search::TextHit;
 use imgidx::{Result, TextAnswer, TextQuery};
 use serde_json::{Map, Value, json};
 
 use super::Global;
-use super::filters::Filters;
-use super::output::{Done, Failure, Out, count, escaped, insert_path};
+use super::hits::{HitArgs, HitRow};
+use super::output::{Done, Failure, Out, count};
 use super::sheet::{Section, Sheet, Tile};
 
 #[derive(Debug, clap::Args)]
@@ -22,23 +20,11 @@ pub struct Args {
     /// Only of at least this score, 0 to 1
     #[arg(long, value_name = "SCORE")]
     threshold: Option<f32>,
-    /// Print paths only
-    #[arg(long)]
-    paths: bool,
-    /// Print paths only, separated by zero bytes
-    #[arg(short = '0', long)]
-    null: bool,
-    /// Write a contact sheet with thumbnails, of 200 at most unless -k says more
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
-    /// Search the labels of this model
-    #[arg(long, value_name = "NAME")]
-    model: Option<String>,
     #[command(flatten)]
-    filters: Filters,
+    hits: HitArgs,
 }
 
-/// Pictures on a sheet, unless another number was asked for.
+/// Pictures on a sheet at most, unless another number was asked for.
 const ON_SHEET: usize = 200;
 
 pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
@@ -46,21 +32,21 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         return Err(Failure::Usage("--threshold has to be a number from 0 to 1".into()));
     }
     let text = args.text.join(" ");
-    let filter = args.filters.filter(global)?;
+    let filter = args.hits.filters.filter(global)?;
     if text.trim().is_empty() && filter.is_empty() {
         return Err(Failure::Usage(
             "give words, or an option that says which pictures, such as --type or --color".into(),
         ));
     }
-    let index = global.open_existing(args.model.as_deref())?;
+    let index = global.open_existing(args.hits.model.as_deref())?;
     let mut query = TextQuery::new(text.clone()).filter(filter);
     if let Some(threshold) = args.threshold {
         query = query.threshold(threshold);
     }
     let answer = index.search(&query, args.top.unwrap_or(usize::MAX))?;
     tell(global, &answer);
-    args.filters.note_unmeasured(global, &index)?;
-    if let Some(file) = &args.html {
+    args.hits.filters.note_unmeasured(global, &index)?;
+    if let Some(file) = &args.hits.html {
         let shown = &answer.hits[..answer.hits.len().min(args.top.unwrap_or(ON_SHEET))];
         sheet(&text, &answer, shown).write(file)?;
         let part =
@@ -71,9 +57,7 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     if global.json {
         out.document(document(&text, &answer))?;
     } else {
-        for hit in &answer.hits {
-            print(&mut out, hit, &args)?;
-        }
+        args.hits.print(&mut out, answer.hits.iter().map(row))?;
     }
     out.finish()?;
     if answer.hits.is_empty() && !global.json {
@@ -93,20 +77,6 @@ fn tell(global: &Global, answer: &TextAnswer) {
     }
 }
 
-fn print(out: &mut Out, hit: &TextHit, args: &Args) -> Result<(), Failure> {
-    if args.null {
-        out.path("", &hit.path, '\0')?;
-    } else if args.paths {
-        out.path("", &hit.path, '\n')?;
-    } else {
-        out.path(&format!("{:.4}\t", hit.score), &hit.path, '\n')?;
-        for copy in hit.paths.iter().filter(|path| **path != hit.path) {
-            out.path("  copy\t", copy, '\n')?;
-        }
-    }
-    Ok(())
-}
-
 fn document(text: &str, answer: &TextAnswer) -> Map<String, Value> {
     Map::from_iter([
         ("text".to_owned(), json!(text)),
@@ -118,11 +88,12 @@ fn document(text: &str, answer: &TextAnswer) -> Map<String, Value> {
     ])
 }
 
+fn row(hit: &TextHit) -> HitRow<'_> {
+    HitRow { score: hit.score, image: hit.image, path: &hit.path, paths: &hit.paths }
+}
+
 fn hit(hit: &TextHit) -> Value {
-    let mut fields = Map::from_iter([("score".to_owned(), json!(hit.score))]);
-    insert_path(&mut fields, "path", &hit.path);
-    fields.insert("image".into(), json!(hit.image.to_string()));
-    fields.insert("paths".into(), hit.paths.iter().map(|path| json!(escaped(path))).collect());
+    let mut fields = row(hit).fields();
     fields.insert("labels".into(), json!(hit.labels));
     fields.into()
 }

@@ -9,8 +9,8 @@ use imgidx::{Answer, Error, Hit, Index, Query, QueryImage, Result};
 use serde_json::{Map, Value, json};
 
 use super::Global;
-use super::filters::Filters;
-use super::output::{Done, Failure, Out, count, escaped, insert_path};
+use super::hits::{HitArgs, HitRow};
+use super::output::{Done, Failure, Out, count, insert_path};
 use super::sheet::{Section, Sheet, Tile};
 
 #[derive(Debug, clap::Args)]
@@ -30,20 +30,8 @@ pub struct Args {
     /// Compare with every stored vector itself: slower, and the exact answer beyond doubt
     #[arg(long)]
     exact: bool,
-    /// Print paths only
-    #[arg(long)]
-    paths: bool,
-    /// Print paths only, separated by zero bytes
-    #[arg(short = '0', long)]
-    null: bool,
-    /// Write a contact sheet with thumbnails
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
-    /// Use the vectors of this model
-    #[arg(long, value_name = "NAME")]
-    model: Option<String>,
     #[command(flatten)]
-    filters: Filters,
+    hits: HitArgs,
 }
 
 /// The most that is read from standard input.
@@ -56,7 +44,7 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     if args.images.iter().chain(&args.minus).filter(|path| path.as_os_str() == "-").count() > 1 {
         return Err(Failure::Usage("standard input can be given once only".into()));
     }
-    let index = global.open_existing(args.model.as_deref())?;
+    let index = global.open_existing(args.hits.model.as_deref())?;
     let query = query(global, &args)?;
     let answer = index.similar(&query, args.top)?;
     if answer.pending > 0 {
@@ -64,8 +52,8 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         let text = format!("{pictures} could not be compared: the model `{}` has not seen them", answer.model);
         global.note(&format!("{text}; `imgidx add` on their directories makes it complete"));
     }
-    args.filters.note_unmeasured(global, &index)?;
-    if let Some(file) = &args.html {
+    args.hits.filters.note_unmeasured(global, &index)?;
+    if let Some(file) = &args.hits.html {
         sheet(&answer).write(file)?;
         global.note(&format!("wrote `{}`", file.display()));
     }
@@ -73,7 +61,7 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     if global.json {
         out.document(document(&answer, args.minus.len()))?;
     } else {
-        print(&mut out, &answer, &args)?;
+        args.hits.print(&mut out, answer.hits.iter().map(row))?;
     }
     out.finish()?;
     if answer.hits.is_empty() && !global.json {
@@ -124,7 +112,7 @@ fn upkeep(global: &Global, index: &Index, found: Derived) {
 }
 
 fn query(global: &Global, args: &Args) -> Result<Query> {
-    let mut query = Query::default().filter(args.filters.filter(global)?).exact(args.exact);
+    let mut query = Query::default().filter(args.hits.filters.filter(global)?).exact(args.exact);
     for path in &args.images {
         query = query.and(image(path)?);
     }
@@ -153,22 +141,6 @@ fn image(path: &PathBuf) -> Result<QueryImage> {
     }
 }
 
-fn print(out: &mut Out, answer: &Answer, args: &Args) -> Result<(), Failure> {
-    for hit in &answer.hits {
-        if args.null {
-            out.path("", &hit.path, '\0')?;
-        } else if args.paths {
-            out.path("", &hit.path, '\n')?;
-        } else {
-            out.path(&format!("{:.4}\t", hit.score), &hit.path, '\n')?;
-            for copy in hit.paths.iter().filter(|path| **path != hit.path) {
-                out.path("  copy\t", copy, '\n')?;
-            }
-        }
-    }
-    Ok(())
-}
-
 fn document(answer: &Answer, minus: usize) -> Map<String, Value> {
     let plus = answer.query.len() - minus;
     let queries: Vec<Value> = answer
@@ -187,7 +159,7 @@ fn document(answer: &Answer, minus: usize) -> Map<String, Value> {
         ("model".to_owned(), json!(answer.model)),
         ("method".to_owned(), json!(answer.method)),
         ("pending".to_owned(), json!(answer.pending)),
-        ("hits".to_owned(), answer.hits.iter().map(hit).collect()),
+        ("hits".to_owned(), answer.hits.iter().map(|hit| Value::from(row(hit).fields())).collect()),
     ])
 }
 
@@ -199,10 +171,6 @@ fn queried(image: &QueriedImage) -> Map<String, Value> {
     fields
 }
 
-fn hit(hit: &Hit) -> Value {
-    let mut fields = Map::from_iter([("score".to_owned(), json!(hit.score))]);
-    insert_path(&mut fields, "path", &hit.path);
-    fields.insert("image".into(), json!(hit.image.to_string()));
-    fields.insert("paths".into(), hit.paths.iter().map(|path| json!(escaped(path))).collect());
-    fields.into()
+fn row(hit: &Hit) -> HitRow<'_> {
+    HitRow { score: hit.score, image: hit.image, path: &hit.path, paths: &hit.paths }
 }

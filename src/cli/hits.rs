@@ -1,0 +1,68 @@
+//! What commands have in common that answer with pictures found: `similar` and `search`.
+
+use std::path::{Path, PathBuf};
+
+use imgidx::types::ContentHash;
+use serde_json::{Map, Value, json};
+
+use super::filters::Filters;
+use super::output::{Out, escaped, insert_path};
+
+#[derive(Debug, clap::Args)]
+pub struct HitArgs {
+    /// Print paths only
+    #[arg(long)]
+    paths: bool,
+    /// Print paths only, separated by zero bytes
+    #[arg(short = '0', long)]
+    null: bool,
+    /// Write a contact sheet with thumbnails
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Use what this model makes of the pictures
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    #[command(flatten)]
+    pub filters: Filters,
+}
+
+/// A content that was found.
+#[derive(Debug, Clone, Copy)]
+pub struct HitRow<'a> {
+    pub score: f32,
+    pub image: ContentHash,
+    /// The file to tell.
+    pub path: &'a Path,
+    /// All files that hold it.
+    pub paths: &'a [PathBuf],
+}
+
+impl HitArgs {
+    /// Prints hits in the form that was asked for.
+    pub fn print<'a>(&self, out: &mut Out, hits: impl Iterator<Item = HitRow<'a>>) -> std::io::Result<()> {
+        for hit in hits {
+            if self.null {
+                out.path("", hit.path, '\0')?;
+            } else if self.paths {
+                out.path("", hit.path, '\n')?;
+            } else {
+                out.path(&format!("{:.4}\t", hit.score), hit.path, '\n')?;
+                for copy in hit.paths.iter().filter(|path| *path != hit.path) {
+                    out.path("  copy\t", copy, '\n')?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl HitRow<'_> {
+    /// Its fields in JSON.
+    pub fn fields(self) -> Map<String, Value> {
+        let mut fields = Map::from_iter([("score".to_owned(), json!(self.score))]);
+        insert_path(&mut fields, "path", self.path);
+        fields.insert("image".into(), json!(self.image.to_string()));
+        fields.insert("paths".into(), self.paths.iter().map(|path| json!(escaped(path))).collect());
+        fields
+    }
+}
