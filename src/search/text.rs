@@ -11,6 +11,7 @@
 //!
 //! The score of several terms is their geometric mean. Of equal scores the earlier indexed picture comes first.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
@@ -64,7 +65,7 @@ pub struct TextHit {
     pub score: f32,
     /// Its content.
     pub image: ContentHash,
-    /// A file that holds it.
+    /// A file that holds it; of copies, the one whose path says most of what was asked for.
     pub path: PathBuf,
     /// All files that hold it, `path` first.
     pub paths: Vec<PathBuf>,
@@ -112,6 +113,10 @@ pub(crate) fn search_text(
     count: usize,
 ) -> Result<(Vec<String>, Vec<TextHit>)> {
     let terms = Vocabulary::get().terms(&query.text);
+    if terms.is_empty() && !query.text.trim().is_empty() {
+        // Signs without a word name nothing; that is not the same as asking for everything.
+        return Ok((Vec::new(), Vec::new()));
+    }
     let allowed = if query.filter.is_empty() && !terms.is_empty() {
         None
     } else {
@@ -139,9 +144,18 @@ pub(crate) fn search_text(
         // A content that no present file holds is no answer.
         let Some(picture) = store.picture(image)? else { continue };
         let labels = seen.into_iter().map(|at| labels[at].name.clone()).collect();
-        hits.push(TextHit { score, image: picture.hash, path: picture.path, paths: store.paths_of(image)?, labels });
+        let paths = by_words(store.paths_of(image)?, &terms);
+        let path = paths.first().cloned().unwrap_or(picture.path);
+        hits.push(TextHit { score, image: picture.hash, path, paths, labels });
     }
     Ok((terms.iter().map(|term| term.text().to_owned()).collect(), hits))
+}
+
+/// Of copies, the one first whose path says most of what was asked for.
+fn by_words(mut paths: Vec<PathBuf>, terms: &[Term]) -> Vec<PathBuf> {
+    let said = |path: &PathBuf| terms.iter().filter(|term| term.is_in(&path.to_string_lossy())).count();
+    paths.sort_by_cached_key(|path| Reverse(said(path)));
+    paths
 }
 
 /// Which pictures have one term, and how well.

@@ -116,6 +116,31 @@ fn words_of_paths_follow_the_files() {
 }
 
 #[test]
+fn of_copies_the_one_whose_path_has_the_words_is_told() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("a.png", 1);
+    sandbox.draw("été/z.png", 1);
+    sandbox.draw("winter/m.png", 1);
+    sandbox.add();
+    let told = |text: &str| {
+        let hits = sandbox.open().search(&TextQuery::new(text), 10).expect("an answer").hits;
+        assert_eq!((hits.len(), hits[0].paths.len()), (1, 3));
+        assert_eq!(hits[0].path, hits[0].paths[0]);
+        names([&hits[0].path]).remove(0)
+    };
+    assert_eq!((told("été"), told("winter")), ("z.png".into(), "m.png".into()));
+    assert_eq!(told("photos"), "a.png");
+}
+
+#[test]
+fn signs_without_a_word_find_nothing() {
+    let sandbox = zoo();
+    for text in ["\"", "*", "--", "(", "\" OR \""] {
+        assert_eq!(found(&sandbox.open(), text).len(), 0, "{text}");
+    }
+}
+
+#[test]
 fn words_are_those_below_a_root_that_takes_in_another() {
     let sandbox = Sandbox::new();
     sandbox.draw("alps/summit.png", 1);
