@@ -224,6 +224,8 @@ struct Search<'a> {
 struct Candidates {
     scored: Vec<Scored>,
     are_all: bool,
+    /// Whether every other row has a lower score by its code of 8 bits.
+    are_best: bool,
     method: Method,
 }
 
@@ -261,7 +263,8 @@ impl Search<'_> {
         if let Some(ids) = self.wanted.among {
             let rows = self.rows.rows_of(ids)?;
             let scored = self.rows.score_rows(query, &rows, number, Cores::All)?;
-            return Ok(Candidates { are_all: scored.len() == rows.len(), scored, method: Method::Scan });
+            let are_all = scored.len() == rows.len();
+            return Ok(Candidates { are_all, are_best: true, scored, method: Method::Scan });
         }
         if let Some(graph) = self.graph
             && number <= WIDEST
@@ -270,13 +273,15 @@ impl Search<'_> {
             let mut scored = graph.search(query, Breadth::of_query(width), number);
             scored.extend(self.rows.scan_recent(query, number)?);
             scored.sort_unstable_by(|a, b| b.cmp(a));
-            return Ok(Candidates { are_all: false, scored, method: Method::Hnsw });
+            return Ok(Candidates { are_all: false, are_best: false, scored, method: Method::Hnsw });
         }
         let scored = self.rows.scan(query, number)?;
-        Ok(Candidates { are_all: scored.len() == self.rows.len(), scored, method: Method::Scan })
+        let are_all = scored.len() == self.rows.len();
+        Ok(Candidates { are_all, are_best: query.bits.is_none(), scored, method: Method::Scan })
     }
 
-    /// Puts the best candidates into the answer by the scores of their stored vectors. Tells whether they filled it.
+    /// Puts the best candidates into the answer by the scores of their stored vectors. Tells whether they filled it so that no
+    /// other row belongs into it.
     fn rank(
         &self,
         query: &CodedQuery,
@@ -284,11 +289,13 @@ impl Search<'_> {
         answer: &mut Answer,
         accept: &mut dyn FnMut(VectorId) -> Result<bool>,
     ) -> Result<Result<bool, Damaged>> {
+        let mut largest_error = 0.0_f32;
         for scored in &candidates.scored {
             let (id, error) = match self.rows.id_and_error(query, scored.row()) {
                 Ok(found) => found,
                 Err(damaged) => return Ok(Err(damaged)),
             };
+            largest_error = largest_error.max(error);
             if answer.worst().is_some_and(|worst| query.cosine(*scored) + error < worst) {
                 continue;
             }
@@ -296,7 +303,11 @@ impl Search<'_> {
                 answer.offer(Neighbor { id, score: self.wanted.query.cosine(&vector) }, accept)?;
             }
         }
-        Ok(Ok(answer.is_full()))
+        // Where many candidates are deleted or turned down, the last of those that count may be no better than the first row
+        // that was not proposed.
+        let next =
+            candidates.scored.last().filter(|_| candidates.are_best).map(|last| query.cosine(*last) + largest_error);
+        Ok(Ok(answer.worst().is_some_and(|worst| next.is_none_or(|next| worst > next))))
     }
 }
 
