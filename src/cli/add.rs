@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use imgidx::indexer::{PlanStep, ReadCause};
+use imgidx::indexer::{PlanStep, ReadCause, Vanished};
 use imgidx::model::Device;
 use imgidx::scan::{ScanOptions, on_network_file_system};
 use imgidx::types::path_from_bytes;
 use imgidx::{AddOptions, CancelToken, Error, Index, IndexReport, Result};
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use super::output::{Done, Failure, Out, count, escaped, human_bytes, insert_path, object};
 use super::progress::Bar;
@@ -83,6 +83,7 @@ impl Args {
             device: self.device,
             feature_time: self.feature_time.map(Duration::from_millis),
             retry_failed: self.retry_failed,
+            settle: None,
             cancel,
         }
     }
@@ -138,6 +139,9 @@ fn tell(global: &Global, index: &Index, report: &IndexReport) -> Result<(), Fail
         let text = "is not there, or is not the directory it was; its rows are kept";
         global.note(&format!("`{}` {text}", root.display()));
     }
+    for vanished in &report.vanished {
+        global.note(&format!("{vanished}. `imgidx prune` confirms that they are gone"));
+    }
     for warning in &report.warnings {
         global.note(warning);
     }
@@ -161,11 +165,20 @@ fn tell(global: &Global, index: &Index, report: &IndexReport) -> Result<(), Fail
     if global.json {
         let mut fields = object(serde_json::to_value(report).expect("a report is plain data"));
         fields.insert("offline_roots".into(), report.offline_roots.iter().map(|root| json!(escaped(root))).collect());
+        fields.insert("vanished".into(), report.vanished.iter().map(vanished).collect());
         out.document(fields)?;
     } else {
         out.line(summary(report))?;
     }
     Ok(out.finish()?)
+}
+
+fn vanished(vanished: &Vanished) -> Value {
+    let mut fields = Map::new();
+    insert_path(&mut fields, "root", &vanished.root);
+    fields.insert("files".into(), json!(vanished.files));
+    fields.insert("of".into(), json!(vanished.of));
+    fields.into()
 }
 
 fn summary(report: &IndexReport) -> String {
@@ -213,6 +226,7 @@ fn dry_run(global: &Global, args: &Args, options: &AddOptions) -> Result<Done, F
             PlanStep::Read(file, cause) => {
                 (print.borrow_mut())(cause_name(cause), root.join(path_from_bytes(&file.path)))
             }
+            PlanStep::Moved(_, file, _) => (print.borrow_mut())("moved", root.join(path_from_bytes(&file.path))),
             PlanStep::Unlisted(error) => (print.borrow_mut())("unreadable", root.join(path_from_bytes(&error.path))),
             PlanStep::Restored(..) | PlanStep::Unchanged(_) => {}
         },

@@ -27,6 +27,7 @@ fn document(status: &Status, skipped: &[(String, u64)]) -> Map<String, Value> {
         insert_path(&mut fields, "path", &root.path);
         fields.insert("state".into(), json!(root.state));
         fields.insert("files".into(), json!(root.files));
+        fields.insert("vanished".into(), json!(root.vanished));
         Value::Object(fields)
     });
     let mut fields = Map::new();
@@ -102,6 +103,12 @@ fn print(out: &mut Out, status: &Status, skipped: &[(String, u64)]) -> std::io::
         let state = if root.state == RootState::Online { "online " } else { "offline" };
         let head = if i == 0 { "roots     " } else { "          " };
         out.path(&format!("{head}{state}  {:>8}  ", root.files), &root.path, '\n')?;
+        if root.vanished > 0 {
+            let files = count(root.vanished, "file");
+            out.line(format_args!(
+                "          {files} of it vanished at once; `imgidx prune` confirms that they are gone"
+            ))?;
+        }
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ mod models;
 mod open;
 mod read;
 mod status;
+mod updater;
 mod write;
 
 use std::cell::RefCell;
@@ -12,6 +13,7 @@ use std::path::Path;
 pub use models::ActiveModel;
 pub use open::{OpenOptions, default_data_dir};
 pub use status::{NeighborStatus, RootStatus, Status};
+pub use updater::Updater;
 pub use write::CheckProblem;
 
 use crate::error::Result;

@@ -43,6 +43,8 @@ pub struct RootStatus {
     pub state: RootState,
     /// Present files in it.
     pub files: u64,
+    /// Files among them that have vanished, too many at once to be believed.
+    pub vanished: u64,
 }
 
 /// The nearest-neighbour index, as `status` tells it.
@@ -104,7 +106,7 @@ impl Index {
         let model = self.store.model(&active.id)?;
         let root_status = |root: Root| {
             let files = self.store.files_in_root(root.id)?;
-            Ok(RootStatus { path: root.path, state: root.state, files })
+            Ok(RootStatus { path: root.path, state: root.state, files, vanished: root.vanished })
         };
         let index = self.neighbor_status(&active, model)?;
         Ok(Status {

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::updater::believe_vanished;
 use super::{ActiveModel, Index};
 use crate::error::{Error, Result};
-use crate::indexer::{self, AddOptions, Engine, IndexReport, PlanStep, Planner, Progress};
+use crate::indexer::{self, AddOptions, IndexReport, PlanStep, Planner, Progress};
 use crate::search::{collect, damaged_graph, derived_folder, open_codes, refresh_codes, renew_codes};
 use crate::store::{Batch, ModelRow, Problem, Root, Writer};
 use crate::types::ContentHash;
@@ -47,25 +48,12 @@ impl Index {
         options: &AddOptions,
         mut progress: impl FnMut(Progress),
     ) -> Result<IndexReport> {
-        let paths: Vec<PathBuf> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
-        options.scan.check()?;
-        let entry = self.catalog_entry()?;
-        let mut writer = Writer::open(self.path())?;
-        let targets = indexer::resolve(&paths, &writer.roots()?)?;
-        let model = self.catalog.load(&entry)?;
-        let batch = writer.batch()?;
-        let row = batch.put_model(&entry.id, &entry.spec.name, entry.spec.outputs.dimension)?;
-        batch.commit()?;
-        let engine = Engine::new(model, self.options.runtime_options()?, options.device, 1);
-        let mut report = indexer::add(&mut writer, &targets, row, &engine, options, &mut progress)?;
-        let batch = writer.batch()?;
-        batch.count_pending()?;
-        batch.commit()?;
-        // Without the file of codes queries are slower and still right: no reason for all this to have failed.
-        if !report.interrupted
-            && let Err(error) = refresh_codes(&mut writer, &entry.id, false)
-        {
-            report.warnings.push(format!("the file of codes was not brought up to date: {error}"));
+        let updater = self.updater(options.device)?;
+        let mut report = updater.add(paths, options, &mut progress)?;
+        if report.interrupted {
+            indexer::tidy(&mut Writer::open(self.path())?)?;
+        } else {
+            report.warnings.extend(updater.tidy()?);
         }
         Ok(report)
     }
@@ -100,7 +88,7 @@ impl Index {
             let mut planner = Planner::new(
                 &self.store,
                 &target,
-                root.map(|root| root.id),
+                root,
                 model.as_ref().map_or(ModelRow::NONE, |model| model.row),
                 &options.scan,
                 options.retry_failed,
@@ -125,17 +113,22 @@ impl Index {
     /// # Errors
     /// When the database fails.
     pub fn prunable(&self) -> Result<(u64, u64)> {
-        Ok((self.store.missing_files()?, self.store.unused_images()?))
+        let vanished: u64 = self.store.roots()?.iter().map(|root| root.vanished).sum();
+        Ok((self.store.missing_files()? + vanished, self.store.unused_images()?))
     }
 
     /// Removes the rows of missing files, and the contents that no file holds any more. No picture is touched.
+    ///
+    /// Files that vanished from a root, too many at once to be believed, are looked for once more, and are missing then.
     ///
     /// Returns how many rows and contents there were.
     ///
     /// # Errors
     /// When another process is writing, or the database fails.
     pub fn prune(&mut self) -> Result<(u64, u64)> {
+        let model = self.active_model()?;
         let mut writer = Writer::open(self.path())?;
+        believe_vanished(&mut writer, &model.id)?;
         let batch = writer.batch()?;
         let files = batch.delete_missing()?;
         let images = batch.delete_unused_images()?;
@@ -215,14 +208,11 @@ impl Index {
 
     /// Brings derived files up to date after rows were removed.
     fn tidy(&self, writer: &mut Writer) -> Result<()> {
-        let batch = writer.batch()?;
-        batch.count_pending()?;
-        batch.commit()?;
         for model in writer.models()? {
             refresh_codes(writer, &model, false)?;
         }
         collect(writer)?;
-        writer.checkpoint()
+        indexer::tidy(writer)
     }
 
     /// Brings the file of codes up to date, if it is behind, damaged or gone. Tells how many vectors it covers then,

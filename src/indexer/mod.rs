@@ -13,12 +13,14 @@ mod plan;
 mod record;
 mod report;
 mod targets;
+mod vanish;
 mod worker;
 
 pub use cancel::CancelToken;
 pub use options::AddOptions;
-pub(crate) use pipeline::{Engine, add};
-pub(crate) use plan::Planner;
+pub(crate) use pipeline::{Engine, add, tidy};
 pub use plan::{PlanStep, ReadCause};
-pub use report::{IndexReport, Progress};
-pub(crate) use targets::{health, resolve};
+pub(crate) use plan::{Planner, missing_in};
+pub use report::{IndexReport, Progress, Vanished};
+pub use targets::Change;
+pub(crate) use targets::{Target, health, of_changes, resolve};

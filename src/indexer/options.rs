@@ -25,6 +25,10 @@ pub struct AddOptions {
     pub feature_time: Option<Duration>,
     /// Whether contents that failed before are tried again.
     pub retry_failed: bool,
+    /// How long ago a file that is found by walking must have changed last to be read; others are left for later, and
+    /// told in [`IndexReport::unsettled`](super::IndexReport::unsettled). For those who come again: a file that is still
+    /// being written is read once, when it is whole.
+    pub settle: Option<Duration>,
     /// Stops the work: what is in hand is finished and stored.
     pub cancel: CancelToken,
 }
@@ -42,6 +46,7 @@ impl Default for AddOptions {
             device: Device::Auto,
             feature_time: None,
             retry_failed: false,
+            settle: None,
             cancel: CancelToken::default(),
         }
     }

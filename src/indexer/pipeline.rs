@@ -5,7 +5,7 @@
 //!    └──────────── what needs no reading ───────────────────────▲
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,9 +25,9 @@ pub(crate) use super::worker::Engine;
 use super::worker::{Job, Workshop, work};
 use crate::error::Result;
 use crate::media::{DecodeLimits, Reading, read_content};
-use crate::scan::ScannedFile;
+use crate::scan::{ScanOptions, ScannedFile};
 use crate::store::{ContentState, FoundFile, ModelRow, Store, Writer};
-use crate::types::{RootId, Stage, path_from_bytes};
+use crate::types::{RootId, Stage, now_ns, path_from_bytes, path_to_bytes};
 
 /// Outcomes that a transaction holds at most. What is in an open transaction is lost if the process is killed.
 const BATCH_OUTCOMES: usize = 256;
@@ -78,7 +78,7 @@ pub(crate) fn add(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<IndexReport> {
     let start = Instant::now();
-    let (online, offline_roots) = prepare_all(writer, targets)?;
+    let (online, offline_roots) = prepare_all(writer, targets, &options.scan)?;
     let moment = milliseconds_since_1970();
     let online_roots = online.iter().map(|(_, root)| *root).collect();
     let mut recorder = Recorder::new(model, moment, online_roots, options.retry_failed);
@@ -95,27 +95,40 @@ pub(crate) fn add(
     };
     run(writer, &stages, &online, engine, &mut recorder, progress)?;
     stages.inflight.finish();
+    let cancelled = options.cancel.is_cancelled();
+    let is_scanned = |(target, root): &(&Target, RootId)| (target.is_whole() && !cancelled).then_some(*root);
+    let whole: HashSet<RootId> = online.iter().filter_map(is_scanned).collect();
+    let reader = Store::open(writer.path())?;
     let batch = writer.batch()?;
-    recorder.remove_emptied_roots(&batch)?;
-    for (_, root) in online.iter().filter(|(target, _)| target.scope.as_os_str().is_empty()) {
-        if !options.cancel.is_cancelled() {
-            batch.clear_scan_failures(*root, moment)?;
-        }
+    recorder.finish(&batch, &reader, &whole)?;
+    for root in &whole {
+        batch.clear_scan_failures(*root, moment)?;
     }
     batch.commit()?;
-    writer.checkpoint()?;
     let mut report = recorder.report;
     report.missing = writer.missing_since(moment)?;
     report.offline_roots.extend(offline_roots);
-    report.interrupted = options.cancel.is_cancelled();
+    report.interrupted = cancelled;
     report.finish(start.elapsed());
     Ok(report)
+}
+
+/// Brings up to date what only many runs together need: counts, and the database file itself.
+pub(crate) fn tidy(writer: &mut Writer) -> Result<()> {
+    let batch = writer.batch()?;
+    batch.count_pending()?;
+    batch.commit()?;
+    writer.checkpoint()
 }
 
 /// Targets whose roots can be read, with the roots' rows.
 type OnlineTargets<'a> = Vec<(&'a Target, RootId)>;
 
-fn prepare_all<'a>(writer: &mut Writer, targets: &'a [Target]) -> Result<(OnlineTargets<'a>, Vec<PathBuf>)> {
+fn prepare_all<'a>(
+    writer: &mut Writer,
+    targets: &'a [Target],
+    options: &ScanOptions,
+) -> Result<(OnlineTargets<'a>, Vec<PathBuf>)> {
     let (mut online, mut offline) = (Vec::new(), Vec::new());
     // Of many files in one folder the folder is prepared once.
     let mut prepared: HashMap<(&Path, bool), Option<RootId>> = HashMap::new();
@@ -124,7 +137,7 @@ fn prepare_all<'a>(writer: &mut Writer, targets: &'a [Target]) -> Result<(Online
         let root = match prepared.get(&key) {
             Some(root) => *root,
             None => {
-                let root = prepare(writer, target)?;
+                let root = prepare(writer, target, options)?;
                 if root.is_none() {
                     offline.push(target.root_path.clone());
                 }
@@ -146,6 +159,7 @@ fn run(
     recorder: &mut Recorder,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<()> {
+    engine.begin();
     let workers = stages.options.workers();
     let pixels = ByteBudget::new(stages.options.memory / 4 * 3);
     let shop = Workshop {
@@ -181,7 +195,7 @@ fn run(
             progress(Progress {
                 found: found.load(Ordering::Relaxed),
                 scanning: !planner.is_finished(),
-                done: report.new + report.changed + report.moved + report.unchanged + report.failed + report.skipped,
+                done: report.found(),
                 embedded: report.embedded,
                 failed: report.failed,
             });
@@ -220,8 +234,10 @@ fn plan_one(
     found: &AtomicU64,
 ) -> Result<()> {
     let options = stages.options;
-    let mut planner = Planner::new(store, target, Some(root), stages.model, &options.scan, options.retry_failed)?;
+    let known = store.roots()?.into_iter().find(|known| known.id == root);
+    let mut planner = Planner::new(store, target, known.as_ref(), stages.model, &options.scan, options.retry_failed)?;
     let root_path: Arc<Path> = target.root_path.as_path().into();
+    let scope = path_to_bytes(&target.scope);
     while let Some(step) = planner.next()? {
         if stages.cancel.is_cancelled() {
             return Ok(());
@@ -230,9 +246,17 @@ fn plan_one(
         let sent = match step {
             PlanStep::Unchanged(state) => outcomes.send(Outcome::Unchanged(state)).is_ok(),
             PlanStep::Restored(id, state) => outcomes.send(Outcome::Restored(id, state)).is_ok(),
+            PlanStep::Moved(from, file, state) => {
+                let file = FoundFile { root, path: file.path, stat: file.stat, read_at_ns: now_ns() };
+                let seen = Seen { file, root_path: root_path.clone() };
+                outcomes.send(Outcome::Moved { from, seen, state }).is_ok()
+            }
             PlanStep::Unlisted(error) => {
                 let (path, reason) = (error.path, error.reason);
                 outcomes.send(Outcome::Unreadable { root, path, seen: None, stage: Stage::Scan, reason }).is_ok()
+            }
+            PlanStep::Read(file, _) if file.path != *scope && is_unsettled(&file, options.settle) => {
+                outcomes.send(Outcome::Unsettled(root_path.join(path_from_bytes(&file.path)))).is_ok()
             }
             PlanStep::Read(file, _) => paths.send(FoundPath { root, root_path: root_path.clone(), file }).is_ok(),
         };
@@ -241,13 +265,19 @@ fn plan_one(
         }
     }
     // A drive may have been pulled out while it was walked; then what was not found is not gone.
-    let known = store.roots()?.into_iter().find(|known| known.id == root);
     let outcome = match known {
         Some(known) if health(store, &known)?.is_none() => Outcome::WentOffline(known.id, known.path),
-        _ => Outcome::Missing(planner.missing()?),
+        _ => Outcome::Missing(root, planner.missing()?),
     };
     let _ = outcomes.send(outcome);
     Ok(())
+}
+
+/// Whether a file has changed so shortly before that somebody may be writing it. A time in the future tells nothing.
+fn is_unsettled(file: &ScannedFile, settle: Option<Duration>) -> bool {
+    let Some(settle) = settle else { return false };
+    let age = now_ns().saturating_sub(file.stat.ctime_ns.max(file.stat.mtime_ns));
+    u64::try_from(age).is_ok_and(|age| u128::from(age) < settle.as_nanos())
 }
 
 /// Reads and hashes files, and passes on those with contents that need work.
@@ -297,7 +327,7 @@ fn read_one<'a>(stages: &'a Stages<'_>, store: &Store, path: FoundPath) -> Resul
         Seen { file, root_path: root_path.clone() }
     };
     let outcome = match reading {
-        Reading::InFlux => Outcome::InFlux,
+        Reading::InFlux => Outcome::Unsettled(full_path.clone()),
         Reading::Skipped(reason, stat, read_at) => Outcome::Skipped { seen: seen(stat, read_at), reason },
         Reading::Failed(reason, stat, read_at) => {
             let seen = stat.map(|stat| seen(stat, read_at));

@@ -5,11 +5,11 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
-use super::targets::{Target, scope_range};
+use super::targets::{Change, Target, of_changes, scope_range};
 use crate::error::Result;
 use crate::scan::{ScanError, ScanOptions, ScannedFile, Walker};
-use crate::store::{ContentState, FileState, KnownFile, ModelRow, Store};
-use crate::types::{FileId, RootId, path_to_bytes};
+use crate::store::{ContentState, FileState, KnownFile, KnownFileAt, ModelRow, Root, Store};
+use crate::types::{FileId, RootId, path_from_bytes, path_to_bytes};
 
 /// Why a file has to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub enum PlanStep {
     Unchanged(FileState),
     /// Nothing but noting that it is back: it was missing, and holds what it held.
     Restored(FileId, FileState),
+    /// Nothing but noting its new path: it is the file that this row is of, renamed.
+    Moved(FileId, ScannedFile, FileState),
     /// It has to be read.
     Read(ScannedFile, ReadCause),
     /// It, or a folder, could not be looked at.
@@ -46,6 +48,9 @@ pub(crate) struct Planner<'a> {
     walker: Walker,
     rows: Rows,
     root_path: PathBuf,
+    /// The device and the file system of the root; `None` if the root is not known yet.
+    place: Option<(u64, u64)>,
+    follow_links: bool,
     retry_failed: bool,
     unseen: Vec<FileId>,
 }
@@ -65,19 +70,29 @@ impl<'a> Planner<'a> {
     pub fn new(
         store: &'a Store,
         target: &Target,
-        root: Option<RootId>,
+        root: Option<&Root>,
         model: ModelRow,
         options: &ScanOptions,
         retry_failed: bool,
     ) -> Result<Self> {
         let (after, until) = scope_range(&target.scope);
-        let mut rows = Rows { root, model, page: VecDeque::new(), after, until, finished: target.is_file };
-        if let (true, Some(root)) = (target.is_file, root) {
+        let id = root.map(|root| root.id);
+        let mut rows = Rows { root: id, model, page: VecDeque::new(), after, until, finished: false };
+        // The scope may be a file, or have been one.
+        if let (false, Some(root)) = (target.scope.as_os_str().is_empty(), id) {
             rows.page.extend(store.file(root, &path_to_bytes(&target.scope), model)?);
         }
         let walker = Walker::new(&target.root_path, &target.start(), &target.apart, options)?;
-        let root_path = target.root_path.clone();
-        Ok(Self { store, walker, rows, root_path, retry_failed, unseen: Vec::new() })
+        Ok(Self {
+            store,
+            walker,
+            rows,
+            root_path: target.root_path.clone(),
+            place: root.map(|root| (root.device, root.file_system)),
+            follow_links: options.follow_links,
+            retry_failed,
+            unseen: Vec::new(),
+        })
     }
 
     /// The next step; `None` when everything was looked at.
@@ -88,11 +103,37 @@ impl<'a> Planner<'a> {
             Err(error) => return Ok(Some(PlanStep::Unlisted(error))),
         };
         let known = self.rows.advance_to(self.store, &file.path, &mut self.unseen)?;
-        Ok(Some(self.decide(file, known)))
+        match known {
+            Some(known) => Ok(Some(self.decide(file, known))),
+            None => Ok(Some(match self.renamed(&file)? {
+                Some((id, state)) => PlanStep::Moved(id, file, state),
+                None => PlanStep::Read(file, ReadCause::New),
+            })),
+        }
     }
 
-    fn decide(&self, file: ScannedFile, known: Option<KnownFile>) -> PlanStep {
-        let Some(known) = known else { return PlanStep::Read(file, ReadCause::New) };
+    /// The row of the same file under a name that it does not have any more, if that tells all that there is to know.
+    ///
+    /// Inode, size and time of modification stay when a file is renamed; a file that is written to gets another time.
+    fn renamed(&self, file: &ScannedFile) -> Result<Option<(FileId, FileState)>> {
+        let Some(place) = self.place.filter(|place| place.0 == file.stat.device && file.stat.inode != 0) else {
+            return Ok(None);
+        };
+        for KnownFileAt { file: known, root_path, .. } in self.store.files_like(&file.stat, place, self.rows.model)? {
+            let is_settled = match known.state {
+                FileState::Picture(ContentState::Done) | FileState::Skipped => true,
+                FileState::Picture(ContentState::Failed) => !self.retry_failed,
+                _ => false,
+            };
+            let was_read_well = !known.unreadable && !known.stat.is_racy(known.read_at_ns);
+            if is_settled && was_read_well && is_gone(&root_path.join(path_from_bytes(&known.path))) {
+                return Ok(Some((known.id, known.state)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn decide(&self, file: ScannedFile, known: KnownFile) -> PlanStep {
         if !known.stat.matches(&file.stat) || known.stat.is_racy(known.read_at_ns) {
             return PlanStep::Read(file, ReadCause::Changed);
         }
@@ -117,13 +158,27 @@ impl<'a> Planner<'a> {
         let mut missing = Vec::new();
         for id in self.unseen {
             if let Some(path) = self.store.present_path(id)?
-                && is_gone(&self.root_path.join(path))
+                && (is_gone(&self.root_path.join(&path))
+                    || (!self.follow_links && is_behind_link(&self.root_path, &path)))
             {
                 missing.push(id);
             }
         }
         Ok(missing)
     }
+}
+
+/// The known files of a root, scanned with its own options, that are gone.
+pub(crate) fn missing_in(store: &Store, root: &Root, model: ModelRow) -> Result<Vec<FileId>> {
+    let targets = of_changes(store, &[Change { root: root.path.clone(), scope: PathBuf::new() }], &store.roots()?)?;
+    let options = ScanOptions::from_json(&root.scan);
+    let mut missing = Vec::new();
+    for target in targets {
+        let mut planner = Planner::new(store, &target, Some(root), model, &options, false)?;
+        while planner.next()?.is_some() {}
+        missing.extend(planner.missing()?);
+    }
+    Ok(missing)
 }
 
 /// Whether there is certainly no file at a path.
@@ -133,6 +188,12 @@ pub(super) fn is_gone(path: &Path) -> bool {
         Ok(metadata) => !metadata.is_file(),
         Err(error) => matches!(error.kind(), NotFound | NotADirectory),
     }
+}
+
+/// Whether a path below a root leads over a link: then what is there is not what was there.
+fn is_behind_link(root: &Path, path: &Path) -> bool {
+    let links = |part: &Path| !part.as_os_str().is_empty() && root.join(part).is_symlink();
+    path.ancestors().any(links)
 }
 
 impl Rows {

@@ -6,9 +6,10 @@ use std::sync::{Mutex, PoisonError};
 
 use super::plan::is_gone;
 use super::report::IndexReport;
+use super::vanish::Gone;
 use crate::error::{Error, Result};
 use crate::model::Embedded;
-use crate::store::{Batch, ContentState, FileState, FoundFile, ModelRow, RootState};
+use crate::store::{Batch, ContentState, FileState, FoundFile, ModelRow, RootState, Store};
 use crate::types::{ContentHash, Features, FileId, ImageId, ImageInfo, RootId, Stage, path_from_bytes};
 
 /// A file that was read, and where.
@@ -34,6 +35,8 @@ pub(super) enum Outcome {
     Unchanged(FileState),
     /// It was missing and is back as it was.
     Restored(FileId, FileState),
+    /// It is the file of this row under another name.
+    Moved { from: FileId, seen: Seen, state: FileState },
     /// A known content, which needs no work.
     Linked { seen: Seen, image: ImageId, state: ContentState },
     /// The same new content as another file of this run, which is being worked on.
@@ -50,10 +53,10 @@ pub(super) enum Outcome {
     Skipped { seen: Seen, reason: String },
     /// A file that could not be read; without signature it is tried again each time.
     Unreadable { root: RootId, path: Vec<u8>, seen: Option<Seen>, stage: Stage, reason: String },
-    /// It changed while it was read.
-    InFlux,
-    /// Known files that are gone.
-    Missing(Vec<FileId>),
+    /// It changed while it was read, or so shortly before that it may be changing still.
+    Unsettled(PathBuf),
+    /// Known files of a root that are gone.
+    Missing(RootId, Vec<FileId>),
     /// A root that was itself at the beginning is not any more.
     WentOffline(RootId, PathBuf),
     /// A stage cannot go on at all.
@@ -94,6 +97,7 @@ pub(super) struct Recorder {
     online: HashSet<RootId>,
     /// Roots from which files have moved, and which are not there.
     left_behind: HashSet<RootId>,
+    gone: Gone,
 }
 
 impl Recorder {
@@ -108,11 +112,19 @@ impl Recorder {
             failed_again: HashSet::new(),
             online,
             left_behind: HashSet::new(),
+            gone: Gone::default(),
         }
     }
 
+    /// Writes what can be told only when everything was looked at: what is gone, and roots that all pictures have left.
+    /// `whole` are the roots that were scanned as a whole.
+    pub fn finish(&mut self, batch: &Batch<'_>, store: &Store, whole: &HashSet<RootId>) -> Result<()> {
+        self.report.vanished = std::mem::take(&mut self.gone).record(batch, store, self.moment, whole)?;
+        self.remove_emptied_roots(batch)
+    }
+
     /// Removes roots that are not there and from which all pictures have moved to others.
-    pub fn remove_emptied_roots(&self, batch: &Batch<'_>) -> Result<()> {
+    fn remove_emptied_roots(&self, batch: &Batch<'_>) -> Result<()> {
         for root in &self.left_behind {
             if !batch.has_pictures(*root)? {
                 batch.delete_root(*root)?;
@@ -134,6 +146,7 @@ impl Recorder {
                 batch.mark_present(id)?;
                 self.count_unchanged(state);
             }
+            Outcome::Moved { from, seen, state } => self.rename(batch, from, &seen, state)?,
             Outcome::Linked { seen, image, state } => self.link(batch, &seen, image, state, false)?,
             Outcome::Twin { seen, hash } => match batch.find_content(&hash, self.model)? {
                 Some(known) if self.is_settled(&hash, known.state) => {
@@ -174,12 +187,14 @@ impl Recorder {
                 batch.put_path_failure(root, &path, stage, &reason)?;
                 self.report.failed += 1;
             }
-            Outcome::InFlux => {
+            Outcome::Unsettled(path) => {
                 self.report.skipped += 1;
                 self.report.changing += 1;
+                self.report.unsettled.push(path);
             }
-            Outcome::Missing(files) => batch.mark_missing(&files, self.moment)?,
+            Outcome::Missing(root, files) => self.gone.extend(root, files),
             Outcome::WentOffline(root, path) => {
+                self.gone.forget(root);
                 batch.set_root_state(root, RootState::Offline)?;
                 self.report.offline_roots.push(path);
             }
@@ -256,6 +271,24 @@ impl Recorder {
             None => &mut self.report.new,
         };
         *count += 1;
+        Ok(())
+    }
+
+    /// Gives the row of a file that was renamed its new place.
+    fn rename(&mut self, batch: &Batch<'_>, from: FileId, seen: &Seen, state: FileState) -> Result<()> {
+        let root_before = batch.root_of(from)?;
+        if !batch.move_file(from, &seen.file)? {
+            // Somebody else has taken the row: what is here will be looked at anew.
+            self.report.skipped += 1;
+            self.report.changing += 1;
+            self.report.unsettled.push(seen.root_path.join(path_from_bytes(&seen.file.path)));
+            return Ok(());
+        }
+        self.left_behind.extend(root_before.filter(|(_, path)| !path.is_dir()).map(|(root, _)| root));
+        match state {
+            FileState::Picture(ContentState::Done) => self.report.moved += 1,
+            state => self.count_unchanged(state),
+        }
         Ok(())
     }
 

@@ -34,6 +34,13 @@ pub struct IndexReport {
     /// Roots that could not be read, or were not themselves. Their rows stay.
     #[serde(skip)]
     pub offline_roots: Vec<PathBuf>,
+    /// Files among the changing ones, and files that have changed so shortly before that they were not read yet.
+    #[serde(skip)]
+    pub unsettled: Vec<PathBuf>,
+    /// Roots of which so much has vanished at once that it is not believed: their rows stay as they are until the files
+    /// are back, or [`Index::prune`](crate::Index::prune) confirms that they are gone.
+    #[serde(skip)]
+    pub vanished: Vec<Vanished>,
     /// What went wrong without keeping the index from being complete: something derived could not be written.
     pub warnings: Vec<String>,
     /// Wall time.
@@ -46,10 +53,67 @@ pub struct IndexReport {
     pub interrupted: bool,
 }
 
+/// Files of a root that have vanished, too many at once to be believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vanished {
+    /// The root.
+    pub root: PathBuf,
+    /// How many files have vanished.
+    pub files: u64,
+    /// Of how many.
+    pub of: u64,
+}
+
+impl std::fmt::Display for Vanished {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { root, files, of } = self;
+        write!(
+            f,
+            "{files} of {of} files of `{}` have vanished at once; their rows are kept as they are",
+            root.display()
+        )
+    }
+}
+
 impl IndexReport {
+    /// Files that were found, whatever became of them.
+    pub fn found(&self) -> u64 {
+        self.new + self.changed + self.moved + self.unchanged + self.failed + self.skipped
+    }
+
+    /// Takes in the counts of another run.
+    pub(crate) fn merge(&mut self, other: Self) {
+        for (count, more) in [
+            (&mut self.new, other.new),
+            (&mut self.changed, other.changed),
+            (&mut self.moved, other.moved),
+            (&mut self.unchanged, other.unchanged),
+            (&mut self.missing, other.missing),
+            (&mut self.failed, other.failed),
+            (&mut self.skipped, other.skipped),
+            (&mut self.changing, other.changing),
+            (&mut self.embedded, other.embedded),
+            (&mut self.measured, other.measured),
+            (&mut self.known_failures, other.known_failures),
+        ] {
+            *count += more;
+        }
+        self.unsettled.extend(other.unsettled);
+        self.vanished.extend(other.vanished);
+        self.offline_roots.extend(other.offline_roots);
+        self.warnings.extend(other.warnings);
+        self.interrupted |= other.interrupted;
+        self.peak_memory_bytes = other.peak_memory_bytes.max(self.peak_memory_bytes);
+        self.set_seconds(self.seconds + other.seconds);
+    }
+
+    fn set_seconds(&mut self, seconds: f64) {
+        self.seconds = seconds;
+        self.images_per_second = if seconds > 0.0 { self.embedded as f64 / seconds } else { 0.0 };
+    }
+
     pub(super) fn finish(&mut self, elapsed: Duration) {
-        self.seconds = elapsed.as_secs_f64();
-        self.images_per_second = if self.seconds > 0.0 { self.embedded as f64 / self.seconds } else { 0.0 };
+        self.set_seconds(elapsed.as_secs_f64());
         self.peak_memory_bytes = peak_memory();
     }
 }

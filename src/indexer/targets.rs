@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::scan::{RootIdentity, root_identity};
+use crate::scan::{RootIdentity, ScanOptions, root_identity};
 use crate::store::{Root, RootState, Store, Writer};
 use crate::types::{RootId, path_to_bytes};
 
@@ -16,17 +16,40 @@ pub(crate) struct Target {
     pub scope: PathBuf,
     /// Whether the root is (to be) indexed as a whole, or only files of it that were given one by one.
     pub recursive: bool,
-    /// Whether the scope is a single file.
-    pub is_file: bool,
     /// Roots below this one that stay roots of their own, and are not walked here.
     pub apart: Vec<PathBuf>,
+}
+
+/// A part of a known root that may have changed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Change {
+    /// Path of the root.
+    pub root: PathBuf,
+    /// A file or folder below it, relative to it; empty for all of it.
+    pub scope: PathBuf,
+}
+
+impl Change {
+    /// The path of the part.
+    pub fn path(&self) -> PathBuf {
+        joined(&self.root, &self.scope)
+    }
+}
+
+/// Joining an empty path would add a separator, and then a file is no file any more.
+fn joined(root: &Path, scope: &Path) -> PathBuf {
+    if scope.as_os_str().is_empty() { root.to_owned() } else { root.join(scope) }
 }
 
 impl Target {
     /// The path to walk from.
     pub fn start(&self) -> PathBuf {
-        // Joining an empty path would add a separator, and then a file is no file any more.
-        if self.scope.as_os_str().is_empty() { self.root_path.clone() } else { self.root_path.join(&self.scope) }
+        joined(&self.root_path, &self.scope)
+    }
+
+    /// Whether it is all of a root.
+    pub fn is_whole(&self) -> bool {
+        self.recursive && self.scope.as_os_str().is_empty()
     }
 }
 
@@ -50,6 +73,31 @@ pub(crate) fn resolve(paths: &[PathBuf], known: &[Root]) -> Result<Vec<Target>> 
     }
     let apart: Vec<Target> = targets.iter().flat_map(|target| &target.apart).map(|root| whole(root)).collect();
     targets.extend(apart);
+    Ok(targets)
+}
+
+/// The targets for parts of known roots that may have changed, and may be gone. Parts of others are left out.
+///
+/// A root of files that were given one by one is never scanned as a whole: instead of it, its known files are targets.
+pub(crate) fn of_changes(store: &Store, changes: &[Change], known: &[Root]) -> Result<Vec<Target>> {
+    let mut targets: Vec<Target> = Vec::new();
+    let starts: HashSet<PathBuf> = changes.iter().map(Change::path).collect();
+    for change in changes {
+        let Some(root) = known.iter().find(|root| root.path == change.root) else { continue };
+        if change.path().ancestors().skip(1).any(|around| starts.contains(around)) {
+            continue;
+        }
+        let target =
+            |scope| Target { root_path: root.path.clone(), scope, recursive: root.recursive, apart: Vec::new() };
+        if root.recursive || !change.scope.as_os_str().is_empty() {
+            targets.push(target(change.scope.clone()));
+        } else {
+            targets.extend(store.paths_in_root(root.id)?.into_iter().map(target));
+        }
+    }
+    for target in targets.iter_mut().filter(|target| target.recursive) {
+        target.apart = roots_apart(target, known);
+    }
     Ok(targets)
 }
 
@@ -82,7 +130,7 @@ fn resolve_one(path: &Path, known: &[Root]) -> Result<Target> {
     let around = known.iter().filter(|root| root.recursive && absolute.starts_with(&root.path));
     if let Some(root) = around.max_by_key(|root| root.path.components().count()) {
         let scope = absolute.strip_prefix(&root.path).unwrap_or(&absolute).to_owned();
-        return Ok(Target { root_path: root.path.clone(), scope, recursive: true, is_file, apart: Vec::new() });
+        return Ok(Target { root_path: root.path.clone(), scope, recursive: true, apart: Vec::new() });
     }
     if !is_file {
         return Ok(whole(&absolute));
@@ -91,18 +139,18 @@ fn resolve_one(path: &Path, known: &[Root]) -> Result<Target> {
         return Err(Error::Invalid(format!("`{}` is neither a file nor a folder", path.display())));
     };
     let (root_path, scope, apart) = (folder.to_owned(), name.into(), Vec::new());
-    Ok(Target { root_path, scope, recursive: false, is_file: true, apart })
+    Ok(Target { root_path, scope, recursive: false, apart })
 }
 
 fn whole(path: &Path) -> Target {
     let (root_path, scope) = (path.to_owned(), PathBuf::new());
-    Target { root_path, scope, recursive: true, is_file: false, apart: Vec::new() }
+    Target { root_path, scope, recursive: true, apart: Vec::new() }
 }
 
 /// Makes sure that a target's root has a row and is itself, and takes in the roots below it.
 ///
 /// Returns `None` if the root is offline; its rows are left as they are.
-pub(crate) fn prepare(writer: &mut Writer, target: &Target) -> Result<Option<RootId>> {
+pub(crate) fn prepare(writer: &mut Writer, target: &Target, options: &ScanOptions) -> Result<Option<RootId>> {
     let roots = writer.roots()?;
     let known = roots.iter().find(|root| root.path == target.root_path);
     let identity = match known {
@@ -133,6 +181,9 @@ pub(crate) fn prepare(writer: &mut Writer, target: &Target) -> Result<Option<Roo
     let id = batch.put_root(&target.root_path, target.recursive, identity.device, identity.file_system)?;
     batch.set_root_identity(id, identity.device, identity.file_system)?;
     batch.set_root_state(id, RootState::Online)?;
+    if target.is_whole() {
+        batch.set_root_scan(id, &options.to_json())?;
+    }
     for (root, prefix) in inner {
         batch.absorb_root(root, id, &prefix)?;
     }
@@ -156,7 +207,8 @@ pub(crate) fn health(store: &Store, root: &Root) -> Result<Option<RootIdentity>>
     Ok(itself.then_some(identity))
 }
 
-/// The byte range of a scope's rows: after the first, before the second.
+/// The byte range of the rows in a scope: after the first, before the second. If the scope is a file, its own row is
+/// none of them.
 pub(super) fn scope_range(scope: &Path) -> (Vec<u8>, Option<Vec<u8>>) {
     if scope.as_os_str().is_empty() {
         return (Vec::new(), None);
@@ -174,7 +226,8 @@ mod tests {
 
     fn root(path: &Path, recursive: bool) -> Root {
         let path = path.to_owned();
-        Root { id: RootId(1), path, recursive, device: 1, file_system: 1, state: RootState::Online }
+        let (state, scan) = (RootState::Online, "{}".into());
+        Root { id: RootId(1), path, recursive, device: 1, file_system: 1, state, scan, vanished: 0 }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One worker: from a picture's bytes to its vector, a batch at a time.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
@@ -25,7 +25,7 @@ pub(super) struct Job<'a> {
     pub has_vector: bool,
 }
 
-/// Makes embedders: one for each worker on the processor, one for all on an accelerator.
+/// Makes embedders: one for each worker on the processor, one for all on an accelerator. It can be used for many runs.
 ///
 /// Nothing is loaded before the first picture needs it, so that a run without new pictures does not touch ONNX
 /// Runtime.
@@ -36,23 +36,51 @@ pub(crate) struct Engine {
     device: Device,
     threads: usize,
     shared: Mutex<Option<Embedder>>,
-    /// Whether making an embedder failed: then it is not tried again by every worker.
+    /// Embedders of workers of earlier runs.
+    idle: Mutex<Vec<Embedder>>,
+    /// Whether making an embedder failed in this run: then it is not tried again by every worker.
     failed: Mutex<bool>,
 }
 
 impl Engine {
     /// `threads` is for one session: 1 where each worker has its own.
     pub fn new(model: Model, runtime: RuntimeOptions, device: Device, threads: usize) -> Self {
-        Self { model, runtime, device, threads, shared: Mutex::new(None), failed: Mutex::new(false) }
+        let (shared, idle, failed) = (Mutex::new(None), Mutex::default(), Mutex::new(false));
+        Self { model, runtime, device, threads, shared, idle, failed }
     }
 
     pub fn spec(&self) -> &ModelSpec {
         self.model.spec()
     }
 
-    /// A new embedder. The first worker whose attempt fails tells why, and the others are only stopped.
+    /// Where the model runs.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Whether any embedder is kept.
+    pub fn is_loaded(&self) -> bool {
+        !locked(&self.idle).is_empty() || locked(&self.shared).is_some()
+    }
+
+    /// Gives back the memory of embedders that are not at work. The next picture makes new ones.
+    pub fn unload(&self) {
+        locked(&self.idle).clear();
+        *locked(&self.shared) = None;
+    }
+
+    /// Forgets that an embedder could not be made: what was wrong then may have been mended.
+    pub(super) fn begin(&self) {
+        *locked(&self.failed) = false;
+    }
+
+    /// An embedder of an earlier run, or a new one. The first worker whose attempt fails tells why, and the others are
+    /// only stopped.
     fn embedder(&self) -> Result<Embedder> {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(embedder) = locked(&self.idle).pop() {
+            return Ok(embedder);
+        }
+        let mut failed = locked(&self.failed);
         if *failed {
             return Err(Error::Interrupted);
         }
@@ -69,8 +97,7 @@ impl Engine {
         pictures: &[RgbImage],
     ) -> Result<Vec<Result<Embedded, InvalidEmbedding>>> {
         if self.device.is_accelerator() {
-            let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-            return self.embed_with(&mut shared, pictures);
+            return self.embed_with(&mut locked(&self.shared), pictures);
         }
         self.embed_with(own, pictures)
     }
@@ -86,6 +113,11 @@ impl Engine {
         };
         embedder.embed(pictures)
     }
+}
+
+/// No state behind these locks is ever half changed, so that a panic elsewhere does not matter.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What workers share.
@@ -108,21 +140,28 @@ struct Prepared {
 
 /// Decodes and embeds until there are no more jobs.
 pub(super) fn work(shop: &Workshop<'_>, worker: usize, jobs: &Receiver<Job<'_>>, results: &Sender<Outcome>) {
-    work_until_broken(shop, worker, jobs, results);
+    let mut embedder = None;
+    work_until_broken(shop, worker, &mut embedder, jobs, results);
+    locked(&shop.engine.idle).extend(embedder);
     // Nobody may be left waiting for memory that a job in the queue holds.
     jobs.iter().for_each(drop);
 }
 
 /// A batch is run when it is full, or when no other picture is ready: waiting would only leave the core idle.
-fn work_until_broken(shop: &Workshop<'_>, worker: usize, jobs: &Receiver<Job<'_>>, results: &Sender<Outcome>) {
-    let mut embedder = None;
+fn work_until_broken(
+    shop: &Workshop<'_>,
+    worker: usize,
+    embedder: &mut Option<Embedder>,
+    jobs: &Receiver<Job<'_>>,
+    results: &Sender<Outcome>,
+) {
     let mut batch = Vec::new();
     loop {
         let job = match jobs.try_recv() {
             Ok(job) => job,
             Err(TryRecvError::Disconnected) => break,
             Err(TryRecvError::Empty) => {
-                if !flush(shop, &mut embedder, &mut batch, results) {
+                if !flush(shop, embedder, &mut batch, results) {
                     return;
                 }
                 let Ok(job) = jobs.recv() else { break };
@@ -140,11 +179,11 @@ fn work_until_broken(shop: &Workshop<'_>, worker: usize, jobs: &Receiver<Job<'_>
                 }
             }
         }
-        if batch.len() >= shop.batch_size && !flush(shop, &mut embedder, &mut batch, results) {
+        if batch.len() >= shop.batch_size && !flush(shop, embedder, &mut batch, results) {
             return;
         }
     }
-    flush(shop, &mut embedder, &mut batch, results);
+    flush(shop, embedder, &mut batch, results);
 }
 
 /// Decodes a picture, measures it, and scales it for the model; the bytes and the full pixels are given back here. What

@@ -52,11 +52,20 @@ fn file_system_identity(_: &Path) -> u64 {
     0
 }
 
-/// The name of the network file system that a path is on, where it is one: a write-ahead log does not work there.
+/// The number of the kind of file system that a path is on; statfs(2) lists them.
 #[cfg(target_os = "linux")]
+fn file_system_kind(path: &Path) -> Option<u64> {
+    Some(rustix::fs::statfs(path).ok()?.f_type as u64 & 0xFFFF_FFFF)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn file_system_kind(_: &Path) -> Option<u64> {
+    None
+}
+
+/// The name of the network file system that a path is on, where it is one: a write-ahead log does not work there.
 pub fn on_network_file_system(path: &Path) -> Option<&'static str> {
-    // statfs(2) lists the numbers.
-    match rustix::fs::statfs(path).ok()?.f_type as u64 & 0xFFFF_FFFF {
+    match file_system_kind(path)? {
         0x6969 => Some("NFS"),
         0x517B | 0xFF53_4D42 | 0xFE53_4D42 => Some("SMB"),
         0x0102_1997 => Some("9p"),
@@ -66,10 +75,11 @@ pub fn on_network_file_system(path: &Path) -> Option<&'static str> {
     }
 }
 
-/// The name of the network file system that a path is on, where it is one.
-#[cfg(not(target_os = "linux"))]
-pub fn on_network_file_system(_: &Path) -> Option<&'static str> {
-    None
+/// The name of the file system that a path is on, where it is one that does not tell of all changes: other computers,
+/// or the program behind a FUSE file system, change files without the kernel's notice.
+pub fn tells_too_little(path: &Path) -> Option<&'static str> {
+    const FUSE: u64 = 0x6573_5546;
+    if file_system_kind(path)? == FUSE { Some("FUSE") } else { on_network_file_system(path) }
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 //! Nothing here reads the content of a file.
 
 mod health;
+mod rules;
 mod walk;
 
-pub use health::{RootIdentity, on_network_file_system, root_identity};
-pub use walk::{ScanError, ScanOptions, ScannedFile, Walker};
+pub use health::{RootIdentity, on_network_file_system, root_identity, tells_too_little};
+pub use rules::{ScanOptions, ScanRules};
+pub use walk::{Folders, ScanError, ScannedFile, Walker};

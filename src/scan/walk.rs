@@ -3,40 +3,14 @@
 //! The order is what makes a comparison with the database's rows a merge of two sorted streams, which needs no
 //! memory: siblings are sorted by name with `/` behind the names of folders, as Git sorts its trees.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use ignore::overrides::{Override, OverrideBuilder};
 use walkdir::{DirEntry, WalkDir};
 
-use crate::error::{Error, Result, io_reason};
+use super::rules::{ScanOptions, ScanRules};
+use crate::error::{Result, io_reason};
 use crate::types::{FileStat, path_to_bytes};
-
-/// Folders that never hold a person's pictures: thumbnails of a NAS, packages, version control, trash.
-const NEVER_ENTERED: &[&str] =
-    &["@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "node_modules", "lost+found", "__MACOSX"];
-
-/// Which files of a root are looked at.
-#[derive(Debug, Clone, Default)]
-pub struct ScanOptions {
-    /// Globs of files and folders to leave out, with the syntax of `.gitignore`.
-    pub exclude: Vec<String>,
-    /// Whether names with a dot at the front are looked at.
-    pub hidden: bool,
-    /// Whether symbolic links are followed.
-    pub follow_links: bool,
-    /// Whether other file systems mounted below the root are left out.
-    pub one_file_system: bool,
-}
-
-impl ScanOptions {
-    /// Whether the globs are well-formed.
-    ///
-    /// # Errors
-    /// With the first one that is not.
-    pub fn check(&self) -> Result<()> {
-        excludes(Path::new(""), &self.exclude).map(drop)
-    }
-}
 
 /// A regular file that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,37 +30,70 @@ pub struct ScanError {
     pub reason: String,
 }
 
-type EntryFilter = Box<dyn FnMut(&DirEntry) -> bool>;
+type EntryFilter = Box<dyn FnMut(&DirEntry) -> bool + Send>;
+type Entries = walkdir::FilterEntry<walkdir::IntoIter, EntryFilter>;
+
+/// Starts walking `start`, which is `root` or below it, without entering the folders `apart`.
+fn entries(root: &Path, start: &Path, apart: &[PathBuf], options: &ScanOptions) -> Result<Entries> {
+    let (rules, apart) = (ScanRules::new(root, options)?, apart.to_vec());
+    let wanted = move |entry: &DirEntry| {
+        entry.depth() == 0
+            || (rules.admits_entry(entry.path(), entry.file_type().is_dir())
+                && !apart.iter().any(|folder| folder == entry.path()))
+    };
+    let follow = options.follow_links;
+    Ok(WalkDir::new(start)
+        .follow_links(follow)
+        // A root may have become a link; what is below it is no other thing than any entry of a folder.
+        .follow_root_links(follow || start == root)
+        .same_file_system(options.one_file_system)
+        .sort_by(move |a, b| sort_key(a, follow).cmp(sort_key(b, follow)))
+        .into_iter()
+        .filter_entry(Box::new(wanted) as EntryFilter))
+}
 
 /// The files of one root, or of one folder or file below it, in the byte order of their paths.
 pub struct Walker {
-    entries: walkdir::FilterEntry<walkdir::IntoIter, EntryFilter>,
+    entries: Entries,
     root: PathBuf,
+    /// Whether only a part of the root is walked, which may be gone.
+    is_part: bool,
     follow_links: bool,
 }
 
-impl Walker {
+/// The folders of one root, or of one folder below it, that a [`Walker`] goes through; those that cannot be listed
+/// too.
+pub struct Folders(Entries);
+
+impl Folders {
     /// Starts walking `root`, or `start` below it, without entering the folders `apart`.
     ///
     /// # Errors
     /// When an exclude is no glob.
     pub fn new(root: &Path, start: &Path, apart: &[PathBuf], options: &ScanOptions) -> Result<Self> {
-        let excludes = excludes(root, &options.exclude)?;
-        let (hidden, apart) = (options.hidden, apart.to_vec());
-        let wanted = move |entry: &DirEntry| {
-            entry.depth() == 0
-                || (is_wanted(entry, hidden)
-                    && !excluded(&excludes, entry)
-                    && !apart.iter().any(|folder| folder == entry.path()))
-        };
-        let follow = options.follow_links;
-        let entries = WalkDir::new(start)
-            .follow_links(follow)
-            .same_file_system(options.one_file_system)
-            .sort_by(move |a, b| sort_key(a, follow).cmp(sort_key(b, follow)))
-            .into_iter()
-            .filter_entry(Box::new(wanted) as EntryFilter);
-        Ok(Self { entries, root: root.to_owned(), follow_links: follow })
+        entries(root, start, apart, options).map(Self)
+    }
+}
+
+impl Iterator for Folders {
+    type Item = PathBuf;
+
+    fn next(&mut self) -> Option<PathBuf> {
+        let mut folders = self.0.by_ref().flatten().filter(|entry| entry.file_type().is_dir());
+        folders.next().map(DirEntry::into_path)
+    }
+}
+
+impl Walker {
+    /// Starts walking `root`, or `start` below it, without entering the folders `apart`.
+    ///
+    /// A start below the root that is not there has no files.
+    ///
+    /// # Errors
+    /// When an exclude is no glob.
+    pub fn new(root: &Path, start: &Path, apart: &[PathBuf], options: &ScanOptions) -> Result<Self> {
+        let entries = entries(root, start, apart, options)?;
+        Ok(Self { entries, root: root.to_owned(), is_part: start != root, follow_links: options.follow_links })
     }
 
     fn relative(&self, path: &Path) -> Vec<u8> {
@@ -134,7 +141,8 @@ impl Walker {
         if is_circle(io) {
             return None;
         }
-        if io.kind() == std::io::ErrorKind::NotFound && (self.follow_links || error.depth() > 0) {
+        let vanished = matches!(io.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+        if vanished && (self.is_part || self.follow_links || error.depth() > 0) {
             return None;
         }
         Some(ScanError { path: self.relative(path), reason: io_reason(io) })
@@ -161,28 +169,6 @@ fn sort_key(entry: &DirEntry, follow_links: bool) -> impl Iterator<Item = u8> {
     let kind = entry.file_type();
     let is_folder = kind.is_dir() || (follow_links && kind.is_symlink() && entry.path().is_dir());
     entry.file_name().as_encoded_bytes().iter().copied().chain(is_folder.then_some(b'/'))
-}
-
-fn is_wanted(entry: &DirEntry, hidden: bool) -> bool {
-    let name = entry.file_name();
-    if !hidden && name.as_encoded_bytes().starts_with(b".") {
-        return false;
-    }
-    !(entry.file_type().is_dir() && (name == ".git" || NEVER_ENTERED.iter().any(|never| name == *never)))
-}
-
-fn excluded(excludes: &Override, entry: &DirEntry) -> bool {
-    excludes.matched(entry.path(), entry.file_type().is_dir()).is_ignore()
-}
-
-/// In an override a glob says what to take, and one with `!` in front what to leave.
-fn excludes(root: &Path, globs: &[String]) -> Result<Override> {
-    let mut builder = OverrideBuilder::new(root);
-    for glob in globs {
-        let bad = |_| Error::Invalid(format!("`{glob}` is no glob to exclude"));
-        builder.add(&format!("!{glob}")).map_err(bad)?;
-    }
-    builder.build().map_err(|error| Error::Invalid(format!("the globs to exclude are too many: {error}")))
 }
 
 #[cfg(test)]
@@ -254,6 +240,24 @@ mod tests {
         let found: Vec<_> =
             Walker::new(dir.path(), dir.path(), &apart, &ScanOptions::default()).expect("no globs").collect();
         assert_eq!(found.len(), 1);
+        let folders = Folders::new(dir.path(), dir.path(), &apart, &ScanOptions::default()).expect("no globs");
+        assert_eq!(folders.collect::<Vec<_>>(), [dir.path().to_owned(), dir.path().join("b")]);
+    }
+
+    #[test]
+    fn a_part_that_is_gone_or_a_link_has_no_files() {
+        let dir = tree(&["a/b.jpg"]);
+        let walk = |part: &str| {
+            let options = ScanOptions::default();
+            Walker::new(dir.path(), &dir.path().join(part), &[], &options).expect("no globs").collect::<Vec<_>>()
+        };
+        assert_eq!(walk("gone"), []);
+        assert_eq!(walk("a/b.jpg/c"), []);
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("b.jpg", dir.path().join("a/link.jpg")).expect("a link");
+            assert_eq!(walk("a/link.jpg"), []);
+        }
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Batch<'_> {
     }
 
     /// The time of this batch, milliseconds since 1970.
-    pub(super) fn now(&self) -> i64 {
+    pub fn now(&self) -> i64 {
         self.now
     }
 

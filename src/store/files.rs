@@ -53,6 +53,17 @@ pub struct KnownFile {
     pub unreadable: bool,
 }
 
+/// A file row, and where it lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownFileAt {
+    /// The row.
+    pub file: KnownFile,
+    /// The root that it is in.
+    pub root: RootId,
+    /// The path of that.
+    pub root_path: PathBuf,
+}
+
 /// A content that the database knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownContent {
@@ -129,14 +140,15 @@ fn read_known(row: &Row<'_>) -> rusqlite::Result<KnownFile> {
     })
 }
 
-/// The columns that [`read_known`] reads, of a file `f` and model `?1`.
-fn known_columns() -> String {
+/// The columns that [`read_known`] reads, of a file `f` and model `?1`, and after them others.
+fn known_columns(others: &str) -> String {
     format!(
         "SELECT f.id, f.path, f.size, f.mtime_ns, f.ctime_ns, f.inode, f.read_at_ns, f.missing_since IS NOT NULL,
                 f.image IS NOT NULL, f.skipped IS NOT NULL, {},
-                EXISTS (SELECT 1 FROM failure x WHERE x.root = f.root AND x.path = f.path)
+                EXISTS (SELECT 1 FROM failure x WHERE x.root = f.root AND x.path = f.path){}{others}
          FROM file f",
-        content_state_sql()
+        content_state_sql(),
+        if others.is_empty() { "" } else { ", " }
     )
 }
 
@@ -152,7 +164,7 @@ impl Store {
         until: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<KnownFile>> {
-        let columns = known_columns();
+        let columns = known_columns("");
         let sql = format!("{columns} WHERE f.root = ?2 AND f.path > ?3 AND f.path < ?4 ORDER BY f.path LIMIT ?5");
         // No path reaches a byte string of 0xFF: it would not begin with a name that any system allows.
         let last = [0xFF_u8; 64];
@@ -166,8 +178,29 @@ impl Store {
     /// The row of one file.
     pub fn file(&self, root: RootId, path: &[u8], model: ModelRow) -> Result<Option<KnownFile>> {
         self.connection
-            .prepare_cached(&format!("{} WHERE f.root = ?2 AND f.path = ?3", known_columns()))
+            .prepare_cached(&format!("{} WHERE f.root = ?2 AND f.path = ?3", known_columns("")))
             .and_then(|mut statement| statement.query_row(params![model.0, root.0, path], read_known).optional())
+            .at(&self.path)
+    }
+
+    /// Rows that may be of a file under another name: of the same inode, size and time of modification, in roots on the
+    /// same device and file system.
+    pub fn files_like(&self, stat: &FileStat, place: (u64, u64), model: ModelRow) -> Result<Vec<KnownFileAt>> {
+        let columns = known_columns("root.path, f.root");
+        let sql = format!(
+            "{columns} JOIN root ON root.id = f.root
+             WHERE f.inode = ?2 AND f.inode <> 0 AND f.size = ?3 AND f.mtime_ns = ?4
+               AND root.device = ?5 AND root.file_system = ?6 LIMIT 4"
+        );
+        let like = params![model.0, stat.inode as i64, stat.size as i64, stat.mtime_ns, place.0 as i64, place.1 as i64];
+        let read = |row: &Row<'_>| {
+            let file = read_known(row)?;
+            let root_path = path_from_bytes(row.get_ref(12)?.as_blob()?);
+            Ok(KnownFileAt { file, root: RootId(row.get(13)?), root_path })
+        };
+        self.connection
+            .prepare_cached(&sql)
+            .and_then(|mut statement| statement.query_map(like, read)?.collect())
             .at(&self.path)
     }
 
@@ -297,6 +330,42 @@ impl Batch<'_> {
             ],
         )?;
         Ok(())
+    }
+
+    /// The root of a file row, and that root's path.
+    pub fn root_of(&self, file: FileId) -> Result<Option<(RootId, PathBuf)>> {
+        self.find(
+            "SELECT root.id, root.path FROM file JOIN root ON root.id = file.root WHERE file.id = ?1",
+            [file.0],
+            |row| Ok((RootId(row.get(0)?), path_from_bytes(row.get_ref(1)?.as_blob()?))),
+        )
+    }
+
+    /// Whether a file row is there and not marked missing.
+    pub fn is_present(&self, file: FileId) -> Result<bool> {
+        self.query("SELECT EXISTS (SELECT 1 FROM file WHERE id = ?1 AND missing_since IS NULL)", [file.0], |row| {
+            row.get(0)
+        })
+    }
+
+    /// Gives a row another place: its file was found to have been renamed. Returns `false` if the row is gone.
+    pub fn move_file(&self, from: FileId, to: &FoundFile) -> Result<bool> {
+        let moved = self.run(
+            "INSERT OR REPLACE INTO file (root, path, size, mtime_ns, ctime_ns, inode, read_at_ns, image, skipped)
+             SELECT ?2, ?3, ?4, ?5, ?6, ?7, ?8, image, skipped FROM file WHERE id = ?1",
+            params![
+                from.0,
+                to.root.0,
+                to.path,
+                to.stat.size as i64,
+                to.stat.mtime_ns,
+                to.stat.ctime_ns,
+                to.stat.inode as i64,
+                to.read_at_ns,
+            ],
+        )?;
+        self.delete_file(from)?;
+        Ok(moved > 0)
     }
 
     /// The content that the row of a path held until now, if there is a row.

@@ -35,7 +35,7 @@ pub use batch::{Batch, ModelRow, StoredModel, Writer};
 pub use check::Problem;
 pub use dupes::Fingerprint;
 pub use failure::FailureRow;
-pub use files::{ContentState, FileState, FoundFile, KnownContent, KnownFile};
+pub use files::{ContentState, FileState, FoundFile, KnownContent, KnownFile, KnownFileAt};
 pub use list::{Counts, PictureRow};
 pub use roots::{Root, RootState};
 pub use select::{SelectedImage, Selection, Subtree};

@@ -35,9 +35,13 @@ pub struct Root {
     pub file_system: u64,
     /// As it was last found.
     pub state: RootState,
+    /// Which files of it are looked at: the options of the last scan of all of it, as JSON.
+    pub scan: String,
+    /// Files that were not found when it was last scanned, too many at once to be believed. Their rows are kept.
+    pub vanished: u64,
 }
 
-const COLUMNS: &str = "id, path, recursive, device, file_system, state";
+const COLUMNS: &str = "id, path, recursive, device, file_system, state, scan, vanished";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Root> {
     let state: String = row.get(5)?;
@@ -48,6 +52,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Root> {
         device: row.get::<_, i64>(3)? as u64,
         file_system: row.get::<_, i64>(4)? as u64,
         state: if state == "online" { RootState::Online } else { RootState::Offline },
+        scan: row.get(6)?,
+        vanished: row.get(7)?,
     })
 }
 
@@ -68,6 +74,33 @@ impl Store {
                  WHERE root = ?1 AND missing_since IS NULL AND format IS NOT NULL",
             )
             .and_then(|mut statement| statement.query_row([root.0], |row| row.get(0)))
+            .at(&self.path)
+    }
+}
+
+impl Store {
+    /// How many present rows a root has, and how many have been missing only since a moment, milliseconds since 1970.
+    pub fn present_and_newly_missing(&self, root: RootId, moment: i64) -> Result<(u64, u64)> {
+        let count = |sql: &str, params: &[&dyn rusqlite::ToSql]| {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            statement.query_row(params, |row| row.get(0))
+        };
+        count("SELECT count(*) FROM file WHERE root = ?1 AND missing_since IS NULL", &[&root.0])
+            .and_then(|present| {
+                let newly = "SELECT count(*) FROM file WHERE root = ?1 AND missing_since >= ?2";
+                Ok((present, count(newly, &[&root.0, &moment])?))
+            })
+            .at(&self.path)
+    }
+
+    /// Paths of all files of a root, relative to it, missing ones too.
+    pub fn paths_in_root(&self, root: RootId) -> Result<Vec<PathBuf>> {
+        self.connection
+            .prepare_cached("SELECT path FROM file WHERE root = ?1 ORDER BY path")
+            .and_then(|mut statement| {
+                let path = |row: &Row<'_>| Ok(path_from_bytes(row.get_ref(0)?.as_blob()?));
+                statement.query_map([root.0], path)?.collect()
+            })
             .at(&self.path)
     }
 }
@@ -94,6 +127,18 @@ impl Batch<'_> {
     pub fn set_root_state(&self, root: RootId, state: RootState) -> Result<()> {
         let state = if state == RootState::Online { "online" } else { "offline" };
         self.run("UPDATE root SET state = ?2, scanned_at = ?3 WHERE id = ?1", params![root.0, state, self.now()])?;
+        Ok(())
+    }
+
+    /// Notes which files of a root are looked at.
+    pub fn set_root_scan(&self, root: RootId, scan: &str) -> Result<()> {
+        self.run("UPDATE root SET scan = ?2 WHERE id = ?1 AND scan <> ?2", params![root.0, scan])?;
+        Ok(())
+    }
+
+    /// Notes how many files of a root have vanished, too many at once to be believed.
+    pub fn set_vanished(&self, root: RootId, files: u64) -> Result<()> {
+        self.run("UPDATE root SET vanished = ?2 WHERE id = ?1 AND vanished <> ?2", params![root.0, files as i64])?;
         Ok(())
     }
 

@@ -12,6 +12,7 @@ mod json;
 mod kit;
 mod layers;
 mod models;
+mod moves;
 mod neighbors;
 mod runtime;
 mod search;

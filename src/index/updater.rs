@@ -1,0 +1,158 @@
+//! Runs of `add` that follow one another in one process, with the model kept loaded between them.
+
+use std::path::{Path, PathBuf};
+
+use super::{ActiveModel, Index};
+use crate::error::{Error, Result};
+use crate::indexer::{self, AddOptions, Change, Engine, IndexReport, Progress, Target};
+use crate::model::Device;
+use crate::scan::ScanOptions;
+use crate::search::refresh_codes;
+use crate::store::{ModelRow, Root, Writer};
+use crate::types::ModelId;
+
+/// Brings an index up to date again and again. The model is loaded for the first picture that needs it, and kept.
+///
+/// Each run takes the writer's lock and gives it back.
+#[derive(Debug)]
+pub struct Updater {
+    database: PathBuf,
+    model: ActiveModel,
+    dimension: usize,
+    engine: Engine,
+}
+
+impl Index {
+    /// Makes an updater for the model in use.
+    ///
+    /// # Errors
+    /// When the model is not in the catalog or cannot be read.
+    pub fn updater(&self, device: Device) -> Result<Updater> {
+        let entry = self.catalog_entry()?;
+        let dimension = entry.spec.outputs.dimension;
+        let engine = Engine::new(self.catalog.load(&entry)?, self.options.runtime_options()?, device, 1);
+        let model = ActiveModel { name: entry.spec.name, id: entry.id };
+        Ok(Updater { database: self.path().to_owned(), model, dimension, engine })
+    }
+}
+
+impl Updater {
+    /// The model whose vectors it makes.
+    pub fn model(&self) -> &ActiveModel {
+        &self.model
+    }
+
+    /// Where the model runs.
+    pub fn device(&self) -> Device {
+        self.engine.device()
+    }
+
+    /// As [`Index::add_with_progress`], but what only many runs together need is left to [`Updater::tidy`].
+    ///
+    /// # Errors
+    /// Those of [`Index::add`].
+    pub fn add<P: AsRef<Path>>(
+        &self,
+        paths: impl IntoIterator<Item = P>,
+        options: &AddOptions,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<IndexReport> {
+        let paths: Vec<PathBuf> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
+        options.scan.check()?;
+        let mut writer = Writer::open(&self.database)?;
+        let targets = indexer::resolve(&paths, &writer.roots()?)?;
+        self.run(&mut writer, &targets, options, &mut progress)
+    }
+
+    /// Brings parts of known roots up to date, which may have changed or be gone. Which files are looked at is what each root
+    /// was last added with, and not what `options` say.
+    ///
+    /// # Errors
+    /// When another process is writing, or the database, the model or ONNX Runtime fails.
+    pub fn update(
+        &self,
+        changes: &[Change],
+        options: &AddOptions,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<IndexReport> {
+        let mut writer = Writer::open(&self.database)?;
+        let roots = writer.roots()?;
+        let targets = indexer::of_changes(&writer, changes, &roots)?;
+        let mut all = IndexReport::default();
+        for (scan, targets) in by_scan_options(targets, &roots) {
+            let options = AddOptions { scan: ScanOptions::from_json(&scan), ..options.clone() };
+            all.merge(self.run(&mut writer, &targets, &options, &mut progress)?);
+        }
+        Ok(all)
+    }
+
+    fn run(
+        &self,
+        writer: &mut Writer,
+        targets: &[Target],
+        options: &AddOptions,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<IndexReport> {
+        let batch = writer.batch()?;
+        let row = batch.put_model(&self.model.id, &self.model.name, self.dimension)?;
+        batch.commit()?;
+        indexer::add(writer, targets, row, &self.engine, options, progress)
+    }
+
+    /// Does what only many runs together need: counts, what is derived from vectors, and bringing the log into the database file.
+    /// Returns what went wrong without keeping the index from being complete.
+    ///
+    /// # Errors
+    /// When another process is writing, or the database fails.
+    pub fn tidy(&self) -> Result<Vec<String>> {
+        let mut writer = Writer::open(&self.database)?;
+        indexer::tidy(&mut writer)?;
+        // Without the file of codes queries are slower and still right: no reason for all this to have failed.
+        let refreshed = refresh_codes(&mut writer, &self.model.id, false);
+        Ok(refreshed.err().map(not_refreshed).into_iter().collect())
+    }
+
+    /// Whether the model is in memory.
+    pub fn is_loaded(&self) -> bool {
+        self.engine.is_loaded()
+    }
+
+    /// Gives back the memory of the model, until a picture needs it again.
+    pub fn unload(&self) {
+        self.engine.unload();
+    }
+}
+
+fn not_refreshed(error: Error) -> String {
+    format!("the file of codes was not brought up to date: {error}")
+}
+
+/// Targets whose roots are looked at with the same options, together.
+fn by_scan_options(targets: Vec<Target>, roots: &[Root]) -> Vec<(String, Vec<Target>)> {
+    let mut groups: Vec<(String, Vec<Target>)> = Vec::new();
+    for target in targets {
+        let root = roots.iter().find(|root| root.path == target.root_path);
+        let scan = root.map_or_else(String::new, |root| root.scan.clone());
+        match groups.iter_mut().find(|(options, _)| *options == scan) {
+            Some((_, targets)) => targets.push(target),
+            None => groups.push((scan, vec![target])),
+        }
+    }
+    groups
+}
+
+/// Marks as missing what has vanished from roots where that was not believed, now that somebody has said that it is gone.
+pub(super) fn believe_vanished(writer: &mut Writer, model: &ModelId) -> Result<()> {
+    let row = writer.model(model)?.map_or(ModelRow::NONE, |model| model.row);
+    for root in writer.roots()?.into_iter().filter(|root| root.vanished > 0) {
+        if indexer::health(writer, &root)?.is_none() {
+            continue;
+        }
+        let gone = indexer::missing_in(writer, &root, row)?;
+        let batch = writer.batch()?;
+        batch.mark_missing(&gone, batch.now())?;
+        batch.set_vanished(root.id, 0)?;
+        batch.commit()?;
+    }
+    Ok(())
+}

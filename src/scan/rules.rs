@@ -1,0 +1,128 @@
+//! Which files and folders are looked at.
+
+use std::path::Path;
+
+use ignore::overrides::{Override, OverrideBuilder};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Folders that never hold a person's pictures: thumbnails of a NAS, packages, version control, trash.
+const NEVER_ENTERED: &[&str] =
+    &["@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "node_modules", "lost+found", "__MACOSX"];
+
+/// Which files of a root are looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ScanOptions {
+    /// Globs of files and folders to leave out, with the syntax of `.gitignore`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// Whether names with a dot at the front are looked at.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub hidden: bool,
+    /// Whether symbolic links are followed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub follow_links: bool,
+    /// Whether other file systems mounted below the root are left out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub one_file_system: bool,
+}
+
+impl ScanOptions {
+    /// Whether the globs are well-formed.
+    ///
+    /// # Errors
+    /// With the first one that is not.
+    pub fn check(&self) -> Result<()> {
+        excludes(Path::new(""), &self.exclude).map(drop)
+    }
+
+    /// The options in the form in which they are kept.
+    pub(crate) fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("options are plain data")
+    }
+
+    /// Reads [`ScanOptions::to_json`]. What a later version has written, or damage, counts as the default.
+    pub(crate) fn from_json(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+}
+
+/// Options made ready for the names below one root.
+#[derive(Debug)]
+pub struct ScanRules {
+    excludes: Override,
+    hidden: bool,
+}
+
+impl ScanRules {
+    /// Makes the options ready for a root.
+    ///
+    /// # Errors
+    /// When an exclude is no glob.
+    pub fn new(root: &Path, options: &ScanOptions) -> Result<Self> {
+        Ok(Self { excludes: excludes(root, &options.exclude)?, hidden: options.hidden })
+    }
+
+    /// Whether a file or folder is looked at, if the folder around it is.
+    pub fn admits_entry(&self, path: &Path, is_folder: bool) -> bool {
+        let Some(name) = path.file_name() else { return true };
+        if !self.hidden && name.as_encoded_bytes().starts_with(b".") {
+            return false;
+        }
+        let never = is_folder && (name == ".git" || NEVER_ENTERED.iter().any(|never| name == *never));
+        !never && !self.excludes.matched(path, is_folder).is_ignore()
+    }
+
+    /// Whether a file or folder below the root is looked at, and every folder on the way to it.
+    pub fn admits(&self, root: &Path, path: &Path, is_folder: bool) -> bool {
+        self.admits_entry(path, is_folder)
+            && path
+                .ancestors()
+                .skip(1)
+                .take_while(|folder| *folder != root)
+                .all(|folder| self.admits_entry(folder, true))
+    }
+}
+
+/// In an override a glob says what to take, and one with `!` in front what to leave.
+fn excludes(root: &Path, globs: &[String]) -> Result<Override> {
+    let mut builder = OverrideBuilder::new(root);
+    for glob in globs {
+        let bad = |_| Error::Invalid(format!("`{glob}` is no glob to exclude"));
+        builder.add(&format!("!{glob}")).map_err(bad)?;
+    }
+    builder.build().map_err(|error| Error::Invalid(format!("the globs to exclude are too many: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_a_folder_that_is_not_entered_is_not_admitted() {
+        let root = Path::new("/r");
+        let options = ScanOptions { exclude: vec!["skip/".into(), "*.tmp".into()], ..Default::default() };
+        let rules = ScanRules::new(root, &options).expect("good globs");
+        for (path, admitted) in [
+            ("/r/a/b.jpg", true),
+            ("/r/a/b.tmp", false),
+            ("/r/skip/b.jpg", false),
+            ("/r/a/skip/c/b.jpg", false),
+            ("/r/.hidden/b.jpg", false),
+            ("/r/a/.b.jpg", false),
+            ("/r/@eaDir/b.jpg", false),
+        ] {
+            assert_eq!(rules.admits(root, Path::new(path), false), admitted, "{path}");
+        }
+    }
+
+    #[test]
+    fn options_are_kept_as_they_were_given() {
+        let options = ScanOptions { exclude: vec!["*.tmp".into()], follow_links: true, ..Default::default() };
+        assert_eq!(ScanOptions::from_json(&options.to_json()), options);
+        assert_eq!(ScanOptions::default().to_json(), "{}");
+        assert_eq!(ScanOptions::from_json("what is this"), ScanOptions::default());
+    }
+}

@@ -1,0 +1,132 @@
+//! Files that are renamed, and files that are gone, or seem to be.
+
+use std::fs;
+
+use imgidx::AddOptions;
+use imgidx::scan::ScanOptions;
+
+use crate::kit::Sandbox;
+
+#[test]
+fn a_renamed_folder_is_not_read_again() {
+    let sandbox = Sandbox::new();
+    for seed in 0..5 {
+        sandbox.draw(&format!("old/{seed}.png"), seed);
+    }
+    fs::write(sandbox.photo("old/text.txt"), "dear diary").expect("a file");
+    // Rows of files that were read in the tick of their change are not trusted.
+    std::thread::sleep(std::time::Duration::from_millis(25));
+    sandbox.add();
+    let (before, photos) = (sandbox.rows(), sandbox.photos());
+    fs::rename(photos.join("old"), photos.join("new")).expect("it can be renamed");
+    // What cannot be read shows that nothing is read.
+    let unreadable = sandbox.photo("new/3.png");
+    let content = fs::read(&unreadable).expect("it is there");
+    let modified = unreadable.metadata().and_then(|metadata| metadata.modified()).expect("it has a time");
+    let file = fs::File::options().write(true).open(&unreadable).expect("it is there");
+    std::io::Write::write_all(&mut &file, &vec![0; content.len()]).expect("it can be written");
+    file.set_modified(modified).expect("a time");
+    let report = sandbox.add();
+    assert_eq!((report.moved, report.skipped, report.missing, report.embedded), (5, 1, 0, 0), "{report:?}");
+    let renamed: Vec<_> =
+        before.into_iter().map(|(path, hash, missing)| (path.replace("old/", "new/"), hash, missing)).collect();
+    assert_eq!(sandbox.rows(), renamed);
+}
+
+#[test]
+fn a_root_that_loses_most_of_its_files_at_once_is_not_believed_until_prune_says_so() {
+    let sandbox = Sandbox::new();
+    for number in 0..160_u8 {
+        sandbox.draw(&format!("{}/{number}.png", number % 4), number);
+    }
+    sandbox.add();
+    for folder in ["0", "1", "2"] {
+        fs::remove_dir_all(sandbox.photo(folder)).expect("it can be removed");
+    }
+    let report = sandbox.add();
+    assert_eq!(report.missing, 0);
+    assert_eq!(report.vanished.iter().map(|it| (it.files, it.of)).collect::<Vec<_>>(), [(120, 160)]);
+    assert!(sandbox.rows().iter().all(|(_, _, missing)| !missing));
+    let status = sandbox.run_on_index(&["status"]).code(0);
+    assert!(status.stdout.contains("120 files of it vanished at once"), "{}", status.stdout);
+
+    // Some are back: few enough are gone now to be believed.
+    for number in (0..160_u8).filter(|number| number % 4 == 0) {
+        sandbox.draw(&format!("{}/{number}.png", number % 4), number);
+    }
+    let report = sandbox.add();
+    assert_eq!((report.missing, report.vanished.len(), report.embedded), (80, 0, 0), "{report:?}");
+}
+
+#[test]
+fn what_vanishes_in_steps_vanishes_at_once_too() {
+    let sandbox = Sandbox::new();
+    for number in 0..300_u16 {
+        let folder = if number < 120 {
+            "a"
+        } else if number < 225 {
+            "b"
+        } else {
+            "c"
+        };
+        sandbox.draw(&format!("{folder}/{number}.png"), (number % 200) as u8);
+    }
+    sandbox.add();
+    fs::remove_dir_all(sandbox.photo("a")).expect("it can be removed");
+    assert_eq!(sandbox.add().missing, 120, "less than a half is believed");
+    fs::remove_dir_all(sandbox.photo("b")).expect("it can be removed");
+    let report = sandbox.add();
+    assert_eq!((report.missing, report.vanished[0].files, report.vanished[0].of), (0, 105, 300));
+}
+
+#[test]
+fn prune_confirms_that_what_vanished_is_gone() {
+    let sandbox = Sandbox::new();
+    for number in 0..150_u8 {
+        sandbox.draw(&format!("{}/{number}.png", number % 5), number);
+    }
+    sandbox.add();
+    for folder in ["0", "1", "2", "3"] {
+        fs::remove_dir_all(sandbox.photo(folder)).expect("it can be removed");
+    }
+    assert_eq!(sandbox.add().vanished.len(), 1);
+    // One of them comes back before the confirmation.
+    sandbox.draw("1/1.png", 1);
+    let pruned = sandbox.run_on_index(&["prune"]).code(0);
+    assert_eq!(pruned.stdout, "removed rows of 119 files and 119 contents from the index\n");
+    assert_eq!(sandbox.rows().len(), 31);
+    assert!(sandbox.open().status().expect("a state").roots.iter().all(|root| root.vanished == 0));
+    let report = sandbox.add();
+    assert_eq!((report.new, report.embedded, report.vanished.len()), (0, 0, 0), "{report:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_behind_a_link_now_is_not_what_was_there() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("a/b.png", 1);
+    sandbox.draw("c.png", 2);
+    sandbox.add();
+    fs::rename(sandbox.photo("a"), sandbox.path("elsewhere")).expect("it can be renamed");
+    std::os::unix::fs::symlink(sandbox.path("elsewhere"), sandbox.photo("a")).expect("a link");
+    assert_eq!(sandbox.add().missing, 1);
+    let followed = AddOptions { scan: ScanOptions { follow_links: true, ..Default::default() }, ..Default::default() };
+    let report = sandbox.add_with(&followed);
+    assert_eq!((report.unchanged, report.embedded), (2, 0), "{report:?}");
+}
+
+#[test]
+fn a_file_that_has_become_a_folder_and_the_other_way_round() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("a.png", 1);
+    sandbox.draw("b/c.png", 2);
+    sandbox.add();
+    fs::remove_file(sandbox.photo("a.png")).expect("it is there");
+    fs::remove_dir_all(sandbox.photo("b")).expect("it is there");
+    sandbox.draw("a.png/d.png", 3);
+    sandbox.draw("b", 4);
+    let mut index = sandbox.open();
+    let report =
+        index.add([sandbox.photo("a.png"), sandbox.photo("b")], &AddOptions::default()).expect("they can be indexed");
+    assert_eq!((report.new, report.missing), (2, 2), "{report:?}");
+}
