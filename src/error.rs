@@ -56,6 +56,28 @@ pub enum Error {
         /// The other process, if it could be told.
         holder: Option<u32>,
     },
+    /// Another process keeps the index current already.
+    #[error("`{}` is being watched by {} already", path.display(), holder_name(*holder))]
+    Watched {
+        /// The database.
+        path: PathBuf,
+        /// The other process, if it could be told.
+        holder: Option<u32>,
+    },
+    /// A daemon was to be told something, and there is none.
+    #[error("no daemon watches `{}`", path.display())]
+    NoDaemon {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The system's service manager is not there, or refuses.
+    #[error("`{command}` failed: {reason}")]
+    Service {
+        /// What was run.
+        command: String,
+        /// What it said.
+        reason: String,
+    },
     /// The disk that holds the database has no room.
     #[error("no space is left on the disk of `{}`; what was committed before is safe", path.display())]
     DiskFull {
@@ -142,6 +164,11 @@ impl Error {
             Self::NotAnIndex { .. } => Some("name another file with --db, or move this one away".into()),
             Self::TooNew { .. } => Some("update imgidx, or name another database with --db".into()),
             Self::Locked { .. } => Some("wait until it is done; queries work meanwhile".into()),
+            Self::Watched { .. } => Some("`imgidx daemon stop` ends it; `imgidx add` gives it more directories".into()),
+            Self::NoDaemon { .. } => {
+                Some("`imgidx watch` runs one in the foreground, and `imgidx daemon start` an installed one".into())
+            }
+            Self::Service { .. } => Some("`imgidx watch` does the same in the foreground".into()),
             Self::DiskFull { .. } => Some("make room and run the same command again".into()),
             Self::Damaged { .. } => Some("`imgidx check --repair` mends what can be rebuilt".into()),
             Self::Runtime { .. } => Some(runtime_hint()),

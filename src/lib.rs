@@ -44,6 +44,8 @@
 //! `index → {indexer, search} → {scan, media, model, store, ann} → {types, error}`.
 
 pub mod ann;
+#[cfg(unix)]
+pub mod daemon;
 pub mod error;
 pub mod index;
 pub mod indexer;
@@ -53,6 +55,7 @@ pub mod scan;
 pub mod search;
 pub mod store;
 pub mod types;
+pub mod watch;
 
 #[doc(inline)]
 pub use error::{Error, Result};

@@ -1,91 +1,46 @@
 //! `imgidx add`
 
 use std::io::Write;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use imgidx::indexer::{PlanStep, ReadCause, Vanished};
 use imgidx::model::Device;
-use imgidx::scan::{ScanOptions, on_network_file_system};
+use imgidx::scan::on_network_file_system;
 use imgidx::types::path_from_bytes;
 use imgidx::{AddOptions, CancelToken, Error, Index, IndexReport, Result};
 use serde_json::{Map, Value, json};
 
 use super::output::{Done, Failure, Out, count, escaped, human_bytes, insert_path, object};
 use super::progress::Bar;
-use super::{Global, parse_size};
+use super::work::{ScanArgs, WorkArgs};
+use super::{Global, ask};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Directories and files
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Leave out what matches, as in .gitignore; may be given several times
-    #[arg(long, value_name = "GLOB")]
-    exclude: Vec<String>,
-    /// Look at names with a dot at the front too
-    #[arg(long)]
-    hidden: bool,
-    /// Follow symbolic links
-    #[arg(long)]
-    follow_links: bool,
-    /// Stay on the file system of each directory
-    #[arg(long)]
-    one_file_system: bool,
+    #[command(flatten)]
+    scan: ScanArgs,
     /// Show what would be done without reading any file, and do nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Workers [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = parse_count)]
-    threads: Option<NonZeroUsize>,
-    /// Pictures that go through the model at once
-    #[arg(long, value_name = "N", value_parser = parse_count, default_value_t = AddOptions::default().batch_size)]
-    batch_size: NonZeroUsize,
-    /// Memory for files and pixels, such as 800M or 2G; a picture that needs more fails
-    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "512M")]
-    memory: u64,
     /// Use this model
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// Run the model there: auto, cpu, cuda, coreml or directml
-    #[arg(long, value_name = "DEVICE", default_value_t = Device::Auto)]
-    device: Device,
-    /// Milliseconds to measure features in, for each picture; what there is no time for is left out
-    #[arg(long, value_name = "MS")]
-    feature_time: Option<u64>,
+    #[command(flatten)]
+    work: WorkArgs,
     /// Try again what failed before
     #[arg(long)]
     retry_failed: bool,
 }
 
-/// Reads a number of workers or pictures: more than this would only exhaust the system.
-fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
-    const MOST: usize = 1024;
-    let count: NonZeroUsize = text.parse().map_err(|_| format!("`{text}` is not a number from 1 to {MOST}"))?;
-    if count.get() > MOST { Err(format!("{count} is more than {MOST}")) } else { Ok(count) }
-}
-
 impl Args {
     fn options(&self, cancel: CancelToken) -> AddOptions {
-        AddOptions {
-            scan: ScanOptions {
-                exclude: self.exclude.clone(),
-                hidden: self.hidden,
-                follow_links: self.follow_links,
-                one_file_system: self.one_file_system,
-            },
-            threads: self.threads,
-            batch_size: self.batch_size,
-            memory: self.memory,
-            device: self.device,
-            feature_time: self.feature_time.map(Duration::from_millis),
-            retry_failed: self.retry_failed,
-            settle: None,
-            cancel,
-        }
+        let (scan, retry_failed) = (self.scan.options(), self.retry_failed);
+        AddOptions { scan, retry_failed, cancel, ..self.work.options() }
     }
 }
 
@@ -108,10 +63,20 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
             notice_bar.above(|| style.note(text));
         }
     });
-    let mut index = opened.open(database)?;
-    let report = index.add_with_progress(&args.paths, &options, |progress| bar.update(progress));
+    let is_usual = args.model.is_none() && args.work.device == Device::Auto;
+    let handed_over =
+        if is_usual { ask::add(global, &args.paths, &options, |progress| bar.update(progress)) } else { None };
+    let (index, report) = match handed_over {
+        Some(report) => (opened.open(database)?, report),
+        None if options.cancel.is_cancelled() => return Err(Error::Interrupted.into()),
+        None => {
+            let mut index = opened.open(database)?;
+            let _way = ask::make_way(global);
+            let report = index.add_with_progress(&args.paths, &options, |progress| bar.update(progress));
+            (index, report.inspect_err(|_| bar.finish())?)
+        }
+    };
     bar.finish();
-    let report = report?;
     tell(global, &index, &report)?;
     if report.interrupted {
         return Err(Error::Interrupted.into());

@@ -3,8 +3,8 @@
 use imgidx::Result;
 use serde_json::{Map, json};
 
-use super::Global;
 use super::output::{Done, Failure, Out, count};
+use super::{Global, ask};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -15,6 +15,7 @@ pub struct Args {
 
 pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let mut index = global.open_existing(None)?;
+    let _way = args.repair.then(|| ask::make_way(global));
     let problems = index.check(args.repair)?;
     let ok = problems.iter().all(|problem| problem.repaired);
     let mut out = Out::new();

@@ -67,7 +67,7 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let tier = DupeTier::from_name(&args.tier).unwrap_or(DupeTier::Similar);
     let answer = index.dupes(&DupeQuery { tier, threshold: args.threshold, filter: args.filters.filter(global)? })?;
     tell(global, &answer);
-    args.filters.note_unmeasured(global, &index)?;
+    args.filters.note_unmeasured(global, || global.open_existing(None))?;
     if let Some(file) = &args.html {
         sheet(&answer).write(file)?;
         global.note(&format!("wrote `{}`", file.display()));
@@ -194,6 +194,7 @@ fn section(group: &DupeGroup) -> Section<'_> {
 }
 
 fn dismiss(global: &Global, args: &DismissArgs) -> Result<Done, Failure> {
+    let _way = super::ask::make_way(global);
     let mut index = global.open_existing(None)?;
     let images = args.files.iter().map(|file| content(&index, file)).collect::<Result<Vec<_>>>()?;
     let (pairs, done) = match args.undo {

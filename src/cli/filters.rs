@@ -78,11 +78,11 @@ impl Filters {
 
 impl Filters {
     /// Says so if pictures that were not measured yet cannot pass.
-    pub fn note_unmeasured(&self, global: &Global, index: &Index) -> Result<()> {
+    pub fn note_unmeasured(&self, global: &Global, index: impl FnOnce() -> Result<Index>) -> Result<()> {
         if self.kind.is_empty() && global.picture_colors().next().is_none() {
             return Ok(());
         }
-        let unmeasured = index.unmeasured()?;
+        let unmeasured = index()?.unmeasured()?;
         if unmeasured > 0 {
             let pictures = count(unmeasured, "indexed picture");
             global.note(&format!("type and colours of {pictures} are not known yet; `imgidx add` measures them"));

@@ -20,7 +20,7 @@ pub struct Args {
 
 pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let index = global.open_existing(None)?;
-    args.filters.note_unmeasured(global, &index)?;
+    args.filters.note_unmeasured(global, || global.open_existing(None))?;
     let mut out = Out::new();
     let end = if args.null { '\0' } else { '\n' };
     index.for_each_picture(&args.filters.filter(global)?, |row| {

@@ -1,25 +1,33 @@
 //! The command line: one file for each command, each with its arguments, what it runs and how it prints.
 
 mod add;
+mod ask;
 mod check;
 mod color;
 mod completions;
+#[cfg(unix)]
+mod daemon;
 mod dupes;
 mod export;
 mod failures;
 mod filters;
 mod hits;
 mod list;
+mod log;
 mod model;
 mod output;
 mod progress;
 mod prune;
 mod runtime;
 mod search;
+#[cfg(unix)]
+mod service;
 mod sheet;
 mod show;
 mod similar;
 mod status;
+mod watch;
+mod work;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -64,6 +72,9 @@ struct Global {
     /// Never fetch anything
     #[arg(long, global = true, env = "IMGIDX_OFFLINE", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
     offline: bool,
+    /// Do everything in this process, and do not ask the daemon
+    #[arg(long, global = true)]
+    direct: bool,
     /// The library of ONNX Runtime to use
     #[arg(long, global = true, value_name = "PATH", env = "ORT_DYLIB_PATH", hide_env_values = true)]
     runtime: Option<PathBuf>,
@@ -79,6 +90,12 @@ enum Command {
     Search(search::Args),
     /// Find copies: the same bytes, near copies and look-alikes; nothing is ever deleted
     Dupes(dupes::Args),
+    /// Keep the index current with its directories, until it is interrupted
+    Watch(watch::Args),
+    /// Install, start, stop and ask the daemon, which is `watch` in the background
+    #[cfg(unix)]
+    #[command(subcommand)]
+    Daemon(daemon::Command),
     /// Show all that is known of a picture, indexed or not
     Show(show::Args),
     /// Show what is indexed, from where, and in what state
@@ -141,6 +158,9 @@ impl Cli {
             Command::Similar(args) => similar::run(&global, args),
             Command::Search(args) => search::run(&global, args),
             Command::Dupes(args) => dupes::run(&global, args),
+            Command::Watch(args) => watch::run(&global, args),
+            #[cfg(unix)]
+            Command::Daemon(command) => daemon::run(&global, command),
             Command::Show(args) => show::run(&global, args),
             Command::Status => status::run(&global),
             Command::List(args) => list::run(&global, args),

@@ -48,6 +48,7 @@ pub fn run(global: &Global, command: Command) -> Result<Done, Failure> {
         }
         Command::Use { name } => {
             let mut index = options.open(global.database()?)?;
+            let _way = super::ask::make_way(global);
             let pending = index.use_model(&name)?;
             if pending > 0 {
                 let pictures = count(pending, "picture");

@@ -28,15 +28,24 @@ pub enum Failure {
     Damaged(String),
     /// Its arguments make no sense together.
     Usage(String),
+    /// The daemon has said no.
+    Refused { message: String, hint: Option<String> },
     /// The reader of our output went away.
     ClosedPipe,
+}
+
+#[cfg(unix)]
+impl Failure {
+    pub fn refused(refusal: imgidx::daemon::Refusal) -> Self {
+        Self::Refused { message: refusal.message, hint: refusal.hint }
+    }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Error(error) => error.fmt(f),
-            Self::Damaged(text) | Self::Usage(text) => f.write_str(text),
+            Self::Damaged(text) | Self::Usage(text) | Self::Refused { message: text, .. } => f.write_str(text),
             Self::ClosedPipe => f.write_str("the output was closed"),
         }
     }
@@ -76,9 +85,12 @@ impl Style {
     /// Prints an error, and what can be done about it.
     pub fn error(self, failure: &Failure) {
         self.line("error", "1;31", &failure.to_string());
-        if let Failure::Error(error) = failure
-            && let Some(hint) = error.hint()
-        {
+        let hint = match failure {
+            Failure::Error(error) => error.hint(),
+            Failure::Refused { hint, .. } => hint.clone(),
+            _ => None,
+        };
+        if let Some(hint) = hint {
             self.line("hint", "1;36", &hint);
         }
     }

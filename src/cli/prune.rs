@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use imgidx::Result;
 use serde_json::{Map, json};
 
-use super::Global;
 use super::output::{Done, Failure, Out, confirm, count};
+use super::{Global, ask};
 
 #[derive(Debug, clap::Args)]
 pub struct PruneArgs {
@@ -33,6 +33,7 @@ pub struct ForgetArgs {
 
 pub fn run(global: &Global, args: PruneArgs) -> Result<Done, Failure> {
     let mut index = global.open_existing(None)?;
+    let _way = (!args.dry_run).then(|| ask::make_way(global));
     let (files, images) = index.prunable()?;
     let told = format!("{} and {} that no other file holds", count(files, "missing file"), count(images, "content"));
     if files + images == 0 {
@@ -58,6 +59,7 @@ pub fn run_forget(global: &Global, args: ForgetArgs) -> Result<Done, Failure> {
         if !(args.yes || confirm("remove it from the index?")?) {
             return Ok(Done::All);
         }
+        let _way = ask::make_way(global);
         index.forget(&root)?;
     }
     report(global, args.dry_run, &count(files, "file"), &[("files", files)])

@@ -4,10 +4,10 @@ use imgidx::search::TextHit;
 use imgidx::{Result, TextAnswer, TextQuery};
 use serde_json::{Map, Value, json};
 
-use super::Global;
 use super::hits::{HitArgs, HitRow};
 use super::output::{Done, Failure, Out, count};
 use super::sheet::{Section, Sheet, Tile};
+use super::{Global, ask};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -38,14 +38,20 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
             "give words, or an option that says which pictures, such as --type or --color".into(),
         ));
     }
-    let index = global.open_existing(args.hits.model.as_deref())?;
     let mut query = TextQuery::new(text.clone()).filter(filter);
     if let Some(threshold) = args.threshold {
         query = query.threshold(threshold);
     }
-    let answer = index.search(&query, args.top.unwrap_or(usize::MAX))?;
+    let asked = if args.hits.model.is_none() { ask::search(global, &query, args.top) } else { None };
+    let answer = match asked {
+        Some(answer) => answer,
+        None => {
+            let index = global.open_existing(args.hits.model.as_deref())?;
+            index.search(&query, args.top.unwrap_or(usize::MAX))?
+        }
+    };
     tell(global, &answer);
-    args.hits.filters.note_unmeasured(global, &index)?;
+    args.hits.filters.note_unmeasured(global, || global.open_existing(None))?;
     if let Some(file) = &args.hits.html {
         let shown = &answer.hits[..answer.hits.len().min(args.top.unwrap_or(ON_SHEET))];
         sheet(&text, &answer, shown).write(file)?;

@@ -8,10 +8,10 @@ use imgidx::types::Stage;
 use imgidx::{Answer, Error, Hit, Index, Query, QueryImage, Result};
 use serde_json::{Map, Value, json};
 
-use super::Global;
 use super::hits::{HitArgs, HitRow};
 use super::output::{Done, Failure, Out, count, insert_path};
 use super::sheet::{Section, Sheet, Tile};
+use super::{Global, ask};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -44,15 +44,13 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     if args.images.iter().chain(&args.minus).filter(|path| path.as_os_str() == "-").count() > 1 {
         return Err(Failure::Usage("standard input can be given once only".into()));
     }
-    let index = global.open_existing(args.hits.model.as_deref())?;
-    let query = query(global, &args)?;
-    let answer = index.similar(&query, args.top)?;
+    let (index, answer) = answer(global, &args)?;
     if answer.pending > 0 {
         let pictures = count(answer.pending, "indexed picture");
         let text = format!("{pictures} could not be compared: the model `{}` has not seen them", answer.model);
         global.note(&format!("{text}; `imgidx add` on their directories makes it complete"));
     }
-    args.hits.filters.note_unmeasured(global, &index)?;
+    args.hits.filters.note_unmeasured(global, || global.open_existing(None))?;
     if let Some(file) = &args.hits.html {
         sheet(&answer).write(file)?;
         global.note(&format!("wrote `{}`", file.display()));
@@ -67,10 +65,24 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     if answer.hits.is_empty() && !global.json {
         global.note("nothing similar was found");
     }
-    if answer.derived != Derived::Current {
+    if let Some(index) = index.filter(|_| answer.derived != Derived::Current) {
         upkeep(global, &index, answer.derived);
     }
     Ok(Done::All)
+}
+
+/// Asks the daemon, or the index, which is returned then.
+fn answer(global: &Global, args: &Args) -> Result<(Option<Index>, Answer)> {
+    let is_file = |path: &PathBuf| path.as_os_str() != "-";
+    if args.hits.model.is_none() && args.images.iter().chain(&args.minus).all(is_file) {
+        let (images, filter) = ((args.images.as_slice(), args.minus.as_slice()), args.hits.filters.filter(global)?);
+        if let Some(answer) = ask::similar(global, images, args.top, args.threshold, args.exact, filter) {
+            return Ok((None, answer));
+        }
+    }
+    let index = global.open_existing(args.hits.model.as_deref())?;
+    let answer = index.similar(&query(global, args)?, args.top)?;
+    Ok((Some(index), answer))
 }
 
 fn sheet(answer: &Answer) -> Sheet<'_> {

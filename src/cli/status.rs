@@ -12,16 +12,35 @@ pub fn run(global: &Global) -> Result<Done, Failure> {
     let index = global.open_existing(None)?;
     let status = index.status()?;
     let skipped = index.skipped_reasons()?;
+    let (daemon, lines) = daemon(&status);
     let mut out = Out::new();
     if global.json {
-        out.document(document(&status, &skipped))?;
+        out.document(document(&status, &skipped, daemon))?;
     } else {
         print(&mut out, &status, &skipped)?;
+        for (i, line) in lines.iter().enumerate() {
+            let head = if i == 0 { "daemon    " } else { "          " };
+            out.line(format_args!("{head}{line}"))?;
+        }
     }
     Ok(out.finish().map(|()| Done::All)?)
 }
 
-fn document(status: &Status, skipped: &[(String, u64)]) -> Map<String, Value> {
+/// How the daemon is, as JSON and for a person.
+#[cfg(unix)]
+fn daemon(status: &Status) -> (Value, Vec<String>) {
+    match super::ask::status(&status.database) {
+        Some(daemon) => (super::daemon::document(&daemon), super::daemon::lines(&daemon)),
+        None => (Value::Null, Vec::new()),
+    }
+}
+
+#[cfg(not(unix))]
+fn daemon(_: &Status) -> (Value, Vec<String>) {
+    (Value::Null, Vec::new())
+}
+
+fn document(status: &Status, skipped: &[(String, u64)], daemon: Value) -> Map<String, Value> {
     let roots = status.roots.iter().map(|root| {
         let mut fields = Map::new();
         insert_path(&mut fields, "path", &root.path);
@@ -46,7 +65,7 @@ fn document(status: &Status, skipped: &[(String, u64)]) -> Map<String, Value> {
         "model": status.model,
         "index": status.index,
         "failures": status.failures,
-        "daemon": null,
+        "daemon": daemon,
     });
     fields.append(&mut super::output::object(rest));
     fields

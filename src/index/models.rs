@@ -1,9 +1,12 @@
 //! The model of an index: which one it is, changing over to another, and running it on single pictures.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use super::{Index, OpenOptions};
 use crate::error::{Error, Result};
 use crate::media::Picture;
 use crate::model::{BUILTIN_NAME, Catalog, CatalogEntry, Device, Embedded, Embedder, Runtime};
+use crate::search::PictureEmbedder;
 use crate::store::Writer;
 use crate::types::ModelId;
 
@@ -106,4 +109,42 @@ pub(super) fn embed_one(
     let result = embedder.embed(&[pixels])?.pop().expect("one result for one picture");
     let name = &embedder.model().spec().name;
     result.map_err(|error| Error::Model { model: name.clone(), reason: error.to_string() })
+}
+
+/// An embedder for single pictures that many threads share. It is made for the first picture and kept for the next.
+#[derive(Debug)]
+pub(super) struct KeptEmbedder {
+    open: OpenOptions,
+    catalog: Catalog,
+    /// The model, or why it cannot be used.
+    entry: Result<CatalogEntry, String>,
+    slot: Mutex<Option<Embedder>>,
+}
+
+impl KeptEmbedder {
+    pub fn new(open: OpenOptions, catalog: Catalog, entry: Result<CatalogEntry>) -> Self {
+        Self { open, catalog, entry: entry.map_err(|error| error.to_string()), slot: Mutex::default() }
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Embedder>> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PictureEmbedder for KeptEmbedder {
+    fn embed(&self, picture: &Picture) -> Result<Embedded> {
+        let make = || match &self.entry {
+            Ok(entry) => new_embedder(&self.open, &self.catalog, entry),
+            Err(reason) => Err(Error::Invalid(reason.clone())),
+        };
+        embed_one(&mut self.slot(), make, picture)
+    }
+
+    fn is_loaded(&self) -> bool {
+        self.slot().is_some()
+    }
+
+    fn unload(&self) {
+        *self.slot() = None;
+    }
 }

@@ -1,13 +1,10 @@
 //! What an index tells: neighbours, single pictures, and lists of all.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
-use super::models::{embed_one, new_embedder};
+use super::models::{KeptEmbedder, embed_one, new_embedder};
 use super::{ActiveModel, Index};
 use crate::error::{Error, Result};
-use crate::media::Picture;
-use crate::model::Embedder;
 use crate::search::{
     Answer, DupeAnswer, DupeQuery, Examined, Filter, Lookup, Query, QueryImage, Searcher, SearcherOptions, TextAnswer,
     TextQuery, content_of, examine, export_npy, find_dupes, search_text,
@@ -76,18 +73,8 @@ impl Index {
     /// When the database fails, or no thread can be started.
     pub fn searcher(&self, options: SearcherOptions) -> Result<Searcher> {
         let active = self.active_model()?;
-        let (open, catalog) = (self.options.clone(), self.catalog.clone());
-        let entry = self.catalog_entry().map_err(|error| error.to_string());
-        let embedder: Mutex<Option<Embedder>> = Mutex::default();
-        let embed = move |picture: &Picture| {
-            let mut slot = embedder.lock().unwrap_or_else(PoisonError::into_inner);
-            let make = || match &entry {
-                Ok(entry) => new_embedder(&open, &catalog, entry),
-                Err(reason) => Err(Error::Invalid(reason.clone())),
-            };
-            embed_one(&mut slot, make, picture)
-        };
-        Searcher::start(self.path().to_owned(), active.id, active.name, options, Box::new(embed))
+        let embedder = KeptEmbedder::new(self.options.clone(), self.catalog.clone(), self.catalog_entry());
+        Searcher::start(self.path().to_owned(), active.id, active.name, options, Box::new(embedder))
     }
 
     /// Everything that is known of a picture, indexed or not.

@@ -86,6 +86,23 @@ impl Updater {
         Ok(all)
     }
 
+    /// Makes paths roots, or parts of them, without scanning anything. A root that is new, or that options are given for, is
+    /// looked at with those from now on. Returns the parts.
+    ///
+    /// # Errors
+    /// When a path is not there, another process is writing, or the database fails.
+    pub fn register(&self, paths: &[PathBuf], scan: Option<&ScanOptions>) -> Result<Vec<Change>> {
+        let mut writer = Writer::open(&self.database)?;
+        let roots = writer.roots()?;
+        let targets = indexer::resolve(paths, &roots)?;
+        for target in &targets {
+            let known = roots.iter().find(|root| root.path == target.root_path);
+            let options = scan.cloned().or_else(|| known.map(|root| ScanOptions::from_json(&root.scan)));
+            indexer::prepare(&mut writer, target, &options.unwrap_or_default())?;
+        }
+        Ok(targets.into_iter().map(|target| Change { root: target.root_path, scope: target.scope }).collect())
+    }
+
     fn run(
         &self,
         writer: &mut Writer,

@@ -23,4 +23,4 @@ pub use plan::{PlanStep, ReadCause};
 pub(crate) use plan::{Planner, missing_in};
 pub use report::{IndexReport, Progress, Vanished};
 pub use targets::Change;
-pub(crate) use targets::{Target, health, of_changes, resolve};
+pub(crate) use targets::{Target, health, of_changes, prepare, resolve};

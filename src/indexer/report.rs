@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::types::{path_text, paths_text};
 
 /// The counts of one `add`. Each file that was found is in exactly one of `new`, `changed`, `moved`, `unchanged`,
 /// `failed` and `skipped`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct IndexReport {
     /// Files at paths that were not known, copies of known contents among them.
     pub new: u64,
@@ -32,14 +34,13 @@ pub struct IndexReport {
     /// Files among the unchanged ones that failed before and were not tried again.
     pub known_failures: u64,
     /// Roots that could not be read, or were not themselves. Their rows stay.
-    #[serde(skip)]
+    #[serde(with = "paths_text")]
     pub offline_roots: Vec<PathBuf>,
     /// Files among the changing ones, and files that have changed so shortly before that they were not read yet.
     #[serde(skip)]
     pub unsettled: Vec<PathBuf>,
     /// Roots of which so much has vanished at once that it is not believed: their rows stay as they are until the files
     /// are back, or [`Index::prune`](crate::Index::prune) confirms that they are gone.
-    #[serde(skip)]
     pub vanished: Vec<Vanished>,
     /// What went wrong without keeping the index from being complete: something derived could not be written.
     pub warnings: Vec<String>,
@@ -54,9 +55,10 @@ pub struct IndexReport {
 }
 
 /// Files of a root that have vanished, too many at once to be believed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vanished {
     /// The root.
+    #[serde(with = "path_text")]
     pub root: PathBuf,
     /// How many files have vanished.
     pub files: u64,
@@ -119,7 +121,7 @@ impl IndexReport {
 }
 
 /// How far an `add` has come.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// Files that were found so far.
     pub found: u64,

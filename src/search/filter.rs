@@ -2,15 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 use crate::store::{ModelRow, Selection, Store, Subtree};
-use crate::types::{ImageType, Lab, Shape, VectorId, path_to_bytes};
+use crate::types::{ImageType, Lab, Shape, VectorId, path_to_bytes, paths_text};
 
 /// What pictures must be to be in an answer. All of it has to hold.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Filter {
+    #[serde(with = "paths_text")]
     under: Vec<PathBuf>,
     /// All but the places, which are other rows in each database.
+    #[serde(flatten)]
     selection: Selection,
 }
 
@@ -101,6 +106,15 @@ impl Filter {
     /// Whether it lets everything pass.
     pub fn is_empty(&self) -> bool {
         self.under.is_empty() && self.selection.is_everything()
+    }
+
+    /// The same for another process, which may be in another folder.
+    #[must_use]
+    pub fn absolute(mut self) -> Self {
+        for folder in &mut self.under {
+            *folder = std::path::absolute(&*folder).unwrap_or_else(|_| folder.clone());
+        }
+        self
     }
 
     /// The same in the words of one database.

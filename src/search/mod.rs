@@ -19,6 +19,7 @@ pub use export::{ExportFormat, export_npy};
 pub use filter::Filter;
 pub(crate) use neighbors::Lookup;
 pub use query::{Answer, Derived, Hit, QueriedImage, Query, QueryImage};
+pub(crate) use searcher::PictureEmbedder;
 pub use searcher::{Searcher, SearcherOptions, SearcherStatus};
 pub(crate) use text::search_text;
 pub use text::{LEAST_SEEN, SAID, TextAnswer, TextHit, TextQuery};

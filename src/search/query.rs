@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::filter::Filter;
 use crate::ann::Method;
-use crate::types::ContentHash;
+use crate::types::{ContentHash, path_text, paths_text};
 
 /// A picture that is part of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,9 +94,10 @@ impl Query {
 }
 
 /// A picture of the query, as it was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueriedImage {
     /// Its path, or the name of what has none.
+    #[serde(with = "path_text")]
     pub path: PathBuf,
     /// Its content.
     pub image: ContentHash,
@@ -103,20 +106,22 @@ pub struct QueriedImage {
 }
 
 /// A neighbour.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hit {
     /// Cosine similarity, at most 1. Scores of different models cannot be compared.
     pub score: f32,
     /// Its content.
     pub image: ContentHash,
     /// A file that holds it.
+    #[serde(with = "path_text")]
     pub path: PathBuf,
     /// All files that hold it, `path` first.
+    #[serde(with = "paths_text")]
     pub paths: Vec<PathBuf>,
 }
 
 /// The answer to a [`Query`]: hits with falling scores, and how they were found.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// The pictures asked about.
     pub query: Vec<QueriedImage>,
@@ -133,7 +138,8 @@ pub struct Answer {
 }
 
 /// The state of what is derived from the database to make queries fast.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Derived {
     /// It covers about everything.
     Current,

@@ -76,7 +76,15 @@ pub struct Searcher {
     keeper: Option<JoinHandle<()>>,
 }
 
-type Embed = dyn Fn(&Picture) -> Result<Embedded> + Send + Sync;
+/// Makes vectors of pictures that are not indexed.
+pub(crate) trait PictureEmbedder: std::fmt::Debug + Send + Sync {
+    /// The vector of a picture; the model is loaded for the first one.
+    fn embed(&self, picture: &Picture) -> Result<Embedded>;
+    /// Whether the model is in memory.
+    fn is_loaded(&self) -> bool;
+    /// Gives back the memory of the model, until a picture needs it again.
+    fn unload(&self);
+}
 
 /// What the threads share.
 pub(super) struct Shared {
@@ -84,7 +92,7 @@ pub(super) struct Shared {
     pub model_id: ModelId,
     pub model_name: String,
     pub options: SearcherOptions,
-    embed: Box<Embed>,
+    embedder: Box<dyn PictureEmbedder>,
     /// Connections that nobody uses at the moment.
     readers: Mutex<Vec<Store>>,
     index: RwLock<Arc<VectorIndex>>,
@@ -138,20 +146,20 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Searcher {
-    /// Starts a searcher; `embed` is called for pictures that are not indexed.
+    /// Starts a searcher; `embedder` is for pictures that are not indexed.
     pub(crate) fn start(
         database: PathBuf,
         model_id: ModelId,
         model_name: String,
         options: SearcherOptions,
-        embed: Box<Embed>,
+        embedder: Box<dyn PictureEmbedder>,
     ) -> Result<Self> {
         let shared = Arc::new(Shared {
             database,
             model_id,
             model_name,
             options,
-            embed,
+            embedder,
             readers: Mutex::default(),
             index: RwLock::default(),
             changing: Mutex::default(),
@@ -176,7 +184,7 @@ impl Searcher {
         let model = store.model(&shared.model_id)?;
         let row = model.as_ref().map_or(ModelRow::NONE, |model| model.row);
         let examine_all = |images: &[QueryImage]| -> Result<Vec<Examined>> {
-            images.iter().map(|image| examine(image, &store, row, &shared.embed)).collect()
+            images.iter().map(|image| examine(image, &store, row, |picture| shared.embedder.embed(picture))).collect()
         };
         let (plus, minus) = (examine_all(&query.plus)?, examine_all(&query.minus)?);
         shared.answer(&store, model, |lookup, index| lookup.similar(index, query, &plus, &minus, count))
@@ -191,6 +199,21 @@ impl Searcher {
         let store = self.shared.reader()?;
         let model = store.model(&self.shared.model_id)?;
         self.shared.answer(&store, model, |lookup, index| lookup.similar_to(index, query, vector, &[], count))
+    }
+
+    /// The model whose vectors are compared.
+    pub fn model(&self) -> ModelId {
+        self.shared.model_id
+    }
+
+    /// Whether the model is in memory.
+    pub fn is_model_loaded(&self) -> bool {
+        self.shared.embedder.is_loaded()
+    }
+
+    /// Gives back the memory of the model, until a picture that is not indexed needs it again.
+    pub fn unload_model(&self) {
+        self.shared.embedder.unload();
     }
 
     /// What is used at present.

@@ -15,11 +15,13 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::filter::Filter;
 use crate::error::Result;
 use crate::model::{Term, Vocabulary};
 use crate::store::{ModelRow, SeenLabel, SelectedImage, Store};
-use crate::types::{ContentHash, ImageId};
+use crate::types::{ContentHash, ImageId, path_text, paths_text};
 
 /// From this sum of scores on a thing counts as seen. Measured on 305 photographs of ImageNet with the built-in model, where it
 /// finds dogs, vehicles and birds with a precision of 1 and a recall of 0.95 and more.
@@ -30,14 +32,23 @@ pub const SAID: f32 = 0.5;
 const STEP: f32 = 0.99;
 
 /// Words to find pictures by.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TextQuery {
     text: String,
+    #[serde(default)]
     filter: Filter,
+    #[serde(default)]
     threshold: Option<f32>,
 }
 
 impl TextQuery {
+    /// The same for another process, which may be in another folder.
+    #[must_use]
+    pub fn absolute(mut self) -> Self {
+        self.filter = self.filter.absolute();
+        self
+    }
+
     /// Pictures that have all that a text names; of an empty one, all that pass the filter.
     pub fn new(text: impl Into<String>) -> Self {
         Self { text: text.into(), ..Self::default() }
@@ -59,22 +70,24 @@ impl TextQuery {
 }
 
 /// A picture that was found by words.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TextHit {
     /// How well it has what was asked for, 0 to 1; without any words, the part of it that has the wanted colour.
     pub score: f32,
     /// Its content.
     pub image: ContentHash,
     /// A file that holds it; of copies, the one whose path says most of what was asked for.
+    #[serde(with = "path_text")]
     pub path: PathBuf,
     /// All files that hold it, `path` first.
+    #[serde(with = "paths_text")]
     pub paths: Vec<PathBuf>,
     /// Labels of it that are what was asked for, the surest first.
     pub labels: Vec<String>,
 }
 
 /// The answer to a [`TextQuery`].
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TextAnswer {
     /// What the text was taken apart into.
     pub terms: Vec<String>,

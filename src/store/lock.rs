@@ -11,40 +11,80 @@ use crate::error::{Error, Result};
 const RETRY: Duration = Duration::from_millis(20);
 
 /// The right to write to one database, held until it is dropped.
-///
-/// It is an advisory lock on a file beside the database, so the system takes it back from a process that dies. The
-/// file holds the process id of the holder, for the message that others get; it is never removed, because another
-/// process may be about to lock the removed file.
 #[derive(Debug)]
 pub(super) struct WriterLock {
-    file: File,
+    _lock: FileLock,
 }
 
 impl WriterLock {
     /// Takes the lock, or waits for it for so long.
     pub fn acquire(database: &Path, patience: Duration) -> Result<Self> {
-        let path = Store::beside(database, "-lock");
+        match FileLock::acquire(&Store::beside(database, "-lock"), patience)? {
+            Ok(lock) => Ok(Self { _lock: lock }),
+            Err(Held { by }) => Err(Error::Locked { path: database.to_owned(), holder: by }),
+        }
+    }
+}
+
+/// The right to be the one process that keeps a database current, held until it is dropped. It does not keep others from
+/// writing.
+#[derive(Debug)]
+pub struct WatcherLock {
+    _lock: FileLock,
+}
+
+impl WatcherLock {
+    /// Takes the lock.
+    ///
+    /// # Errors
+    /// [`Error::Watched`] when another process has it.
+    pub fn acquire(database: &Path) -> Result<Self> {
+        match FileLock::acquire(&Store::beside(database, "-watch"), Duration::ZERO)? {
+            Ok(lock) => Ok(Self { _lock: lock }),
+            Err(Held { by }) => Err(Error::Watched { path: database.to_owned(), holder: by }),
+        }
+    }
+}
+
+/// A lock that another process has, whose number is known if it has written it.
+struct Held {
+    by: Option<u32>,
+}
+
+/// A lock on a file, held until it is dropped.
+///
+/// It is an advisory lock on a file beside the database, so the system takes it back from a process that dies. The
+/// file holds the process id of the holder, for the message that others get; it is never removed, because another
+/// process may be about to lock the removed file.
+#[derive(Debug)]
+struct FileLock {
+    file: File,
+}
+
+impl FileLock {
+    /// Takes the lock, or waits for it for so long.
+    fn acquire(path: &Path, patience: Duration) -> Result<Result<Self, Held>> {
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
-            .open(&path)
-            .map_err(Error::io("open the lock file", &path))?;
+            .open(path)
+            .map_err(Error::io("open the lock file", path))?;
         let until = Instant::now() + patience;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
                 Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(RETRY),
                 Err(TryLockError::WouldBlock) => {
-                    return Err(Error::Locked { path: database.to_owned(), holder: read_holder(&mut file) });
+                    return Ok(Err(Held { by: read_holder(&mut file) }));
                 }
-                Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
+                Err(TryLockError::Error(error)) => return Err(Error::io("lock", path)(error)),
             }
         }
         // The name is a courtesy: a full disk must not keep anyone from pruning.
         let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", std::process::id()));
-        Ok(Self { file })
+        Ok(Ok(Self { file }))
     }
 }
 
@@ -62,7 +102,7 @@ fn read_holder(file: &mut File) -> Option<u32> {
     None
 }
 
-impl Drop for WriterLock {
+impl Drop for FileLock {
     fn drop(&mut self) {
         let _ = self.file.set_len(0);
         // Closing the file would not be enough: a child process that another thread has just started holds it open
@@ -92,7 +132,7 @@ mod tests {
         let database = dir.path().join("photos.db");
         let lock = WriterLock::acquire(&database, Duration::ZERO).expect("nobody holds it");
         // What a process that is being started has for a moment: the same open file.
-        let _inherited = lock.file.try_clone().expect("it can be cloned");
+        let _inherited = lock._lock.file.try_clone().expect("it can be cloned");
         drop(lock);
         WriterLock::acquire(&database, Duration::ZERO).expect("it was given back");
     }

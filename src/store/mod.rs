@@ -37,6 +37,7 @@ pub use dupes::Fingerprint;
 pub use failure::FailureRow;
 pub use files::{ContentState, FileState, FoundFile, KnownContent, KnownFile, KnownFileAt};
 pub use list::{Counts, PictureRow};
+pub use lock::WatcherLock;
 pub use roots::{Root, RootState};
 pub use select::{SelectedImage, Selection, Subtree};
 use sqlite_error::At;

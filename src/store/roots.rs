@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::types::{RootId, path_from_bytes, path_to_bytes};
 
 /// Whether a root can be read at present.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RootState {
     /// It was there when it was last looked at.

@@ -20,9 +20,11 @@ pub struct Subtree {
 }
 
 /// What pictures must be to be selected. All of it has to hold.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct Selection {
     /// Some present file lies in one of these; `None`: anywhere.
+    #[serde(skip)]
     pub under: Option<Vec<Subtree>>,
     /// The format is one of these; empty: any.
     pub formats: Vec<String>,

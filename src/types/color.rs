@@ -1,11 +1,11 @@
 //! Colours by how they look.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// CIE L\*a\*b\* under D65: L\* 0 to 100, a\* and b\* about -128 to 127.
 ///
 /// Distances in it are about as large as colours look different (CIE 15).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Lab(pub [f32; 3]);
 
 /// The white point D65 in CIE XYZ.

@@ -18,5 +18,5 @@ pub use features::{
 pub use file_stat::FileStat;
 pub(crate) use file_stat::now_ns;
 pub use identity::{ContentHash, FileId, ImageId, ModelId, ParseDigestError, RootId, VectorId};
-pub use path_bytes::{path_from_bytes, path_to_bytes};
+pub use path_bytes::{path_from_bytes, path_text, path_to_bytes, paths_text};
 pub use pictures::{ImageInfo, Shape, Stage};

@@ -28,3 +28,103 @@ pub fn path_from_bytes(bytes: &[u8]) -> PathBuf {
         PathBuf::from(String::from_utf8_lossy(bytes).into_owned())
     }
 }
+
+/// Paths in JSON: text, or an array of bytes where they are not UTF-8. For serde's `with`.
+pub mod path_text {
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{path_from_bytes, path_to_bytes};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    pub(super) enum Form {
+        Text(String),
+        Bytes(Vec<u8>),
+    }
+
+    impl From<Form> for PathBuf {
+        fn from(form: Form) -> Self {
+            match form {
+                Form::Text(text) => text.into(),
+                Form::Bytes(bytes) => path_from_bytes(&bytes),
+            }
+        }
+    }
+
+    /// Writes a path.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+        match path.to_str() {
+            Some(text) => text.serialize(serializer),
+            None => path_to_bytes(path).serialize(serializer),
+        }
+    }
+
+    /// Reads a path.
+    ///
+    /// # Errors
+    /// When it is neither text nor bytes.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+        Form::deserialize(deserializer).map(Into::into)
+    }
+}
+
+/// Lists of paths in JSON, each as [`path_text`] has it. For serde's `with`.
+pub mod paths_text {
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::path_text;
+
+    struct AsText<'a>(&'a Path);
+
+    impl Serialize for AsText<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            path_text::serialize(self.0, serializer)
+        }
+    }
+
+    /// Writes paths.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(paths.iter().map(|path| AsText(path)))
+    }
+
+    /// Reads paths.
+    ///
+    /// # Errors
+    /// When it is no list of paths.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
+        Ok(Vec::<path_text::Form>::deserialize(deserializer)?.into_iter().map(Into::into).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    struct Paths {
+        #[serde(with = "super::path_text")]
+        one: PathBuf,
+        #[serde(with = "super::paths_text")]
+        many: Vec<PathBuf>,
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_that_is_not_utf8_goes_through_json_unharmed() {
+        let bad = super::path_from_bytes(b"a\xFFb");
+        let paths = Paths { one: bad.clone(), many: vec!["a".into(), bad] };
+        let json = serde_json::to_string(&paths).expect("it is plain data");
+        assert_eq!(json, r#"{"one":[97,255,98],"many":["a",[97,255,98]]}"#);
+        assert_eq!(serde_json::from_str::<Paths>(&json).expect("it was just written"), paths);
+    }
+}

@@ -14,6 +14,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("indexer", &["scan", "media", "model", "store", "ann"]),
     ("search", &["scan", "media", "model", "store", "ann"]),
     ("index", &["indexer", "search", "scan", "media", "model", "store", "ann"]),
+    ("watch", &["index", "indexer", "scan", "store"]),
+    ("daemon", &["watch", "index", "indexer", "search", "scan", "store"]),
 ];
 
 /// Each crate that has a room of its own: the only files that may name it.
@@ -26,6 +28,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("clap_mangen", &["src/cli/"]),
     ("indicatif", &["src/cli/"]),
     ("ctrlc", &["src/cli/"]),
+    ("signal_hook", &["src/cli/"]),
+    ("sd_notify", &["src/cli/"]),
+    ("humantime", &["src/cli/"]),
+    ("notify", &["src/watch/"]),
     ("walkdir", &["src/scan/"]),
     ("memmap2", &["src/ann/"]),
     ("hnsw_rs", &["src/ann/hnsw.rs"]),

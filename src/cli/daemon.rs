@@ -1,0 +1,351 @@
+//! `imgidx daemon`: the watcher as a service of the system.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, Stdio};
+use std::time::{Duration, Instant};
+
+use imgidx::daemon::{Client, DaemonStatus, Op};
+use imgidx::index::default_data_dir;
+use imgidx::store::RootState;
+use imgidx::{Error, Result};
+use serde_json::{Map, Value, json};
+
+use super::Global;
+use super::output::{Done, Failure, Out, count};
+use super::service::{Service, service_name};
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Let the system start the daemon whenever you log in
+    Install(InstallArgs),
+    /// Let the system start it no more
+    Uninstall,
+    /// Start the installed daemon
+    Start,
+    /// End the daemon, installed or not; what is in hand is finished
+    Stop,
+    /// Show whether the daemon runs, and how it is
+    Status,
+    /// Show what the installed daemon has logged
+    Logs(LogsArgs),
+    /// Wait until everything that was saved before is in the index
+    Sync,
+    /// Let the daemon look up its directories and scan them
+    Rescan {
+        /// Only these
+        #[arg(value_name = "PATH")]
+        paths: Vec<PathBuf>,
+    },
+    /// Let the daemon do nothing but answer queries
+    Pause,
+    /// Let it go on
+    Resume,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct InstallArgs {
+    /// Arguments for `imgidx watch`, after `--`
+    #[arg(last = true, value_name = "ARGUMENT")]
+    arguments: Vec<OsString>,
+    /// Only print what would be installed
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct LogsArgs {
+    /// Go on showing what is logged
+    #[arg(short, long)]
+    follow: bool,
+    /// So many lines
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 100)]
+    lines: u32,
+}
+
+/// How long a daemon may take to end.
+const STOP_TIME: Duration = Duration::from_secs(30);
+
+pub fn run(global: &Global, command: Command) -> Result<Done, Failure> {
+    let database = global.database()?;
+    let database = fs::canonicalize(&database).or_else(|_| std::path::absolute(&database)).unwrap_or(database);
+    match command {
+        Command::Install(args) => install(global, &database, &args),
+        Command::Uninstall => uninstall(global, &database),
+        Command::Start => start(global, &database),
+        Command::Stop => stop(global, &database),
+        Command::Status => status(global, &database),
+        Command::Logs(args) => logs(&Manager::of(&database)?, &args),
+        Command::Sync => order(&database, Op::Sync),
+        Command::Rescan { paths } => {
+            let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+            order(&database, Op::Rescan { paths: paths.into_iter().map(absolute).collect() })
+        }
+        Command::Pause => order(&database, Op::Pause),
+        Command::Resume => order(&database, Op::Resume),
+    }
+}
+
+/// The service manager of this system, and where it wants a service to be described.
+struct Manager {
+    name: String,
+    file: PathBuf,
+    log: PathBuf,
+}
+
+const LAUNCHD: bool = cfg!(target_os = "macos");
+
+impl Manager {
+    fn of(database: &Path) -> Result<Self, Failure> {
+        let dirs = directories::BaseDirs::new().ok_or_else(|| Error::Invalid("there is no home directory".into()))?;
+        let usual = default_data_dir().ok().map(|dir| dir.join("imgidx.db"));
+        let usual = usual.map(|path| fs::canonicalize(&path).unwrap_or(path));
+        let name = service_name(database, usual.as_deref());
+        let log = dirs.home_dir().join("Library/Logs").join(format!("{name}.log"));
+        let file = if LAUNCHD {
+            dirs.home_dir().join("Library/LaunchAgents").join(format!("{name}.plist"))
+        } else {
+            dirs.config_dir().join("systemd/user").join(format!("{name}.service"))
+        };
+        Ok(Self { name, file, log })
+    }
+
+    fn unit(&self) -> String {
+        format!("{}.service", self.name)
+    }
+
+    /// Asks the service manager for something, which has to be done.
+    fn order(&self, arguments: &[&OsStr]) -> Result<(), Failure> {
+        let output = Self::process(arguments).stdin(Stdio::null()).output().map_err(|error| no_manager(&error))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let what = arguments.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+        Err(Error::Service { command: format!("{} {what}", program()), reason: said.trim().to_owned() }.into())
+    }
+
+    fn process(arguments: &[&OsStr]) -> Process {
+        let mut process = Process::new(program());
+        if !LAUNCHD {
+            process.arg("--user");
+        }
+        process.args(arguments);
+        process
+    }
+
+    fn is_active(&self) -> bool {
+        let unit = self.unit();
+        let asked = if LAUNCHD {
+            Self::process(&["list".as_ref(), self.name.as_ref()]).output()
+        } else {
+            Self::process(&["is-active".as_ref(), "--quiet".as_ref(), unit.as_ref()]).output()
+        };
+        asked.is_ok_and(|output| output.status.success())
+    }
+}
+
+fn program() -> &'static str {
+    if LAUNCHD { "launchctl" } else { "systemctl" }
+}
+
+fn no_manager(error: &std::io::Error) -> Error {
+    Error::Service { command: program().into(), reason: error.to_string() }
+}
+
+fn install(global: &Global, database: &Path, args: &InstallArgs) -> Result<Done, Failure> {
+    let manager = Manager::of(database)?;
+    let program = std::env::current_exe().map_err(|error| Error::Io {
+        action: "find",
+        path: "the program itself".into(),
+        source: error,
+    })?;
+    let mut command: Vec<OsString> = vec![program.into(), "--db".into(), database.into()];
+    if let Some(library) = &global.runtime {
+        command.extend(["--runtime".into(), std::path::absolute(library).unwrap_or(library.clone()).into()]);
+    }
+    command.extend(global.offline.then(|| "--offline".into()));
+    command.push("watch".into());
+    command.extend(args.arguments.iter().cloned());
+    let service = Service { name: manager.name.clone(), command, log: manager.log.clone() };
+    let text = if LAUNCHD { service.launchd_plist() } else { service.systemd_unit() };
+    if args.dry_run {
+        let mut out = Out::new();
+        out.path("# ", &manager.file, '\n')?;
+        out.line(text.trim_end())?;
+        return Ok(out.finish().map(|()| Done::All)?);
+    }
+    let folder = manager.file.parent().unwrap_or(&manager.file);
+    fs::create_dir_all(folder).map_err(|source| Error::Io {
+        action: "create the folder",
+        path: folder.into(),
+        source,
+    })?;
+    fs::write(&manager.file, text).map_err(|source| Error::Io {
+        action: "write",
+        path: manager.file.clone(),
+        source,
+    })?;
+    global.note(&format!("wrote `{}`", manager.file.display()));
+    if !LAUNCHD {
+        manager.order(&["daemon-reload".as_ref()])?;
+        manager.order(&["enable".as_ref(), manager.unit().as_ref()])?;
+    }
+    global.note("it starts when you log in; `imgidx daemon start` starts it now");
+    Ok(Done::All)
+}
+
+fn uninstall(global: &Global, database: &Path) -> Result<Done, Failure> {
+    let manager = Manager::of(database)?;
+    if !manager.file.exists() {
+        global.note("it is not installed");
+        return Ok(Done::All);
+    }
+    if LAUNCHD {
+        let _ = manager.order(&["unload".as_ref(), manager.file.as_ref()]);
+    } else {
+        manager.order(&["disable".as_ref(), "--now".as_ref(), manager.unit().as_ref()])?;
+    }
+    fs::remove_file(&manager.file).map_err(|source| Error::Io {
+        action: "remove",
+        path: manager.file.clone(),
+        source,
+    })?;
+    global.note(&format!("removed `{}`", manager.file.display()));
+    Ok(Done::All)
+}
+
+fn start(global: &Global, database: &Path) -> Result<Done, Failure> {
+    if let Some(status) = super::ask::status(database) {
+        global.note(&format!("it is running already, as process {}", status.pid));
+        return Ok(Done::All);
+    }
+    let manager = Manager::of(database)?;
+    if !manager.file.exists() {
+        return Err(Failure::Usage(
+            "it is not installed: `imgidx daemon install` does that, and `imgidx watch` runs it in the foreground"
+                .into(),
+        ));
+    }
+    if LAUNCHD {
+        manager.order(&["load".as_ref(), "-w".as_ref(), manager.file.as_ref()])?;
+    } else {
+        manager.order(&["start".as_ref(), manager.unit().as_ref()])?;
+    }
+    global.note("it is running");
+    Ok(Done::All)
+}
+
+fn stop(global: &Global, database: &Path) -> Result<Done, Failure> {
+    let manager = Manager::of(database)?;
+    if manager.file.exists() && manager.is_active() {
+        if LAUNCHD {
+            manager.order(&["unload".as_ref(), manager.file.as_ref()])?;
+        } else {
+            manager.order(&["stop".as_ref(), manager.unit().as_ref()])?;
+        }
+    } else {
+        let Some(mut client) = Client::connect(database) else {
+            global.note("no daemon is running");
+            return Ok(Done::All);
+        };
+        client.order(Op::Stop).map_err(Failure::refused)?;
+        let until = Instant::now() + STOP_TIME;
+        // The connection ends with the daemon, but its end cannot be waited for where the socket is gone before.
+        while Client::connect(database).is_some() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    global.note("it has ended");
+    Ok(Done::All)
+}
+
+fn order(database: &Path, op: Op) -> Result<Done, Failure> {
+    client(database)?.order(op).map_err(Failure::refused)?;
+    Ok(Done::All)
+}
+
+fn client(database: &Path) -> Result<Client, Failure> {
+    Client::connect(database).ok_or_else(|| Error::NoDaemon { path: database.to_owned() }.into())
+}
+
+fn status(global: &Global, database: &Path) -> Result<Done, Failure> {
+    let status = client(database)?.status().map_err(Failure::refused)?;
+    let mut out = Out::new();
+    if global.json {
+        out.document(Map::from_iter([("daemon".to_owned(), document(&status))]))?;
+    } else {
+        for line in lines(&status) {
+            out.line(line)?;
+        }
+    }
+    Ok(out.finish().map(|()| Done::All)?)
+}
+
+/// How a daemon is, as JSON.
+pub fn document(status: &DaemonStatus) -> Value {
+    let mut fields = super::output::object(serde_json::to_value(status).expect("a status is plain data"));
+    let roots = status.watch.roots.iter().map(|root| {
+        let mut fields = Map::new();
+        super::output::insert_path(&mut fields, "path", &root.path);
+        fields.insert("state".into(), json!(root.state));
+        fields.insert("folders".into(), json!(root.folders));
+        fields.insert("polled".into(), json!(root.polled));
+        Value::Object(fields)
+    });
+    fields.insert("roots".into(), roots.collect());
+    fields.into()
+}
+
+/// How a daemon is, for a person.
+pub fn lines(status: &DaemonStatus) -> Vec<String> {
+    let watch = &status.watch;
+    let activity = match watch.waiting {
+        0 => watch.activity.as_str().to_owned(),
+        waiting => format!("{}, {} to look at", watch.activity.as_str(), count(waiting, "path")),
+    };
+    let mut lines = vec![format!("process {}, {activity}", status.pid)];
+    for root in &watch.roots {
+        let how = match (&root.state, &root.polled) {
+            (RootState::Offline, _) => "is not there; its rows are kept".to_owned(),
+            (_, Some(why)) => format!("is scanned now and then: {why}"),
+            (_, None) => format!("{} watched", count(root.folders, "folder")),
+        };
+        lines.push(format!("{}: {how}", super::output::printable(&root.path.to_string_lossy())));
+    }
+    lines.extend(watch.degraded.iter().map(|why| format!("degraded: {why}")));
+    let totals = &watch.totals;
+    let counts = [
+        (totals.new, "new"),
+        (totals.changed, "changed"),
+        (totals.moved, "moved"),
+        (totals.missing, "missing"),
+        (totals.failed, "failed"),
+    ];
+    let done: Vec<String> =
+        counts.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!("{number} {what}")).collect();
+    if !done.is_empty() {
+        lines.push(format!("since it began: {}", done.join(", ")));
+    }
+    lines
+}
+
+fn logs(manager: &Manager, args: &LogsArgs) -> Result<Done, Failure> {
+    let lines = args.lines.to_string();
+    let mut process;
+    if LAUNCHD {
+        process = Process::new("tail");
+        process.args(["-n", &lines]);
+        process.args(args.follow.then_some("-f"));
+        process.arg(&manager.log);
+    } else {
+        process = Process::new("journalctl");
+        process.args(["--user", "--no-pager", "--unit", &manager.unit(), "--lines", &lines]);
+        process.args(args.follow.then_some("--follow"));
+    }
+    let name = process.get_program().to_string_lossy().into_owned();
+    let failed = |reason: String| Error::Service { command: name.clone(), reason };
+    let status = process.status().map_err(|error| failed(error.to_string()))?;
+    if status.success() { Ok(Done::All) } else { Err(failed(status.to_string()).into()) }
+}

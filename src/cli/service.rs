@@ -1,0 +1,136 @@
+//! Descriptions of the daemon for the system's service manager: systemd's user units, and launchd's agents.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// What the service manager is told of the daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Its name: `imgidx`, or another one for each database that is not the usual one.
+    pub name: String,
+    /// The program and its arguments.
+    pub command: Vec<OsString>,
+    /// Where the log goes, where the service manager keeps none.
+    pub log: PathBuf,
+}
+
+impl Service {
+    /// The unit for systemd (systemd.service(5)).
+    pub fn systemd_unit(&self) -> String {
+        let command: Vec<String> = self.command.iter().map(|word| systemd_word(&word.to_string_lossy())).collect();
+        format!(
+            "# Written by `imgidx daemon install`; `imgidx daemon uninstall` removes it.\n\
+             [Unit]\n\
+             Description=Keeps the imgidx index of pictures current\n\
+             Documentation=man:imgidx(1)\n\
+             \n\
+             [Service]\n\
+             Type=notify\n\
+             ExecStart={}\n\
+             ExecReload=/bin/kill -HUP $MAINPID\n\
+             Restart=on-failure\n\
+             RestartSec=5\n\
+             WatchdogSec=120\n\
+             TimeoutStopSec=30\n\
+             Slice=background.slice\n\
+             CPUWeight=20\n\
+             IOWeight=20\n\
+             NoNewPrivileges=yes\n\
+             \n\
+             [Install]\n\
+             WantedBy=default.target\n",
+            command.join(" ")
+        )
+    }
+
+    /// The property list for launchd (launchd.plist(5)).
+    pub fn launchd_plist(&self) -> String {
+        let words: String = self
+            .command
+            .iter()
+            .map(|word| format!("    <string>{}</string>\n", xml(&word.to_string_lossy())))
+            .collect();
+        format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+             <!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">\n\
+             <plist version=\"1.0\">\n\
+             <dict>\n  \
+               <key>Label</key>\n  <string>{}</string>\n  \
+               <key>ProgramArguments</key>\n  <array>\n{words}  </array>\n  \
+               <key>RunAtLoad</key>\n  <true/>\n  \
+               <key>KeepAlive</key>\n  <dict>\n    <key>SuccessfulExit</key>\n    <false/>\n  </dict>\n  \
+               <key>ProcessType</key>\n  <string>Background</string>\n  \
+               <key>LowPriorityIO</key>\n  <true/>\n  \
+               <key>StandardErrorPath</key>\n  <string>{}</string>\n\
+             </dict>\n\
+             </plist>\n",
+            xml(&self.name),
+            xml(&self.log.to_string_lossy())
+        )
+    }
+}
+
+/// The name of the service of a database.
+pub fn service_name(database: &Path, usual: Option<&Path>) -> String {
+    if usual == Some(database) {
+        return "imgidx".into();
+    }
+    let stem = database.file_stem().unwrap_or_default().to_string_lossy();
+    let plain: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(32).collect();
+    let digest = imgidx::types::ContentHash::of(database.as_os_str().as_encoded_bytes()).to_string();
+    format!("imgidx-{plain}-{}", &digest[..8])
+}
+
+/// A word of a command line as systemd reads it.
+fn systemd_word(word: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in word.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            // Specifiers, and variables.
+            '%' | '$' => quoted.extend([c, c]),
+            '\n' => quoted.push_str("\\n"),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+fn xml(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service() -> Service {
+        let command = ["/opt/my tools/imgidx", "--db", "/100% \"mine\" & $yours.db", "watch"];
+        let command = command.into_iter().map(OsString::from).collect();
+        Service { name: "imgidx".into(), command, log: "/home/me/Library/Logs/imgidx.log".into() }
+    }
+
+    #[test]
+    fn paths_with_signs_that_systemd_heeds_are_quoted() {
+        let unit = service().systemd_unit();
+        let expected =
+            r#"ExecStart="/opt/my tools/imgidx" "--db" "/100%% \"mine\" & $$yours.db" "watch""#.to_owned() + "\n";
+        assert!(unit.contains(&expected), "{unit}");
+    }
+
+    #[test]
+    fn signs_that_xml_heeds_are_escaped() {
+        let plist = service().launchd_plist();
+        assert!(plist.contains("<string>/100% &quot;mine&quot; &amp; $yours.db</string>"), "{plist}");
+    }
+
+    #[test]
+    fn each_database_has_a_service_of_its_own() {
+        let usual = Path::new("/home/me/imgidx.db");
+        assert_eq!(service_name(usual, Some(usual)), "imgidx");
+        let other = service_name(Path::new("/mnt/a b/fotos é.db"), Some(usual));
+        assert!(other.starts_with("imgidx-fotos---") && other.is_ascii(), "{other}");
+        assert_ne!(other, service_name(Path::new("/mnt/c/fotos é.db"), Some(usual)));
+    }
+}

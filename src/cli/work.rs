@@ -1,0 +1,76 @@
+//! Options of commands that index: which files, and how.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use imgidx::AddOptions;
+use imgidx::model::Device;
+use imgidx::scan::ScanOptions;
+
+use super::parse_size;
+
+#[derive(Debug, clap::Args)]
+pub struct ScanArgs {
+    /// Leave out what matches, as in .gitignore; may be given several times
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// Look at names with a dot at the front too
+    #[arg(long)]
+    pub hidden: bool,
+    /// Follow symbolic links
+    #[arg(long)]
+    pub follow_links: bool,
+    /// Stay on the file system of each directory
+    #[arg(long)]
+    pub one_file_system: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct WorkArgs {
+    /// Workers [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    threads: Option<NonZeroUsize>,
+    /// Pictures that go through the model at once
+    #[arg(long, value_name = "N", value_parser = parse_count, default_value_t = AddOptions::default().batch_size)]
+    batch_size: NonZeroUsize,
+    /// Memory for files and pixels, such as 800M or 2G; a picture that needs more fails
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "512M")]
+    memory: u64,
+    /// Run the model there: auto, cpu, cuda, coreml or directml
+    #[arg(long, value_name = "DEVICE", default_value_t = Device::Auto)]
+    pub device: Device,
+    /// Milliseconds to measure features in, for each picture; what there is no time for is left out
+    #[arg(long, value_name = "MS")]
+    feature_time: Option<u64>,
+}
+
+impl ScanArgs {
+    pub fn options(&self) -> ScanOptions {
+        ScanOptions {
+            exclude: self.exclude.clone(),
+            hidden: self.hidden,
+            follow_links: self.follow_links,
+            one_file_system: self.one_file_system,
+        }
+    }
+}
+
+impl WorkArgs {
+    pub fn options(&self) -> AddOptions {
+        AddOptions {
+            threads: self.threads,
+            batch_size: self.batch_size,
+            memory: self.memory,
+            device: self.device,
+            feature_time: self.feature_time.map(Duration::from_millis),
+            ..AddOptions::default()
+        }
+    }
+}
+
+/// Reads a number of workers or pictures: more than this would only exhaust the system.
+fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
+    const MOST: usize = 1024;
+    let count: NonZeroUsize = text.parse().map_err(|_| format!("`{text}` is not a number from 1 to {MOST}"))?;
+    if count.get() > MOST { Err(format!("{count} is more than {MOST}")) } else { Ok(count) }
+}

@@ -1,0 +1,246 @@
+//! The daemon's side of the socket: a thread that accepts, and one for each client.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::RecvTimeoutError;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::desk::Desk;
+use super::line::Lines;
+use super::protocol::{AddRequest, Answered, DaemonStatus, Op, Refusal, Reply, Request, VERSION};
+use super::socket::{make_folder_of, socket_path};
+use crate::error::{Error, Result};
+use crate::index::OpenOptions;
+use crate::watch::{AddTold, Control};
+
+/// The longest request.
+const MOST_BYTES: usize = 1 << 20;
+
+/// How long a client may take for a request, and keep silent before it.
+const READ_TIME: Duration = Duration::from_secs(30);
+
+/// How long a client may take to read an answer.
+const WRITE_TIME: Duration = Duration::from_secs(10);
+
+/// Clients at a time. Others are refused, and do their work themselves.
+const MOST_CLIENTS: usize = 64;
+
+/// How long the model for queries stays in memory after the last one.
+const KEEP_MODEL: Duration = Duration::from_secs(60);
+
+/// How often a client that has to wait is told so.
+const WAITING: Duration = Duration::from_secs(2);
+
+/// Answers clients until it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+    path: PathBuf,
+    /// Closed to end the thread that accepts.
+    wake: Option<UnixStream>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    desk: Desk,
+    control: Control,
+    clients: AtomicUsize,
+}
+
+impl Server {
+    /// Opens the socket of a database for a watcher, which holds the watcher's lock, so that any other socket there is one that
+    /// was left behind.
+    ///
+    /// # Errors
+    /// When the socket or a thread cannot be made.
+    pub fn start(database: &Path, open: OpenOptions, control: Control) -> Result<Self> {
+        let path = socket_path(database)?;
+        make_folder_of(&path)?;
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::io("remove", &path)(error)),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path).map_err(Error::io("listen at", &path))?;
+        let private = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(&path, private).map_err(Error::io("set the mode of", &path))?;
+        let (wake, woken) = UnixStream::pair().map_err(Error::io("make a pair of sockets for", &path))?;
+        let desk = Desk::new(database.to_owned(), open);
+        let shared = Arc::new(Shared { desk, control, clients: AtomicUsize::new(0) });
+        let for_thread = shared.clone();
+        let thread = std::thread::Builder::new()
+            .name("accept".into())
+            .spawn(move || accept_all(&for_thread, &listener, &woken))
+            .map_err(Error::io("start a thread for", &path))?;
+        Ok(Self { shared, path, wake: Some(wake), thread: Some(thread) })
+    }
+
+    /// The socket.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Loads what queries need, so that the first one does not have to wait for it.
+    pub fn warm_up(&self) {
+        // What is wrong is told to whoever asks.
+        let _ = self.shared.desk.searcher();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Nobody is to connect any more, and whoever looks finds nothing.
+        let _ = std::fs::remove_file(&self.path);
+        self.wake = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn accept_all(shared: &Arc<Shared>, listener: &UnixListener, woken: &UnixStream) {
+    loop {
+        let rest = shared.desk.unload_after(KEEP_MODEL);
+        let rest = rest.map(|rest| Timespec { tv_sec: rest.as_secs() as i64 + 1, tv_nsec: 0 });
+        let mut ready = [PollFd::new(listener, PollFlags::IN), PollFd::new(woken, PollFlags::IN)];
+        match poll(&mut ready, rest.as_ref()) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => continue,
+            Ok(_) => {}
+            Err(_) => return,
+        }
+        if !ready[1].revents().is_empty() {
+            return;
+        }
+        match listener.accept() {
+            Ok((stream, _)) => serve(shared, stream),
+            // Too many open files: give others time to close some, instead of trying without pause.
+            Err(_) => std::thread::sleep(Duration::from_millis(100)),
+        }
+    }
+}
+
+fn serve(shared: &Arc<Shared>, stream: UnixStream) {
+    let Ok(mut lines) = Lines::new(stream, WRITE_TIME) else { return };
+    if shared.clients.fetch_add(1, Ordering::Relaxed) >= MOST_CLIENTS {
+        shared.clients.fetch_sub(1, Ordering::Relaxed);
+        // It fits into the buffer of any socket, so that this does not wait for a client that does not read.
+        let _ = lines.write(&Reply::Error(Refusal::new("the daemon has too many clients")));
+        return;
+    }
+    let for_thread = shared.clone();
+    let client = move || {
+        // A client that has gone away has no more questions.
+        let _ = answer_all(&for_thread, &mut lines);
+        for_thread.clients.fetch_sub(1, Ordering::Relaxed);
+    };
+    if std::thread::Builder::new().name("client".into()).spawn(client).is_err() {
+        shared.clients.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn answer_all(shared: &Shared, lines: &mut Lines) -> io::Result<()> {
+    loop {
+        let line = match lines.read(MOST_BYTES, READ_TIME) {
+            Ok(Some(line)) => line,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                if error.kind() == io::ErrorKind::InvalidData {
+                    lines.write(&Reply::Error(Refusal::new(error.to_string())))?;
+                }
+                return Err(error);
+            }
+        };
+        match read(&line) {
+            Ok(Op::Add(request)) => add(shared, lines, &request)?,
+            Ok(Op::Sync) => sync(shared, lines)?,
+            Ok(Op::Yield) => {
+                let _lease = shared.control.make_way();
+                lines.write(&Reply::Answer(Box::new(Answered::Done)))?;
+                return lines.wait_for_end();
+            }
+            Ok(op) => {
+                let reply = match answer(shared, op) {
+                    Ok(answered) => Reply::Answer(Box::new(answered)),
+                    Err(error) => Reply::Error(Refusal::from(&error)),
+                };
+                lines.write(&reply)?;
+            }
+            Err(refusal) => lines.write(&Reply::Error(refusal))?,
+        }
+    }
+}
+
+fn read(line: &[u8]) -> Result<Op, Refusal> {
+    // The version first: what a later one asks for need not make sense here.
+    #[derive(serde::Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    let wrong = |error: serde_json::Error| Refusal::new(format!("this is no request: {error}"));
+    let Version { version } = serde_json::from_slice(line).map_err(wrong)?;
+    if version != VERSION {
+        return Err(Refusal::new(format!("this daemon speaks version {VERSION} of the protocol, and not {version}")));
+    }
+    Ok(serde_json::from_slice::<Request>(line).map_err(wrong)?.op)
+}
+
+/// Answers what takes no longer than a query.
+fn answer(shared: &Shared, op: Op) -> Result<Answered> {
+    let control = &shared.control;
+    match op {
+        Op::Similar(request) => return shared.desk.similar(request).map(Answered::Similar),
+        Op::Search(request) => return shared.desk.search(&request).map(Answered::Search),
+        Op::Status => {
+            let mut watch = control.status();
+            watch.model_loaded |= shared.desk.is_model_loaded();
+            let (pid, version) = (std::process::id(), env!("CARGO_PKG_VERSION").to_owned());
+            return Ok(Answered::Status(DaemonStatus { pid, version, watch }));
+        }
+        Op::Rescan { paths } => control.rescan(paths),
+        Op::Pause => control.pause(),
+        Op::Resume => control.resume(),
+        Op::Stop => control.stop(),
+        Op::Add(_) | Op::Sync | Op::Yield => unreachable!("they take their time, and are answered elsewhere"),
+    }
+    Ok(Answered::Done)
+}
+
+fn add(shared: &Shared, lines: &mut Lines, request: &AddRequest) -> io::Result<()> {
+    if let Some(path) = request.paths.iter().find(|path| !path.is_absolute()) {
+        let text = format!("`{}` is not an absolute path", path.display());
+        return lines.write(&Reply::Error(Refusal::new(text)));
+    }
+    // When this returns because the client has gone away, the receiver is dropped, and that cancels the work.
+    let told = shared.control.add(request.paths.clone(), request.options());
+    loop {
+        match told.recv_timeout(WAITING) {
+            Ok(AddTold::Progress(progress)) => lines.write(&Reply::Progress(Some(progress)))?,
+            Ok(AddTold::Done(Ok(report))) => return lines.write(&Reply::Answer(Box::new(Answered::Added(report)))),
+            Ok(AddTold::Done(Err(error))) => return lines.write(&Reply::Error(Refusal::from(&error))),
+            Err(RecvTimeoutError::Timeout) => lines.write(&Reply::Progress(None))?,
+            Err(RecvTimeoutError::Disconnected) => {
+                return lines.write(&Reply::Error(Refusal::new("the daemon has ended")));
+            }
+        }
+    }
+}
+
+fn sync(shared: &Shared, lines: &mut Lines) -> io::Result<()> {
+    let done = shared.control.sync();
+    loop {
+        match done.recv_timeout(WAITING) {
+            Ok(()) => return lines.write(&Reply::Answer(Box::new(Answered::Done))),
+            Err(RecvTimeoutError::Timeout) => lines.write(&Reply::Progress(None))?,
+            Err(RecvTimeoutError::Disconnected) => {
+                return lines.write(&Reply::Error(Refusal::new("the daemon has ended")));
+            }
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Listening: one watch of the system for each folder of each root.
+//!
+//! Events are hints. They say which paths to look at, and nothing else is concluded from them. A folder is watched before it is
+//! scanned, so that whatever happens in it is either seen by the scan or told by an event.
+//!
+//! Folders are watched one by one, because then what is excluded is not watched at all, and because the only thing that a recursive
+//! watch would add, watching new folders, has to be done here all the same: what is in them already is not told. Elsewhere
+//! than on Linux systems watch whole trees at no cost.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use notify::event::EventKindMask;
+use notify::{Config, Event, PathOp, RecommendedWatcher, RecursiveMode, WatchPathConfig, Watcher};
+
+use super::dirty::Sign;
+use super::event::{self, Told, Trouble};
+use super::shared::Shared;
+use crate::error::{Error, Result};
+use crate::scan::{Folders, ScanOptions, ScanRules};
+
+const FOLDER_BY_FOLDER: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// Folders that are given to the system at a time.
+const BATCH: usize = 512;
+
+/// A root, or a part of one, as it is listened to.
+#[derive(Debug)]
+pub(super) struct Listened {
+    /// Path of the root.
+    pub root: Arc<Path>,
+    /// The part of it; the same as `root` if it is all.
+    pub start: Arc<Path>,
+    pub scan: ScanOptions,
+    /// Roots of their own below it.
+    pub apart: Vec<PathBuf>,
+    /// Of a root of files that were given one by one: their paths. Others in the folder are not looked at.
+    pub only: Option<Vec<PathBuf>>,
+}
+
+/// What became of listening to a root.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Listening {
+    pub folders: usize,
+    /// Why changes in it may go unnoticed.
+    pub trouble: Option<Trouble>,
+}
+
+enum Message {
+    Event(Arc<Path>, notify::Result<Event>),
+    Listen(Box<Listened>, Sender<Listening>),
+    /// How many folders of a place are watched, if that has changed.
+    Count(Arc<Path>, Sender<Option<usize>>),
+    Ignore(Arc<Path>),
+    Flush(Sender<()>),
+    /// Everything before this one is noted.
+    Flushed(Sender<()>),
+    Stop,
+}
+
+/// A thread that listens to roots, and notes which paths to look at.
+#[derive(Debug)]
+pub(super) struct Observer {
+    messages: Sender<Message>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Observer {
+    pub fn start(shared: Arc<Shared>) -> Result<Self> {
+        let (messages, received) = unbounded();
+        let ears = Ears { shared, messages: messages.clone(), roots: Vec::new() };
+        let thread = std::thread::Builder::new().name("observer".into()).spawn(move || ears.run(&received));
+        let thread = thread.map_err(Error::io("start a thread for", "watching"))?;
+        Ok(Self { messages, thread: Some(thread) })
+    }
+
+    /// Begins to listen to a root, or begins anew. When this returns, every later change is told.
+    pub fn listen(&self, root: Listened) -> Listening {
+        self.ask(|reply| Message::Listen(Box::new(root), reply)).unwrap_or_default()
+    }
+
+    /// Listens no more to what begins at a path.
+    pub fn ignore(&self, start: &Arc<Path>) {
+        let _ = self.messages.send(Message::Ignore(start.clone()));
+    }
+
+    /// How many folders of a place are watched, if that has changed since it was last asked for.
+    pub fn count(&self, start: &Arc<Path>) -> Option<usize> {
+        self.ask(|reply| Message::Count(start.clone(), reply)).flatten()
+    }
+
+    /// Waits until everything is noted that has happened before.
+    pub fn flush(&self) {
+        self.ask(Message::Flush);
+    }
+
+    fn ask<T>(&self, question: impl FnOnce(Sender<T>) -> Message) -> Option<T> {
+        let (reply, answer) = unbounded();
+        self.messages.send(question(reply)).ok()?;
+        answer.recv().ok()
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        let _ = self.messages.send(Message::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the thread holds.
+struct Ears {
+    shared: Arc<Shared>,
+    messages: Sender<Message>,
+    roots: Vec<Heard>,
+}
+
+/// A root that is listened to.
+struct Heard {
+    listened: Listened,
+    rules: ScanRules,
+    /// `None` where the system has no more to give.
+    watcher: Option<RecommendedWatcher>,
+    /// Whether folders have come or gone since they were counted.
+    is_uncounted: bool,
+}
+
+impl Ears {
+    fn run(mut self, messages: &Receiver<Message>) {
+        for message in messages {
+            match message {
+                Message::Event(start, event) => self.hear(&start, event),
+                Message::Listen(root, reply) => {
+                    let _ = reply.send(self.listen(*root));
+                }
+                Message::Ignore(start) => self.roots.retain(|heard| heard.listened.start != start),
+                Message::Count(start, reply) => drop(reply.send(self.count(&start))),
+                Message::Flush(reply) => self.flush(reply),
+                Message::Flushed(reply) => drop(reply.send(())),
+                Message::Stop => return,
+            }
+        }
+    }
+
+    fn listen(&mut self, listened: Listened) -> Listening {
+        self.roots.retain(|heard| heard.listened.start != listened.start);
+        let rules = match ScanRules::new(&listened.root, &listened.scan) {
+            Ok(rules) => rules,
+            Err(error) => return Listening { trouble: Some(Trouble::Other(error.to_string())), folders: 0 },
+        };
+        let mut heard = Heard { listened, rules, watcher: None, is_uncounted: false };
+        let listening = match self.watcher(&heard.listened) {
+            Ok(watcher) => {
+                heard.watcher = Some(watcher);
+                heard.watch_all()
+            }
+            Err(error) => Listening { trouble: Some(event::trouble(&error)), folders: 0 },
+        };
+        self.roots.push(heard);
+        listening
+    }
+
+    fn watcher(&self, listened: &Listened) -> notify::Result<RecommendedWatcher> {
+        let (messages, start) = (self.messages.clone(), listened.start.clone());
+        let config = Config::default()
+            .with_follow_symlinks(listened.scan.follow_links)
+            .with_event_kinds(EventKindMask::CORE | EventKindMask::ACCESS_CLOSE);
+        let pass_on = move |event| {
+            let _ = messages.send(Message::Event(start.clone(), event));
+        };
+        RecommendedWatcher::new(pass_on, config)
+    }
+
+    fn hear(&mut self, start: &Arc<Path>, event: notify::Result<Event>) {
+        let shared = self.shared.clone();
+        // Events of a root that is not listened to any more may still come.
+        let Some(heard) = self.roots.iter_mut().find(|heard| heard.listened.start == *start) else { return };
+        let (root, follow) = (heard.listened.root.clone(), heard.listened.scan.follow_links);
+        for told in event::read(event, |path| is_folder(path, follow)) {
+            match told {
+                Told::File(path, sign) if heard.admits(&path, false) => shared.note(&root, &path, sign),
+                Told::Folder(path) if *path == **start || heard.admits(&path, true) => {
+                    heard.is_uncounted = true;
+                    let listening = heard.watch_below(&path);
+                    if let Some(trouble) = listening.trouble {
+                        shared.trouble(start, trouble);
+                    }
+                    shared.note(&root, &path, Sign::Folder);
+                }
+                // Whether it was a file or a folder is not known, and one of them may be excluded.
+                Told::Gone(path) if path.starts_with(&heard.listened.start) => {
+                    heard.is_uncounted = true;
+                    if *path == **start {
+                        shared.look_at_roots();
+                    } else if heard.admits(&path, false) || heard.admits(&path, true) {
+                        shared.note(&root, &path, Sign::Settled);
+                    }
+                }
+                Told::Unmounted(_) => shared.look_at_roots(),
+                Told::Lost => shared.lose(start),
+                Told::Trouble(Trouble::OutOfReach, _) => {}
+                Told::Trouble(trouble, _) => shared.trouble(start, trouble),
+                Told::File(..) | Told::Folder(_) | Told::Gone(_) => {}
+            }
+        }
+    }
+
+    fn count(&mut self, start: &Arc<Path>) -> Option<usize> {
+        let heard = self.roots.iter_mut().find(|heard| heard.listened.start == *start)?;
+        if !FOLDER_BY_FOLDER || !std::mem::take(&mut heard.is_uncounted) {
+            return None;
+        }
+        Some(heard.watcher.as_ref()?.watched_paths().ok()?.len())
+    }
+
+    /// Answers when everything has been heard that has happened so far.
+    fn flush(&mut self, reply: Sender<()>) {
+        for heard in &mut self.roots {
+            if let Some(watcher) = &mut heard.watcher {
+                // Changing nothing makes notify's thread read all that there is to read. It passes that on after it has answered,
+                // and so before it answers again.
+                let _ = watcher.update_paths(Vec::new());
+                let _ = watcher.update_paths(Vec::new());
+            }
+        }
+        // What was passed on lies in front of this.
+        let _ = self.messages.send(Message::Flushed(reply));
+    }
+}
+
+impl Heard {
+    fn admits(&self, path: &Path, is_folder: bool) -> bool {
+        let Listened { root, start, only, .. } = &self.listened;
+        match only {
+            Some(files) => files.iter().any(|file| file == path),
+            None => path.starts_with(start) && *path != **start && self.rules.admits(root, path, is_folder),
+        }
+    }
+
+    fn watch_all(&mut self) -> Listening {
+        let start = self.listened.start.to_path_buf();
+        if self.listened.only.is_some() {
+            return self.watch([start]);
+        }
+        self.watch_below(&start)
+    }
+
+    /// Watches a folder and all below it.
+    fn watch_below(&mut self, start: &Path) -> Listening {
+        let Listened { root, scan, apart, only, .. } = &self.listened;
+        if !FOLDER_BY_FOLDER {
+            return if *start == *self.listened.start { self.watch([start.to_owned()]) } else { Listening::default() };
+        }
+        match Folders::new(root, start, apart, scan) {
+            Ok(folders) if only.is_none() => self.watch(folders),
+            _ => Listening::default(),
+        }
+    }
+
+    fn watch(&mut self, folders: impl IntoIterator<Item = PathBuf>) -> Listening {
+        let Some(watcher) = &mut self.watcher else { return Listening::default() };
+        let mode = if FOLDER_BY_FOLDER { RecursiveMode::NonRecursive } else { RecursiveMode::Recursive };
+        let mut listening = Listening::default();
+        let mut folders = folders.into_iter();
+        loop {
+            let watch = |path| PathOp::Watch(path, WatchPathConfig::new(mode));
+            let mut batch: Vec<PathOp> = folders.by_ref().take(BATCH).map(watch).collect();
+            if batch.is_empty() {
+                return listening;
+            }
+            listening.folders += batch.len();
+            while let Err(failed) = watcher.update_paths(batch) {
+                if failed.origin.is_none() {
+                    // Its thread is gone.
+                    listening.trouble = Some(event::trouble(&failed.source));
+                    return listening;
+                }
+                listening.folders -= 1;
+                match event::trouble(&failed.source) {
+                    Trouble::OutOfReach => {}
+                    Trouble::TooManyFolders => {
+                        listening.folders -= failed.remaining.len();
+                        listening.trouble = Some(Trouble::TooManyFolders);
+                        return listening;
+                    }
+                    other => listening.trouble = listening.trouble.or(Some(other)),
+                }
+                batch = failed.remaining;
+            }
+        }
+    }
+}
+
+/// Whether there is a folder at a path; `None` if there is nothing.
+fn is_folder(path: &Path, follow_links: bool) -> Option<bool> {
+    let metadata =
+        if follow_links { path.metadata().or_else(|_| path.symlink_metadata()) } else { path.symlink_metadata() };
+    metadata.ok().map(|metadata| metadata.is_dir())
+}

@@ -1,0 +1,151 @@
+//! The places that are watched: roots, or parts of them, and how well the system tells of changes in each.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::event::Trouble;
+use super::observer::{Listened, Listening, Observer};
+use super::options::WatchOptions;
+use super::status::WatchedRoot;
+use crate::error::Result;
+use crate::indexer::{self, Change};
+use crate::scan::{ScanOptions, tells_too_little};
+use crate::store::{Root, RootState, Store};
+
+/// A place that is watched.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub root: Arc<Path>,
+    pub start: Arc<Path>,
+    pub part: Change,
+    pub scan: String,
+    pub state: RootState,
+    pub listening: Listening,
+    /// Why it is scanned now and then.
+    pub polled: Option<String>,
+    pub next_poll: Instant,
+    /// Events were lost, and it has not been scanned since.
+    pub lost: bool,
+}
+
+impl Place {
+    fn new(part: Change, now: Instant) -> Self {
+        let (root, start) = (part.root.as_path().into(), part.path().into());
+        Self {
+            root,
+            start,
+            part,
+            scan: String::new(),
+            // Until it is found to be there.
+            state: RootState::Offline,
+            listening: Listening::default(),
+            polled: None,
+            next_poll: now,
+            lost: false,
+        }
+    }
+
+    pub fn is_online(&self) -> bool {
+        self.state == RootState::Online
+    }
+
+    pub fn is_polled(&self) -> bool {
+        self.is_online() && self.polled.is_some()
+    }
+
+    /// Whether the options that it is looked at by are still these.
+    pub fn is_looked_at_by(&self, scan: Option<&str>) -> bool {
+        !self.is_online() || scan == Some(self.scan.as_str())
+    }
+
+    /// Begins to listen, or begins anew.
+    pub fn listen(&mut self, observer: &Observer, store: &Store, roots: &[Root], options: &WatchOptions) -> Result<()> {
+        let Some(root) = roots.iter().find(|root| root.path == *self.root) else { return Ok(()) };
+        self.scan.clone_from(&root.scan);
+        let only = if root.recursive {
+            None
+        } else {
+            Some(store.paths_in_root(root.id)?.into_iter().map(|path| root.path.join(path)).collect())
+        };
+        self.listening = observer.listen(Listened {
+            root: self.root.clone(),
+            start: self.start.clone(),
+            scan: ScanOptions::from_json(&root.scan),
+            apart: indexer::of_changes(store, std::slice::from_ref(&self.part), roots)?
+                .into_iter()
+                .flat_map(|target| target.apart)
+                .collect(),
+            only,
+        });
+        self.state = RootState::Online;
+        self.polled = self.why_polled(options);
+        Ok(())
+    }
+
+    fn why_polled(&self, options: &WatchOptions) -> Option<String> {
+        if options.poll_all {
+            return Some("it was asked for".into());
+        }
+        if self.listening.trouble.is_some() {
+            return Some("not all of its folders can be watched".into());
+        }
+        tells_too_little(&self.start).map(|kind| format!("{kind} does not tell of all changes"))
+    }
+
+    /// Notes that changes in it may go unnoticed from now on.
+    pub fn note_trouble(&mut self, trouble: Trouble, options: &WatchOptions) {
+        self.listening.trouble.get_or_insert(trouble);
+        self.polled = self.why_polled(options);
+    }
+
+    /// Why changes in it are noticed late, for a person.
+    pub fn degraded(&self, options: &WatchOptions) -> Option<String> {
+        if self.lost {
+            return Some(format!(
+                "`{}`: the system has lost events, so that it is being scanned",
+                self.start.display()
+            ));
+        }
+        let trouble = self.listening.trouble.as_ref().filter(|_| self.is_online())?;
+        let why = match trouble {
+            Trouble::TooManyFolders => "the system watches no more folders for this user".to_owned(),
+            Trouble::OutOfReach => return None,
+            Trouble::Other(reason) => format!("the system does not watch it: {reason}"),
+        };
+        let hint = match trouble {
+            Trouble::TooManyFolders => "; more may be watched after `sudo sysctl fs.inotify.max_user_watches=1048576`",
+            Trouble::Other(reason) if reason.contains("open files") => {
+                "; more may be watched after `sudo sysctl fs.inotify.max_user_instances=1024`"
+            }
+            _ => "",
+        };
+        let (start, seconds) = (self.start.display(), options.poll.as_secs());
+        Some(format!("`{start}`: {why}, so that it is scanned every {seconds} s{hint}"))
+    }
+
+    pub fn status(&self) -> WatchedRoot {
+        let folders = self.listening.folders as u64;
+        let (path, polled) = (self.start.to_path_buf(), self.polled.clone());
+        WatchedRoot { path, state: self.state, folders, polled }
+    }
+}
+
+/// The places for what was asked for: those parts, or all roots.
+pub(super) fn places(parts: &[Change], roots: &[Root], now: Instant) -> Vec<Place> {
+    let whole = |root: &Root| Change { root: root.path.clone(), scope: PathBuf::new() };
+    let wanted: Vec<Change> = if parts.is_empty() { roots.iter().map(whole).collect() } else { parts.to_vec() };
+    let mut places: Vec<Place> = Vec::new();
+    for part in wanted {
+        // A part may lie in a root that has been taken in by another since.
+        let path = part.path();
+        let around = roots.iter().filter(|root| path.starts_with(&root.path) && (root.recursive || root.path == path));
+        let Some(root) = around.max_by_key(|root| root.path.components().count()) else { continue };
+        let scope = path.strip_prefix(&root.path).unwrap_or(&path).to_owned();
+        let part = Change { root: root.path.clone(), scope };
+        if places.iter().all(|place| place.part != part) {
+            places.push(Place::new(part, now));
+        }
+    }
+    places
+}

@@ -1,0 +1,529 @@
+//! A watcher at work: takes up what is due, and looks now and then whether all is well.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+
+use super::dirty::{Due, Sign};
+use super::observer::Observer;
+use super::places::{Place, places};
+use super::shared::{AddRequest, AddTold, News, Next, Request};
+use super::status::{WatchEvent, WatchStatus};
+use super::watcher::Watcher;
+use crate::error::{Error, Result};
+use crate::indexer::{self, AddOptions, CancelToken, Change, IndexReport, Progress};
+use crate::store::{RootState, Store};
+
+/// How long after the last run that is brought up to date what only many runs together need.
+const TIDY: Duration = Duration::from_secs(2);
+
+/// How long to wait after something failed: longer each time.
+const RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(300);
+
+/// Between two scans of a slow place passes this many times as long as one takes.
+const POLL_REST: u32 = 20;
+
+/// How often it is told that all is well, at least.
+const ALIVE: Duration = Duration::from_secs(10);
+
+/// When what is due.
+#[derive(Debug)]
+struct Times {
+    look: Instant,
+    reconcile: Instant,
+    alive: Instant,
+    tidy: Option<Instant>,
+    unload: Option<Instant>,
+}
+
+/// See the module.
+pub(super) struct Run<'a> {
+    watcher: Watcher,
+    store: Store,
+    observer: Observer,
+    places: Vec<Place>,
+    times: Times,
+    syncs: Vec<Sender<()>>,
+    retry: Duration,
+    /// Why the last run failed.
+    failure: Option<String>,
+    told_degraded: Vec<String>,
+    told_vanished: HashMap<PathBuf, u64>,
+    tell: &'a mut dyn FnMut(&WatchEvent),
+}
+
+impl<'a> Run<'a> {
+    pub fn new(watcher: Watcher, tell: &'a mut dyn FnMut(&WatchEvent)) -> Result<Self> {
+        let now = Instant::now();
+        let (look, reconcile) = (now + watcher.options.look, now + jittered(watcher.options.reconcile));
+        Ok(Self {
+            store: Store::open(watcher.index.path())?,
+            observer: Observer::start(watcher.shared.clone())?,
+            places: Vec::new(),
+            times: Times { look, reconcile, alive: now + ALIVE, tidy: None, unload: None },
+            syncs: Vec::new(),
+            retry: RETRY,
+            failure: None,
+            told_degraded: Vec::new(),
+            told_vanished: HashMap::new(),
+            watcher,
+            tell,
+        })
+    }
+
+    pub fn run(mut self) -> Result<()> {
+        self.load_places()?;
+        let online = || self.places.iter().filter(|place| place.is_online());
+        let (roots, folders) = (online().count(), online().map(|place| place.listening.folders as u64).sum());
+        self.tell(&WatchEvent::Ready { roots, folders });
+        loop {
+            self.publish();
+            let done = match self.watcher.shared.next(self.wakes_at()) {
+                Next::Stop => break,
+                Next::Hear(news) => self.hear(news),
+                Next::Serve(request) => self.serve(request),
+                Next::Update(due) => self.take_up(due),
+                Next::Time => self.look_at_clock(),
+            };
+            match done {
+                Err(error @ Error::NoIndex { .. }) => return Err(error),
+                Err(error) => self.note_failure(&error),
+                Ok(()) => {}
+            }
+        }
+        // So that nothing is left to do for those who come later; what cannot be done now, they can do.
+        if self.times.tidy.is_some() {
+            let _ = self.watcher.updater.tidy();
+        }
+        self.tell(&WatchEvent::Stopped);
+        Ok(())
+    }
+
+    fn tell(&mut self, event: &WatchEvent) {
+        (self.tell)(event);
+    }
+
+    fn wakes_at(&self) -> Instant {
+        let Times { look, reconcile, alive, tidy, unload } = self.times;
+        let polled = self.places.iter().filter(|place| place.is_polled());
+        let times = [reconcile, alive].into_iter().chain(tidy).chain(unload).chain(polled.map(|place| place.next_poll));
+        times.fold(look, Instant::min)
+    }
+
+    /// Looks up the roots, and listens to those that are new or are looked at in another way.
+    fn load_places(&mut self) -> Result<()> {
+        let roots = self.store.roots()?;
+        let mut old = std::mem::take(&mut self.places);
+        let mut fresh = Vec::new();
+        for place in places(&self.watcher.parts, &roots, Instant::now()) {
+            let scan = roots.iter().find(|root| root.path == *place.root).map(|root| root.scan.as_str());
+            let known = old.iter().position(|known| known.part == place.part);
+            let kept = known.map(|at| old.swap_remove(at)).filter(|known| known.is_looked_at_by(scan));
+            fresh.extend(kept.is_none().then_some(self.places.len()));
+            self.places.push(kept.unwrap_or(place));
+        }
+        for gone in old {
+            self.observer.ignore(&gone.start);
+            self.watcher.shared.forget(&gone.root);
+        }
+        fresh.into_iter().try_for_each(|at| self.welcome(at))
+    }
+
+    fn count_folders(&mut self) {
+        for place in &mut self.places {
+            if let Some(folders) = self.observer.count(&place.start) {
+                place.listening.folders = folders;
+            }
+        }
+    }
+
+    /// Whether the directory of a place is there and itself.
+    fn is_there(&self, place: &Place) -> Result<bool> {
+        match self.store.roots()?.iter().find(|root| root.path == *place.root) {
+            Some(root) => Ok(place.start.exists() && indexer::health(&self.store, root)?.is_some()),
+            None => Ok(false),
+        }
+    }
+
+    /// Listens to a place, if it is there, and has it scanned. Of one that is not there a scan notes that it is not.
+    fn welcome(&mut self, at: usize) -> Result<()> {
+        let is_there = self.is_there(&self.places[at])?;
+        let place = &mut self.places[at];
+        if is_there {
+            let roots = self.store.roots()?;
+            place.listen(&self.observer, &self.store, &roots, &self.watcher.options)?;
+            place.next_poll = Instant::now() + self.watcher.options.poll;
+        } else {
+            place.state = RootState::Offline;
+        }
+        self.watcher.shared.note(&place.root, &place.start, Sign::Folder);
+        if !is_there {
+            let start = place.start.to_path_buf();
+            self.tell(&WatchEvent::Offline(start));
+        }
+        Ok(())
+    }
+
+    /// Looks whether places have come or gone.
+    fn look_at_places(&mut self) -> Result<()> {
+        for at in 0..self.places.len() {
+            let place = &self.places[at];
+            let (was_online, start) = (place.is_online(), place.start.clone());
+            match (was_online, self.is_there(place)?) {
+                (true, false) => self.lose(at),
+                (false, true) => {
+                    self.welcome(at)?;
+                    self.tell(&WatchEvent::Online(start.to_path_buf()));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A place is not there any more, or is not itself.
+    fn lose(&mut self, at: usize) {
+        let place = &mut self.places[at];
+        place.state = RootState::Offline;
+        self.observer.ignore(&place.start);
+        self.watcher.shared.forget(&place.root);
+        self.watcher.shared.note(&place.root, &place.start, Sign::Folder);
+        let start = place.start.to_path_buf();
+        self.tell(&WatchEvent::Offline(start));
+    }
+
+    fn hear(&mut self, news: News) -> Result<()> {
+        for start in news.lost {
+            self.tell(&WatchEvent::Lost(start.to_path_buf()));
+            // What it knows of its folders may be wrong now.
+            for at in (0..self.places.len()).filter(|at| self.places[*at].start == start).collect::<Vec<_>>() {
+                self.places[at].lost = true;
+                self.welcome(at)?;
+            }
+        }
+        for (start, trouble) in news.troubles {
+            for place in self.places.iter_mut().filter(|place| place.start == start) {
+                place.note_trouble(trouble.clone(), &self.watcher.options);
+            }
+        }
+        if news.roots { self.look_at_places() } else { Ok(()) }
+    }
+
+    fn serve(&mut self, request: Request) -> Result<()> {
+        match request {
+            Request::Add(request) => return self.add(*request),
+            Request::Reload => return self.load_places(),
+            Request::Rescan(paths) => self.rescan(&paths),
+            Request::Sync(done) => {
+                self.observer.flush();
+                self.count_folders();
+                let polled = self.places.iter().filter(|place| place.is_polled());
+                polled.for_each(|place| self.note_all_of(place));
+                self.syncs.push(done);
+            }
+        }
+        Ok(())
+    }
+
+    fn note_all_of(&self, place: &Place) {
+        self.watcher.shared.note(&place.root, &place.start, Sign::Folder);
+    }
+
+    /// Has the places scanned that are in some paths, and the parts of places that are some paths.
+    fn rescan(&self, paths: &[PathBuf]) {
+        let is_wanted = |place: &&Place| paths.is_empty() || paths.iter().any(|path| place.start.starts_with(path));
+        self.places.iter().filter(is_wanted).for_each(|place| self.note_all_of(place));
+        for path in paths {
+            let around = self.places.iter().filter(|place| path.starts_with(&place.start) && *path != *place.start);
+            if let Some(place) = around.max_by_key(|place| place.start.components().count()) {
+                self.watcher.shared.note(&place.root, path, Sign::Folder);
+            }
+        }
+    }
+
+    /// Does an `add` that was handed over, and watches what it has added.
+    fn add(&mut self, request: AddRequest) -> Result<()> {
+        let cancel = CancelToken::default();
+        let options = AddOptions { cancel: cancel.clone(), ..request.options.clone() };
+        let told = request.told.clone();
+        let mut is_alone = false;
+        let progress = |progress: Progress| {
+            if told.send(AddTold::Progress(progress)).is_err() {
+                is_alone = true;
+                cancel.cancel();
+            }
+        };
+        let ran = self.at_work(&cancel, |updater, tell| {
+            let mut progress = progress;
+            updater.add(&request.paths, &options, |done| {
+                tell(&WatchEvent::Progress(done));
+                progress(done);
+            })
+        });
+        match ran {
+            Ok(Some(report)) => {
+                self.take_in(&report);
+                let _ = request.told.send(AddTold::Done(Ok(report)));
+                self.tidy_soon();
+                self.load_places()
+            }
+            Ok(None) if self.watcher.shared.is_stopped() || is_alone => {
+                let _ = request.told.send(AddTold::Done(Err(Error::Interrupted)));
+                Ok(())
+            }
+            Ok(None) => {
+                self.watcher.shared.request(Request::Add(Box::new(request)));
+                Ok(())
+            }
+            Err(error) => {
+                let _ = request.told.send(AddTold::Done(Err(error)));
+                Ok(())
+            }
+        }
+    }
+
+    /// Brings up to date what is due. Files that are known to be whole come first: a scan would leave them for later.
+    fn take_up(&mut self, due: Due) -> Result<()> {
+        self.update(due.files, false)?;
+        self.update(due.folders, true)
+    }
+
+    fn update(&mut self, changes: Vec<Change>, are_folders: bool) -> Result<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let (cancel, start) = (CancelToken::default(), Instant::now());
+        let settle = Some(self.watcher.options.stable);
+        let options = AddOptions { settle, cancel: cancel.clone(), ..self.watcher.options.add.clone() };
+        let ran = self.at_work(&cancel, |updater, tell| {
+            updater.update(&changes, &options, |progress| tell(&WatchEvent::Progress(progress)))
+        });
+        match ran {
+            Ok(Some(report)) => {
+                self.note_scanned(&changes, start.elapsed());
+                self.take_in(&report);
+                self.look_at_offline(&report);
+                (self.retry, self.failure) = (RETRY, None);
+                self.tidy_soon();
+                Ok(())
+            }
+            Ok(None) => {
+                self.put_back(&changes, are_folders, Duration::ZERO);
+                Ok(())
+            }
+            Err(error) => {
+                self.put_back(&changes, are_folders, self.retry);
+                // Another process that writes for a moment is no failure.
+                if matches!(error, Error::Locked { .. }) && self.retry < 8 * RETRY {
+                    self.retry *= 2;
+                    return Ok(());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Runs the indexer, with the model that is in use now; `None` if somebody else wanted the index, or the end.
+    fn at_work(
+        &mut self,
+        cancel: &CancelToken,
+        work: impl FnOnce(&crate::index::Updater, &mut dyn FnMut(&WatchEvent)) -> Result<IndexReport>,
+    ) -> Result<Option<IndexReport>> {
+        self.follow_model()?;
+        let shared = self.watcher.shared.clone();
+        if !shared.begin(cancel) {
+            return Ok(None);
+        }
+        let report = work(&self.watcher.updater, self.tell);
+        shared.end();
+        self.times.unload = Some(Instant::now() + self.watcher.options.keep_model);
+        match report {
+            Ok(report) if report.interrupted => {
+                // What was done before is done.
+                self.take_in(&report);
+                Ok(None)
+            }
+            Ok(report) => Ok(Some(report)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Goes over to another model, if the index has.
+    fn follow_model(&mut self) -> Result<()> {
+        let active = self.watcher.index.active_model()?;
+        if active != *self.watcher.updater.model() {
+            self.watcher.updater = self.watcher.index.updater(self.watcher.options.add.device)?;
+            self.rescan(&[]);
+            self.tell(&WatchEvent::Model(active.name));
+        }
+        Ok(())
+    }
+
+    /// Counts and tells what a run has done, and notes what it has left for later.
+    fn take_in(&mut self, report: &IndexReport) {
+        for path in &report.unsettled {
+            if let Some(place) = self.place_around(path) {
+                self.watcher.shared.note_unsettled(&place.root.clone(), path);
+            }
+        }
+        self.watcher.shared.set_status(|status| status.totals.take_in(report));
+        let held: HashMap<_, _> = report.vanished.iter().map(|it| (it.root.clone(), it.files)).collect();
+        for vanished in &report.vanished {
+            if self.told_vanished.get(&vanished.root) != Some(&vanished.files) {
+                self.tell(&WatchEvent::Vanished(vanished.clone()));
+            }
+        }
+        self.told_vanished.extend(held);
+        if report.new + report.changed + report.moved + report.missing + report.failed + report.embedded > 0 {
+            self.tell(&WatchEvent::Updated(Box::new(report.clone())));
+        }
+    }
+
+    fn place_around(&self, path: &Path) -> Option<&Place> {
+        let around = self.places.iter().filter(|place| path.starts_with(&place.start));
+        around.max_by_key(|place| place.start.components().count())
+    }
+
+    /// Notes which roots a run has found not to be there.
+    fn look_at_offline(&mut self, report: &IndexReport) {
+        for at in 0..self.places.len() {
+            let place = &self.places[at];
+            if place.is_online() && report.offline_roots.iter().any(|root| **root == *place.root) {
+                self.lose(at);
+            }
+        }
+    }
+
+    /// Notes which places have been scanned.
+    fn note_scanned(&mut self, changes: &[Change], took: Duration) {
+        let poll = self.watcher.options.poll;
+        for place in self.places.iter_mut().filter(|place| changes.contains(&place.part)) {
+            place.next_poll = Instant::now() + poll.max(took * POLL_REST);
+            place.lost = false;
+        }
+    }
+
+    fn put_back(&self, changes: &[Change], are_folders: bool, after: Duration) {
+        for change in changes {
+            let root: Arc<Path> = change.root.as_path().into();
+            self.watcher.shared.put_back(&root, change, are_folders, after);
+        }
+    }
+
+    fn tidy_soon(&mut self) {
+        self.times.tidy = Some(Instant::now() + TIDY);
+    }
+
+    fn look_at_clock(&mut self) -> Result<()> {
+        let now = Instant::now();
+        if now >= self.times.alive {
+            self.times.alive = now + ALIVE;
+            self.tell(&WatchEvent::Alive);
+        }
+        if now >= self.times.look {
+            self.times.look = now + self.watcher.options.look;
+            self.look_at_index()?;
+            self.count_folders();
+            self.look_at_places()?;
+        }
+        if now >= self.times.reconcile {
+            self.times.reconcile = now + jittered(self.watcher.options.reconcile);
+            self.reconcile()?;
+        }
+        let polled = self.places.iter().filter(|place| place.is_polled() && now >= place.next_poll);
+        polled.for_each(|place| self.note_all_of(place));
+        for place in self.places.iter_mut().filter(|place| now >= place.next_poll) {
+            place.next_poll = now + self.watcher.options.poll;
+        }
+        if self.times.tidy.is_some_and(|due| now >= due) {
+            self.tidy()?;
+        }
+        if self.times.unload.is_some_and(|due| now >= due) {
+            self.times.unload = None;
+            if self.watcher.updater.is_loaded() {
+                self.watcher.updater.unload();
+                self.tell(&WatchEvent::Unloaded);
+            }
+        }
+        Ok(())
+    }
+
+    /// The database may have been deleted while it was open.
+    fn look_at_index(&self) -> Result<()> {
+        let path = self.watcher.index.path();
+        if path.exists() { Ok(()) } else { Err(Error::NoIndex { path: path.to_owned() }) }
+    }
+
+    /// Has everything scanned, and tries once more to watch what could not be watched.
+    fn reconcile(&mut self) -> Result<()> {
+        for at in 0..self.places.len() {
+            if self.places[at].listening.trouble.is_some() {
+                self.welcome(at)?;
+            }
+        }
+        self.rescan(&[]);
+        Ok(())
+    }
+
+    fn tidy(&mut self) -> Result<()> {
+        self.times.tidy = None;
+        let cancel = CancelToken::default();
+        if !self.watcher.shared.begin(&cancel) {
+            self.tidy_soon();
+            return Ok(());
+        }
+        let tidied = self.watcher.updater.tidy();
+        self.watcher.shared.end();
+        match tidied {
+            Ok(warnings) => warnings.into_iter().for_each(|warning| self.tell(&WatchEvent::Failed(warning))),
+            Err(Error::Locked { .. }) => self.tidy_soon(),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Tells why something could not be done, and waits longer for the next attempt.
+    fn note_failure(&mut self, error: &Error) {
+        self.retry = (self.retry * 2).min(LONGEST_RETRY);
+        let reason = error.to_string();
+        if self.failure.as_ref() != Some(&reason) {
+            self.tell(&WatchEvent::Failed(reason.clone()));
+            self.failure = Some(reason);
+        }
+    }
+
+    /// Makes known how things are.
+    fn publish(&mut self) {
+        let mut degraded: Vec<String> =
+            self.places.iter().filter_map(|place| place.degraded(&self.watcher.options)).collect();
+        degraded.extend(self.failure.clone());
+        for why in degraded.iter().filter(|why| !self.told_degraded.contains(why)).cloned().collect::<Vec<_>>() {
+            self.tell(&WatchEvent::Degraded(why));
+        }
+        if degraded.is_empty() && !self.told_degraded.is_empty() {
+            self.tell(&WatchEvent::Recovered);
+        }
+        self.told_degraded.clone_from(&degraded);
+        let (places, model_loaded) = (&self.places, self.watcher.updater.is_loaded());
+        self.watcher.shared.set_status(|status| {
+            let roots = places.iter().map(Place::status).collect();
+            *status = WatchStatus { roots, degraded, model_loaded, ..std::mem::take(status) };
+        });
+        if !self.syncs.is_empty() && self.watcher.shared.is_quiet() {
+            for done in self.syncs.drain(..) {
+                let _ = done.send(());
+            }
+        }
+    }
+}
+
+/// A tenth more or less, from the address space's randomness: nobody has to be unable to guess it.
+fn jittered(time: Duration) -> Duration {
+    use std::hash::{BuildHasher, RandomState};
+    let random = RandomState::new().hash_one(()) as f64 / u64::MAX as f64;
+    time.mul_f64(0.9 + 0.2 * random)
+}

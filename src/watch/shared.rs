@@ -1,0 +1,288 @@
+//! What the threads of a watcher share: what is to be looked at, and what is wanted of it.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+
+use super::dirty::{Dirty, Due, Patience, Sign};
+use super::event::Trouble;
+use super::status::WatchStatus;
+use crate::error::Error;
+use crate::indexer::{AddOptions, CancelToken, Change, IndexReport, Progress};
+use crate::types::{FileStat, now_ns};
+
+/// What others want of a watcher.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// Index these paths, and keep them current from now on.
+    Add(Box<AddRequest>),
+    /// Scan the roots, or parts of them, that these paths are in; all if there are none.
+    Rescan(Vec<PathBuf>),
+    /// Look up anew which roots there are.
+    Reload,
+    /// Tell when everything is done that was there to do.
+    Sync(Sender<()>),
+}
+
+/// An `add` that was handed over.
+#[derive(Debug)]
+pub(super) struct AddRequest {
+    pub paths: Vec<PathBuf>,
+    pub options: AddOptions,
+    pub told: Sender<AddTold>,
+}
+
+/// What is told of an `add` that was handed over.
+#[derive(Debug)]
+pub enum AddTold {
+    /// How far it has come.
+    Progress(Progress),
+    /// It is done, or has failed.
+    Done(Result<IndexReport, Error>),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    dirty: Dirty,
+    requests: VecDeque<Request>,
+    news: News,
+    stop: bool,
+    paused: bool,
+    /// How many others want to write.
+    leases: usize,
+    /// What is at work at the moment.
+    running: Option<CancelToken>,
+    /// When the watcher looks again by itself.
+    sleeps_until: Option<Instant>,
+    status: WatchStatus,
+}
+
+/// What the observer has heard beside changes of files.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// A root may have come or gone.
+    pub roots: bool,
+    /// Parts of which events were lost.
+    pub lost: Vec<Arc<Path>>,
+    pub troubles: Vec<(Arc<Path>, Trouble)>,
+}
+
+impl News {
+    fn is_none(&self) -> bool {
+        !self.roots && self.lost.is_empty() && self.troubles.is_empty()
+    }
+}
+
+/// What the watcher has to do next.
+#[derive(Debug)]
+pub(super) enum Next {
+    Stop,
+    Hear(News),
+    Serve(Request),
+    Update(Due),
+    /// A moment that it wanted to be woken at has come.
+    Time,
+}
+
+/// Parts that are taken up at a time: what comes meanwhile does not wait for all of them.
+const MOST_AT_A_TIME: usize = 512;
+
+impl Shared {
+    pub fn new(patience: Patience) -> Self {
+        let state = State {
+            dirty: Dirty::new(patience),
+            requests: VecDeque::new(),
+            news: News::default(),
+            stop: false,
+            paused: false,
+            leases: 0,
+            running: None,
+            sleeps_until: None,
+            status: WatchStatus::default(),
+        };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No state behind this lock is ever half changed, so that a panic elsewhere does not matter.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a sign of a path below a root.
+    pub fn note(&self, root: &Arc<Path>, path: &Path, sign: Sign) {
+        let mut state = self.state();
+        state.dirty.note(root, path, sign, Instant::now());
+        // Not for every event of a flood: the watcher sleeps until the first of them is due.
+        if state.dirty.next() < state.sleeps_until {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Notes that a file was found of which it is not known whether it is whole.
+    pub fn note_unsettled(&self, root: &Arc<Path>, path: &Path) {
+        self.state().dirty.note_unsettled(root, path, Instant::now());
+    }
+
+    /// Puts back what could not be done, for later.
+    pub fn put_back(&self, root: &Arc<Path>, change: &Change, is_folder: bool, after: Duration) {
+        self.state().dirty.put_back(root, change, is_folder, Instant::now() + after);
+    }
+
+    pub fn forget(&self, root: &Path) {
+        self.state().dirty.forget(root);
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state());
+        self.changed.notify_all();
+    }
+
+    pub fn look_at_roots(&self) {
+        self.tell(|state| state.news.roots = true);
+    }
+
+    pub fn lose(&self, start: &Arc<Path>) {
+        self.tell(|state| {
+            if !state.news.lost.contains(start) {
+                state.news.lost.push(start.clone());
+            }
+        });
+    }
+
+    pub fn trouble(&self, start: &Arc<Path>, trouble: Trouble) {
+        self.tell(|state| {
+            let trouble = (start.clone(), trouble);
+            if !state.news.troubles.contains(&trouble) {
+                state.news.troubles.push(trouble);
+            }
+        });
+    }
+
+    pub fn request(&self, request: Request) {
+        self.tell(|state| state.requests.push_back(request));
+    }
+
+    /// Ends what is at work, and the watcher.
+    pub fn stop(&self) {
+        self.tell(|state| {
+            state.stop = true;
+            state.interrupt();
+        });
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.state().stop
+    }
+
+    pub fn set_paused(&self, paused: bool) {
+        self.tell(|state| {
+            state.paused = paused;
+            if paused {
+                state.interrupt();
+            }
+        });
+    }
+
+    /// Ends what is at work, waits for the end, and keeps the watcher from writing until as many have called
+    /// [`Shared::give_way_no_more`].
+    pub fn make_way(&self) {
+        let mut state = self.state();
+        state.leases += 1;
+        state.interrupt();
+        let way_is_free = self.changed.wait_while(state, |state| state.running.is_some());
+        drop(way_is_free.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub fn give_way_no_more(&self) {
+        self.tell(|state| {
+            state.leases -= 1;
+            state.requests.push_back(Request::Reload);
+        });
+    }
+
+    pub fn status(&self) -> WatchStatus {
+        let state = self.state();
+        let mut status = state.status.clone();
+        status.waiting = state.dirty.len() as u64;
+        status.set_activity(state.paused, state.running.is_some(), status.waiting > 0 || !state.requests.is_empty());
+        status
+    }
+
+    pub fn set_status(&self, change: impl FnOnce(&mut WatchStatus)) {
+        change(&mut self.state().status);
+    }
+
+    /// Takes up work, unless somebody does not want it; `false` then.
+    pub fn begin(&self, cancel: &CancelToken) -> bool {
+        let mut state = self.state();
+        if state.stop || state.paused || state.leases > 0 {
+            return false;
+        }
+        state.running = Some(cancel.clone());
+        true
+    }
+
+    pub fn end(&self) {
+        self.tell(|state| state.running = None);
+    }
+
+    /// Whether nothing waits and nothing was asked for.
+    pub fn is_quiet(&self) -> bool {
+        let state = self.state();
+        state.dirty.len() == 0 && state.news.is_none()
+    }
+
+    /// Waits for something to do, until a moment at most.
+    pub fn next(&self, until: Instant) -> Next {
+        let mut state = self.state();
+        loop {
+            let now = Instant::now();
+            if state.stop {
+                return Next::Stop;
+            }
+            if !state.news.is_none() {
+                return Next::Hear(std::mem::take(&mut state.news));
+            }
+            let may_work = !state.paused && state.leases == 0;
+            if may_work {
+                if let Some(request) = state.requests.pop_front() {
+                    return Next::Serve(request);
+                }
+                let due = state.dirty.take_due(now, MOST_AT_A_TIME, now_ns(), stat);
+                if !due.is_empty() {
+                    return Next::Update(due);
+                }
+            }
+            if now >= until {
+                return Next::Time;
+            }
+            let wake = state.dirty.next().filter(|_| may_work).map_or(until, |due| due.min(until));
+            state.sleeps_until = Some(wake);
+            let waited = self.changed.wait_timeout(state, wake.saturating_duration_since(now));
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state.sleeps_until = None;
+        }
+    }
+}
+
+impl State {
+    fn interrupt(&mut self) {
+        if let Some(running) = &self.running {
+            running.cancel();
+        }
+    }
+}
+
+fn stat(path: &Path) -> Option<FileStat> {
+    path.symlink_metadata().ok().map(|metadata| FileStat::new(&metadata))
+}
