@@ -46,7 +46,10 @@ pub enum Command {
 
 #[derive(Debug, clap::Args)]
 pub struct InstallArgs {
-    /// Arguments for `imgidx watch`, after `--`
+    /// Directories and files to keep current [default: all that are in the index]
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// More arguments for `imgidx watch`, after `--`
     #[arg(last = true, value_name = "ARGUMENT")]
     arguments: Vec<OsString>,
     /// Only print what would be installed
@@ -167,6 +170,11 @@ fn install(global: &Global, database: &Path, args: &InstallArgs) -> Result<Done,
     }
     command.extend(global.offline.then(|| "--offline".into()));
     command.push("watch".into());
+    for path in &args.paths {
+        command.push(
+            fs::canonicalize(path).map_err(|source| Error::Io { action: "find", path: path.clone(), source })?.into(),
+        );
+    }
     command.extend(args.arguments.iter().cloned());
     let service = Service { name: manager.name.clone(), command, log: manager.log.clone() };
     let text = if LAUNCHD { service.launchd_plist() } else { service.systemd_unit() };

@@ -24,7 +24,8 @@ pub struct Args {
     /// Scan everything so often, such as 30m or 2h, to find what the system has not told
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1h")]
     rescan_every: Duration,
-    /// Scan so often what the system does not tell of, such as network drives
+    /// Scan so often what the system does not tell of, such as network drives; at least that often it is looked whether
+    /// directories have come or gone
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "60s")]
     poll_every: Duration,
     /// Do not rely on what the system tells anywhere
@@ -50,6 +51,7 @@ impl Args {
             scan: (scan != imgidx::scan::ScanOptions::default()).then_some(scan),
             reconcile: self.rescan_every,
             poll: self.poll_every,
+            look: WatchOptions::default().look.min(self.poll_every),
             poll_all: self.poll,
             keep_model: self.keep_model,
             ..WatchOptions::default()

@@ -82,7 +82,7 @@ impl<'a> Planner<'a> {
         if let (false, Some(root)) = (target.scope.as_os_str().is_empty(), id) {
             rows.page.extend(store.file(root, &path_to_bytes(&target.scope), model)?);
         }
-        let walker = Walker::new(&target.root_path, &target.start(), &target.apart, options)?;
+        let walker = Walker::new(&target.root_path, (&target.start(), target.why), &target.apart, options)?;
         Ok(Self {
             store,
             walker,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::scan::{RootIdentity, ScanOptions, root_identity};
+use crate::scan::{RootIdentity, ScanOptions, Start, root_identity};
 use crate::store::{Root, RootState, Store, Writer};
 use crate::types::{RootId, path_to_bytes};
 
@@ -16,6 +16,8 @@ pub(crate) struct Target {
     pub scope: PathBuf,
     /// Whether the root is (to be) indexed as a whole, or only files of it that were given one by one.
     pub recursive: bool,
+    /// Why it is looked at.
+    pub why: Start,
     /// Roots below this one that stay roots of their own, and are not walked here.
     pub apart: Vec<PathBuf>,
 }
@@ -87,8 +89,10 @@ pub(crate) fn of_changes(store: &Store, changes: &[Change], known: &[Root]) -> R
         if change.path().ancestors().skip(1).any(|around| starts.contains(around)) {
             continue;
         }
+        // The files of other roots were asked for by name.
+        let why = if root.recursive { Start::Changed } else { Start::Asked };
         let target =
-            |scope| Target { root_path: root.path.clone(), scope, recursive: root.recursive, apart: Vec::new() };
+            |scope| Target { root_path: root.path.clone(), scope, recursive: root.recursive, why, apart: Vec::new() };
         if root.recursive || !change.scope.as_os_str().is_empty() {
             targets.push(target(change.scope.clone()));
         } else {
@@ -130,7 +134,13 @@ fn resolve_one(path: &Path, known: &[Root]) -> Result<Target> {
     let around = known.iter().filter(|root| root.recursive && absolute.starts_with(&root.path));
     if let Some(root) = around.max_by_key(|root| root.path.components().count()) {
         let scope = absolute.strip_prefix(&root.path).unwrap_or(&absolute).to_owned();
-        return Ok(Target { root_path: root.path.clone(), scope, recursive: true, apart: Vec::new() });
+        return Ok(Target {
+            root_path: root.path.clone(),
+            scope,
+            recursive: true,
+            why: Start::Asked,
+            apart: Vec::new(),
+        });
     }
     if !is_file {
         return Ok(whole(&absolute));
@@ -139,12 +149,12 @@ fn resolve_one(path: &Path, known: &[Root]) -> Result<Target> {
         return Err(Error::Invalid(format!("`{}` is neither a file nor a folder", path.display())));
     };
     let (root_path, scope, apart) = (folder.to_owned(), name.into(), Vec::new());
-    Ok(Target { root_path, scope, recursive: false, apart })
+    Ok(Target { root_path, scope, recursive: false, why: Start::Asked, apart })
 }
 
 fn whole(path: &Path) -> Target {
     let (root_path, scope) = (path.to_owned(), PathBuf::new());
-    Target { root_path, scope, recursive: true, apart: Vec::new() }
+    Target { root_path, scope, recursive: true, why: Start::Asked, apart: Vec::new() }
 }
 
 /// Makes sure that a target's root has a row and is itself, and takes in the roots below it.

@@ -8,4 +8,4 @@ mod walk;
 
 pub use health::{RootIdentity, on_network_file_system, root_identity, tells_too_little};
 pub use rules::{ScanOptions, ScanRules};
-pub use walk::{Folders, ScanError, ScannedFile, Walker};
+pub use walk::{Folders, ScanError, ScannedFile, Start, Walker};

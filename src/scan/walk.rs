@@ -33,13 +33,26 @@ pub struct ScanError {
 type EntryFilter = Box<dyn FnMut(&DirEntry) -> bool + Send>;
 type Entries = walkdir::FilterEntry<walkdir::IntoIter, EntryFilter>;
 
+/// Why a walk starts where it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// It was asked for by name, so that it is looked at even where rules would leave it out.
+    Asked,
+    /// It may have changed: what rules leave out is left out.
+    Changed,
+}
+
 /// Starts walking `start`, which is `root` or below it, without entering the folders `apart`.
-fn entries(root: &Path, start: &Path, apart: &[PathBuf], options: &ScanOptions) -> Result<Entries> {
-    let (rules, apart) = (ScanRules::new(root, options)?, apart.to_vec());
+fn entries(root: &Path, start: (&Path, Start), apart: &[PathBuf], options: &ScanOptions) -> Result<Entries> {
+    let (rules, apart, base) = (ScanRules::new(root, options)?, apart.to_vec(), root.to_owned());
+    let (start, why) = start;
     let wanted = move |entry: &DirEntry| {
-        entry.depth() == 0
-            || (rules.admits_entry(entry.path(), entry.file_type().is_dir())
-                && !apart.iter().any(|folder| folder == entry.path()))
+        if entry.depth() == 0 {
+            let is_root = entry.path() == base;
+            return is_root || why == Start::Asked || rules.admits(&base, entry.path(), entry.file_type().is_dir());
+        }
+        rules.admits_entry(entry.path(), entry.file_type().is_dir())
+            && !apart.iter().any(|folder| folder == entry.path())
     };
     let follow = options.follow_links;
     Ok(WalkDir::new(start)
@@ -71,7 +84,7 @@ impl Folders {
     /// # Errors
     /// When an exclude is no glob.
     pub fn new(root: &Path, start: &Path, apart: &[PathBuf], options: &ScanOptions) -> Result<Self> {
-        entries(root, start, apart, options).map(Self)
+        entries(root, (start, Start::Changed), apart, options).map(Self)
     }
 }
 
@@ -91,9 +104,9 @@ impl Walker {
     ///
     /// # Errors
     /// When an exclude is no glob.
-    pub fn new(root: &Path, start: &Path, apart: &[PathBuf], options: &ScanOptions) -> Result<Self> {
+    pub fn new(root: &Path, start: (&Path, Start), apart: &[PathBuf], options: &ScanOptions) -> Result<Self> {
         let entries = entries(root, start, apart, options)?;
-        Ok(Self { entries, root: root.to_owned(), is_part: start != root, follow_links: options.follow_links })
+        Ok(Self { entries, root: root.to_owned(), is_part: start.0 != root, follow_links: options.follow_links })
     }
 
     fn relative(&self, path: &Path) -> Vec<u8> {
@@ -187,7 +200,7 @@ mod tests {
     }
 
     fn walk(dir: &Path, options: &ScanOptions) -> Vec<String> {
-        let walker = Walker::new(dir, dir, &[], options).expect("good globs");
+        let walker = Walker::new(dir, (dir, Start::Asked), &[], options).expect("good globs");
         walker.map(|file| String::from_utf8(file.expect("it can be read").path).expect("UTF-8")).collect()
     }
 
@@ -209,7 +222,7 @@ mod tests {
         let options = ScanOptions { exclude, hidden: true, ..Default::default() };
         assert_eq!(walk(dir.path(), &options), [".hidden/b.jpg", "a.jpg", "sub/e.jpg"]);
         let bad = ScanOptions { exclude: vec!["a[".into()], ..Default::default() };
-        assert!(Walker::new(dir.path(), dir.path(), &[], &bad).is_err());
+        assert!(Walker::new(dir.path(), (dir.path(), Start::Asked), &[], &bad).is_err());
     }
 
     #[cfg(unix)]
@@ -237,11 +250,26 @@ mod tests {
     fn folders_apart_are_not_entered() {
         let dir = tree(&["a/x.jpg", "b/y.jpg"]);
         let apart = [dir.path().join("a")];
-        let found: Vec<_> =
-            Walker::new(dir.path(), dir.path(), &apart, &ScanOptions::default()).expect("no globs").collect();
+        let found: Vec<_> = Walker::new(dir.path(), (dir.path(), Start::Asked), &apart, &ScanOptions::default())
+            .expect("no globs")
+            .collect();
         assert_eq!(found.len(), 1);
         let folders = Folders::new(dir.path(), dir.path(), &apart, &ScanOptions::default()).expect("no globs");
         assert_eq!(folders.collect::<Vec<_>>(), [dir.path().to_owned(), dir.path().join("b")]);
+    }
+
+    #[test]
+    fn what_may_have_changed_is_left_out_where_rules_say_so() {
+        let dir = tree(&["node_modules/a.jpg", ".b/c.jpg", "d/e.jpg"]);
+        let walk = |part: &str, why| {
+            let (start, options) = (dir.path().join(part), ScanOptions::default());
+            Walker::new(dir.path(), (&start, why), &[], &options).expect("no globs").count()
+        };
+        for (part, changed, asked) in
+            [("node_modules", 0, 1), ("node_modules/a.jpg", 0, 1), (".b/c.jpg", 0, 1), ("d", 1, 1), ("d/e.jpg", 1, 1)]
+        {
+            assert_eq!((walk(part, Start::Changed), walk(part, Start::Asked)), (changed, asked), "{part}");
+        }
     }
 
     #[test]
@@ -249,7 +277,9 @@ mod tests {
         let dir = tree(&["a/b.jpg"]);
         let walk = |part: &str| {
             let options = ScanOptions::default();
-            Walker::new(dir.path(), &dir.path().join(part), &[], &options).expect("no globs").collect::<Vec<_>>()
+            Walker::new(dir.path(), (&dir.path().join(part), Start::Asked), &[], &options)
+                .expect("no globs")
+                .collect::<Vec<_>>()
         };
         assert_eq!(walk("gone"), []);
         assert_eq!(walk("a/b.jpg/c"), []);
@@ -264,7 +294,8 @@ mod tests {
     fn one_file_can_be_walked() {
         let dir = tree(&["a/b.jpg", "a/c.jpg"]);
         let start = dir.path().join("a/b.jpg");
-        let found: Vec<_> = Walker::new(dir.path(), &start, &[], &ScanOptions::default()).expect("no globs").collect();
+        let found: Vec<_> =
+            Walker::new(dir.path(), (&start, Start::Asked), &[], &ScanOptions::default()).expect("no globs").collect();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].as_ref().map(|file| file.path.as_slice()), Ok(b"a/b.jpg".as_slice()));
     }

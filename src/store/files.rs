@@ -204,6 +204,33 @@ impl Store {
             .at(&self.path)
     }
 
+    /// The inode that the row of a path was read from, missing or not.
+    pub fn inode_at(&self, root: RootId, path: &[u8]) -> Result<Option<u64>> {
+        self.connection
+            .prepare_cached("SELECT inode FROM file WHERE root = ?1 AND path = ?2")
+            .and_then(|mut statement| {
+                statement.query_row(params![root.0, path], |row| Ok(row.get::<_, i64>(0)? as u64)).optional()
+            })
+            .at(&self.path)
+    }
+
+    /// Other present files that may be the same one under another name: of the same inode, in roots on the same device and
+    /// file system. Each is its root's path and the path below it.
+    pub fn other_names(&self, inode: u64, place: (u64, u64)) -> Result<Vec<(PathBuf, PathBuf)>> {
+        let path = |row: &Row<'_>, at| Ok::<_, rusqlite::Error>(path_from_bytes(row.get_ref(at)?.as_blob()?));
+        self.connection
+            .prepare_cached(
+                "SELECT root.path, file.path FROM file JOIN root ON root.id = file.root
+                 WHERE file.inode = ?1 AND file.inode <> 0 AND root.device = ?2 AND root.file_system = ?3
+                   AND file.missing_since IS NULL",
+            )
+            .and_then(|mut statement| {
+                let place = params![inode as i64, place.0 as i64, place.1 as i64];
+                statement.query_map(place, |row| Ok((path(row, 0)?, path(row, 1)?)))?.collect()
+            })
+            .at(&self.path)
+    }
+
     /// Some paths of present files of a root, relative to it: the first and the last ones.
     pub fn sample_paths(&self, root: RootId, count: usize) -> Result<Vec<PathBuf>> {
         self.connection

@@ -147,5 +147,6 @@ pub(super) fn places(parts: &[Change], roots: &[Root], now: Instant) -> Vec<Plac
             places.push(Place::new(part, now));
         }
     }
+    places.sort_by(|a, b| a.start.cmp(&b.start));
     places
 }

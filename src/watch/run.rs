@@ -16,6 +16,7 @@ use super::watcher::Watcher;
 use crate::error::{Error, Result};
 use crate::indexer::{self, AddOptions, CancelToken, Change, IndexReport, Progress};
 use crate::store::{RootState, Store};
+use crate::types::path_to_bytes;
 
 /// How long after the last run that is brought up to date what only many runs together need.
 const TIDY: Duration = Duration::from_secs(2);
@@ -288,8 +289,30 @@ impl<'a> Run<'a> {
 
     /// Brings up to date what is due. Files that are known to be whole come first: a scan would leave them for later.
     fn take_up(&mut self, due: Due) -> Result<()> {
-        self.update(due.files, false)?;
+        let files = self.with_other_names(due.files)?;
+        self.update(files, false)?;
         self.update(due.folders, true)
+    }
+
+    /// Adds the other names of files that have several: what is written under one of them is told of that one only, and it may
+    /// be gone by now.
+    fn with_other_names(&self, mut changes: Vec<Change>) -> Result<Vec<Change>> {
+        let (roots, mut others) = (self.store.roots()?, Vec::new());
+        for change in &changes {
+            let Some(root) = roots.iter().find(|root| root.path == change.root) else { continue };
+            let (found, links) = inode_and_links(&change.path());
+            let known = self.store.inode_at(root.id, &path_to_bytes(&change.scope))?;
+            let shared = [found.filter(|_| links > 1), known.filter(|_| known != found)];
+            for inode in shared.into_iter().flatten() {
+                let names = self.store.other_names(inode, (root.device, root.file_system))?;
+                others.extend(names.into_iter().map(|(root, scope)| Change { root, scope }));
+            }
+        }
+        others.retain(|other| {
+            !changes.contains(other) && self.places.iter().any(|place| other.path().starts_with(&place.start))
+        });
+        changes.extend(others);
+        Ok(changes)
     }
 
     fn update(&mut self, changes: Vec<Change>, are_folders: bool) -> Result<()> {
@@ -514,10 +537,30 @@ impl<'a> Run<'a> {
             *status = WatchStatus { roots, degraded, model_loaded, ..std::mem::take(status) };
         });
         if !self.syncs.is_empty() && self.watcher.shared.is_quiet() {
+            if self.times.tidy.is_some()
+                && let Err(error) = self.tidy()
+            {
+                self.note_failure(&error);
+            }
             for done in self.syncs.drain(..) {
                 let _ = done.send(());
             }
         }
+    }
+}
+
+/// The number of the file at a path, and how many names it has.
+fn inode_and_links(path: &Path) -> (Option<u64>, u64) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = path.symlink_metadata().ok().filter(std::fs::Metadata::is_file);
+        metadata.map_or((None, 0), |metadata| (Some(metadata.ino()), metadata.nlink()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        (None, 0)
     }
 }
 

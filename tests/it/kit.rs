@@ -18,8 +18,14 @@ pub struct Sandbox {
 impl Sandbox {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        for name in ["photos", "home", "data"] {
+        for name in ["photos", "home", "data", "run"] {
             std::fs::create_dir(dir.path().join(name)).expect("a folder");
+        }
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let private = std::fs::Permissions::from_mode(0o700);
+            std::fs::set_permissions(dir.path().join("run"), private).expect("it is ours");
         }
         Self { dir }
     }
@@ -75,6 +81,7 @@ impl Sandbox {
             }
         }
         command.env("HOME", self.path("home")).env("ORT_DYLIB_PATH", runtime()).current_dir(self.path(""));
+        command.env("XDG_RUNTIME_DIR", self.path("run"));
         command
     }
 
@@ -87,6 +94,24 @@ impl Sandbox {
     /// Runs the program on the index of [`Sandbox::open`].
     pub fn run_on_index(&self, arguments: &[&str]) -> Finished {
         self.run(&[&["--db", "photos.db"], arguments].concat())
+    }
+
+    /// Absolute paths of all present files, with their contents.
+    pub fn present(&self, database: &str) -> std::collections::BTreeMap<PathBuf, Option<Vec<u8>>> {
+        let database = rusqlite::Connection::open(self.path(database)).expect("the database opens");
+        let mut statement = database
+            .prepare(
+                "SELECT root.path, file.path, image.hash FROM file JOIN root ON root.id = file.root
+                 LEFT JOIN image ON image.id = file.image WHERE missing_since IS NULL",
+            )
+            .expect("the tables are there");
+        let read = |row: &rusqlite::Row<'_>| {
+            let [root, path] = [row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?];
+            let path = imgidx::types::path_from_bytes(&root).join(imgidx::types::path_from_bytes(&path));
+            Ok((path, row.get(2)?))
+        };
+        let rows = statement.query_map([], read).expect("rows");
+        rows.map(|row| row.expect("a row")).collect()
     }
 
     /// All rows of files: path below the root, content, whether it is missing.
@@ -104,6 +129,103 @@ impl Sandbox {
         };
         let rows = statement.query_map([], read).expect("rows");
         rows.map(|row| row.expect("a row")).collect()
+    }
+}
+
+/// `imgidx watch` on the index of a sandbox, as a process of its own.
+#[cfg(unix)]
+pub struct Daemon<'a> {
+    sandbox: &'a Sandbox,
+    child: std::process::Child,
+    log: PathBuf,
+}
+
+#[cfg(unix)]
+impl<'a> Daemon<'a> {
+    /// Starts it, and waits until it listens.
+    pub fn start(sandbox: &'a Sandbox, arguments: &[&str]) -> Self {
+        let log = sandbox.path("watch.log");
+        let before = std::fs::read_to_string(&log).map_or(0, |log| log.matches(r#""event":"watching""#).count());
+        let output = std::fs::File::options().create(true).append(true).open(&log).expect("a file");
+        let mut command = sandbox.program();
+        command.args(["--db", "photos.db", "--json", "watch"]).args(arguments);
+        let child = command.stderr(output).spawn().expect("the program starts");
+        let mut daemon = Self { sandbox, child, log };
+        daemon.wait_for("it listens", |daemon| daemon.logged("watching") > before);
+        daemon
+    }
+
+    /// Waits for what must come in the end, and gives up after a minute.
+    pub fn wait_for(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while !is_so(self) {
+            if let Some(status) = self.child.try_wait().expect("it is ours") {
+                panic!("it has ended ({status}) before {what}: {}", self.log());
+            }
+            assert!(std::time::Instant::now() < until, "waited in vain until {what}: {}", self.log());
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What this daemon has logged, and the ones before it in the same sandbox.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("it is there")
+    }
+
+    /// The events of a kind in the log.
+    pub fn events(&self, event: &str) -> Vec<Value> {
+        let lines = self.log();
+        let events = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("{line}")));
+        events.filter(|line| line["event"] == event).collect()
+    }
+
+    pub fn logged(&self, event: &str) -> usize {
+        self.events(event).len()
+    }
+
+    /// The sum of a count over everything that was updated so far.
+    pub fn total(&self, count: &str) -> u64 {
+        self.events("updated").iter().filter_map(|event| event[count].as_u64()).sum()
+    }
+
+    /// Waits until everything that has happened on the disk is in the index.
+    pub fn sync(&self) {
+        self.sandbox.run_on_index(&["daemon", "sync"]).code(0);
+    }
+
+    pub fn status(&self) -> Value {
+        self.sandbox.run_on_index(&["daemon", "status", "--json"]).code(0).json()["daemon"].take()
+    }
+
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status().expect("kill is there");
+        assert!(sent.success(), "{name}");
+    }
+
+    /// Ends it as a service manager does, and expects that it ends well.
+    pub fn stop(mut self) {
+        self.signal("TERM");
+        let status = self.child.wait().expect("it ends");
+        assert!(status.success(), "{status}: {}", self.log());
+        assert!(!self.log().contains("panicked"), "{}", self.log());
+    }
+
+    /// Ends it at once.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it is ours");
+        self.child.wait().expect("it has ended");
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Daemon<'_> {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -3,6 +3,8 @@
 mod commands;
 mod concurrency;
 mod corpus;
+#[cfg(unix)]
+mod daemon;
 mod dupes;
 mod failures;
 mod features;
@@ -18,3 +20,9 @@ mod runtime;
 mod search;
 mod sequence;
 mod upgrade;
+#[cfg(unix)]
+mod watch;
+#[cfg(unix)]
+mod watch_limits;
+#[cfg(unix)]
+mod watch_sequence;

@@ -1,0 +1,226 @@
+//! A daemon where the system gives no more: lost events, too few watches, drives that are pulled out, full disks.
+//!
+//! Most of it needs a namespace of its own, where an ordinary user may mount and set limits; where there is none, tests say so.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::kit::{Daemon, Finished, Sandbox, png, write};
+
+/// Runs a script of the shell in a namespace of its own, in the folder of a sandbox. `$I` is the program on its index, and
+/// `start` runs the daemon.
+fn in_namespace(sandbox: &Sandbox, script: &str) -> Option<Finished> {
+    let can = Command::new("unshare").args(["--user", "--map-root-user", "--mount", "true"]).status();
+    if !can.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: this system does not allow namespaces");
+        return None;
+    }
+    let prelude = r#"
+        set -eu
+        I="$PROGRAM --db photos.db"
+        start() {
+            $PROGRAM --db photos.db --json watch "$@" 2>> watch.log & DAEMON=$!
+            trap 'kill -9 $DAEMON 2> /dev/null || true' EXIT
+            await '"event":"watching"'
+        }
+        # Waits until a line of the log matches.
+        await() {
+            for _ in $(seq 600); do
+                if grep -q "$1" watch.log; then return 0; fi
+                kill -0 $DAEMON || { cat watch.log; exit 9; }
+                sleep 0.1
+            done
+            echo "waited in vain for $1"; cat watch.log; exit 8
+        }
+        stop() { kill -TERM $DAEMON; wait $DAEMON; trap - EXIT; }
+    "#;
+    let mut program = sandbox.program();
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &format!("{prelude}{script}")]);
+    command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.env("PROGRAM", program.get_program()).current_dir(sandbox.path(""));
+    program.current_dir(".");
+    let output = command.output().expect("unshare is there");
+    Some(Finished::new(&["unshare"], output).code(0))
+}
+
+fn log(sandbox: &Sandbox) -> Vec<Value> {
+    let text = fs::read_to_string(sandbox.path("watch.log")).expect("it is there");
+    assert!(!text.contains("panicked"), "{text}");
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
+}
+
+fn total(log: &[Value], count: &str) -> u64 {
+    log.iter().filter(|line| line["event"] == "updated").filter_map(|line| line[count].as_u64()).sum()
+}
+
+#[test]
+fn events_that_the_system_has_lost_are_made_up_for_by_a_scan() {
+    let most =
+        fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").ok().and_then(|text| text.trim().parse().ok());
+    let Some(most @ ..=20_000_usize) = most else {
+        eprintln!("skipped: the system queues too many events for any to be lost");
+        return;
+    };
+    let sandbox = Sandbox::new();
+    let content = png(1);
+    for number in 0..8 {
+        write(&sandbox.photo(format!("{number}.png")), &content);
+    }
+    let mut daemon = Daemon::start(&sandbox, &["photos"]);
+    daemon.sync();
+    // While it is stopped, more happens than the system keeps. What happens last is lost for certain.
+    daemon.signal("STOP");
+    for number in 0..=most / 2 {
+        let (from, to) = if number % 2 == 0 { ("0.png", "renamed.png") } else { ("renamed.png", "0.png") };
+        fs::rename(sandbox.photo(from), sandbox.photo(to)).expect("it can be renamed");
+    }
+    write(&sandbox.photo("deep/in/a new folder.png"), &content);
+    fs::remove_file(sandbox.photo("7.png")).expect("it is there");
+    daemon.signal("CONT");
+    daemon.wait_for("it has noticed", |daemon| daemon.logged("events-lost") > 0);
+    daemon.wait_for("it has recovered", |daemon| daemon.logged("recovered") > 0);
+    daemon.sync();
+    assert!(daemon.events("degraded")[0]["why"].as_str().is_some_and(|why| why.contains("has lost events")));
+    assert_eq!(daemon.status()["degraded"].as_array().map(Vec::len), Some(0));
+    let names: Vec<_> = sandbox.present("photos.db").into_keys().collect();
+    assert_eq!(names.len(), 8, "{names:?}");
+    assert!(names.contains(&sandbox.photo("deep/in/a new folder.png")) && !names.contains(&sandbox.photo("7.png")));
+    // Folders that came meanwhile are listened to.
+    write(&sandbox.photo("deep/in/another.png"), &content);
+    daemon.sync();
+    assert_eq!(sandbox.present("photos.db").len(), 9);
+    daemon.stop();
+}
+
+#[test]
+fn folders_that_cannot_be_watched_are_scanned_and_that_is_told() {
+    let sandbox = Sandbox::new();
+    for seed in 0..12 {
+        sandbox.draw(&format!("{seed:02}/a.png"), seed);
+    }
+    write(&sandbox.path("new.png"), &png(50));
+    let Some(finished) = in_namespace(
+        &sandbox,
+        r#"
+        echo 6 > /proc/sys/user/max_inotify_watches
+        start photos --poll-every 300ms
+        $I daemon sync
+        await '"event":"degraded"'
+        $I daemon status
+        cp new.png photos/11/new.png
+        # No event tells of it.
+        for _ in $(seq 100); do
+            if $I list | grep -q 11/new.png; then break; fi
+            sleep 0.1
+        done
+        $I list | grep 11/new.png
+        stop
+    "#,
+    ) else {
+        return;
+    };
+    let said = &finished.stdout;
+    assert!(said.contains("is scanned now and then: not all of its folders can be watched"), "{said}");
+    let hint = "the system watches no more folders for this user, so that it is scanned every 0 s; more may be watched after \
+                `sudo sysctl fs.inotify.max_user_watches=1048576`";
+    assert!(said.contains(hint), "{said}");
+}
+
+#[test]
+fn a_system_that_gives_no_instance_leaves_scanning() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("a.png", 1);
+    write(&sandbox.path("new.png"), &png(50));
+    let Some(finished) = in_namespace(
+        &sandbox,
+        r#"
+        echo 0 > /proc/sys/user/max_inotify_instances
+        start photos --poll-every 300ms
+        $I daemon sync
+        cp new.png photos/new.png
+        $I daemon sync
+        $I list | grep new.png
+        $I status
+        stop
+    "#,
+    ) else {
+        return;
+    };
+    assert!(finished.stdout.contains("sudo sysctl fs.inotify.max_user_instances=1024"), "{}", finished.stdout);
+}
+
+#[test]
+fn a_drive_that_is_pulled_out_takes_no_rows_with_it() {
+    let sandbox = Sandbox::new();
+    for seed in 0..40 {
+        write(&sandbox.path(format!("backup/{}/{seed}.png", seed % 4)), &png(seed));
+    }
+    let Some(finished) = in_namespace(
+        &sandbox,
+        r#"
+        mount -t tmpfs none photos
+        cp -a backup/. photos/
+        start photos --poll-every 300ms
+        $I daemon sync
+        umount photos
+        await '"event":"offline"'
+        $I daemon sync
+        echo "rows $($I list | wc -l)"
+        $I similar backup/1/1.png -k 3 --paths
+        $I status | grep offline
+        # Another drive in its place: not the one that is known, and empty.
+        mount -t tmpfs none photos
+        sleep 1
+        echo "rows $($I list | wc -l)"
+        cp -a backup/. photos/
+        await '"event":"online"'
+        $I daemon sync
+        echo "rows $($I list | wc -l)"
+        cp backup/0/0.png photos/copy.png
+        $I daemon sync
+        echo "rows $($I list | wc -l)"
+        stop
+        $I check
+    "#,
+    ) else {
+        return;
+    };
+    let rows: Vec<&str> = finished.stdout.lines().filter(|line| line.starts_with("rows")).collect();
+    assert_eq!(rows, ["rows 40", "rows 40", "rows 40", "rows 41"], "{}", finished.stdout);
+    let log = log(&sandbox);
+    assert_eq!((total(&log, "embedded"), total(&log, "missing")), (40, 0));
+}
+
+#[test]
+fn a_full_disk_is_told_and_everything_is_done_when_there_is_room() {
+    let sandbox = Sandbox::new();
+    let content: Vec<Vec<u8>> = (0..200).map(png).collect();
+    for number in 0..600 {
+        write(&sandbox.photo(format!("{number}.png")), &content[number % 200]);
+    }
+    let Some(finished) = in_namespace(
+        &sandbox,
+        r#"
+        mkdir small
+        mount -t tmpfs -o size=2m none small
+        I="$PROGRAM --db small/photos.db"
+        $PROGRAM --db small/photos.db --json watch photos 2>> watch.log & DAEMON=$!
+        trap 'kill -9 $DAEMON 2> /dev/null || true' EXIT
+        await '"event":"watching"'
+        await 'no space is left'
+        $I daemon status | grep degraded
+        mount -o remount,size=64m small
+        await '"event":"recovered"'
+        $I daemon sync
+        echo "rows $($I list | wc -l)"
+        stop
+        $I check
+    "#,
+    ) else {
+        return;
+    };
+    assert!(finished.stdout.contains("rows 600"), "{}", finished.stdout);
+}
