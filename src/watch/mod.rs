@@ -6,7 +6,9 @@
 //! again, and a kill at any moment leaves work undone and never falsely done.
 //!
 //! What events may miss is found by scans: one at the beginning, one whenever the system has lost events, and one every hour.
-//! File systems that other computers change are scanned every minute.
+//! File systems that other computers change are scanned every minute. What no event tells is a file that is written to under
+//! another name that is not watched, or that was gone before anybody saw it; and where links are followed, a file outside of the
+//! roots that a link leads to.
 //!
 //! ```text
 //! the system ──events──▶ observer ──signs──▶ dirty paths ──due──▶ watcher (the calling thread) ──▶ indexer
