@@ -137,6 +137,16 @@ impl Updater {
     /// Gives back the memory of the model, until a picture needs it again.
     pub fn unload(&self) {
         self.engine.unload();
+        give_back_memory();
+    }
+}
+
+/// Lets the allocator give back what it holds for later: much of it, after a run with large pictures.
+fn give_back_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it only takes locks of the allocator, and may be called at any time.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 

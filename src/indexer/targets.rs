@@ -85,16 +85,22 @@ pub(crate) fn of_changes(store: &Store, changes: &[Change], known: &[Root]) -> R
     let mut targets: Vec<Target> = Vec::new();
     let starts: HashSet<PathBuf> = changes.iter().map(Change::path).collect();
     for change in changes {
-        let Some(root) = known.iter().find(|root| root.path == change.root) else { continue };
-        if change.path().ancestors().skip(1).any(|around| starts.contains(around)) {
+        // The root may have been taken in by another since, or hold another drive at that place.
+        let path = change.path();
+        let around = known.iter().filter(|root| {
+            path.starts_with(&root.path) && (root.recursive || path == root.path || path.parent() == Some(&root.path))
+        });
+        let Some(root) = around.max_by_key(|root| root.path.components().count()) else { continue };
+        let scope = path.strip_prefix(&root.path).unwrap_or(&path).to_owned();
+        if path.ancestors().skip(1).any(|around| starts.contains(around)) {
             continue;
         }
         // The files of other roots were asked for by name.
         let why = if root.recursive { Start::Changed } else { Start::Asked };
         let target =
             |scope| Target { root_path: root.path.clone(), scope, recursive: root.recursive, why, apart: Vec::new() };
-        if root.recursive || !change.scope.as_os_str().is_empty() {
-            targets.push(target(change.scope.clone()));
+        if root.recursive || !scope.as_os_str().is_empty() {
+            targets.push(target(scope));
         } else {
             targets.extend(store.paths_in_root(root.id)?.into_iter().map(target));
         }

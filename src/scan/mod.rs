@@ -2,10 +2,12 @@
 //!
 //! Nothing here reads the content of a file.
 
+mod folders;
 mod health;
 mod rules;
 mod walk;
 
+pub use folders::Folders;
 pub use health::{RootIdentity, on_network_file_system, root_identity, tells_too_little};
 pub use rules::{ScanOptions, ScanRules};
-pub use walk::{Folders, ScanError, ScannedFile, Start, Walker};
+pub use walk::{ScanError, ScannedFile, Start, Walker};

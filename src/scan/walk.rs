@@ -74,29 +74,6 @@ pub struct Walker {
     follow_links: bool,
 }
 
-/// The folders of one root, or of one folder below it, that a [`Walker`] goes through; those that cannot be listed
-/// too.
-pub struct Folders(Entries);
-
-impl Folders {
-    /// Starts walking `root`, or `start` below it, without entering the folders `apart`.
-    ///
-    /// # Errors
-    /// When an exclude is no glob.
-    pub fn new(root: &Path, start: &Path, apart: &[PathBuf], options: &ScanOptions) -> Result<Self> {
-        entries(root, (start, Start::Changed), apart, options).map(Self)
-    }
-}
-
-impl Iterator for Folders {
-    type Item = PathBuf;
-
-    fn next(&mut self) -> Option<PathBuf> {
-        let mut folders = self.0.by_ref().flatten().filter(|entry| entry.file_type().is_dir());
-        folders.next().map(DirEntry::into_path)
-    }
-}
-
 impl Walker {
     /// Starts walking `root`, or `start` below it, without entering the folders `apart`.
     ///
@@ -254,8 +231,6 @@ mod tests {
             .expect("no globs")
             .collect();
         assert_eq!(found.len(), 1);
-        let folders = Folders::new(dir.path(), dir.path(), &apart, &ScanOptions::default()).expect("no globs");
-        assert_eq!(folders.collect::<Vec<_>>(), [dir.path().to_owned(), dir.path().join("b")]);
     }
 
     #[test]

@@ -244,54 +244,52 @@ impl Heard {
     fn watch_all(&mut self) -> Listening {
         let start = self.listened.start.to_path_buf();
         if self.listened.only.is_some() {
-            return self.watch([start]);
+            // A file that is replaced is another file under its name: the folder tells of it.
+            let mut listening = Listening::default();
+            let folder = self.listened.root.to_path_buf();
+            self.watcher.iter_mut().for_each(|watcher| watch(watcher, std::slice::from_ref(&folder), &mut listening));
+            return listening;
         }
         self.watch_below(&start)
     }
 
-    /// Watches a folder and all below it.
+    /// Watches a folder and all below it. Each is watched before it is listed: a folder that appears in between is listed or told.
     fn watch_below(&mut self, start: &Path) -> Listening {
-        let Listened { root, scan, apart, only, .. } = &self.listened;
-        if !FOLDER_BY_FOLDER {
-            return if *start == *self.listened.start { self.watch([start.to_owned()]) } else { Listening::default() };
+        let Self { listened, rules, watcher: Some(watcher), .. } = self else { return Listening::default() };
+        let Listened { root, start: place, scan, apart, only } = listened;
+        if only.is_some() || !(FOLDER_BY_FOLDER || *start == **place) {
+            return Listening::default();
         }
-        match Folders::new(root, start, apart, scan) {
-            Ok(folders) if only.is_none() => self.watch(folders),
-            _ => Listening::default(),
-        }
-    }
-
-    fn watch(&mut self, folders: impl IntoIterator<Item = PathBuf>) -> Listening {
-        let Some(watcher) = &mut self.watcher else { return Listening::default() };
-        let mode = if FOLDER_BY_FOLDER { RecursiveMode::NonRecursive } else { RecursiveMode::Recursive };
         let mut listening = Listening::default();
-        let mut folders = folders.into_iter();
-        loop {
-            let watch = |path| PathOp::Watch(path, WatchPathConfig::new(mode));
-            let mut batch: Vec<PathOp> = folders.by_ref().take(BATCH).map(watch).collect();
-            if batch.is_empty() {
-                return listening;
-            }
-            listening.folders += batch.len();
-            while let Err(failed) = watcher.update_paths(batch) {
-                if failed.origin.is_none() {
-                    // Its thread is gone.
-                    listening.trouble = Some(event::trouble(&failed.source));
-                    return listening;
-                }
-                listening.folders -= 1;
-                match event::trouble(&failed.source) {
-                    Trouble::OutOfReach => {}
-                    Trouble::TooManyFolders => {
-                        listening.folders -= failed.remaining.len();
-                        listening.trouble = Some(Trouble::TooManyFolders);
-                        return listening;
-                    }
-                    other => listening.trouble = listening.trouble.or(Some(other)),
-                }
-                batch = failed.remaining;
-            }
+        let mut folders = FOLDER_BY_FOLDER.then(|| Folders::new(root, rules, apart, scan));
+        let mut level = vec![start.to_owned()];
+        while !level.is_empty() && listening.trouble != Some(Trouble::TooManyFolders) {
+            level.chunks(BATCH).for_each(|batch| watch(watcher, batch, &mut listening));
+            level = folders.iter_mut().flat_map(|folders| level.iter().flat_map(|it| folders.inside(it))).collect();
         }
+        listening
+    }
+}
+
+/// Watches folders, or trees where the system watches those.
+fn watch(watcher: &mut RecommendedWatcher, folders: &[PathBuf], listening: &mut Listening) {
+    let mode = if FOLDER_BY_FOLDER { RecursiveMode::NonRecursive } else { RecursiveMode::Recursive };
+    let operation = |path: &PathBuf| PathOp::Watch(path.clone(), WatchPathConfig::new(mode));
+    let mut left: Vec<PathOp> = folders.iter().map(operation).collect();
+    listening.folders += left.len();
+    while let Err(failed) = watcher.update_paths(left) {
+        listening.folders -= 1 + failed.remaining.len();
+        let trouble = event::trouble(&failed.source);
+        // Without an operation that failed, notify's thread is gone.
+        if trouble == Trouble::TooManyFolders || failed.origin.is_none() {
+            listening.trouble = Some(trouble);
+            return;
+        }
+        if trouble != Trouble::OutOfReach {
+            listening.trouble.get_or_insert(trouble);
+        }
+        left = failed.remaining;
+        listening.folders += left.len();
     }
 }
 

@@ -20,6 +20,8 @@ pub(super) struct Place {
     pub start: Arc<Path>,
     pub part: Change,
     pub scan: String,
+    /// Whether only single files of it are looked at.
+    is_listed: bool,
     pub state: RootState,
     pub listening: Listening,
     /// Why it is scanned now and then.
@@ -37,6 +39,7 @@ impl Place {
             start,
             part,
             scan: String::new(),
+            is_listed: false,
             // Until it is found to be there.
             state: RootState::Offline,
             listening: Listening::default(),
@@ -54,19 +57,20 @@ impl Place {
         self.is_online() && self.polled.is_some()
     }
 
-    /// Whether the options that it is looked at by are still these.
+    /// Whether it is looked at by these options already. Of single files, there may be others by now.
     pub fn is_looked_at_by(&self, scan: Option<&str>) -> bool {
-        !self.is_online() || scan == Some(self.scan.as_str())
+        !self.is_online() || (!self.is_listed && scan == Some(self.scan.as_str()))
     }
 
     /// Begins to listen, or begins anew.
     pub fn listen(&mut self, observer: &Observer, store: &Store, roots: &[Root], options: &WatchOptions) -> Result<()> {
         let Some(root) = roots.iter().find(|root| root.path == *self.root) else { return Ok(()) };
         self.scan.clone_from(&root.scan);
-        let only = if root.recursive {
-            None
-        } else {
-            Some(store.paths_in_root(root.id)?.into_iter().map(|path| root.path.join(path)).collect())
+        self.is_listed = !root.recursive;
+        let only = match (root.recursive, self.start == self.root) {
+            (true, _) => None,
+            (false, true) => Some(store.paths_in_root(root.id)?.into_iter().map(|path| root.path.join(path)).collect()),
+            (false, false) => Some(vec![self.start.to_path_buf()]),
         };
         self.listening = observer.listen(Listened {
             root: self.root.clone(),
@@ -120,8 +124,8 @@ impl Place {
             }
             _ => "",
         };
-        let (start, seconds) = (self.start.display(), options.poll.as_secs());
-        Some(format!("`{start}`: {why}, so that it is scanned every {seconds} s{hint}"))
+        let (start, poll) = (self.start.display(), options.poll);
+        Some(format!("`{start}`: {why}, so that it is scanned every {poll:?}{hint}"))
     }
 
     pub fn status(&self) -> WatchedRoot {
@@ -139,7 +143,9 @@ pub(super) fn places(parts: &[Change], roots: &[Root], now: Instant) -> Vec<Plac
     for part in wanted {
         // A part may lie in a root that has been taken in by another since.
         let path = part.path();
-        let around = roots.iter().filter(|root| path.starts_with(&root.path) && (root.recursive || root.path == path));
+        let around = roots.iter().filter(|root| {
+            path.starts_with(&root.path) && (root.recursive || path == root.path || path.parent() == Some(&root.path))
+        });
         let Some(root) = around.max_by_key(|root| root.path.components().count()) else { continue };
         let scope = path.strip_prefix(&root.path).unwrap_or(&path).to_owned();
         let part = Change { root: root.path.clone(), scope };

@@ -289,9 +289,10 @@ impl<'a> Run<'a> {
 
     /// Brings up to date what is due. Files that are known to be whole come first: a scan would leave them for later.
     fn take_up(&mut self, due: Due) -> Result<()> {
-        let files = self.with_other_names(due.files)?;
-        self.update(files, false)?;
-        self.update(due.folders, true)
+        let files = self.with_other_names(due.files);
+        // One that fails must not take the other with it.
+        let done = files.and_then(|files| self.update(files, false));
+        self.update(due.folders, true).and(done)
     }
 
     /// Adds the other names of files that have several: what is written under one of them is told of that one only, and it may

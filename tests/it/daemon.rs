@@ -247,7 +247,11 @@ fn queries_are_answered_while_everything_happens_at_once() {
             scope.spawn(|| {
                 for _ in 0..20 {
                     assert_eq!(
-                        sandbox.run_on_index(&["similar", "photos/001.png", "-k", "5"]).code(0).lines().len(),
+                        sandbox
+                            .run_on_index(&["similar", "photos/001.png", "-k", "5", "--paths"])
+                            .code(0)
+                            .lines()
+                            .len(),
                         5
                     );
                     sandbox.run_on_index(&["status"]).code(0);

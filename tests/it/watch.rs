@@ -197,9 +197,48 @@ fn files_that_were_given_one_by_one_are_followed_and_their_neighbors_are_not() {
     daemon.sync();
     assert_eq!(present(&sandbox), ["one.png"]);
     assert_eq!((daemon.total("changed"), daemon.total("new")), (1, 0));
-    fs::remove_file(one).expect("it is there");
+    fs::remove_file(&one).expect("it is there");
     daemon.sync();
     assert_eq!(present(&sandbox), [] as [&str; 0]);
+    // One more, while it watches.
+    sandbox.run_on_index(&["add", "photos/two.png"]).code(0);
+    write(&sandbox.photo("two.png"), &png(6));
+    daemon.sync();
+    assert_eq!((present(&sandbox), daemon.total("changed")), (vec!["two.png".to_owned()], 2));
+}
+
+#[test]
+fn a_single_file_can_be_watched() {
+    let sandbox = Sandbox::new();
+    let one = sandbox.draw("one.png", 1);
+    let mut daemon = Daemon::start(&sandbox, &["photos/one.png", "--poll-every", "300ms"]);
+    daemon.sync();
+    sandbox.draw("two.png", 2);
+    write(&sandbox.photo("new.part"), &png(3));
+    fs::rename(sandbox.photo("new.part"), &one).expect("it can be renamed");
+    daemon.sync();
+    write(&one, &png(4));
+    daemon.sync();
+    assert_eq!((present(&sandbox), daemon.total("changed")), (vec!["one.png".to_owned()], 2));
+    fs::remove_file(&one).expect("it is there");
+    daemon.wait_for("it is missing", |daemon| daemon.total("missing") == 1);
+    write(&one, &png(5));
+    daemon.wait_for("it is back", |daemon| daemon.total("changed") == 3);
+    daemon.stop();
+}
+
+#[test]
+fn a_part_of_a_root_can_be_watched() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("a/one.png", 1);
+    sandbox.draw("b/two.png", 2);
+    sandbox.run_on_index(&["add", "photos"]).code(0);
+    let daemon = Daemon::start(&sandbox, &["photos/a"]);
+    daemon.sync();
+    sandbox.draw("a/new.png", 3);
+    sandbox.draw("b/not watched.png", 4);
+    daemon.sync();
+    assert_eq!(present(&sandbox), ["a/new.png", "a/one.png", "b/two.png"]);
 }
 
 #[test]
@@ -212,7 +251,7 @@ fn thousands_of_files_that_come_at_once_are_all_indexed() {
         write(&sandbox.photo(format!("set/{}/{number}.png", number % 50)), &contents[number % 40]);
     }
     daemon.sync();
-    assert_eq!(present(&sandbox).len(), 5000);
+    assert_eq!(present(&sandbox).len(), 5000, "{} {}", daemon.status(), daemon.log());
     assert_eq!((daemon.total("new"), daemon.total("embedded"), daemon.total("missing")), (5000, 40, 0));
     daemon.stop();
     let report = sandbox.add();

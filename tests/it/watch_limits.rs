@@ -124,7 +124,7 @@ fn folders_that_cannot_be_watched_are_scanned_and_that_is_told() {
     };
     let said = &finished.stdout;
     assert!(said.contains("is scanned now and then: not all of its folders can be watched"), "{said}");
-    let hint = "the system watches no more folders for this user, so that it is scanned every 0 s; more may be watched after \
+    let hint = "the system watches no more folders for this user, so that it is scanned every 300ms; more may be watched after \
                 `sudo sysctl fs.inotify.max_user_watches=1048576`";
     assert!(said.contains(hint), "{said}");
 }

@@ -168,7 +168,7 @@ impl World<'_> {
                 symlink(file, target)?;
                 "symlink"
             }
-            _ if content.len() % 2 == 0 => {
+            _ if content.len().is_multiple_of(2) => {
                 fs::remove_file(file)?;
                 fs::create_dir(file)?;
                 fs::write(file.join("inside.png"), content)?;
