@@ -82,7 +82,8 @@ pub fn run(global: &Global, command: Command) -> Result<Done, Failure> {
         Command::Logs(args) => logs(&Manager::of(&database)?, &args),
         Command::Sync => order(&database, Op::Sync),
         Command::Rescan { paths } => {
-            let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+            let absolute =
+                |path: PathBuf| fs::canonicalize(&path).or_else(|_| std::path::absolute(&path)).unwrap_or(path);
             order(&database, Op::Rescan { paths: paths.into_iter().map(absolute).collect() })
         }
         Command::Pause => order(&database, Op::Pause),
@@ -263,6 +264,9 @@ fn stop(global: &Global, database: &Path) -> Result<Done, Failure> {
         // The connection ends with the daemon, but its end cannot be waited for where the socket is gone before.
         while Client::connect(database).is_some() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(20));
+        }
+        if Client::connect(database).is_some() {
+            return Err(Failure::Refused { message: "the daemon is still at work with something".into(), hint: None });
         }
     }
     global.note("it has ended");

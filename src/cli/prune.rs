@@ -33,7 +33,6 @@ pub struct ForgetArgs {
 
 pub fn run(global: &Global, args: PruneArgs) -> Result<Done, Failure> {
     let mut index = global.open_existing(None)?;
-    let _way = (!args.dry_run).then(|| ask::make_way(global));
     let (files, images) = index.prunable()?;
     let told = format!("{} and {} that no other file holds", count(files, "missing file"), count(images, "content"));
     if files + images == 0 {
@@ -45,7 +44,12 @@ pub fn run(global: &Global, args: PruneArgs) -> Result<Done, Failure> {
         }
     }
     let nothing_to_do = args.dry_run || files + images == 0;
-    let (files, images) = if nothing_to_do { (files, images) } else { index.prune()? };
+    let (files, images) = if nothing_to_do {
+        (files, images)
+    } else {
+        let _way = ask::make_way(global);
+        index.prune()?
+    };
     let text = format!("{} and {}", count(files, "file"), count(images, "content"));
     report(global, args.dry_run, &text, &[("files", files), ("images", images)])
 }

@@ -30,7 +30,8 @@ impl Service {
              ExecReload=/bin/kill -HUP $MAINPID\n\
              Restart=on-failure\n\
              RestartSec=5\n\
-             WatchdogSec=120\n\
+             WatchdogSec=600\n\
+             TimeoutStartSec=infinity\n\
              TimeoutStopSec=30\n\
              Slice=background.slice\n\
              CPUWeight=20\n\

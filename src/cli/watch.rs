@@ -63,7 +63,10 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let options = args.options()?;
     let log = Log::new(global.json, global.quiet, global.verbose);
     let opened = global.options(None).notice(move |text| log.write(Level::Info, "notice", &[("text", json!(text))]));
-    let index = opened.clone().open(global.database()?)?;
+    // Without directories it keeps current what is there, and must not make an empty index where a drive is missing.
+    let database = global.database()?;
+    let open = opened.clone();
+    let index = if args.paths.is_empty() { open.open_existing(database)? } else { open.open(database)? };
     let database = index.path().to_owned();
     let watcher = Watcher::new(index, &args.paths, options)?;
     let control = watcher.control();

@@ -63,7 +63,8 @@ impl Desk {
 
     /// Gives back the memory of the model if no query has needed it for a while; otherwise tells when to look again.
     pub fn unload_after(&self, idle: Duration) -> Option<Duration> {
-        let searcher = locked(&self.searcher).clone()?;
+        // Who is at work with it must not be waited for: this is asked between two clients.
+        let searcher = self.searcher.try_lock().ok()?.clone()?;
         if !searcher.is_model_loaded() {
             return None;
         }
@@ -76,6 +77,9 @@ impl Desk {
     }
 
     pub fn is_model_loaded(&self) -> bool {
-        locked(&self.searcher).as_ref().is_some_and(|searcher| searcher.is_model_loaded())
+        match self.searcher.try_lock() {
+            Ok(searcher) => searcher.as_ref().is_some_and(|searcher| searcher.is_model_loaded()),
+            Err(_) => true,
+        }
     }
 }

@@ -18,7 +18,7 @@ use super::protocol::{AddRequest, Answered, DaemonStatus, Op, Refusal, Reply, Re
 use super::socket::{make_folder_of, socket_path};
 use crate::error::{Error, Result};
 use crate::index::OpenOptions;
-use crate::watch::{AddTold, Control};
+use crate::watch::{Activity, AddTold, Control};
 
 /// The longest request.
 const MOST_BYTES: usize = 1 << 20;
@@ -161,7 +161,10 @@ fn answer_all(shared: &Shared, lines: &mut Lines) -> io::Result<()> {
             Ok(Op::Add(request)) => add(shared, lines, &request)?,
             Ok(Op::Sync) => sync(shared, lines)?,
             Ok(Op::Yield) => {
-                let _lease = shared.control.make_way();
+                let lease = shared.control.make_way();
+                while !lease.wait(WAITING) {
+                    lines.write(&Reply::Progress(None))?;
+                }
                 lines.write(&Reply::Answer(Box::new(Answered::Done)))?;
                 return lines.wait_for_end();
             }
@@ -212,10 +215,19 @@ fn answer(shared: &Shared, op: Op) -> Result<Answered> {
     Ok(Answered::Done)
 }
 
+/// Who waits for a paused daemon would wait for ever.
+fn paused() -> Refusal {
+    let hint = Some("`imgidx daemon resume` lets it go on".into());
+    Refusal { message: "the daemon is paused".into(), hint }
+}
+
 fn add(shared: &Shared, lines: &mut Lines, request: &AddRequest) -> io::Result<()> {
     if let Some(path) = request.paths.iter().find(|path| !path.is_absolute()) {
         let text = format!("`{}` is not an absolute path", path.display());
         return lines.write(&Reply::Error(Refusal::new(text)));
+    }
+    if shared.control.status().activity == Activity::Paused {
+        return lines.write(&Reply::Error(paused()));
     }
     // When this returns because the client has gone away, the receiver is dropped, and that cancels the work.
     let told = shared.control.add(request.paths.clone(), request.options());
@@ -233,6 +245,9 @@ fn add(shared: &Shared, lines: &mut Lines, request: &AddRequest) -> io::Result<(
 }
 
 fn sync(shared: &Shared, lines: &mut Lines) -> io::Result<()> {
+    if shared.control.status().activity == Activity::Paused {
+        return lines.write(&Reply::Error(paused()));
+    }
     let done = shared.control.sync();
     loop {
         match done.recv_timeout(WAITING) {

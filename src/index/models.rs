@@ -141,10 +141,13 @@ impl PictureEmbedder for KeptEmbedder {
     }
 
     fn is_loaded(&self) -> bool {
-        self.slot().is_some()
+        // Where somebody is at work with it, it is, or will be in a moment.
+        self.slot.try_lock().map_or(true, |slot| slot.is_some())
     }
 
     fn unload(&self) {
-        *self.slot() = None;
+        if let Ok(mut slot) = self.slot.try_lock() {
+            *slot = None;
+        }
     }
 }

@@ -176,6 +176,10 @@ pub(super) fn believe_vanished(writer: &mut Writer, model: &ModelId) -> Result<(
             continue;
         }
         let gone = indexer::missing_in(writer, &root, row)?;
+        // A drive may have been pulled out while it was walked; then what was not found is not gone.
+        if indexer::health(writer, &root)?.is_none() {
+            continue;
+        }
         let batch = writer.batch()?;
         batch.mark_missing(&gone, batch.now())?;
         batch.set_vanished(root.id, 0)?;

@@ -9,7 +9,7 @@ use super::targets::{Change, Target, of_changes, scope_range};
 use crate::error::Result;
 use crate::scan::{ScanError, ScanOptions, ScannedFile, Walker};
 use crate::store::{ContentState, FileState, KnownFile, KnownFileAt, ModelRow, Root, Store};
-use crate::types::{FileId, RootId, path_from_bytes, path_to_bytes};
+use crate::types::{FileId, RootId, nanoseconds_since_1970, path_from_bytes, path_to_bytes};
 
 /// Why a file has to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,10 +97,14 @@ impl<'a> Planner<'a> {
 
     /// The next step; `None` when everything was looked at.
     pub fn next(&mut self) -> Result<Option<PlanStep>> {
-        let Some(found) = self.walker.next() else { return Ok(None) };
-        let file = match found {
-            Ok(file) => file,
-            Err(error) => return Ok(Some(PlanStep::Unlisted(error))),
+        let file = loop {
+            match self.walker.next() {
+                None => return Ok(None),
+                Some(Err(error)) => return Ok(Some(PlanStep::Unlisted(error))),
+                // The index changes with every look at it.
+                Some(Ok(file)) if self.store.owns(&self.root_path.join(path_from_bytes(&file.path))) => {}
+                Some(Ok(file)) => break file,
+            }
         };
         let known = self.rows.advance_to(self.store, &file.path, &mut self.unseen)?;
         match known {
@@ -114,7 +118,8 @@ impl<'a> Planner<'a> {
 
     /// The row of the same file under a name that it does not have any more, if that tells all that there is to know.
     ///
-    /// Inode, size and time of modification stay when a file is renamed; a file that is written to gets another time.
+    /// Inode, size and time of modification stay when a file is renamed; a file that is written to gets another time. A new file may
+    /// get the inode of a deleted one, and its time be set, but it was made later than the old one was read.
     fn renamed(&self, file: &ScannedFile) -> Result<Option<(FileId, FileState)>> {
         let Some(place) = self.place.filter(|place| place.0 == file.stat.device && file.stat.inode != 0) else {
             return Ok(None);
@@ -126,7 +131,8 @@ impl<'a> Planner<'a> {
                 _ => false,
             };
             let was_read_well = !known.unreadable && !known.stat.is_racy(known.read_at_ns);
-            if is_settled && was_read_well && is_gone(&root_path.join(path_from_bytes(&known.path))) {
+            let is_old = || made_at_ns(&self.root_path.join(path_from_bytes(&file.path))) < known.read_at_ns;
+            if is_settled && was_read_well && is_old() && is_gone(&root_path.join(path_from_bytes(&known.path))) {
                 return Ok(Some((known.id, known.state)));
             }
         }
@@ -188,6 +194,11 @@ pub(super) fn is_gone(path: &Path) -> bool {
         Ok(metadata) => !metadata.is_file(),
         Err(error) => matches!(error.kind(), NotFound | NotADirectory),
     }
+}
+
+/// When a file was made, nanoseconds since 1970; greater than any time where the file system does not tell.
+fn made_at_ns(path: &Path) -> i64 {
+    path.symlink_metadata().and_then(|metadata| metadata.created()).map_or(i64::MAX, nanoseconds_since_1970)
 }
 
 /// Whether a path below a root leads over a link: then what is there is not what was there.

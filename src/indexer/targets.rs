@@ -83,7 +83,6 @@ pub(crate) fn resolve(paths: &[PathBuf], known: &[Root]) -> Result<Vec<Target>> 
 /// A root of files that were given one by one is never scanned as a whole: instead of it, its known files are targets.
 pub(crate) fn of_changes(store: &Store, changes: &[Change], known: &[Root]) -> Result<Vec<Target>> {
     let mut targets: Vec<Target> = Vec::new();
-    let starts: HashSet<PathBuf> = changes.iter().map(Change::path).collect();
     for change in changes {
         // The root may have been taken in by another since, or hold another drive at that place.
         let path = change.path();
@@ -92,9 +91,6 @@ pub(crate) fn of_changes(store: &Store, changes: &[Change], known: &[Root]) -> R
         });
         let Some(root) = around.max_by_key(|root| root.path.components().count()) else { continue };
         let scope = path.strip_prefix(&root.path).unwrap_or(&path).to_owned();
-        if path.ancestors().skip(1).any(|around| starts.contains(around)) {
-            continue;
-        }
         // The files of other roots were asked for by name.
         let why = if root.recursive { Start::Changed } else { Start::Asked };
         let target =
@@ -105,6 +101,14 @@ pub(crate) fn of_changes(store: &Store, changes: &[Change], known: &[Root]) -> R
             targets.extend(store.paths_in_root(root.id)?.into_iter().map(target));
         }
     }
+    // Of one root, a part within another one is looked at with that.
+    let starts: HashSet<(PathBuf, PathBuf)> =
+        targets.iter().filter(|it| it.recursive).map(|it| (it.root_path.clone(), it.scope.clone())).collect();
+    let is_within = |target: &Target| {
+        target.scope.ancestors().skip(1).any(|around| starts.contains(&(target.root_path.clone(), around.to_owned())))
+    };
+    let mut seen = HashSet::new();
+    targets.retain(|target| !is_within(target) && seen.insert(target.start()));
     for target in targets.iter_mut().filter(|target| target.recursive) {
         target.apart = roots_apart(target, known);
     }
@@ -116,7 +120,7 @@ fn roots_apart(target: &Target, known: &[Root]) -> Vec<PathBuf> {
     let start = target.start();
     let Ok(around) = root_identity(&start) else { return Vec::new() };
     let below = known.iter().filter(|root| root.recursive && root.path != start && root.path.starts_with(&start));
-    let is_apart = |root: &&Root| !around.is_same_place(root.device, root.file_system);
+    let is_apart = |root: &&Root| (around.device, around.file_system) != (root.device, root.file_system);
     below.filter(is_apart).map(|root| root.path.clone()).collect()
 }
 
@@ -176,9 +180,10 @@ pub(crate) fn prepare(writer: &mut Writer, target: &Target, options: &ScanOption
             Some(found.map_err(Error::io("read the folder", &target.root_path))?)
         }
     };
-    // A root below that is not itself keeps its rows under its own name, until it is.
+    // A root below that is not itself keeps its rows under its own name, until it is. Which ones are apart is known only where
+    // all of the root is looked at.
     let mut inner = Vec::new();
-    for root in roots.iter().filter(|root| target.recursive && root.path != target.root_path) {
+    for root in roots.iter().filter(|root| target.is_whole() && root.path != target.root_path) {
         if let Ok(prefix) = root.path.strip_prefix(&target.root_path)
             && !target.apart.contains(&root.path)
             && health(writer, root)?.is_some()

@@ -38,13 +38,14 @@ impl Gone {
         self.files.remove(&root);
     }
 
-    /// Whether it has to be asked about files that vanished from a root.
+    /// Whether so many files can be gone from a root, and of how many.
     fn is_believed(store: &Store, root: RootId, gone: u64, moment: i64) -> Result<(bool, u64)> {
-        if gone <= ALWAYS_BELIEVED {
+        // A large folder vanishes in steps.
+        let newly = if gone > 0 { store.newly_missing(root, moment.saturating_sub(AT_ONCE_MS))? } else { 0 };
+        if gone == 0 || gone + newly <= ALWAYS_BELIEVED {
             return Ok((true, 0));
         }
-        let (present, newly) = store.present_and_newly_missing(root, moment.saturating_sub(AT_ONCE_MS))?;
-        let of = present + newly;
+        let of = store.present_files(root)? + newly;
         Ok(((gone + newly) as f64 <= BELIEVED_PART * of as f64, of))
     }
 

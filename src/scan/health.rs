@@ -18,6 +18,8 @@ pub struct RootIdentity {
     pub file_system: u64,
     /// Whether the directory has no entry at all.
     pub empty: bool,
+    /// Whether another drive may have the same numbers: those of FAT follow from the device's.
+    pub is_vague: bool,
 }
 
 impl RootIdentity {
@@ -25,7 +27,7 @@ impl RootIdentity {
     ///
     /// One of them alone tells nothing: the next drive that is plugged in gets the number of the last one.
     pub fn is_same_place(&self, device: u64, file_system: u64) -> bool {
-        self.device == device && self.file_system == file_system
+        !self.is_vague && self.device == device && self.file_system == file_system
     }
 }
 
@@ -37,7 +39,8 @@ pub fn root_identity(path: &Path) -> io::Result<RootIdentity> {
     let metadata = fs::metadata(path)?;
     let empty = fs::read_dir(path)?.next().is_none();
     let file_system = file_system_identity(path);
-    Ok(RootIdentity { device: FileStat::new(&metadata).device, file_system, empty })
+    let is_vague = matches!(file_system_kind(path), Some(FAT | EXFAT));
+    Ok(RootIdentity { device: FileStat::new(&metadata).device, file_system, empty, is_vague })
 }
 
 #[cfg(unix)]
@@ -51,6 +54,9 @@ fn file_system_identity(_: &Path) -> u64 {
     let _ = File::open;
     0
 }
+
+const FAT: u64 = 0x4D44;
+const EXFAT: u64 = 0x2011_BAB0;
 
 /// The number of the kind of file system that a path is on; statfs(2) lists them.
 #[cfg(target_os = "linux")]
@@ -88,10 +94,11 @@ mod tests {
 
     #[test]
     fn another_drive_under_the_same_device_number_is_another_place() {
-        let here = RootIdentity { device: 5, file_system: 77, empty: false };
+        let here = RootIdentity { device: 5, file_system: 77, empty: false, is_vague: false };
         assert!(here.is_same_place(5, 77));
         assert!(!here.is_same_place(5, 78));
         assert!(!here.is_same_place(6, 77));
+        assert!(!RootIdentity { is_vague: true, ..here }.is_same_place(5, 77));
     }
 
     #[test]

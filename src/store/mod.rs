@@ -57,6 +57,8 @@ pub struct Snapshot<'a>(#[expect(dead_code, reason = "it is ended by being dropp
 pub struct Store {
     connection: Connection,
     path: PathBuf,
+    /// The path without links.
+    full_path: PathBuf,
 }
 
 impl Store {
@@ -80,10 +82,48 @@ impl Store {
             .at(&self.path)
     }
 
+    /// Whether a file is the database, or one beside it that is named after it.
+    pub fn owns(&self, file: &Path) -> bool {
+        is_of_database(&self.full_path, file)
+    }
+
+    /// Which file the database is: it may have been deleted, or another one put in its place. `None` if there is none.
+    pub fn identity(path: &Path) -> Option<(u64, u64)> {
+        let stat = crate::types::FileStat::new(&path.metadata().ok()?);
+        Some((stat.device, stat.inode))
+    }
+
     /// A path beside the database, named after it.
     pub fn beside(path: &Path, suffix: &str) -> PathBuf {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(suffix);
         path.with_file_name(name)
+    }
+}
+
+/// Whether a file is a database, or lies beside it and is named after it: its log, its locks, its folder of derived files.
+pub(crate) fn is_of_database(database: &Path, file: &Path) -> bool {
+    let (Some(folder), Some(name)) = (database.parent(), database.file_name()) else { return false };
+    let Ok(below) = file.strip_prefix(folder) else { return false };
+    let first = below.components().next().map(|part| part.as_os_str().as_encoded_bytes()).unwrap_or_default();
+    match first.strip_prefix(name.as_encoded_bytes()) {
+        Some(rest) => rest.is_empty() || rest.starts_with(b"-"),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_a_database_are_told_from_their_neighbors() {
+        let own = |file: &str| is_of_database(Path::new("/a/photos.db"), Path::new(file));
+        for file in ["/a/photos.db", "/a/photos.db-wal", "/a/photos.db-lock", "/a/photos.db-ann/x/y.codes"] {
+            assert!(own(file), "{file}");
+        }
+        for file in ["/a/photos.db.png", "/a/photos.png", "/b/photos.db", "/a/b/photos.db", "/a/photos.d", "/a"] {
+            assert!(!own(file), "{file}");
+        }
     }
 }

@@ -47,16 +47,22 @@ impl Store {
         if !path.exists() {
             return Err(Error::NoIndex { path: path.to_owned() });
         }
-        let store = Self { connection: open_reader(path)?, path: path.to_owned() };
+        let store = Self::of(open_reader(path)?, path);
         match check_header(&store.connection, path)? {
             0 => Err(Error::NoIndex { path: path.to_owned() }),
             version if version == latest() => Ok(store),
             _ => {
                 drop(store);
                 Writer::open(path)?;
-                Ok(Self { connection: open_reader(path)?, path: path.to_owned() })
+                Ok(Self::of(open_reader(path)?, path))
             }
         }
+    }
+}
+
+impl Store {
+    fn of(connection: Connection, path: &Path) -> Self {
+        Self { connection, path: path.to_owned(), full_path: std::fs::canonicalize(path).unwrap_or(path.to_owned()) }
     }
 }
 
@@ -95,7 +101,7 @@ impl Writer {
         connection.pragma_update(None, "journal_mode", "WAL").at(path)?;
         connection.set_transaction_behavior(TransactionBehavior::Immediate);
         Migrations::from_slice(MIGRATIONS).to_latest(&mut connection).at(path)?;
-        Ok(Self::new(Store { connection, path: path.to_owned() }, lock))
+        Ok(Self::new(Store::of(connection, path), lock))
     }
 }
 

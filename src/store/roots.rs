@@ -79,17 +79,19 @@ impl Store {
 }
 
 impl Store {
-    /// How many present rows a root has, and how many have been missing only since a moment, milliseconds since 1970.
-    pub fn present_and_newly_missing(&self, root: RootId, moment: i64) -> Result<(u64, u64)> {
-        let count = |sql: &str, params: &[&dyn rusqlite::ToSql]| {
-            let mut statement = self.connection.prepare_cached(sql)?;
-            statement.query_row(params, |row| row.get(0))
-        };
-        count("SELECT count(*) FROM file WHERE root = ?1 AND missing_since IS NULL", &[&root.0])
-            .and_then(|present| {
-                let newly = "SELECT count(*) FROM file WHERE root = ?1 AND missing_since >= ?2";
-                Ok((present, count(newly, &[&root.0, &moment])?))
-            })
+    /// How many present rows a root has, of pictures and of other files.
+    pub fn present_files(&self, root: RootId) -> Result<u64> {
+        self.connection
+            .prepare_cached("SELECT count(*) FROM file WHERE root = ?1 AND missing_since IS NULL")
+            .and_then(|mut statement| statement.query_row([root.0], |row| row.get(0)))
+            .at(&self.path)
+    }
+
+    /// How many rows of a root have been missing only since a moment, milliseconds since 1970.
+    pub fn newly_missing(&self, root: RootId, moment: i64) -> Result<u64> {
+        self.connection
+            .prepare_cached("SELECT count(*) FROM file WHERE missing_since >= ?2 AND +root = ?1")
+            .and_then(|mut statement| statement.query_row([root.0, moment], |row| row.get(0)))
             .at(&self.path)
     }
 

@@ -71,7 +71,8 @@ pub(crate) fn now_ns() -> i64 {
     nanoseconds_since_1970(SystemTime::now())
 }
 
-fn nanoseconds_since_1970(time: SystemTime) -> i64 {
+/// A time in the unit of the signatures.
+pub(crate) fn nanoseconds_since_1970(time: SystemTime) -> i64 {
     match time.duration_since(UNIX_EPOCH) {
         Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
         Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |ns| -ns),

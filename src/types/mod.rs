@@ -16,7 +16,7 @@ pub use features::{
     DetailFeatures, DominantColor, FeatureStage, Features, ImageType, QuickFeatures, ToneFeatures, TypeGuess,
 };
 pub use file_stat::FileStat;
-pub(crate) use file_stat::now_ns;
+pub(crate) use file_stat::{nanoseconds_since_1970, now_ns};
 pub use identity::{ContentHash, FileId, ImageId, ModelId, ParseDigestError, RootId, VectorId};
 pub use path_bytes::{path_from_bytes, path_text, path_to_bytes, paths_text};
 pub use pictures::{ImageInfo, Shape, Stage};

@@ -38,7 +38,10 @@ const MOST_PATHS: usize = 50_000;
 struct Entry {
     root: Arc<Path>,
     due: Instant,
-    first: Instant,
+    /// When it was noted first since it was last looked at; `None` if that was before anybody can ask.
+    first: Option<Instant>,
+    /// When something happened to it last, as far as that was told.
+    touched: Option<Instant>,
     sign: Sign,
     /// Of a changing file: how it was when it was last looked at.
     stat: Option<FileStat>,
@@ -88,18 +91,21 @@ impl Dirty {
         match self.remove(path) {
             None => {
                 let due = now + if sign == Sign::Changing { stable } else { settle };
-                self.insert(path.to_owned(), Entry { root: root.clone(), due, first: now, sign, stat: None });
+                let (root, first, touched) = (root.clone(), Some(now), Some(now));
+                self.insert(path.to_owned(), Entry { root, due, first, touched, sign, stat: None });
             }
             Some(mut entry) => {
                 // A change of attributes after a file was closed does not open it again.
                 if entry.sign == Sign::Changing || sign == Sign::Folder {
                     entry.sign = sign;
                 }
+                let latest = entry.first.map_or(now, |first| first + stable);
                 entry.due = match entry.sign {
                     Sign::Changing => now + stable,
                     // Who keeps on saving is not waited for for ever.
-                    Sign::Settled | Sign::Folder => (now + settle).min(entry.first + stable).max(entry.due.min(now)),
+                    Sign::Settled | Sign::Folder => (now + settle).min(latest).max(entry.due.min(now)),
                 };
+                entry.touched = Some(now);
                 self.insert(path.to_owned(), entry);
             }
         }
@@ -108,8 +114,17 @@ impl Dirty {
     /// Notes that a file which is not known to be whole was found, unless more is known of it.
     pub fn note_unsettled(&mut self, root: &Arc<Path>, path: &Path, now: Instant) {
         if !self.entries.contains_key(path) {
-            self.note(root, path, Sign::Changing, now);
+            let (root, due, sign) = (root.clone(), now + self.patience.stable, Sign::Changing);
+            self.insert(path.to_owned(), Entry { root, due, first: None, touched: None, sign, stat: None });
         }
+    }
+
+    /// Whether something is left that had been noted at a moment, apart from files that are being changed ever since.
+    pub fn has_left_of(&self, moment: Instant) -> bool {
+        self.entries.values().any(|entry| {
+            let is_busy = entry.sign == Sign::Changing && entry.touched.is_some_and(|touched| touched > moment);
+            entry.first.is_none_or(|first| first <= moment) && !is_busy
+        })
     }
 
     /// Puts back what could not be done.
@@ -119,13 +134,12 @@ impl Dirty {
             return;
         }
         let sign = if is_folder { Sign::Folder } else { Sign::Settled };
-        self.insert(path, Entry { root: root.clone(), due, first: due, sign, stat: None });
+        self.insert(path, Entry { root: root.clone(), due, first: None, touched: None, sign, stat: None });
     }
 
-    /// Forgets everything below a root.
-    pub fn forget(&mut self, root: &Path) {
-        let below: Vec<PathBuf> =
-            self.entries.iter().filter(|(_, entry)| *entry.root == *root).map(|(path, _)| path.clone()).collect();
+    /// Forgets everything at and below a path.
+    pub fn forget(&mut self, start: &Path) {
+        let below: Vec<PathBuf> = self.entries.keys().filter(|path| path.starts_with(start)).cloned().collect();
         for path in below {
             self.remove(&path);
         }
@@ -135,8 +149,11 @@ impl Dirty {
     /// clock of the file system, nanoseconds since 1970.
     pub fn take_due(&mut self, now: Instant, most: usize, clock: i64, stat: impl Fn(&Path) -> Option<FileStat>) -> Due {
         let mut due = Due::default();
+        // What happened in one moment is looked at together: the two ends of a rename.
+        let is_due = self.next().is_some_and(|due| due <= now);
+        let soon = if is_due { now + self.patience.settle / 4 } else { now };
         while due.files.len() + due.folders.len() < most {
-            let Some((_, path)) = self.by_due.first().filter(|(at, _)| *at <= now).cloned() else { break };
+            let Some((_, path)) = self.by_due.first().filter(|(at, _)| *at <= soon).cloned() else { break };
             let mut entry = self.remove(&path).expect("both hold the same paths");
             if entry.sign == Sign::Changing {
                 let found = stat(&path);
@@ -164,8 +181,9 @@ impl Dirty {
     /// Replaces everything below a root by the root itself.
     fn collapse(&mut self, root: &Arc<Path>, now: Instant) {
         self.forget(root);
-        let due = now + self.patience.stable;
-        self.insert(root.to_path_buf(), Entry { root: root.clone(), due, first: now, sign: Sign::Folder, stat: None });
+        let (due, first) = (now + self.patience.stable, None);
+        let entry = Entry { root: root.clone(), due, first, touched: None, sign: Sign::Folder, stat: None };
+        self.insert(root.to_path_buf(), entry);
     }
 
     fn insert(&mut self, path: PathBuf, entry: Entry) {
@@ -313,6 +331,24 @@ mod tests {
             bench.dirty.put_back(&bench.root, change, true, later);
         }
         assert_eq!(bench.dirty.next(), Some(later));
+    }
+
+    #[test]
+    fn a_file_that_is_changed_for_ever_keeps_nobody_waiting() {
+        let mut bench = Bench::new();
+        bench.note("log.png", Sign::Changing);
+        bench.note("saved.png", Sign::Settled);
+        let moment = bench.now;
+        assert!(bench.dirty.has_left_of(moment));
+        for _ in 0..4 {
+            bench.now += STABLE / 2;
+            bench.note("log.png", Sign::Changing);
+            bench.files_after(Duration::ZERO, STABLE * 10);
+        }
+        assert!(!bench.dirty.has_left_of(moment) && bench.dirty.len() == 1);
+        // What a scan has found belongs to what was there before.
+        bench.dirty.note_unsettled(&bench.root.clone(), Path::new("/r/found.png"), bench.now);
+        assert!(bench.dirty.has_left_of(moment));
     }
 
     #[test]

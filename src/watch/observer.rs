@@ -20,6 +20,7 @@ use super::event::{self, Told, Trouble};
 use super::shared::Shared;
 use crate::error::{Error, Result};
 use crate::scan::{Folders, ScanOptions, ScanRules};
+use crate::store::is_of_database;
 
 const FOLDER_BY_FOLDER: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
@@ -33,6 +34,8 @@ pub(super) struct Listened {
     pub root: Arc<Path>,
     /// The part of it; the same as `root` if it is all.
     pub start: Arc<Path>,
+    /// The folder that tells of it: `start`, or the one around it if that is a file.
+    pub folder: PathBuf,
     pub scan: ScanOptions,
     /// Roots of their own below it.
     pub apart: Vec<PathBuf>,
@@ -68,9 +71,9 @@ pub(super) struct Observer {
 }
 
 impl Observer {
-    pub fn start(shared: Arc<Shared>) -> Result<Self> {
+    pub fn start(shared: Arc<Shared>, database: PathBuf) -> Result<Self> {
         let (messages, received) = unbounded();
-        let ears = Ears { shared, messages: messages.clone(), roots: Vec::new() };
+        let ears = Ears { shared, database, messages: messages.clone(), roots: Vec::new() };
         let thread = std::thread::Builder::new().name("observer".into()).spawn(move || ears.run(&received));
         let thread = thread.map_err(Error::io("start a thread for", "watching"))?;
         Ok(Self { messages, thread: Some(thread) })
@@ -115,6 +118,8 @@ impl Drop for Observer {
 /// What the thread holds.
 struct Ears {
     shared: Arc<Shared>,
+    /// Without links. What happens to it and beside it is the index's own doing.
+    database: PathBuf,
     messages: Sender<Message>,
     roots: Vec<Heard>,
 }
@@ -176,12 +181,13 @@ impl Ears {
     }
 
     fn hear(&mut self, start: &Arc<Path>, event: notify::Result<Event>) {
-        let shared = self.shared.clone();
+        let (shared, database) = (self.shared.clone(), self.database.clone());
         // Events of a root that is not listened to any more may still come.
         let Some(heard) = self.roots.iter_mut().find(|heard| heard.listened.start == *start) else { return };
         let (root, follow) = (heard.listened.root.clone(), heard.listened.scan.follow_links);
         for told in event::read(event, |path| is_folder(path, follow)) {
             match told {
+                Told::File(path, _) | Told::Folder(path) | Told::Gone(path) if is_of_database(&database, &path) => {}
                 Told::File(path, sign) if heard.admits(&path, false) => shared.note(&root, &path, sign),
                 Told::Folder(path) if *path == **start || heard.admits(&path, true) => {
                     heard.is_uncounted = true;
@@ -192,15 +198,14 @@ impl Ears {
                     shared.note(&root, &path, Sign::Folder);
                 }
                 // Whether it was a file or a folder is not known, and one of them may be excluded.
+                Told::Gone(path) if path == heard.listened.folder => shared.doubt(start),
                 Told::Gone(path) if path.starts_with(&heard.listened.start) => {
                     heard.is_uncounted = true;
-                    if *path == **start {
-                        shared.look_at_roots();
-                    } else if heard.admits(&path, false) || heard.admits(&path, true) {
+                    if heard.admits(&path, false) || heard.admits(&path, true) {
                         shared.note(&root, &path, Sign::Settled);
                     }
                 }
-                Told::Unmounted(_) => shared.look_at_roots(),
+                Told::Unmounted(_) => shared.doubt(start),
                 Told::Lost => shared.lose(start),
                 Told::Trouble(Trouble::OutOfReach, _) => {}
                 Told::Trouble(trouble, _) => shared.trouble(start, trouble),
@@ -244,9 +249,8 @@ impl Heard {
     fn watch_all(&mut self) -> Listening {
         let start = self.listened.start.to_path_buf();
         if self.listened.only.is_some() {
-            // A file that is replaced is another file under its name: the folder tells of it.
             let mut listening = Listening::default();
-            let folder = self.listened.root.to_path_buf();
+            let folder = self.listened.folder.clone();
             self.watcher.iter_mut().for_each(|watcher| watch(watcher, std::slice::from_ref(&folder), &mut listening));
             return listening;
         }
@@ -256,7 +260,7 @@ impl Heard {
     /// Watches a folder and all below it. Each is watched before it is listed: a folder that appears in between is listed or told.
     fn watch_below(&mut self, start: &Path) -> Listening {
         let Self { listened, rules, watcher: Some(watcher), .. } = self else { return Listening::default() };
-        let Listened { root, start: place, scan, apart, only } = listened;
+        let Listened { root, start: place, scan, apart, only, .. } = listened;
         if only.is_some() || !(FOLDER_BY_FOLDER || *start == **place) {
             return Listening::default();
         }

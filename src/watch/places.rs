@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::indexer::{self, Change};
 use crate::scan::{ScanOptions, tells_too_little};
 use crate::store::{Root, RootState, Store};
+use crate::types::FileStat;
 
 /// A place that is watched.
 #[derive(Debug)]
@@ -19,9 +20,10 @@ pub(super) struct Place {
     pub root: Arc<Path>,
     pub start: Arc<Path>,
     pub part: Change,
-    pub scan: String,
-    /// Whether only single files of it are looked at.
-    is_listed: bool,
+    /// How it is listened to.
+    how: Option<How>,
+    /// Which directory it was: device and inode.
+    identity: Option<(u64, u64)>,
     pub state: RootState,
     pub listening: Listening,
     /// Why it is scanned now and then.
@@ -38,8 +40,8 @@ impl Place {
             root,
             start,
             part,
-            scan: String::new(),
-            is_listed: false,
+            how: None,
+            identity: None,
             // Until it is found to be there.
             state: RootState::Offline,
             listening: Listening::default(),
@@ -57,34 +59,30 @@ impl Place {
         self.is_online() && self.polled.is_some()
     }
 
-    /// Whether it is looked at by these options already. Of single files, there may be others by now.
-    pub fn is_looked_at_by(&self, scan: Option<&str>) -> bool {
-        !self.is_online() || (!self.is_listed && scan == Some(self.scan.as_str()))
+    /// Whether only single files of it are looked at.
+    pub fn is_listed(&self) -> bool {
+        self.how.as_ref().is_some_and(|how| how.only.is_some())
+    }
+
+    /// Whether it is listened to as it should be.
+    pub fn is_listened_to(&self, how: &Option<How>) -> bool {
+        !self.is_online() || self.how == *how
+    }
+
+    /// Whether there is still the directory, or file, that it began with.
+    pub fn is_same(&self) -> bool {
+        identity(&self.start) == self.identity
     }
 
     /// Begins to listen, or begins anew.
-    pub fn listen(&mut self, observer: &Observer, store: &Store, roots: &[Root], options: &WatchOptions) -> Result<()> {
-        let Some(root) = roots.iter().find(|root| root.path == *self.root) else { return Ok(()) };
-        self.scan.clone_from(&root.scan);
-        self.is_listed = !root.recursive;
-        let only = match (root.recursive, self.start == self.root) {
-            (true, _) => None,
-            (false, true) => Some(store.paths_in_root(root.id)?.into_iter().map(|path| root.path.join(path)).collect()),
-            (false, false) => Some(vec![self.start.to_path_buf()]),
-        };
-        self.listening = observer.listen(Listened {
-            root: self.root.clone(),
-            start: self.start.clone(),
-            scan: ScanOptions::from_json(&root.scan),
-            apart: indexer::of_changes(store, std::slice::from_ref(&self.part), roots)?
-                .into_iter()
-                .flat_map(|target| target.apart)
-                .collect(),
-            only,
-        });
+    pub fn listen(&mut self, observer: &Observer, how: Option<How>, options: &WatchOptions) {
+        let Some(How { scan, apart, only, folder }) = how.clone() else { return };
+        let (root, start) = (self.root.clone(), self.start.clone());
+        self.identity = identity(&start);
+        self.listening = observer.listen(Listened { root, start, folder, scan, apart, only });
         self.state = RootState::Online;
+        self.how = how;
         self.polled = self.why_polled(options);
-        Ok(())
     }
 
     fn why_polled(&self, options: &WatchOptions) -> Option<String> {
@@ -132,6 +130,45 @@ impl Place {
         let folders = self.listening.folders as u64;
         let (path, polled) = (self.start.to_path_buf(), self.polled.clone());
         WatchedRoot { path, state: self.state, folders, polled }
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let stat = FileStat::new(&path.metadata().ok()?);
+    Some((stat.device, stat.inode))
+}
+
+/// How a place is listened to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct How {
+    scan: ScanOptions,
+    apart: Vec<PathBuf>,
+    only: Option<Vec<PathBuf>>,
+    /// The folder that tells of it.
+    folder: PathBuf,
+}
+
+impl How {
+    /// How a part of a root is to be listened to; `None` if the root is not known any more.
+    pub fn of(part: &Change, store: &Store, roots: &[Root]) -> Result<Option<Self>> {
+        let Some(root) = roots.iter().find(|root| root.path == part.root) else { return Ok(None) };
+        let (path, is_whole) = (part.path(), part.scope.as_os_str().is_empty());
+        let is_file = !is_whole && (!root.recursive || path.is_file());
+        let only = match (is_file, root.recursive) {
+            (true, _) => Some(vec![path.clone()]),
+            (false, true) => None,
+            (false, false) => {
+                Some(store.paths_in_root(root.id)?.into_iter().map(|path| root.path.join(path)).collect())
+            }
+        };
+        let apart = indexer::of_changes(store, std::slice::from_ref(part), roots)?;
+        Ok(Some(Self {
+            scan: ScanOptions::from_json(&root.scan),
+            apart: apart.into_iter().flat_map(|target| target.apart).collect(),
+            only,
+            // A file that is replaced is another file under its name: the folder around it tells.
+            folder: path.parent().filter(|_| is_file).map_or(path.clone(), Path::to_owned),
+        }))
     }
 }
 

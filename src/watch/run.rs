@@ -9,13 +9,13 @@ use crossbeam_channel::Sender;
 
 use super::dirty::{Due, Sign};
 use super::observer::Observer;
-use super::places::{Place, places};
+use super::places::{How, Place, places};
 use super::shared::{AddRequest, AddTold, News, Next, Request};
 use super::status::{WatchEvent, WatchStatus};
 use super::watcher::Watcher;
 use crate::error::{Error, Result};
 use crate::indexer::{self, AddOptions, CancelToken, Change, IndexReport, Progress};
-use crate::store::{RootState, Store};
+use crate::store::{Root, RootState, Store};
 use crate::types::path_to_bytes;
 
 /// How long after the last run that is brought up to date what only many runs together need.
@@ -48,7 +48,11 @@ pub(super) struct Run<'a> {
     observer: Observer,
     places: Vec<Place>,
     times: Times,
-    syncs: Vec<Sender<()>>,
+    /// Who waits until everything is done that had happened before a moment.
+    syncs: Vec<(Instant, Sender<()>)>,
+    /// Roots as they were when places were looked up, and which file the database is.
+    known_roots: Vec<(PathBuf, String)>,
+    identity: Option<(u64, u64)>,
     retry: Duration,
     /// Why the last run failed.
     failure: Option<String>,
@@ -61,9 +65,13 @@ impl<'a> Run<'a> {
     pub fn new(watcher: Watcher, tell: &'a mut dyn FnMut(&WatchEvent)) -> Result<Self> {
         let now = Instant::now();
         let (look, reconcile) = (now + watcher.options.look, now + jittered(watcher.options.reconcile));
+        let path = watcher.index.path();
+        let full_path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         Ok(Self {
-            store: Store::open(watcher.index.path())?,
-            observer: Observer::start(watcher.shared.clone())?,
+            store: Store::open(path)?,
+            identity: Store::identity(path),
+            known_roots: Vec::new(),
+            observer: Observer::start(watcher.shared.clone(), full_path)?,
             places: Vec::new(),
             times: Times { look, reconcile, alive: now + ALIVE, tidy: None, unload: None },
             syncs: Vec::new(),
@@ -77,6 +85,16 @@ impl<'a> Run<'a> {
     }
 
     pub fn run(mut self) -> Result<()> {
+        let ended = self.work();
+        // So that nothing is left to do for those who come later; what cannot be done now, they can do.
+        if self.times.tidy.is_some() && ended.is_ok() {
+            let _ = self.watcher.updater.tidy();
+        }
+        self.tell(&WatchEvent::Stopped);
+        ended
+    }
+
+    fn work(&mut self) -> Result<()> {
         self.load_places()?;
         let online = || self.places.iter().filter(|place| place.is_online());
         let (roots, folders) = (online().count(), online().map(|place| place.listening.folders as u64).sum());
@@ -84,7 +102,7 @@ impl<'a> Run<'a> {
         loop {
             self.publish();
             let done = match self.watcher.shared.next(self.wakes_at()) {
-                Next::Stop => break,
+                Next::Stop => return Ok(()),
                 Next::Hear(news) => self.hear(news),
                 Next::Serve(request) => self.serve(request),
                 Next::Update(due) => self.take_up(due),
@@ -96,12 +114,6 @@ impl<'a> Run<'a> {
                 Ok(()) => {}
             }
         }
-        // So that nothing is left to do for those who come later; what cannot be done now, they can do.
-        if self.times.tidy.is_some() {
-            let _ = self.watcher.updater.tidy();
-        }
-        self.tell(&WatchEvent::Stopped);
-        Ok(())
     }
 
     fn tell(&mut self, event: &WatchEvent) {
@@ -115,23 +127,35 @@ impl<'a> Run<'a> {
         times.fold(look, Instant::min)
     }
 
-    /// Looks up the roots, and listens to those that are new or are looked at in another way.
+    /// Looks up the roots, and listens to those that are new or are to be looked at in another way.
     fn load_places(&mut self) -> Result<()> {
         let roots = self.store.roots()?;
+        // Until all is done: then it is tried again at the next look.
+        self.known_roots.clear();
         let mut old = std::mem::take(&mut self.places);
         let mut fresh = Vec::new();
         for place in places(&self.watcher.parts, &roots, Instant::now()) {
-            let scan = roots.iter().find(|root| root.path == *place.root).map(|root| root.scan.as_str());
+            let how = How::of(&place.part, &self.store, &roots)?;
             let known = old.iter().position(|known| known.part == place.part);
-            let kept = known.map(|at| old.swap_remove(at)).filter(|known| known.is_looked_at_by(scan));
-            fresh.extend(kept.is_none().then_some(self.places.len()));
-            self.places.push(kept.unwrap_or(place));
+            let known = known.map(|at| old.swap_remove(at));
+            fresh.extend(known.as_ref().is_none_or(|known| !known.is_listened_to(&how)).then_some(self.places.len()));
+            self.places.push(known.unwrap_or(place));
         }
         for gone in old {
             self.observer.ignore(&gone.start);
-            self.watcher.shared.forget(&gone.root);
+            self.watcher.shared.forget(&gone.start);
         }
-        fresh.into_iter().try_for_each(|at| self.welcome(at))
+        fresh.into_iter().try_for_each(|at| self.welcome(at))?;
+        self.known_roots = roots.into_iter().map(|root| (root.path, root.scan)).collect();
+        Ok(())
+    }
+
+    /// Looks up the roots if there are others now: another process may have added some, or removed them.
+    fn follow_roots(&mut self) -> Result<()> {
+        let roots = self.store.roots()?;
+        let is_known = |(root, known): (&Root, &(PathBuf, String))| (&root.path, &root.scan) == (&known.0, &known.1);
+        let are_known = roots.len() == self.known_roots.len() && roots.iter().zip(&self.known_roots).all(is_known);
+        if are_known { Ok(()) } else { self.load_places() }
     }
 
     fn count_folders(&mut self) {
@@ -155,8 +179,8 @@ impl<'a> Run<'a> {
         let is_there = self.is_there(&self.places[at])?;
         let place = &mut self.places[at];
         if is_there {
-            let roots = self.store.roots()?;
-            place.listen(&self.observer, &self.store, &roots, &self.watcher.options)?;
+            let how = How::of(&place.part, &self.store, &self.store.roots()?)?;
+            place.listen(&self.observer, how, &self.watcher.options);
             place.next_poll = Instant::now() + self.watcher.options.poll;
         } else {
             place.state = RootState::Offline;
@@ -169,13 +193,16 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Looks whether places have come or gone.
-    fn look_at_places(&mut self) -> Result<()> {
+    /// Looks whether places have come or gone, or are others now. What the system told of those that are in doubt is no longer
+    /// true of what is there.
+    fn look_at_places(&mut self, doubtful: &[Arc<Path>]) -> Result<()> {
         for at in 0..self.places.len() {
             let place = &self.places[at];
             let (was_online, start) = (place.is_online(), place.start.clone());
+            let is_same = place.is_same() && !doubtful.contains(&start);
             match (was_online, self.is_there(place)?) {
                 (true, false) => self.lose(at),
+                (true, true) if !is_same => self.welcome(at)?,
                 (false, true) => {
                     self.welcome(at)?;
                     self.tell(&WatchEvent::Online(start.to_path_buf()));
@@ -191,27 +218,35 @@ impl<'a> Run<'a> {
         let place = &mut self.places[at];
         place.state = RootState::Offline;
         self.observer.ignore(&place.start);
-        self.watcher.shared.forget(&place.root);
+        self.watcher.shared.forget(&place.start);
         self.watcher.shared.note(&place.root, &place.start, Sign::Folder);
         let start = place.start.to_path_buf();
         self.tell(&WatchEvent::Offline(start));
     }
 
-    fn hear(&mut self, news: News) -> Result<()> {
-        for start in news.lost {
+    fn hear(&mut self, mut news: News) -> Result<()> {
+        let options = &self.watcher.options;
+        for (start, trouble) in news.troubles.drain(..) {
+            let troubled = self.places.iter_mut().filter(|place| place.start == start);
+            troubled.for_each(|place| place.note_trouble(trouble.clone(), options));
+        }
+        while let Some(start) = news.lost.pop() {
             self.tell(&WatchEvent::Lost(start.to_path_buf()));
-            // What it knows of its folders may be wrong now.
             for at in (0..self.places.len()).filter(|at| self.places[*at].start == start).collect::<Vec<_>>() {
                 self.places[at].lost = true;
-                self.welcome(at)?;
+                // What it knows of its folders may be wrong now.
+                if let Err(error) = self.welcome(at) {
+                    news.lost.push(start);
+                    self.watcher.shared.put_back_news(news);
+                    return Err(error);
+                }
             }
         }
-        for (start, trouble) in news.troubles {
-            for place in self.places.iter_mut().filter(|place| place.start == start) {
-                place.note_trouble(trouble.clone(), &self.watcher.options);
-            }
+        if news.doubtful.is_empty() {
+            return Ok(());
         }
-        if news.roots { self.look_at_places() } else { Ok(()) }
+        let looked = self.look_at_places(&news.doubtful);
+        looked.inspect_err(|_| self.watcher.shared.put_back_news(news))
     }
 
     fn serve(&mut self, request: Request) -> Result<()> {
@@ -224,7 +259,7 @@ impl<'a> Run<'a> {
                 self.count_folders();
                 let polled = self.places.iter().filter(|place| place.is_polled());
                 polled.for_each(|place| self.note_all_of(place));
-                self.syncs.push(done);
+                self.syncs.push((Instant::now(), done));
             }
         }
         Ok(())
@@ -240,8 +275,10 @@ impl<'a> Run<'a> {
         self.places.iter().filter(is_wanted).for_each(|place| self.note_all_of(place));
         for path in paths {
             let around = self.places.iter().filter(|place| path.starts_with(&place.start) && *path != *place.start);
-            if let Some(place) = around.max_by_key(|place| place.start.components().count()) {
-                self.watcher.shared.note(&place.root, path, Sign::Folder);
+            match around.max_by_key(|place| place.start.components().count()) {
+                Some(place) if place.is_listed() => self.note_all_of(place),
+                Some(place) => self.watcher.shared.note(&place.root, path, Sign::Folder),
+                None => {}
             }
         }
     }
@@ -251,48 +288,63 @@ impl<'a> Run<'a> {
         let cancel = CancelToken::default();
         let options = AddOptions { cancel: cancel.clone(), ..request.options.clone() };
         let told = request.told.clone();
-        let mut is_alone = false;
-        let progress = |progress: Progress| {
-            if told.send(AddTold::Progress(progress)).is_err() {
-                is_alone = true;
+        let report_to_client = |progress: Progress| {
+            let is_heard = told.send(AddTold::Progress(progress)).is_ok();
+            if !is_heard {
                 cancel.cancel();
             }
+            is_heard
         };
+        // Its client may have gone away while it waited.
+        if !report_to_client(Progress::default()) {
+            return Ok(());
+        }
         let ran = self.at_work(&cancel, |updater, tell| {
-            let mut progress = progress;
             updater.add(&request.paths, &options, |done| {
                 tell(&WatchEvent::Progress(done));
-                progress(done);
+                report_to_client(done);
             })
         });
+        let is_alone = told.send(AddTold::Progress(Progress::default())).is_err();
+        let added = self.watch_added(&request.paths);
         match ran {
             Ok(Some(report)) => {
                 self.take_in(&report);
-                let _ = request.told.send(AddTold::Done(Ok(report)));
                 self.tidy_soon();
-                self.load_places()
+                let _ = told.send(AddTold::Done(Ok(report)));
             }
             Ok(None) if self.watcher.shared.is_stopped() || is_alone => {
-                let _ = request.told.send(AddTold::Done(Err(Error::Interrupted)));
-                Ok(())
+                let _ = told.send(AddTold::Done(Err(Error::Interrupted)));
             }
-            Ok(None) => {
-                self.watcher.shared.request(Request::Add(Box::new(request)));
-                Ok(())
-            }
-            Err(error) => {
-                let _ = request.told.send(AddTold::Done(Err(error)));
-                Ok(())
-            }
+            Ok(None) => self.watcher.shared.request(Request::Add(Box::new(request))),
+            Err(error) => drop(told.send(AddTold::Done(Err(error)))),
         }
+        added
     }
 
-    /// Brings up to date what is due. Files that are known to be whole come first: a scan would leave them for later.
+    /// Watches paths that were added, also where only parts were asked for at the beginning.
+    fn watch_added(&mut self, paths: &[PathBuf]) -> Result<()> {
+        if !self.watcher.parts.is_empty() {
+            let roots = self.store.roots()?;
+            // Those that are not there were told as an error.
+            let targets = indexer::resolve(paths, &roots).unwrap_or_default();
+            let parts = targets.into_iter().map(|target| Change { root: target.root_path, scope: target.scope });
+            let new: Vec<Change> = parts.filter(|part| !self.watcher.parts.contains(part)).collect();
+            self.watcher.parts.extend(new.into_iter().filter(|part| roots.iter().any(|root| root.path == part.root)));
+        }
+        self.load_places()
+    }
+
+    /// Brings up to date what is due. Files that are known to be whole come first: a scan would leave them for later. What is gone
+    /// is looked at together with the folders, where it may have gone to.
     fn take_up(&mut self, due: Due) -> Result<()> {
-        let files = self.with_other_names(due.files);
+        let is_there = |change: &Change| change.path().symlink_metadata().is_ok();
+        let files = self.with_other_names(due.files.clone()).unwrap_or(due.files);
+        let (files, gone): (Vec<_>, Vec<_>) = files.into_iter().partition(is_there);
         // One that fails must not take the other with it.
-        let done = files.and_then(|files| self.update(files, false));
-        self.update(due.folders, true).and(done)
+        let done = self.update(files, false);
+        let rest = due.folders.into_iter().chain(gone).collect();
+        self.update(rest, true).and(done)
     }
 
     /// Adds the other names of files that have several: what is written under one of them is told of that one only, and it may
@@ -357,6 +409,7 @@ impl<'a> Run<'a> {
         cancel: &CancelToken,
         work: impl FnOnce(&crate::index::Updater, &mut dyn FnMut(&WatchEvent)) -> Result<IndexReport>,
     ) -> Result<Option<IndexReport>> {
+        self.look_at_index()?;
         self.follow_model()?;
         let shared = self.watcher.shared.clone();
         if !shared.begin(cancel) {
@@ -452,7 +505,8 @@ impl<'a> Run<'a> {
             self.times.look = now + self.watcher.options.look;
             self.look_at_index()?;
             self.count_folders();
-            self.look_at_places()?;
+            self.follow_roots()?;
+            self.look_at_places(&[])?;
         }
         if now >= self.times.reconcile {
             self.times.reconcile = now + jittered(self.watcher.options.reconcile);
@@ -476,21 +530,17 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The database may have been deleted while it was open.
+    /// The database may have been deleted while it was open, or another one put in its place: then this is about something
+    /// that nobody sees any more.
     fn look_at_index(&self) -> Result<()> {
         let path = self.watcher.index.path();
-        if path.exists() { Ok(()) } else { Err(Error::NoIndex { path: path.to_owned() }) }
+        if Store::identity(path) == self.identity { Ok(()) } else { Err(Error::NoIndex { path: path.to_owned() }) }
     }
 
-    /// Has everything scanned, and tries once more to watch what could not be watched.
+    /// Has everything scanned and listened to anew: what was missed, and what could not be watched, is made up for.
     fn reconcile(&mut self) -> Result<()> {
-        for at in 0..self.places.len() {
-            if self.places[at].listening.trouble.is_some() {
-                self.welcome(at)?;
-            }
-        }
-        self.rescan(&[]);
-        Ok(())
+        let welcomed = (0..self.places.len()).map(|at| self.welcome(at)).collect::<Vec<_>>();
+        welcomed.into_iter().collect()
     }
 
     fn tidy(&mut self) -> Result<()> {
@@ -537,16 +587,27 @@ impl<'a> Run<'a> {
             let roots = places.iter().map(Place::status).collect();
             *status = WatchStatus { roots, degraded, model_loaded, ..std::mem::take(status) };
         });
-        if !self.syncs.is_empty() && self.watcher.shared.is_quiet() {
-            if self.times.tidy.is_some()
-                && let Err(error) = self.tidy()
-            {
-                self.note_failure(&error);
-            }
-            for done in self.syncs.drain(..) {
+        self.answer_syncs();
+    }
+
+    /// Answers those who wait for what is done now.
+    fn answer_syncs(&mut self) {
+        let shared = self.watcher.shared.clone();
+        if !self.syncs.iter().any(|(moment, _)| shared.is_done_with(*moment)) {
+            return;
+        }
+        if self.times.tidy.is_some()
+            && let Err(error) = self.tidy()
+        {
+            self.note_failure(&error);
+        }
+        self.syncs.retain(|(moment, done)| {
+            let is_done = shared.is_done_with(*moment);
+            if is_done {
                 let _ = done.send(());
             }
-        }
+            !is_done
+        });
     }
 }
 

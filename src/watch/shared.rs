@@ -70,8 +70,8 @@ struct State {
 /// What the observer has heard beside changes of files.
 #[derive(Debug, Default)]
 pub(super) struct News {
-    /// A root may have come or gone.
-    pub roots: bool,
+    /// Places that may have come or gone, or be others now.
+    pub doubtful: Vec<Arc<Path>>,
     /// Parts of which events were lost.
     pub lost: Vec<Arc<Path>>,
     pub troubles: Vec<(Arc<Path>, Trouble)>,
@@ -79,7 +79,7 @@ pub(super) struct News {
 
 impl News {
     fn is_none(&self) -> bool {
-        !self.roots && self.lost.is_empty() && self.troubles.is_empty()
+        self.doubtful.is_empty() && self.lost.is_empty() && self.troubles.is_empty()
     }
 }
 
@@ -147,8 +147,21 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    pub fn look_at_roots(&self) {
-        self.tell(|state| state.news.roots = true);
+    /// What begins at a path may be gone, or be something else now.
+    pub fn doubt(&self, start: &Arc<Path>) {
+        self.tell(|state| {
+            if !state.news.doubtful.contains(start) {
+                state.news.doubtful.push(start.clone());
+            }
+        });
+    }
+
+    /// Puts back what could not be looked into.
+    pub fn put_back_news(&self, news: News) {
+        let mut state = self.state();
+        state.news.doubtful.extend(news.doubtful);
+        state.news.lost.extend(news.lost);
+        state.news.troubles.extend(news.troubles);
     }
 
     pub fn lose(&self, start: &Arc<Path>) {
@@ -193,14 +206,19 @@ impl Shared {
         });
     }
 
-    /// Ends what is at work, waits for the end, and keeps the watcher from writing until as many have called
+    /// Ends what is at work, and keeps the watcher from taking up anything until as many have called
     /// [`Shared::give_way_no_more`].
     pub fn make_way(&self) {
-        let mut state = self.state();
-        state.leases += 1;
-        state.interrupt();
-        let way_is_free = self.changed.wait_while(state, |state| state.running.is_some());
-        drop(way_is_free.unwrap_or_else(PoisonError::into_inner));
+        self.tell(|state| {
+            state.leases += 1;
+            state.interrupt();
+        });
+    }
+
+    /// Waits until nothing is at work; `false` if that takes longer.
+    pub fn wait_for_way(&self, time: Duration) -> bool {
+        let waited = self.changed.wait_timeout_while(self.state(), time, |state| state.running.is_some());
+        waited.unwrap_or_else(PoisonError::into_inner).0.running.is_none()
     }
 
     pub fn give_way_no_more(&self) {
@@ -236,10 +254,10 @@ impl Shared {
         self.tell(|state| state.running = None);
     }
 
-    /// Whether nothing waits and nothing was asked for.
-    pub fn is_quiet(&self) -> bool {
+    /// Whether nothing is left of what had happened at a moment.
+    pub fn is_done_with(&self, moment: Instant) -> bool {
         let state = self.state();
-        state.dirty.len() == 0 && state.news.is_none()
+        state.news.is_none() && !state.dirty.has_left_of(moment)
     }
 
     /// Waits for something to do, until a moment at most.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, unbounded};
 
@@ -35,10 +36,17 @@ pub struct Control {
     shared: Arc<Shared>,
 }
 
-/// While this is held, the watcher does not write.
+/// While this is held, the watcher takes up nothing.
 #[derive(Debug)]
 pub struct Lease {
     shared: Arc<Shared>,
+}
+
+impl Lease {
+    /// Waits until what was in hand is finished; `false` if that takes longer.
+    pub fn wait(&self, time: Duration) -> bool {
+        self.shared.wait_for_way(time)
+    }
 }
 
 impl Drop for Lease {
@@ -88,7 +96,7 @@ impl Control {
         answer
     }
 
-    /// Keeps the watcher from writing while the lease is held, so that the caller can.
+    /// Keeps the watcher from taking up anything while the lease is held. When [`Lease::wait`] says so, the caller can write.
     pub fn make_way(&self) -> Lease {
         self.shared.make_way();
         Lease { shared: self.shared.clone() }

@@ -94,6 +94,7 @@ fn commands_print_the_same_with_the_daemon_as_without() {
 #[test]
 fn an_add_is_handed_over_and_what_it_adds_is_watched() {
     let sandbox = filled(3);
+    sandbox.open();
     let daemon = Daemon::start(&sandbox, &[]);
     let added = sandbox.run_on_index(&["add", "photos", "--json"]).code(0).json();
     assert_eq!(
@@ -145,6 +146,12 @@ fn a_paused_daemon_notes_what_happens_and_does_it_later() {
     daemon.wait_for("it has noticed", |daemon| daemon.status()["waiting"] == 1);
     assert_eq!(daemon.status()["activity"], "paused");
     assert_eq!(sandbox.run_on_index(&["similar", "photos/new.png"]).code(0).lines().len(), 2, "it answers");
+    // What would have to wait is refused, or done here.
+    let refused = sandbox.run_on_index(&["daemon", "sync"]).code(1);
+    assert!(refused.stderr.contains("the daemon is paused"), "{}", refused.stderr);
+    write(&sandbox.path("other/a.png"), &png(77));
+    assert!(sandbox.run_on_index(&["add", "other"]).code(0).stdout.starts_with("1 new"));
+    assert_eq!(daemon.total("new"), 2);
     sandbox.run_on_index(&["daemon", "resume"]).code(0);
     daemon.sync();
     assert_eq!(daemon.total("new"), 3);
@@ -213,6 +220,7 @@ fn more_clients_than_there_is_room_for_do_their_work_themselves() {
 #[test]
 fn an_add_whose_client_goes_away_is_cancelled() {
     let sandbox = filled(200);
+    sandbox.open();
     let mut daemon = Daemon::start(&sandbox, &[]);
     let mut raw = Raw::connect(&sandbox);
     raw.say(format!("{}\n", json!({"version": 1, "op": "add", "paths": [sandbox.photos()]})).as_bytes());

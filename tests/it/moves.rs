@@ -5,7 +5,7 @@ use std::fs;
 use imgidx::AddOptions;
 use imgidx::scan::ScanOptions;
 
-use crate::kit::Sandbox;
+use crate::kit::{Sandbox, png};
 
 #[test]
 fn a_renamed_folder_is_not_read_again() {
@@ -14,6 +14,10 @@ fn a_renamed_folder_is_not_read_again() {
         sandbox.draw(&format!("old/{seed}.png"), seed);
     }
     fs::write(sandbox.photo("old/text.txt"), "dear diary").expect("a file");
+    if sandbox.photo("old/0.png").metadata().and_then(|metadata| metadata.created()).is_err() {
+        eprintln!("skipped: this file system does not tell when a file was made");
+        return;
+    }
     // Rows of files that were read in the tick of their change are not trusted.
     std::thread::sleep(std::time::Duration::from_millis(25));
     sandbox.add();
@@ -31,6 +35,41 @@ fn a_renamed_folder_is_not_read_again() {
     let renamed: Vec<_> =
         before.into_iter().map(|(path, hash, missing)| (path.replace("old/", "new/"), hash, missing)).collect();
     assert_eq!(sandbox.rows(), renamed);
+}
+
+#[test]
+fn a_new_file_with_the_number_and_the_times_of_a_deleted_one_is_read() {
+    let sandbox = Sandbox::new();
+    let old = sandbox.draw("old.png", 1);
+    let modified = old.metadata().and_then(|metadata| metadata.modified()).expect("it has a time");
+    std::thread::sleep(std::time::Duration::from_millis(25));
+    sandbox.add();
+    let number = old.metadata().map(|metadata| inode(&metadata)).expect("it is there");
+    fs::remove_file(&old).expect("it is there");
+    // Another content of the same length.
+    let mut content = png(1);
+    *content.last_mut().expect("it has bytes") ^= 1;
+    for attempt in 0..50 {
+        let new = sandbox.photo(format!("new{attempt}.png"));
+        fs::write(&new, &content).expect("a file");
+        fs::File::options().append(true).open(&new).and_then(|file| file.set_modified(modified)).expect("a time");
+        if new.metadata().is_ok_and(|metadata| inode(&metadata) == number) {
+            let report = sandbox.add();
+            assert_eq!((report.moved, report.new + report.failed), (0, attempt + 1), "{report:?}");
+            return;
+        }
+    }
+    eprintln!("skipped: this file system does not give numbers again");
+}
+
+#[cfg(unix)]
+fn inode(metadata: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+#[cfg(not(unix))]
+fn inode(_: &fs::Metadata) -> u64 {
+    0
 }
 
 #[test]
@@ -77,6 +116,12 @@ fn what_vanishes_in_steps_vanishes_at_once_too() {
     fs::remove_dir_all(sandbox.photo("b")).expect("it can be removed");
     let report = sandbox.add();
     assert_eq!((report.missing, report.vanished[0].files, report.vanished[0].of), (0, 105, 300));
+    // Few at a time are no exception.
+    for number in 225..250 {
+        fs::remove_file(sandbox.photo(format!("c/{number}.png"))).expect("it is there");
+    }
+    let report = sandbox.add();
+    assert_eq!((report.missing, report.vanished[0].files), (0, 130));
 }
 
 #[test]

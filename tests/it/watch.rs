@@ -9,9 +9,13 @@ use crate::kit::{Daemon, Sandbox, png, write};
 
 /// The names of the present files below the folder of pictures.
 fn present(sandbox: &Sandbox) -> Vec<String> {
+    present_of(sandbox, "photos.db")
+}
+
+fn present_of(sandbox: &Sandbox, database: &str) -> Vec<String> {
     let photos = sandbox.photos();
     let below = |path: &Path| path.strip_prefix(&photos).map(|path| path.to_string_lossy().into_owned());
-    sandbox.present("photos.db").keys().filter_map(|path| below(path).ok()).collect()
+    sandbox.present(database).keys().filter_map(|path| below(path).ok()).collect()
 }
 
 #[test]
@@ -228,6 +232,87 @@ fn a_single_file_can_be_watched() {
 }
 
 #[test]
+fn a_single_file_of_a_root_can_be_watched() {
+    let sandbox = Sandbox::new();
+    let one = sandbox.draw("sub/one.png", 1);
+    sandbox.run_on_index(&["add", "photos"]).code(0);
+    let daemon = Daemon::start(&sandbox, &["photos/sub/one.png"]);
+    daemon.sync();
+    sandbox.draw("sub/two.png", 2);
+    write(&sandbox.photo("new.part"), &png(3));
+    fs::rename(sandbox.photo("new.part"), &one).expect("it can be renamed");
+    daemon.sync();
+    write(&one, &png(4));
+    daemon.sync();
+    assert_eq!((present(&sandbox), daemon.total("changed")), (vec!["sub/one.png".to_owned()], 2));
+}
+
+#[test]
+fn what_is_added_is_watched_beside_what_was_asked_for() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("one.png", 1);
+    write(&sandbox.path("other/a.png"), &png(2));
+    let daemon = Daemon::start(&sandbox, &["photos"]);
+    sandbox.run_on_index(&["add", "other"]).code(0);
+    write(&sandbox.path("other/b.png"), &png(3));
+    daemon.sync();
+    assert_eq!(sandbox.present("photos.db").len(), 3);
+}
+
+#[test]
+fn a_root_that_is_replaced_is_listened_to_in_its_new_place() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("one.png", 1);
+    write(&sandbox.path("new/one.png"), &png(1));
+    write(&sandbox.path("new/sub/two.png"), &png(2));
+    let mut daemon = Daemon::start(&sandbox, &["photos", "--poll-every", "300ms"]);
+    daemon.sync();
+    fs::rename(sandbox.photos(), sandbox.path("old")).expect("it can be renamed");
+    fs::rename(sandbox.path("new"), sandbox.photos()).expect("it can be renamed");
+    daemon.wait_for("the new one is scanned", |daemon| daemon.total("new") == 2);
+    sandbox.draw("sub/three.png", 3);
+    daemon.sync();
+    assert_eq!(present(&sandbox), ["one.png", "sub/three.png", "sub/two.png"]);
+    assert_eq!((daemon.total("missing"), daemon.total("embedded")), (0, 3));
+}
+
+#[test]
+fn an_index_among_its_pictures_does_not_keep_itself_busy() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("one.png", 1);
+    sandbox.run(&["--db", "photos/photos.db", "add", "photos"]).code(0);
+    let mut command = sandbox.program();
+    let log = fs::File::create(sandbox.path("watch.log")).expect("a file");
+    let mut child =
+        command.args(["--db", "photos/photos.db", "watch"]).stderr(log).spawn().expect("the program starts");
+    let on_index = |arguments: &[&str]| sandbox.run(&[&["--db", "photos/photos.db"], arguments].concat());
+    while on_index(&["daemon", "sync"]).code != 0 {
+        assert!(child.try_wait().expect("it is ours").is_none());
+    }
+    sandbox.draw("two.png", 2);
+    on_index(&["daemon", "sync"]).code(0);
+    // Whatever the index did to its own files is no work: nothing is waiting, and no row tells of them.
+    let status = on_index(&["daemon", "status", "--json"]).code(0).json();
+    assert_eq!(status["daemon"]["activity"], "idle", "{status}");
+    assert_eq!(present_of(&sandbox, "photos/photos.db"), ["one.png", "two.png"]);
+    on_index(&["daemon", "stop"]).code(0);
+    assert!(child.wait().expect("it ends").success());
+}
+
+#[test]
+fn an_index_that_is_deleted_ends_its_daemon() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("one.png", 1);
+    let mut daemon = Daemon::start(&sandbox, &["photos"]);
+    daemon.sync();
+    fs::remove_file(sandbox.database()).expect("it is there");
+    sandbox.draw("two.png", 2);
+    let code = daemon.wait();
+    assert_eq!(code, Some(1), "{}", daemon.log());
+    assert!(!sandbox.database().exists(), "it was made again, and empty");
+}
+
+#[test]
 fn a_part_of_a_root_can_be_watched() {
     let sandbox = Sandbox::new();
     sandbox.draw("a/one.png", 1);
@@ -344,6 +429,7 @@ fn there_is_one_daemon_and_what_is_left_of_a_killed_one_does_not_hinder_the_next
 fn a_signal_makes_it_look_up_its_roots() {
     let sandbox = Sandbox::new();
     sandbox.draw("a.png", 1);
+    sandbox.open();
     let mut daemon = Daemon::start(&sandbox, &[]);
     daemon.sync();
     assert_eq!(daemon.status()["roots"].as_array().map(Vec::len), Some(0));
