@@ -127,7 +127,8 @@ impl Manager {
         }
         let said = String::from_utf8_lossy(&output.stderr);
         let what = arguments.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
-        Err(Error::Service { command: format!("{} {what}", program()), reason: said.trim().to_owned() }.into())
+        let user = if LAUNCHD { "" } else { " --user" };
+        Err(Error::Service { command: format!("{}{user} {what}", program()), reason: said.trim().to_owned() }.into())
     }
 
     fn process(arguments: &[&OsStr]) -> Process {
@@ -211,10 +212,14 @@ fn uninstall(global: &Global, database: &Path) -> Result<Done, Failure> {
         global.note("it is not installed");
         return Ok(Done::All);
     }
-    if LAUNCHD {
-        let _ = manager.order(&["unload".as_ref(), manager.file.as_ref()]);
+    let ended = if LAUNCHD {
+        manager.order(&["unload".as_ref(), manager.file.as_ref()])
     } else {
-        manager.order(&["disable".as_ref(), "--now".as_ref(), manager.unit().as_ref()])?;
+        manager.order(&["disable".as_ref(), "--now".as_ref(), manager.unit().as_ref()])
+    };
+    // Where no service manager answers, none runs it; the file is to go all the same.
+    if let Err(failure) = ended {
+        global.note(&failure.to_string());
     }
     fs::remove_file(&manager.file).map_err(|source| Error::Io {
         action: "remove",

@@ -29,7 +29,7 @@ impl Service {
              ExecStart={}\n\
              ExecReload=/bin/kill -HUP $MAINPID\n\
              Restart=on-failure\n\
-             RestartSec=5\n\
+             RestartSec=10\n\
              WatchdogSec=600\n\
              TimeoutStartSec=infinity\n\
              TimeoutStopSec=30\n\

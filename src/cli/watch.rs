@@ -24,8 +24,7 @@ pub struct Args {
     /// Scan everything so often, such as 30m or 2h, to find what the system has not told
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1h")]
     rescan_every: Duration,
-    /// Scan so often what the system does not tell of, such as network drives; at least that often it is looked whether
-    /// directories have come or gone
+    /// Scan network drives, and whatever else the system does not tell of, so often
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "60s")]
     poll_every: Duration,
     /// Do not rely on what the system tells anywhere
