@@ -23,6 +23,7 @@ mod run;
 mod shared;
 mod status;
 mod watcher;
+mod work;
 
 pub use options::WatchOptions;
 pub use shared::AddTold;

@@ -1,4 +1,4 @@
-//! A watcher at work: takes up what is due, and looks now and then whether all is well.
+//! A watcher at work: waits for something to do, and looks now and then whether all is well.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -7,58 +7,51 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
-use super::dirty::{Due, Sign};
+use super::dirty::Sign;
 use super::observer::Observer;
 use super::places::{How, Place, places};
-use super::shared::{AddRequest, AddTold, News, Next, Request};
+use super::shared::{News, Next, Request};
 use super::status::{WatchEvent, WatchStatus};
 use super::watcher::Watcher;
 use crate::error::{Error, Result};
-use crate::indexer::{self, AddOptions, CancelToken, Change, IndexReport, Progress};
+use crate::indexer;
 use crate::store::{Root, RootState, Store};
-use crate::types::path_to_bytes;
-
-/// How long after the last run that is brought up to date what only many runs together need.
-const TIDY: Duration = Duration::from_secs(2);
 
 /// How long to wait after something failed: longer each time.
-const RETRY: Duration = Duration::from_secs(1);
+pub(super) const RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
-
-/// Between two scans of a slow place passes this many times as long as one takes.
-const POLL_REST: u32 = 20;
 
 /// How often it is told that all is well, at least.
 const ALIVE: Duration = Duration::from_secs(10);
 
 /// When what is due.
 #[derive(Debug)]
-struct Times {
-    look: Instant,
-    reconcile: Instant,
-    alive: Instant,
-    tidy: Option<Instant>,
-    unload: Option<Instant>,
+pub(super) struct Times {
+    pub(super) look: Instant,
+    pub(super) reconcile: Instant,
+    pub(super) alive: Instant,
+    pub(super) tidy: Option<Instant>,
+    pub(super) unload: Option<Instant>,
 }
 
 /// See the module.
 pub(super) struct Run<'a> {
-    watcher: Watcher,
-    store: Store,
-    observer: Observer,
-    places: Vec<Place>,
-    times: Times,
+    pub(super) watcher: Watcher,
+    pub(super) store: Store,
+    pub(super) observer: Observer,
+    pub(super) places: Vec<Place>,
+    pub(super) times: Times,
     /// Who waits until everything is done that had happened before a moment.
-    syncs: Vec<(Instant, Sender<()>)>,
+    pub(super) syncs: Vec<(Instant, Sender<()>)>,
     /// Roots as they were when places were looked up, and which file the database is.
-    known_roots: Vec<(PathBuf, String)>,
-    identity: Option<(u64, u64)>,
-    retry: Duration,
+    pub(super) known_roots: Vec<(PathBuf, String)>,
+    pub(super) identity: Option<(u64, u64)>,
+    pub(super) retry: Duration,
     /// Why the last run failed.
-    failure: Option<String>,
-    told_degraded: Vec<String>,
-    told_vanished: HashMap<PathBuf, u64>,
-    tell: &'a mut dyn FnMut(&WatchEvent),
+    pub(super) failure: Option<String>,
+    pub(super) told_degraded: Vec<String>,
+    pub(super) told_vanished: HashMap<PathBuf, u64>,
+    pub(super) tell: &'a mut dyn FnMut(&WatchEvent),
 }
 
 impl<'a> Run<'a> {
@@ -116,7 +109,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn tell(&mut self, event: &WatchEvent) {
+    pub(super) fn tell(&mut self, event: &WatchEvent) {
         (self.tell)(event);
     }
 
@@ -128,7 +121,7 @@ impl<'a> Run<'a> {
     }
 
     /// Looks up the roots, and listens to those that are new or are to be looked at in another way.
-    fn load_places(&mut self) -> Result<()> {
+    pub(super) fn load_places(&mut self) -> Result<()> {
         let roots = self.store.roots()?;
         // Until all is done: then it is tried again at the next look.
         self.known_roots.clear();
@@ -214,7 +207,7 @@ impl<'a> Run<'a> {
     }
 
     /// A place is not there any more, or is not itself.
-    fn lose(&mut self, at: usize) {
+    pub(super) fn lose(&mut self, at: usize) {
         let place = &mut self.places[at];
         place.state = RootState::Offline;
         self.observer.ignore(&place.start);
@@ -265,12 +258,12 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn note_all_of(&self, place: &Place) {
+    pub(super) fn note_all_of(&self, place: &Place) {
         self.watcher.shared.note(&place.root, &place.start, Sign::Folder);
     }
 
     /// Has the places scanned that are in some paths, and the parts of places that are some paths.
-    fn rescan(&self, paths: &[PathBuf]) {
+    pub(super) fn rescan(&self, paths: &[PathBuf]) {
         let is_wanted = |place: &&Place| paths.is_empty() || paths.iter().any(|path| place.start.starts_with(path));
         self.places.iter().filter(is_wanted).for_each(|place| self.note_all_of(place));
         for path in paths {
@@ -281,218 +274,6 @@ impl<'a> Run<'a> {
                 None => {}
             }
         }
-    }
-
-    /// Does an `add` that was handed over, and watches what it has added.
-    fn add(&mut self, request: AddRequest) -> Result<()> {
-        let cancel = CancelToken::default();
-        let options = AddOptions { cancel: cancel.clone(), ..request.options.clone() };
-        let told = request.told.clone();
-        let report_to_client = |progress: Progress| {
-            let is_heard = told.send(AddTold::Progress(progress)).is_ok();
-            if !is_heard {
-                cancel.cancel();
-            }
-            is_heard
-        };
-        // Its client may have gone away while it waited.
-        if !report_to_client(Progress::default()) {
-            return Ok(());
-        }
-        let ran = self.at_work(&cancel, |updater, tell| {
-            updater.add(&request.paths, &options, |done| {
-                tell(&WatchEvent::Progress(done));
-                report_to_client(done);
-            })
-        });
-        let is_alone = told.send(AddTold::Progress(Progress::default())).is_err();
-        let added = self.watch_added(&request.paths);
-        match ran {
-            Ok(Some(report)) => {
-                self.take_in(&report);
-                self.tidy_soon();
-                let _ = told.send(AddTold::Done(Ok(report)));
-            }
-            Ok(None) if self.watcher.shared.is_stopped() || is_alone => {
-                let _ = told.send(AddTold::Done(Err(Error::Interrupted)));
-            }
-            Ok(None) => self.watcher.shared.request(Request::Add(Box::new(request))),
-            Err(error) => drop(told.send(AddTold::Done(Err(error)))),
-        }
-        added
-    }
-
-    /// Watches paths that were added, also where only parts were asked for at the beginning.
-    fn watch_added(&mut self, paths: &[PathBuf]) -> Result<()> {
-        if !self.watcher.parts.is_empty() {
-            let roots = self.store.roots()?;
-            // Those that are not there were told as an error.
-            let targets = indexer::resolve(paths, &roots).unwrap_or_default();
-            let parts = targets.into_iter().map(|target| Change { root: target.root_path, scope: target.scope });
-            let new: Vec<Change> = parts.filter(|part| !self.watcher.parts.contains(part)).collect();
-            self.watcher.parts.extend(new.into_iter().filter(|part| roots.iter().any(|root| root.path == part.root)));
-        }
-        self.load_places()
-    }
-
-    /// Brings up to date what is due. Files that are known to be whole come first: a scan would leave them for later. What is gone
-    /// is looked at together with the folders, where it may have gone to.
-    fn take_up(&mut self, due: Due) -> Result<()> {
-        let is_there = |change: &Change| change.path().symlink_metadata().is_ok();
-        let files = self.with_other_names(due.files.clone()).unwrap_or(due.files);
-        let (files, gone): (Vec<_>, Vec<_>) = files.into_iter().partition(is_there);
-        // One that fails must not take the other with it.
-        let done = self.update(files, false);
-        let rest = due.folders.into_iter().chain(gone).collect();
-        self.update(rest, true).and(done)
-    }
-
-    /// Adds the other names of files that have several: what is written under one of them is told of that one only, and it may
-    /// be gone by now.
-    fn with_other_names(&self, mut changes: Vec<Change>) -> Result<Vec<Change>> {
-        let (roots, mut others) = (self.store.roots()?, Vec::new());
-        for change in &changes {
-            let Some(root) = roots.iter().find(|root| root.path == change.root) else { continue };
-            let (found, links) = inode_and_links(&change.path());
-            let known = self.store.inode_at(root.id, &path_to_bytes(&change.scope))?;
-            let shared = [found.filter(|_| links > 1), known.filter(|_| known != found)];
-            for inode in shared.into_iter().flatten() {
-                let names = self.store.other_names(inode, (root.device, root.file_system))?;
-                others.extend(names.into_iter().map(|(root, scope)| Change { root, scope }));
-            }
-        }
-        others.retain(|other| {
-            !changes.contains(other) && self.places.iter().any(|place| other.path().starts_with(&place.start))
-        });
-        changes.extend(others);
-        Ok(changes)
-    }
-
-    fn update(&mut self, changes: Vec<Change>, are_folders: bool) -> Result<()> {
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let (cancel, start) = (CancelToken::default(), Instant::now());
-        let settle = Some(self.watcher.options.stable);
-        let options = AddOptions { settle, cancel: cancel.clone(), ..self.watcher.options.add.clone() };
-        let ran = self.at_work(&cancel, |updater, tell| {
-            updater.update(&changes, &options, |progress| tell(&WatchEvent::Progress(progress)))
-        });
-        match ran {
-            Ok(Some(report)) => {
-                self.note_scanned(&changes, start.elapsed());
-                self.take_in(&report);
-                self.look_at_offline(&report);
-                (self.retry, self.failure) = (RETRY, None);
-                self.tidy_soon();
-                Ok(())
-            }
-            Ok(None) => {
-                self.put_back(&changes, are_folders, Duration::ZERO);
-                Ok(())
-            }
-            Err(error) => {
-                self.put_back(&changes, are_folders, self.retry);
-                // Another process that writes for a moment is no failure.
-                if matches!(error, Error::Locked { .. }) && self.retry < 8 * RETRY {
-                    self.retry *= 2;
-                    return Ok(());
-                }
-                Err(error)
-            }
-        }
-    }
-
-    /// Runs the indexer, with the model that is in use now; `None` if somebody else wanted the index, or the end.
-    fn at_work(
-        &mut self,
-        cancel: &CancelToken,
-        work: impl FnOnce(&crate::index::Updater, &mut dyn FnMut(&WatchEvent)) -> Result<IndexReport>,
-    ) -> Result<Option<IndexReport>> {
-        self.look_at_index()?;
-        self.follow_model()?;
-        let shared = self.watcher.shared.clone();
-        if !shared.begin(cancel) {
-            return Ok(None);
-        }
-        let report = work(&self.watcher.updater, self.tell);
-        shared.end();
-        self.times.unload = Some(Instant::now() + self.watcher.options.keep_model);
-        match report {
-            Ok(report) if report.interrupted => {
-                // What was done before is done.
-                self.take_in(&report);
-                Ok(None)
-            }
-            Ok(report) => Ok(Some(report)),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Goes over to another model, if the index has.
-    fn follow_model(&mut self) -> Result<()> {
-        let active = self.watcher.index.active_model()?;
-        if active != *self.watcher.updater.model() {
-            self.watcher.updater = self.watcher.index.updater(self.watcher.options.add.device)?;
-            self.rescan(&[]);
-            self.tell(&WatchEvent::Model(active.name));
-        }
-        Ok(())
-    }
-
-    /// Counts and tells what a run has done, and notes what it has left for later.
-    fn take_in(&mut self, report: &IndexReport) {
-        for path in &report.unsettled {
-            if let Some(place) = self.place_around(path) {
-                self.watcher.shared.note_unsettled(&place.root.clone(), path);
-            }
-        }
-        self.watcher.shared.set_status(|status| status.totals.take_in(report));
-        let held: HashMap<_, _> = report.vanished.iter().map(|it| (it.root.clone(), it.files)).collect();
-        for vanished in &report.vanished {
-            if self.told_vanished.get(&vanished.root) != Some(&vanished.files) {
-                self.tell(&WatchEvent::Vanished(vanished.clone()));
-            }
-        }
-        self.told_vanished.extend(held);
-        if report.new + report.changed + report.moved + report.missing + report.failed + report.embedded > 0 {
-            self.tell(&WatchEvent::Updated(Box::new(report.clone())));
-        }
-    }
-
-    fn place_around(&self, path: &Path) -> Option<&Place> {
-        let around = self.places.iter().filter(|place| path.starts_with(&place.start));
-        around.max_by_key(|place| place.start.components().count())
-    }
-
-    /// Notes which roots a run has found not to be there.
-    fn look_at_offline(&mut self, report: &IndexReport) {
-        for at in 0..self.places.len() {
-            let place = &self.places[at];
-            if place.is_online() && report.offline_roots.iter().any(|root| **root == *place.root) {
-                self.lose(at);
-            }
-        }
-    }
-
-    /// Notes which places have been scanned.
-    fn note_scanned(&mut self, changes: &[Change], took: Duration) {
-        let poll = self.watcher.options.poll;
-        for place in self.places.iter_mut().filter(|place| changes.contains(&place.part)) {
-            place.next_poll = Instant::now() + poll.max(took * POLL_REST);
-            place.lost = false;
-        }
-    }
-
-    fn put_back(&self, changes: &[Change], are_folders: bool, after: Duration) {
-        for change in changes {
-            let root: Arc<Path> = change.root.as_path().into();
-            self.watcher.shared.put_back(&root, change, are_folders, after);
-        }
-    }
-
-    fn tidy_soon(&mut self) {
-        self.times.tidy = Some(Instant::now() + TIDY);
     }
 
     fn look_at_clock(&mut self) -> Result<()> {
@@ -532,7 +313,7 @@ impl<'a> Run<'a> {
 
     /// The database may have been deleted while it was open, or another one put in its place: then this is about something
     /// that nobody sees any more.
-    fn look_at_index(&self) -> Result<()> {
+    pub(super) fn look_at_index(&self) -> Result<()> {
         let path = self.watcher.index.path();
         if Store::identity(path) == self.identity { Ok(()) } else { Err(Error::NoIndex { path: path.to_owned() }) }
     }
@@ -541,23 +322,6 @@ impl<'a> Run<'a> {
     fn reconcile(&mut self) -> Result<()> {
         let welcomed = (0..self.places.len()).map(|at| self.welcome(at)).collect::<Vec<_>>();
         welcomed.into_iter().collect()
-    }
-
-    fn tidy(&mut self) -> Result<()> {
-        self.times.tidy = None;
-        let cancel = CancelToken::default();
-        if !self.watcher.shared.begin(&cancel) {
-            self.tidy_soon();
-            return Ok(());
-        }
-        let tidied = self.watcher.updater.tidy();
-        self.watcher.shared.end();
-        match tidied {
-            Ok(warnings) => warnings.into_iter().for_each(|warning| self.tell(&WatchEvent::Failed(warning))),
-            Err(Error::Locked { .. }) => self.tidy_soon(),
-            Err(error) => return Err(error),
-        }
-        Ok(())
     }
 
     /// Tells why something could not be done, and waits longer for the next attempt.
@@ -608,21 +372,6 @@ impl<'a> Run<'a> {
             }
             !is_done
         });
-    }
-}
-
-/// The number of the file at a path, and how many names it has.
-fn inode_and_links(path: &Path) -> (Option<u64>, u64) {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let metadata = path.symlink_metadata().ok().filter(std::fs::Metadata::is_file);
-        metadata.map_or((None, 0), |metadata| (Some(metadata.ino()), metadata.nlink()))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = path;
-        (None, 0)
     }
 }
 
