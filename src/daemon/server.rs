@@ -108,9 +108,10 @@ impl Drop for Server {
 fn accept_all(shared: &Arc<Shared>, listener: &UnixListener, woken: &UnixStream) {
     loop {
         let rest = shared.desk.unload_after(KEEP_MODEL);
-        let rest = rest.map(|rest| Timespec { tv_sec: rest.as_secs() as i64 + 1, tv_nsec: 0 });
+        // Also where the model is not loaded: a client that was accepted a moment ago may be about to need it.
+        let rest = Timespec { tv_sec: rest.unwrap_or(KEEP_MODEL).as_secs() as i64 + 1, tv_nsec: 0 };
         let mut ready = [PollFd::new(listener, PollFlags::IN), PollFd::new(woken, PollFlags::IN)];
-        match poll(&mut ready, rest.as_ref()) {
+        match poll(&mut ready, Some(&rest)) {
             Ok(0) | Err(rustix::io::Errno::INTR) => continue,
             Ok(_) => {}
             Err(_) => return,
@@ -233,9 +234,13 @@ fn add(shared: &Shared, lines: &mut Lines, request: &AddRequest) -> io::Result<(
     let told = shared.control.add(request.paths.clone(), request.options());
     loop {
         match told.recv_timeout(WAITING) {
+            Ok(AddTold::Waiting) => lines.write(&Reply::Progress(None))?,
             Ok(AddTold::Progress(progress)) => lines.write(&Reply::Progress(Some(progress)))?,
             Ok(AddTold::Done(Ok(report))) => return lines.write(&Reply::Answer(Box::new(Answered::Added(report)))),
             Ok(AddTold::Done(Err(error))) => return lines.write(&Reply::Error(Refusal::from(&error))),
+            Err(RecvTimeoutError::Timeout) if shared.control.status().activity == Activity::Paused => {
+                return lines.write(&Reply::Error(paused()));
+            }
             Err(RecvTimeoutError::Timeout) => lines.write(&Reply::Progress(None))?,
             Err(RecvTimeoutError::Disconnected) => {
                 return lines.write(&Reply::Error(Refusal::new("the daemon has ended")));
@@ -251,7 +256,11 @@ fn sync(shared: &Shared, lines: &mut Lines) -> io::Result<()> {
     let done = shared.control.sync();
     loop {
         match done.recv_timeout(WAITING) {
-            Ok(()) => return lines.write(&Reply::Answer(Box::new(Answered::Done))),
+            Ok(Ok(())) => return lines.write(&Reply::Answer(Box::new(Answered::Done))),
+            Ok(Err(reason)) => return lines.write(&Reply::Error(Refusal::new(reason))),
+            Err(RecvTimeoutError::Timeout) if shared.control.status().activity == Activity::Paused => {
+                return lines.write(&Reply::Error(paused()));
+            }
             Err(RecvTimeoutError::Timeout) => lines.write(&Reply::Progress(None))?,
             Err(RecvTimeoutError::Disconnected) => {
                 return lines.write(&Reply::Error(Refusal::new("the daemon has ended")));

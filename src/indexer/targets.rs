@@ -118,7 +118,7 @@ pub(crate) fn of_changes(store: &Store, changes: &[Change], known: &[Root]) -> R
 /// The known roots below a target that are on another file system, or not there: a drive keeps its own guard.
 fn roots_apart(target: &Target, known: &[Root]) -> Vec<PathBuf> {
     let start = target.start();
-    let Ok(around) = root_identity(&start) else { return Vec::new() };
+    let Ok(around) = root_identity(&target.root_path) else { return Vec::new() };
     let below = known.iter().filter(|root| root.recursive && root.path != start && root.path.starts_with(&start));
     let is_apart = |root: &&Root| (around.device, around.file_system) != (root.device, root.file_system);
     below.filter(is_apart).map(|root| root.path.clone()).collect()

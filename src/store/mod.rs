@@ -57,8 +57,7 @@ pub struct Snapshot<'a>(#[expect(dead_code, reason = "it is ended by being dropp
 pub struct Store {
     connection: Connection,
     path: PathBuf,
-    /// The path without links.
-    full_path: PathBuf,
+    own_files: OwnFiles,
 }
 
 impl Store {
@@ -84,7 +83,7 @@ impl Store {
 
     /// Whether a file is the database, or one beside it that is named after it.
     pub fn owns(&self, file: &Path) -> bool {
-        is_of_database(&self.full_path, file)
+        self.own_files.contain(file)
     }
 
     /// Which file the database is: it may have been deleted, or another one put in its place. `None` if there is none.
@@ -101,14 +100,39 @@ impl Store {
     }
 }
 
-/// Whether a file is a database, or lies beside it and is named after it: its log, its locks, its folder of derived files.
-pub(crate) fn is_of_database(database: &Path, file: &Path) -> bool {
-    let (Some(folder), Some(name)) = (database.parent(), database.file_name()) else { return false };
-    let Ok(below) = file.strip_prefix(folder) else { return false };
-    let first = below.components().next().map(|part| part.as_os_str().as_encoded_bytes()).unwrap_or_default();
-    match first.strip_prefix(name.as_encoded_bytes()) {
-        Some(rest) => rest.is_empty() || rest.starts_with(b"-"),
-        None => false,
+/// The files of a database: itself, and what lies beside it and is named after it: its log, its locks, its folder of derived
+/// files. They are known under every name that their folder has.
+#[derive(Debug, Clone)]
+pub struct OwnFiles {
+    /// The database's name as it was given, and without links.
+    names: Vec<std::ffi::OsString>,
+    /// Device and inode of the folders that it is in, under either name.
+    folders: Vec<(u64, u64)>,
+}
+
+impl OwnFiles {
+    /// Those of the database at a path.
+    pub fn of(path: &Path) -> Self {
+        let given = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let resolved = std::fs::canonicalize(path).unwrap_or_else(|_| given.clone());
+        let both = [given, resolved];
+        Self {
+            names: both.iter().filter_map(|path| path.file_name().map(Into::into)).collect(),
+            folders: both.iter().filter_map(|path| path.parent().and_then(Store::identity)).collect(),
+        }
+    }
+
+    /// Whether a path is that of one of them, or of something in one of them.
+    pub fn contain(&self, path: &Path) -> bool {
+        path.ancestors().any(|path| {
+            path.file_name().is_some_and(|name| self.is_name(name.as_encoded_bytes()))
+                && path.parent().and_then(Store::identity).is_some_and(|folder| self.folders.contains(&folder))
+        })
+    }
+
+    fn is_name(&self, name: &[u8]) -> bool {
+        let rest = |own: &std::ffi::OsString| name.strip_prefix(own.as_encoded_bytes());
+        self.names.iter().filter_map(rest).any(|rest| rest.is_empty() || rest.starts_with(b"-"))
     }
 }
 
@@ -118,12 +142,28 @@ mod tests {
 
     #[test]
     fn files_of_a_database_are_told_from_their_neighbors() {
-        let own = |file: &str| is_of_database(Path::new("/a/photos.db"), Path::new(file));
-        for file in ["/a/photos.db", "/a/photos.db-wal", "/a/photos.db-lock", "/a/photos.db-ann/x/y.codes"] {
-            assert!(own(file), "{file}");
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(dir.path().join("b")).expect("a folder");
+        let own = OwnFiles::of(&dir.path().join("photos.db"));
+        for file in ["photos.db", "photos.db-wal", "photos.db-lock", "photos.db-ann/x/y.codes"] {
+            assert!(own.contain(&dir.path().join(file)), "{file}");
         }
-        for file in ["/a/photos.db.png", "/a/photos.png", "/b/photos.db", "/a/b/photos.db", "/a/photos.d", "/a"] {
-            assert!(!own(file), "{file}");
+        for file in ["photos.db.png", "photos.png", "b/photos.db", "photos.d", ""] {
+            assert!(!own.contain(&dir.path().join(file)), "{file}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_of_a_database_are_known_under_other_names() {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir_all(dir.path().join("data")).expect("a folder");
+        std::fs::write(dir.path().join("data/real.db"), "").expect("a file");
+        std::os::unix::fs::symlink("data/real.db", dir.path().join("link.db")).expect("a link");
+        std::os::unix::fs::symlink("data", dir.path().join("folder")).expect("a link");
+        let own = OwnFiles::of(&dir.path().join("link.db"));
+        for file in ["link.db", "link.db-lock", "data/real.db", "data/real.db-wal", "folder/real.db-shm"] {
+            assert!(own.contain(&dir.path().join(file)), "{file}");
         }
     }
 }

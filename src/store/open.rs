@@ -6,11 +6,11 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use rusqlite_migration::{M, Migrations};
 
-use super::Store;
 use super::batch::Writer;
 use super::lock::WriterLock;
 use super::select::add_functions;
 use super::sqlite_error::At;
+use super::{OwnFiles, Store};
 use crate::error::{Error, Result};
 
 /// "imgx", in the header of every database of this program.
@@ -62,7 +62,7 @@ impl Store {
 
 impl Store {
     fn of(connection: Connection, path: &Path) -> Self {
-        Self { connection, path: path.to_owned(), full_path: std::fs::canonicalize(path).unwrap_or(path.to_owned()) }
+        Self { connection, path: path.to_owned(), own_files: OwnFiles::of(path) }
     }
 }
 

@@ -130,16 +130,20 @@ impl Dirty {
     /// Puts back what could not be done.
     pub fn put_back(&mut self, root: &Arc<Path>, change: &Change, is_folder: bool, due: Instant) {
         let path = change.path();
-        if self.entries.contains_key(&path) {
+        if let Some(entry) = self.entries.get_mut(&path) {
+            // Something has happened to it since, which is noted; what had happened before is still to be done.
+            entry.first = None;
+            entry.sign = if is_folder { Sign::Folder } else { entry.sign };
             return;
         }
         let sign = if is_folder { Sign::Folder } else { Sign::Settled };
         self.insert(path, Entry { root: root.clone(), due, first: None, touched: None, sign, stat: None });
     }
 
-    /// Forgets everything at and below a path.
-    pub fn forget(&mut self, start: &Path) {
-        let below: Vec<PathBuf> = self.entries.keys().filter(|path| path.starts_with(start)).cloned().collect();
+    /// Forgets what of a root is at and below a path.
+    pub fn forget(&mut self, root: &Path, start: &Path) {
+        let is_below = |(path, entry): &(&PathBuf, &Entry)| *entry.root == *root && path.starts_with(start);
+        let below: Vec<PathBuf> = self.entries.iter().filter(is_below).map(|(path, _)| path.clone()).collect();
         for path in below {
             self.remove(&path);
         }
@@ -152,12 +156,19 @@ impl Dirty {
         // What happened in one moment is looked at together: the two ends of a rename.
         let is_due = self.next().is_some_and(|due| due <= now);
         let soon = if is_due { now + self.patience.settle / 4 } else { now };
+        let mut early = Vec::new();
         while due.files.len() + due.folders.len() < most {
             let Some((_, path)) = self.by_due.first().filter(|(at, _)| *at <= soon).cloned() else { break };
             let mut entry = self.remove(&path).expect("both hold the same paths");
             if entry.sign == Sign::Changing {
+                if entry.due > now {
+                    early.push((path, entry));
+                    continue;
+                }
                 let found = stat(&path);
                 if !self.is_stable(entry.stat.as_ref(), found.as_ref(), clock) {
+                    // It grows without telling.
+                    entry.touched = if entry.stat.is_some() { Some(now) } else { entry.touched };
                     (entry.stat, entry.due) = (found, now + self.patience.stable);
                     self.insert(path, entry);
                     continue;
@@ -167,6 +178,7 @@ impl Dirty {
             let change = Change { root: entry.root.to_path_buf(), scope };
             if entry.sign == Sign::Folder { due.folders.push(change) } else { due.files.push(change) }
         }
+        early.into_iter().for_each(|(path, entry)| self.insert(path, entry));
         due
     }
 
@@ -180,7 +192,7 @@ impl Dirty {
 
     /// Replaces everything below a root by the root itself.
     fn collapse(&mut self, root: &Arc<Path>, now: Instant) {
-        self.forget(root);
+        self.forget(root, root);
         let (due, first) = (now + self.patience.stable, None);
         let entry = Entry { root: root.clone(), due, first, touched: None, sign: Sign::Folder, stat: None };
         self.insert(root.to_path_buf(), entry);

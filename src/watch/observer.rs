@@ -20,7 +20,7 @@ use super::event::{self, Told, Trouble};
 use super::shared::Shared;
 use crate::error::{Error, Result};
 use crate::scan::{Folders, ScanOptions, ScanRules};
-use crate::store::is_of_database;
+use crate::store::OwnFiles;
 
 const FOLDER_BY_FOLDER: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
@@ -71,9 +71,9 @@ pub(super) struct Observer {
 }
 
 impl Observer {
-    pub fn start(shared: Arc<Shared>, database: PathBuf) -> Result<Self> {
+    pub fn start(shared: Arc<Shared>, own_files: OwnFiles) -> Result<Self> {
         let (messages, received) = unbounded();
-        let ears = Ears { shared, database, messages: messages.clone(), roots: Vec::new() };
+        let ears = Ears { shared, own_files, messages: messages.clone(), roots: Vec::new() };
         let thread = std::thread::Builder::new().name("observer".into()).spawn(move || ears.run(&received));
         let thread = thread.map_err(Error::io("start a thread for", "watching"))?;
         Ok(Self { messages, thread: Some(thread) })
@@ -118,8 +118,8 @@ impl Drop for Observer {
 /// What the thread holds.
 struct Ears {
     shared: Arc<Shared>,
-    /// Without links. What happens to it and beside it is the index's own doing.
-    database: PathBuf,
+    /// What happens to these is the index's own doing.
+    own_files: OwnFiles,
     messages: Sender<Message>,
     roots: Vec<Heard>,
 }
@@ -181,13 +181,13 @@ impl Ears {
     }
 
     fn hear(&mut self, start: &Arc<Path>, event: notify::Result<Event>) {
-        let (shared, database) = (self.shared.clone(), self.database.clone());
+        let (shared, own_files) = (self.shared.clone(), self.own_files.clone());
         // Events of a root that is not listened to any more may still come.
         let Some(heard) = self.roots.iter_mut().find(|heard| heard.listened.start == *start) else { return };
         let (root, follow) = (heard.listened.root.clone(), heard.listened.scan.follow_links);
         for told in event::read(event, |path| is_folder(path, follow)) {
             match told {
-                Told::File(path, _) | Told::Folder(path) | Told::Gone(path) if is_of_database(&database, &path) => {}
+                Told::File(path, _) | Told::Folder(path) | Told::Gone(path) if own_files.contain(&path) => {}
                 Told::File(path, sign) if heard.admits(&path, false) => shared.note(&root, &path, sign),
                 Told::Folder(path) if *path == **start || heard.admits(&path, true) => {
                     heard.is_uncounted = true;

@@ -20,6 +20,8 @@ pub(super) struct Place {
     pub root: Arc<Path>,
     pub start: Arc<Path>,
     pub part: Change,
+    /// Of a root of single files: those that were asked for beside the known ones, relative to it.
+    pub files: Vec<PathBuf>,
     /// How it is listened to.
     how: Option<How>,
     /// Which directory it was: device and inode.
@@ -29,6 +31,8 @@ pub(super) struct Place {
     /// Why it is scanned now and then.
     pub polled: Option<String>,
     pub next_poll: Instant,
+    /// Whether it was told that it is not there.
+    pub is_known_away: bool,
     /// Events were lost, and it has not been scanned since.
     pub lost: bool,
 }
@@ -40,6 +44,7 @@ impl Place {
             root,
             start,
             part,
+            files: Vec::new(),
             how: None,
             identity: None,
             // Until it is found to be there.
@@ -47,6 +52,7 @@ impl Place {
             listening: Listening::default(),
             polled: None,
             next_poll: now,
+            is_known_away: false,
             lost: false,
         }
     }
@@ -57,6 +63,12 @@ impl Place {
 
     pub fn is_polled(&self) -> bool {
         self.is_online() && self.polled.is_some()
+    }
+
+    /// The same, with these files asked for.
+    pub fn with_files(mut self, files: &[PathBuf]) -> Self {
+        self.files = files.to_vec();
+        self
     }
 
     /// Whether only single files of it are looked at.
@@ -71,7 +83,10 @@ impl Place {
 
     /// Whether there is still the directory, or file, that it began with.
     pub fn is_same(&self) -> bool {
-        identity(&self.start) == self.identity
+        let (was, is) = (self.identity, identity(&self.start));
+        // Numbers of files change on some file systems of networks, and of the program behind FUSE.
+        let device = |identity: Option<(u64, u64)>| identity.map(|(device, _)| device);
+        was == is || (device(was) == device(is) && tells_too_little(&self.start).is_some())
     }
 
     /// Begins to listen, or begins anew.
@@ -150,7 +165,8 @@ pub(super) struct How {
 
 impl How {
     /// How a part of a root is to be listened to; `None` if the root is not known any more.
-    pub fn of(part: &Change, store: &Store, roots: &[Root]) -> Result<Option<Self>> {
+    pub fn of(place: &Place, store: &Store, roots: &[Root]) -> Result<Option<Self>> {
+        let part = &place.part;
         let Some(root) = roots.iter().find(|root| root.path == part.root) else { return Ok(None) };
         let (path, is_whole) = (part.path(), part.scope.as_os_str().is_empty());
         let is_file = !is_whole && (!root.recursive || path.is_file());
@@ -158,7 +174,11 @@ impl How {
             (true, _) => Some(vec![path.clone()]),
             (false, true) => None,
             (false, false) => {
-                Some(store.paths_in_root(root.id)?.into_iter().map(|path| root.path.join(path)).collect())
+                let known = store.paths_in_root(root.id)?;
+                let mut all: Vec<_> = known.iter().chain(&place.files).map(|path| root.path.join(path)).collect();
+                all.sort();
+                all.dedup();
+                Some(all)
             }
         };
         let apart = indexer::of_changes(store, std::slice::from_ref(part), roots)?;
@@ -185,11 +205,21 @@ pub(super) fn places(parts: &[Change], roots: &[Root], now: Instant) -> Vec<Plac
         });
         let Some(root) = around.max_by_key(|root| root.path.components().count()) else { continue };
         let scope = path.strip_prefix(&root.path).unwrap_or(&path).to_owned();
+        // Single files of one folder are one place.
+        let (scope, file) = if root.recursive { (scope, None) } else { (PathBuf::new(), Some(scope)) };
         let part = Change { root: root.path.clone(), scope };
-        if places.iter().all(|place| place.part != part) {
+        let at = places.iter().position(|place| place.part == part).unwrap_or_else(|| {
             places.push(Place::new(part, now));
-        }
+            places.len() - 1
+        });
+        places[at].files.extend(file.filter(|file| !file.as_os_str().is_empty()));
     }
+    // What lies in another one of the same root is watched with that.
+    let parts: Vec<Change> = places.iter().map(|place| place.part.clone()).collect();
+    let is_within = |part: &Change, other: &Change| {
+        part != other && part.root == other.root && part.scope.starts_with(&other.scope)
+    };
+    places.retain(|place| !parts.iter().any(|other| is_within(&place.part, other)));
     places.sort_by(|a, b| a.start.cmp(&b.start));
     places
 }

@@ -15,7 +15,7 @@ use super::status::{WatchEvent, WatchStatus};
 use super::watcher::Watcher;
 use crate::error::{Error, Result};
 use crate::indexer;
-use crate::store::{Root, RootState, Store};
+use crate::store::{OwnFiles, Root, RootState, Store};
 
 /// How long to wait after something failed: longer each time.
 pub(super) const RETRY: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ pub(super) struct Run<'a> {
     pub(super) places: Vec<Place>,
     pub(super) times: Times,
     /// Who waits until everything is done that had happened before a moment.
-    pub(super) syncs: Vec<(Instant, Sender<()>)>,
+    pub(super) syncs: Vec<(Instant, Sender<Result<(), String>>)>,
     /// Roots as they were when places were looked up, and which file the database is.
     pub(super) known_roots: Vec<(PathBuf, String)>,
     pub(super) identity: Option<(u64, u64)>,
@@ -59,12 +59,11 @@ impl<'a> Run<'a> {
         let now = Instant::now();
         let (look, reconcile) = (now + watcher.options.look, now + jittered(watcher.options.reconcile));
         let path = watcher.index.path();
-        let full_path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         Ok(Self {
             store: Store::open(path)?,
             identity: Store::identity(path),
             known_roots: Vec::new(),
-            observer: Observer::start(watcher.shared.clone(), full_path)?,
+            observer: Observer::start(watcher.shared.clone(), OwnFiles::of(path))?,
             places: Vec::new(),
             times: Times { look, reconcile, alive: now + ALIVE, tidy: None, unload: None },
             syncs: Vec::new(),
@@ -80,7 +79,7 @@ impl<'a> Run<'a> {
     pub fn run(mut self) -> Result<()> {
         let ended = self.work();
         // So that nothing is left to do for those who come later; what cannot be done now, they can do.
-        if self.times.tidy.is_some() && ended.is_ok() {
+        if self.times.tidy.is_some() && ended.is_ok() && self.look_at_index().is_ok() {
             let _ = self.watcher.updater.tidy();
         }
         self.tell(&WatchEvent::Stopped);
@@ -128,15 +127,15 @@ impl<'a> Run<'a> {
         let mut old = std::mem::take(&mut self.places);
         let mut fresh = Vec::new();
         for place in places(&self.watcher.parts, &roots, Instant::now()) {
-            let how = How::of(&place.part, &self.store, &roots)?;
+            let how = How::of(&place, &self.store, &roots)?;
             let known = old.iter().position(|known| known.part == place.part);
-            let known = known.map(|at| old.swap_remove(at));
+            let known = known.map(|at| old.swap_remove(at)).map(|known| known.with_files(&place.files));
             fresh.extend(known.as_ref().is_none_or(|known| !known.is_listened_to(&how)).then_some(self.places.len()));
             self.places.push(known.unwrap_or(place));
         }
         for gone in old {
             self.observer.ignore(&gone.start);
-            self.watcher.shared.forget(&gone.start);
+            self.watcher.shared.forget(&gone.root, &gone.start);
         }
         fresh.into_iter().try_for_each(|at| self.welcome(at))?;
         self.known_roots = roots.into_iter().map(|root| (root.path, root.scan)).collect();
@@ -171,17 +170,24 @@ impl<'a> Run<'a> {
     fn welcome(&mut self, at: usize) -> Result<()> {
         let is_there = self.is_there(&self.places[at])?;
         let place = &mut self.places[at];
+        let was_known_away = place.is_known_away;
+        place.is_known_away = !is_there;
         if is_there {
-            let how = How::of(&place.part, &self.store, &self.store.roots()?)?;
+            let how = How::of(place, &self.store, &self.store.roots()?)?;
             place.listen(&self.observer, how, &self.watcher.options);
             place.next_poll = Instant::now() + self.watcher.options.poll;
         } else {
             place.state = RootState::Offline;
         }
         self.watcher.shared.note(&place.root, &place.start, Sign::Folder);
-        if !is_there {
-            let start = place.start.to_path_buf();
-            self.tell(&WatchEvent::Offline(start));
+        for file in &place.files {
+            self.watcher.shared.note(&place.root, &place.root.join(file), Sign::Settled);
+        }
+        let start = place.start.to_path_buf();
+        match (was_known_away, is_there) {
+            (false, false) => self.tell(&WatchEvent::Offline(start)),
+            (true, true) => self.tell(&WatchEvent::Online(start)),
+            _ => {}
         }
         Ok(())
     }
@@ -196,10 +202,7 @@ impl<'a> Run<'a> {
             match (was_online, self.is_there(place)?) {
                 (true, false) => self.lose(at),
                 (true, true) if !is_same => self.welcome(at)?,
-                (false, true) => {
-                    self.welcome(at)?;
-                    self.tell(&WatchEvent::Online(start.to_path_buf()));
-                }
+                (false, true) => self.welcome(at)?,
                 _ => {}
             }
         }
@@ -210,8 +213,9 @@ impl<'a> Run<'a> {
     pub(super) fn lose(&mut self, at: usize) {
         let place = &mut self.places[at];
         place.state = RootState::Offline;
+        place.is_known_away = true;
         self.observer.ignore(&place.start);
-        self.watcher.shared.forget(&place.start);
+        self.watcher.shared.forget(&place.root, &place.start);
         self.watcher.shared.note(&place.root, &place.start, Sign::Folder);
         let start = place.start.to_path_buf();
         self.tell(&WatchEvent::Offline(start));
@@ -224,13 +228,15 @@ impl<'a> Run<'a> {
             troubled.for_each(|place| place.note_trouble(trouble.clone(), options));
         }
         while let Some(start) = news.lost.pop() {
-            self.tell(&WatchEvent::Lost(start.to_path_buf()));
+            if self.places.iter().any(|place| place.start == start && !place.lost) {
+                self.tell(&WatchEvent::Lost(start.to_path_buf()));
+            }
             for at in (0..self.places.len()).filter(|at| self.places[*at].start == start).collect::<Vec<_>>() {
                 self.places[at].lost = true;
                 // What it knows of its folders may be wrong now.
                 if let Err(error) = self.welcome(at) {
                     news.lost.push(start);
-                    self.watcher.shared.put_back_news(news);
+                    self.watcher.shared.put_back_news(news, self.retry);
                     return Err(error);
                 }
             }
@@ -239,7 +245,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let looked = self.look_at_places(&news.doubtful);
-        looked.inspect_err(|_| self.watcher.shared.put_back_news(news))
+        looked.inspect_err(|_| self.watcher.shared.put_back_news(news, self.retry))
     }
 
     fn serve(&mut self, request: Request) -> Result<()> {
@@ -357,6 +363,11 @@ impl<'a> Run<'a> {
     /// Answers those who wait for what is done now.
     fn answer_syncs(&mut self) {
         let shared = self.watcher.shared.clone();
+        if let Some(reason) = &self.failure {
+            for (_, done) in self.syncs.drain(..) {
+                let _ = done.send(Err(reason.clone()));
+            }
+        }
         if !self.syncs.iter().any(|(moment, _)| shared.is_done_with(*moment)) {
             return;
         }
@@ -368,7 +379,7 @@ impl<'a> Run<'a> {
         self.syncs.retain(|(moment, done)| {
             let is_done = shared.is_done_with(*moment);
             if is_done {
-                let _ = done.send(());
+                let _ = done.send(Ok(()));
             }
             !is_done
         });

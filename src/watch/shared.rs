@@ -23,8 +23,8 @@ pub(super) enum Request {
     Rescan(Vec<PathBuf>),
     /// Look up anew which roots there are.
     Reload,
-    /// Tell when everything is done that was there to do.
-    Sync(Sender<()>),
+    /// Tell when everything is done that was there to do, or why it cannot be done.
+    Sync(Sender<Result<(), String>>),
 }
 
 /// An `add` that was handed over.
@@ -38,6 +38,8 @@ pub(super) struct AddRequest {
 /// What is told of an `add` that was handed over.
 #[derive(Debug)]
 pub enum AddTold {
+    /// It has to wait, or is about to begin.
+    Waiting,
     /// How far it has come.
     Progress(Progress),
     /// It is done, or has failed.
@@ -56,6 +58,8 @@ struct State {
     dirty: Dirty,
     requests: VecDeque<Request>,
     news: News,
+    /// When news that could not be looked into is looked into again.
+    news_due: Option<Instant>,
     stop: bool,
     paused: bool,
     /// How many others want to write.
@@ -103,6 +107,7 @@ impl Shared {
             dirty: Dirty::new(patience),
             requests: VecDeque::new(),
             news: News::default(),
+            news_due: None,
             stop: false,
             paused: false,
             leases: 0,
@@ -138,8 +143,8 @@ impl Shared {
         self.state().dirty.put_back(root, change, is_folder, Instant::now() + after);
     }
 
-    pub fn forget(&self, root: &Path) {
-        self.state().dirty.forget(root);
+    pub fn forget(&self, root: &Path, start: &Path) {
+        self.state().dirty.forget(root, start);
     }
 
     fn tell(&self, change: impl FnOnce(&mut State)) {
@@ -149,34 +154,46 @@ impl Shared {
 
     /// What begins at a path may be gone, or be something else now.
     pub fn doubt(&self, start: &Arc<Path>) {
-        self.tell(|state| {
-            if !state.news.doubtful.contains(start) {
-                state.news.doubtful.push(start.clone());
+        self.tell_news(|news| {
+            if !news.doubtful.contains(start) {
+                news.doubtful.push(start.clone());
             }
         });
     }
 
-    /// Puts back what could not be looked into.
-    pub fn put_back_news(&self, news: News) {
+    /// Puts back what could not be looked into, for later.
+    pub fn put_back_news(&self, news: News, after: Duration) {
         let mut state = self.state();
-        state.news.doubtful.extend(news.doubtful);
-        state.news.lost.extend(news.lost);
-        state.news.troubles.extend(news.troubles);
+        let News { doubtful, lost, troubles } = news;
+        let missing = |list: &[Arc<Path>], start: &Arc<Path>| !list.contains(start);
+        let doubtful: Vec<_> = doubtful.into_iter().filter(|start| missing(&state.news.doubtful, start)).collect();
+        let lost: Vec<_> = lost.into_iter().filter(|start| missing(&state.news.lost, start)).collect();
+        state.news.doubtful.extend(doubtful);
+        state.news.lost.extend(lost);
+        state.news.troubles.extend(troubles);
+        state.news_due = Some(Instant::now() + after);
+    }
+
+    fn tell_news(&self, change: impl FnOnce(&mut News)) {
+        self.tell(|state| {
+            change(&mut state.news);
+            state.news_due = None;
+        });
     }
 
     pub fn lose(&self, start: &Arc<Path>) {
-        self.tell(|state| {
-            if !state.news.lost.contains(start) {
-                state.news.lost.push(start.clone());
+        self.tell_news(|news| {
+            if !news.lost.contains(start) {
+                news.lost.push(start.clone());
             }
         });
     }
 
     pub fn trouble(&self, start: &Arc<Path>, trouble: Trouble) {
-        self.tell(|state| {
+        self.tell_news(|news| {
             let trouble = (start.clone(), trouble);
-            if !state.news.troubles.contains(&trouble) {
-                state.news.troubles.push(trouble);
+            if !news.troubles.contains(&trouble) {
+                news.troubles.push(trouble);
             }
         });
     }
@@ -268,7 +285,7 @@ impl Shared {
             if state.stop {
                 return Next::Stop;
             }
-            if !state.news.is_none() {
+            if !state.news.is_none() && state.news_due.is_none_or(|due| due <= now) {
                 return Next::Hear(std::mem::take(&mut state.news));
             }
             let may_work = !state.paused && state.leases == 0;
@@ -284,7 +301,8 @@ impl Shared {
             if now >= until {
                 return Next::Time;
             }
-            let wake = state.dirty.next().filter(|_| may_work).map_or(until, |due| due.min(until));
+            let news_due = state.news_due.filter(|_| !state.news.is_none());
+            let wake = state.dirty.next().filter(|_| may_work).into_iter().chain(news_due).fold(until, Instant::min);
             state.sleeps_until = Some(wake);
             let waited = self.changed.wait_timeout(state, wake.saturating_duration_since(now));
             state = waited.unwrap_or_else(PoisonError::into_inner).0;

@@ -89,8 +89,8 @@ impl Control {
         answers
     }
 
-    /// Something is received when everything that had happened on the disk before is in the index.
-    pub fn sync(&self) -> Receiver<()> {
+    /// Something is received when everything that had happened on the disk before is in the index, or why it cannot be.
+    pub fn sync(&self) -> Receiver<Result<(), String>> {
         let (done, answer) = unbounded();
         self.shared.request(Request::Sync(done));
         answer

@@ -12,7 +12,7 @@ use super::shared::{AddRequest, AddTold, Request};
 use super::status::WatchEvent;
 use crate::error::{Error, Result};
 use crate::index::Updater;
-use crate::indexer::{self, AddOptions, CancelToken, Change, IndexReport, Progress};
+use crate::indexer::{self, AddOptions, CancelToken, Change, IndexReport};
 use crate::types::path_to_bytes;
 
 /// How long after the last run that is brought up to date what only many runs together need.
@@ -27,24 +27,24 @@ impl Run<'_> {
         let cancel = CancelToken::default();
         let options = AddOptions { cancel: cancel.clone(), ..request.options.clone() };
         let told = request.told.clone();
-        let report_to_client = |progress: Progress| {
-            let is_heard = told.send(AddTold::Progress(progress)).is_ok();
+        let tell_client = |news: AddTold| {
+            let is_heard = told.send(news).is_ok();
             if !is_heard {
                 cancel.cancel();
             }
             is_heard
         };
         // Its client may have gone away while it waited.
-        if !report_to_client(Progress::default()) {
+        if !tell_client(AddTold::Waiting) {
             return Ok(());
         }
         let ran = self.at_work(&cancel, |updater, tell| {
             updater.add(&request.paths, &options, |done| {
                 tell(&WatchEvent::Progress(done));
-                report_to_client(done);
+                tell_client(AddTold::Progress(done));
             })
         });
-        let is_alone = told.send(AddTold::Progress(Progress::default())).is_err();
+        let is_alone = told.send(AddTold::Waiting).is_err();
         let added = self.watch_added(&request.paths);
         match ran {
             Ok(Some(report)) => {
@@ -68,8 +68,13 @@ impl Run<'_> {
             // Those that are not there were told as an error.
             let targets = indexer::resolve(paths, &roots).unwrap_or_default();
             let parts = targets.into_iter().map(|target| Change { root: target.root_path, scope: target.scope });
-            let new: Vec<Change> = parts.filter(|part| !self.watcher.parts.contains(part)).collect();
-            self.watcher.parts.extend(new.into_iter().filter(|part| roots.iter().any(|root| root.path == part.root)));
+            let is_known = |part: &Change| {
+                let is_around = |known: &Change| known.root == part.root && part.scope.starts_with(&known.scope);
+                self.watcher.parts.iter().any(is_around)
+            };
+            let is_indexed = |part: &Change| roots.iter().any(|root| root.path == part.root);
+            let new: Vec<Change> = parts.filter(|part| !is_known(part) && is_indexed(part)).collect();
+            self.watcher.parts.extend(new);
         }
         self.load_places()
     }
@@ -171,7 +176,7 @@ impl Run<'_> {
     /// Goes over to another model, if the index has.
     fn follow_model(&mut self) -> Result<()> {
         let active = self.watcher.index.active_model()?;
-        if active != *self.watcher.updater.model() {
+        if active.id != self.watcher.updater.model().id {
             self.watcher.updater = self.watcher.index.updater(self.watcher.options.add.device)?;
             self.rescan(&[]);
             self.tell(&WatchEvent::Model(active.name));
@@ -231,11 +236,12 @@ impl Run<'_> {
     }
 
     pub(super) fn tidy_soon(&mut self) {
-        self.times.tidy = Some(Instant::now() + TIDY);
+        self.times.tidy.get_or_insert(Instant::now() + TIDY);
     }
 
     pub(super) fn tidy(&mut self) -> Result<()> {
         self.times.tidy = None;
+        self.look_at_index()?;
         let cancel = CancelToken::default();
         if !self.watcher.shared.begin(&cancel) {
             self.tidy_soon();
