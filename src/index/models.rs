@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Index, OpenOptions};
 use crate::error::{Error, Result};
-use crate::media::Picture;
+use crate::media::{FEATURE_SIDE, Picture};
 use crate::model::{BUILTIN_NAME, Catalog, CatalogEntry, Device, Embedded, Embedder, Runtime};
 use crate::search::PictureEmbedder;
 use crate::store::Writer;
@@ -138,6 +138,10 @@ impl PictureEmbedder for KeptEmbedder {
             Err(reason) => Err(Error::Invalid(reason.clone())),
         };
         embed_one(&mut self.slot(), make, picture)
+    }
+
+    fn shorter_side(&self) -> u32 {
+        self.entry.as_ref().map_or(FEATURE_SIDE, |entry| entry.spec.shorter_side())
     }
 
     fn is_loaded(&self) -> bool {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::models::{KeptEmbedder, embed_one, new_embedder};
 use super::{ActiveModel, Index};
 use crate::error::{Error, Result};
+use crate::media::FEATURE_SIDE;
 use crate::search::{
     Answer, DupeAnswer, DupeQuery, Examined, Filter, Lookup, Query, QueryImage, Searcher, SearcherOptions, TextAnswer,
     TextQuery, content_of, examine, export_npy, find_dupes, search_text,
@@ -88,7 +89,8 @@ impl Index {
 
     fn examine_with(&self, image: &QueryImage, model: Option<&StoredModel>) -> Result<Examined> {
         let row = model.map_or(ModelRow::NONE, |model| model.row);
-        examine(image, &self.store, row, |picture| {
+        let side = self.catalog_entry().map_or(FEATURE_SIDE, |entry| entry.spec.shorter_side());
+        examine(image, &self.store, row, side, |picture| {
             let make = || new_embedder(&self.options, &self.catalog, &self.catalog_entry()?);
             embed_one(&mut self.embedder.borrow_mut(), make, picture)
         })

@@ -218,7 +218,7 @@ type LookedAt = (ImageInfo, Features, Option<RgbImage>);
 fn look_at(shop: &Workshop<'_>, content: &Content, has_vector: bool) -> Result<LookedAt, DecodeError> {
     let decoder = Decoder::open(&content.bytes, content.format, shop.limits)?;
     let _held = shop.pixels.hold(decoder.memory());
-    let picture = decoder.decode()?;
+    let picture = decoder.decode_for(shop.engine.spec().shorter_side())?;
     let features = measure(&picture, shop.feature_time.map(|time| Instant::now() + time));
     let pixels = (!has_vector).then(|| Embedder::prepare(shop.engine.spec(), &picture));
     Ok((picture.info(content.format), features, pixels))

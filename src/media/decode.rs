@@ -58,6 +58,9 @@ pub struct Picture {
     pub(super) truncated: bool,
     /// The size to tell, where it is not that of the pixels: a vector graphic is rendered at another one.
     pub(super) nominal_size: Option<(u32, u32)>,
+    /// How much of the pixels is picture, where it does not fill the last ones: it was decoded to a part of its size, which is
+    /// not a whole number.
+    pub(super) filled: Option<(f64, f64)>,
 }
 
 impl Picture {
@@ -71,6 +74,7 @@ impl Picture {
             has_alpha: false,
             truncated: false,
             nominal_size: None,
+            filled: None,
         }
     }
 
@@ -179,8 +183,17 @@ impl<'a> Decoder<'a> {
     /// # Errors
     /// When the data is damaged so badly that there is no picture.
     pub fn decode(self) -> Result<Picture, DecodeError> {
+        self.decode_for(u32::MAX)
+    }
+
+    /// As [`Decoder::decode`], for a picture that will be scaled down to a shorter side of so many pixels: a large JPEG is decoded
+    /// straight to a half, a quarter or an eighth of its size, if at least twice as many are left. The size that is told stays that of the file.
+    ///
+    /// # Errors
+    /// As those of [`Decoder::decode`].
+    pub fn decode_for(self, side: u32) -> Result<Picture, DecodeError> {
         guarded(|| match self.source {
-            Source::Jpeg { bytes, markers } => jpeg::decode(bytes, &markers),
+            Source::Jpeg { bytes, markers } => jpeg::decode(bytes, &markers, side),
             Source::Svg(drawing) => drawing.render(),
             Source::Raster(mut decoder) => {
                 let orientation = decoder.orientation().ok();

@@ -88,7 +88,19 @@ fn next_marker(bytes: &[u8], at: &mut usize) -> Option<u8> {
     }
 }
 
+/// How many times as many pixels as are wanted in the end a picture keeps that is decoded to a part of its size: the last step
+/// of scaling averages over as many.
+const OVERSAMPLING: u32 = 2;
+
 impl Markers {
+    /// By how much a file can be scaled down while it is decoded, for a shorter side of `side` pixels in the end; `None` if
+    /// not at all. Of files that are cut off, or progressive, the other decoder makes more, or takes less memory for.
+    fn divisor(&self, side: u32) -> Option<u32> {
+        let shorter = self.width.min(self.height);
+        let fits = |divisor: &u32| shorter / divisor >= side.saturating_mul(OVERSAMPLING);
+        [8, 4, 2].into_iter().find(fits).filter(|_| self.complete && !self.progressive)
+    }
+
     /// Bytes that decoding holds at its peak: the pixels, and the coefficients of a progressive file.
     pub fn decoding_bytes(&self) -> u64 {
         let pixels = u64::from(self.width) * u64::from(self.height);
@@ -101,8 +113,17 @@ impl Markers {
 
 /// Decodes grey and colour files with zune-jpeg, and files of four components with jpeg-decoder, because zune-jpeg
 /// inverts YCCK.
-pub(super) fn decode(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> {
-    let mut picture = if markers.components == 4 { decode_cmyk(bytes, markers)? } else { decode_rgb(bytes, markers)? };
+///
+/// `side` is what the shorter side will be scaled down to: a large file is decoded straight to a part of its size.
+pub(super) fn decode(bytes: &[u8], markers: &Markers, side: u32) -> Result<Picture, DecodeError> {
+    let mut picture = if markers.components == 4 {
+        decode_cmyk(bytes, markers)?
+    } else {
+        match markers.divisor(side).and_then(|divisor| decode_part(bytes, markers, divisor)) {
+            Some(picture) => picture,
+            None => decode_rgb(bytes, markers)?,
+        }
+    };
     picture.truncated = !markers.complete;
     Ok(picture)
 }
@@ -122,6 +143,28 @@ fn decode_rgb(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> {
     picture.taken = decoder.exif().and_then(|chunk| camera::taken(chunk));
     picture.profile = decoder.icc_profile();
     Ok(picture)
+}
+
+/// Decodes to a part of the size with jpeg-decoder: of each block of 8 × 8 only as many coefficients are transformed as there
+/// are pixels left, which are then means. `None` if that decoder does not like the file; the other one is more tolerant.
+fn decode_part(bytes: &[u8], markers: &Markers, divisor: u32) -> Option<Picture> {
+    let mut decoder = jpeg_decoder::Decoder::new(Cursor::new(bytes));
+    decoder.set_max_decoding_buffer_size(markers.width as usize * markers.height as usize * 3);
+    let part = |side: u32| u16::try_from(side.div_ceil(divisor)).ok();
+    let (width, height) = decoder.scale(part(markers.width)?, part(markers.height)?).ok()?;
+    let data = decoder.decode().ok()?;
+    let pixels = match decoder.info()?.pixel_format {
+        jpeg_decoder::PixelFormat::RGB24 => data,
+        jpeg_decoder::PixelFormat::L8 => data.into_iter().flat_map(|grey| [grey; 3]).collect(),
+        _ => return None,
+    };
+    let mut picture = Picture::from_rgb(to_image(width.into(), height.into(), pixels).ok()?);
+    picture.nominal_size = Some((markers.width, markers.height));
+    picture.filled = Some([markers.width, markers.height].map(|side| f64::from(side) / f64::from(divisor)).into());
+    picture.orientation = decoder.exif_data().and_then(Orientation::from_exif_chunk);
+    picture.taken = decoder.exif_data().and_then(camera::taken);
+    picture.profile = decoder.icc_profile();
+    Some(picture)
 }
 
 fn decode_cmyk(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> {
@@ -177,6 +220,55 @@ mod tests {
         assert_eq!((markers.width, markers.height, markers.components), (40, 30, 3));
         assert!(markers.complete && !markers.progressive);
         assert_eq!(markers.scans, 1);
+    }
+
+    /// A large picture with detail of every size, grey or in colour.
+    fn large(width: u32, height: u32) -> RgbImage {
+        RgbImage::from_fn(width, height, |x, y| {
+            let wave = |length: f32| ((x as f32 + 0.7 * y as f32) / length).sin() * 40.0;
+            let value = 128.0 + wave(7.0) + wave(60.0) + wave(900.0);
+            image::Rgb([value as u8, (value * 0.8) as u8, (255.0 - value) as u8])
+        })
+    }
+
+    fn decoded(bytes: &[u8], side: u32) -> Picture {
+        decode(bytes, &read_markers(bytes).expect("a JPEG file"), side).expect("a picture")
+    }
+
+    #[test]
+    fn a_large_file_is_decoded_to_a_part_of_its_size_and_looks_the_same() {
+        use crate::media::{Filter, Fit};
+        let picture = large(2500, 1801);
+        for grey in [false, true] {
+            let mut bytes = Vec::new();
+            let mut encoder = JpegEncoder::new_with_quality(&mut bytes, 92);
+            if grey {
+                encoder.encode_image(&image::DynamicImage::from(picture.clone()).to_luma8()).expect("it encodes");
+            } else {
+                encoder.encode_image(&picture).expect("it encodes");
+            }
+            let whole = decoded(&bytes, u32::MAX);
+            assert_eq!(whole.pixels.dimensions(), (2500, 1801));
+            for (side, dimensions) in [(500, (2500, 1801)), (400, (1250, 901)), (224, (625, 451)), (112, (313, 226))] {
+                let part = decoded(&bytes, side);
+                assert_eq!(part.pixels.dimensions(), dimensions, "for {side}");
+                assert_eq!(part.upright_size(), (2500, 1801));
+                let small = |picture: &Picture| picture.resized(Fit::Inside, side, side, Filter::Bicubic);
+                let (a, b) = (small(&whole), small(&part));
+                let difference: u64 = a.iter().zip(b.iter()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+                let mean = difference as f64 / a.len() as f64;
+                assert!(mean < 1.5, "{mean} for {side}, grey: {grey}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_large_file_that_is_cut_off_is_decoded_whole() {
+        let mut bytes = Vec::new();
+        JpegEncoder::new_with_quality(&mut bytes, 90).encode_image(&large(1200, 1200)).expect("it encodes");
+        bytes.truncate(bytes.len() / 2);
+        let picture = decoded(&bytes, 100);
+        assert!(picture.truncated && picture.pixels.dimensions() == (1200, 1200));
     }
 
     #[test]

@@ -17,6 +17,6 @@ mod svg;
 
 pub use content::{Content, Reading, read_content};
 pub use decode::{DecodeError, DecodeLimits, Decoder, Picture, is_decoding};
-pub use features::{measure, measure_pixels};
+pub use features::{SIDE as FEATURE_SIDE, measure, measure_pixels};
 pub use format::{Format, Kind, SNIFF_BYTES, sniff};
 pub use resize::{Filter, Fit};

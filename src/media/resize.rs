@@ -67,7 +67,7 @@ impl Picture {
         let turned = swaps_sides(self.orientation());
         let (width, height) = if turned { (height, width) } else { (width, height) };
         let (source_width, source_height) = self.pixels.dimensions();
-        let (w, h) = (f64::from(source_width), f64::from(source_height));
+        let (w, h) = self.filled.unwrap_or((source_width.into(), source_height.into()));
         let whole = (0.0, 0.0, w, h);
         let mut result = match fit {
             Fit::Squash => self.scaled(whole, width, height, filter),

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::media::{Filter, Fit};
+use crate::media::{FEATURE_SIDE, Filter, Fit};
 use crate::types::ModelId;
 
 /// The largest `spec.json` that is read.
@@ -217,6 +217,13 @@ impl ModelSpec {
             Resize::Squash => Fit::Squash,
             Resize::Letterbox => Fit::Letterbox { fill: self.input.fill },
         }
+    }
+
+    /// What the shorter side of a picture is scaled down to, at most, in pixels, for the model and for the features: a decoder need
+    /// not give many more.
+    pub fn shorter_side(&self) -> u32 {
+        let target = f64::from(self.input.width.max(self.input.height));
+        ((target / self.input.crop).ceil() as u32).max(FEATURE_SIDE)
     }
 
     /// The model's id: the digest of the graph, the labels, and of all in the spec that changes what comes out.

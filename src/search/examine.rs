@@ -37,12 +37,15 @@ const MAX_BYTES: u64 = 512 << 20;
 
 /// Examines a picture. `embed` is only called if the index has no vector of it.
 ///
+/// `side` is what its shorter side is scaled down to, for the model and for the features.
+///
 /// # Errors
 /// When it cannot be read or decoded, or the model fails on it.
 pub(crate) fn examine(
     image: &QueryImage,
     store: &Store,
     model: ModelRow,
+    side: u32,
     embed: impl FnOnce(&Picture) -> Result<Embedded>,
 ) -> Result<Examined> {
     let (content, format, hash) = read(image)?;
@@ -57,7 +60,7 @@ pub(crate) fn examine(
         return Ok(Examined { path, hash, bytes, row, info, embedding, classes, features, indexed: true });
     }
     let decoder = Decoder::open(&content, format, DecodeLimits::default());
-    let picture = decoder.and_then(Decoder::decode).map_err(|error| Error::Picture {
+    let picture = decoder.and_then(|decoder| decoder.decode_for(side)).map_err(|error| Error::Picture {
         path: path.clone(),
         stage: Stage::Decode,
         reason: error.to_string(),

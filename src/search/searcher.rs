@@ -80,6 +80,8 @@ pub struct Searcher {
 pub(crate) trait PictureEmbedder: std::fmt::Debug + Send + Sync {
     /// The vector of a picture; the model is loaded for the first one.
     fn embed(&self, picture: &Picture) -> Result<Embedded>;
+    /// What the shorter side of a picture is scaled down to.
+    fn shorter_side(&self) -> u32;
     /// Whether the model is in memory.
     fn is_loaded(&self) -> bool;
     /// Gives back the memory of the model, until a picture needs it again.
@@ -184,7 +186,14 @@ impl Searcher {
         let model = store.model(&shared.model_id)?;
         let row = model.as_ref().map_or(ModelRow::NONE, |model| model.row);
         let examine_all = |images: &[QueryImage]| -> Result<Vec<Examined>> {
-            images.iter().map(|image| examine(image, &store, row, |picture| shared.embedder.embed(picture))).collect()
+            images
+                .iter()
+                .map(|image| {
+                    examine(image, &store, row, shared.embedder.shorter_side(), |picture| {
+                        shared.embedder.embed(picture)
+                    })
+                })
+                .collect()
         };
         let (plus, minus) = (examine_all(&query.plus)?, examine_all(&query.minus)?);
         shared.answer(&store, model, |lookup, index| lookup.similar(index, query, &plus, &minus, count))

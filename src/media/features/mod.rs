@@ -22,7 +22,7 @@ use super::resize::{Filter, Fit};
 use crate::types::{DetailFeatures, Features, QuickFeatures, ToneFeatures};
 
 /// The longer side of the picture that features are measured on, in pixels.
-const SIDE: u32 = 256;
+pub const SIDE: u32 = 256;
 
 /// Measures a picture's features; what there is no time for until `deadline` is left out.
 ///
