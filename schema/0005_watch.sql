@@ -7,5 +7,9 @@ ALTER TABLE root ADD COLUMN scan TEXT NOT NULL DEFAULT '{}';
 -- they are until they are back, or `prune` confirms that they are gone.
 ALTER TABLE root ADD COLUMN vanished INTEGER NOT NULL DEFAULT 0;
 
+-- Missing files of a content come first where one that has moved is looked for; a content may have very many copies.
+DROP INDEX file_image;
+CREATE INDEX file_image ON file (image, missing_since) WHERE image IS NOT NULL;
+
 -- A file that is renamed keeps its inode.
 CREATE INDEX file_inode ON file (inode) WHERE inode <> 0;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::line::Lines;
@@ -81,14 +81,6 @@ impl Client {
             Answered::Status(status) => Ok(status),
             other => Err(unexpected(&other)),
         }
-    }
-
-    /// Has paths scanned, or everything.
-    ///
-    /// # Errors
-    /// When the daemon does not answer.
-    pub fn rescan(&mut self, paths: Vec<PathBuf>) -> Result<(), Refusal> {
-        self.order(Op::Rescan { paths })
     }
 
     /// Lets the daemon do something that has no answer but that it is done.

@@ -42,11 +42,6 @@ impl Updater {
         &self.model
     }
 
-    /// Where the model runs.
-    pub fn device(&self) -> Device {
-        self.engine.device()
-    }
-
     /// As [`Index::add_with_progress`], but what only many runs together need is left to [`Updater::tidy`].
     ///
     /// # Errors

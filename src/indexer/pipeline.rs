@@ -246,10 +246,10 @@ fn plan_one(
         let sent = match step {
             PlanStep::Unchanged(state) => outcomes.send(Outcome::Unchanged(state)).is_ok(),
             PlanStep::Restored(id, state) => outcomes.send(Outcome::Restored(id, state)).is_ok(),
-            PlanStep::Moved(from, file, state) => {
+            PlanStep::Moved(from, file, _) => {
                 let file = FoundFile { root, path: file.path, stat: file.stat, read_at_ns: now_ns() };
                 let seen = Seen { file, root_path: root_path.clone() };
-                outcomes.send(Outcome::Moved { from, seen, state }).is_ok()
+                outcomes.send(Outcome::Moved { from, seen }).is_ok()
             }
             PlanStep::Unlisted(error) => {
                 let (path, reason) = (error.path, error.reason);

@@ -36,7 +36,7 @@ pub(super) enum Outcome {
     /// It was missing and is back as it was.
     Restored(FileId, FileState),
     /// It is the file of this row under another name.
-    Moved { from: FileId, seen: Seen, state: FileState },
+    Moved { from: FileId, seen: Seen },
     /// A known content, which needs no work.
     Linked { seen: Seen, image: ImageId, state: ContentState },
     /// The same new content as another file of this run, which is being worked on.
@@ -146,7 +146,7 @@ impl Recorder {
                 batch.mark_present(id)?;
                 self.count_unchanged(state);
             }
-            Outcome::Moved { from, seen, state } => self.rename(batch, from, &seen, state)?,
+            Outcome::Moved { from, seen } => self.rename(batch, from, &seen)?,
             Outcome::Linked { seen, image, state } => self.link(batch, &seen, image, state, false)?,
             Outcome::Twin { seen, hash } => match batch.find_content(&hash, self.model)? {
                 Some(known) if self.is_settled(&hash, known.state) => {
@@ -275,7 +275,7 @@ impl Recorder {
     }
 
     /// Gives the row of a file that was renamed its new place.
-    fn rename(&mut self, batch: &Batch<'_>, from: FileId, seen: &Seen, state: FileState) -> Result<()> {
+    fn rename(&mut self, batch: &Batch<'_>, from: FileId, seen: &Seen) -> Result<()> {
         let root_before = batch.root_of(from)?;
         if !batch.move_file(from, &seen.file)? {
             // Somebody else has taken the row: what is here will be looked at anew.
@@ -285,10 +285,7 @@ impl Recorder {
             return Ok(());
         }
         self.left_behind.extend(root_before.filter(|(_, path)| !path.is_dir()).map(|(root, _)| root));
-        match state {
-            FileState::Picture(ContentState::Done) => self.report.moved += 1,
-            state => self.count_unchanged(state),
-        }
+        self.report.moved += 1;
         Ok(())
     }
 

@@ -15,7 +15,7 @@ pub struct IndexReport {
     pub new: u64,
     /// Files with another content than before.
     pub changed: u64,
-    /// Files whose content was known at a path that is no longer there.
+    /// Files whose content was known at a path that is no longer there, and other known files that were renamed.
     pub moved: u64,
     /// Files that hold what they held before; files whose failure was known before among them.
     pub unchanged: u64,

@@ -53,11 +53,6 @@ impl Engine {
         self.model.spec()
     }
 
-    /// Where the model runs.
-    pub fn device(&self) -> Device {
-        self.device
-    }
-
     /// Whether any embedder is kept.
     pub fn is_loaded(&self) -> bool {
         !locked(&self.idle).is_empty() || locked(&self.shared).is_some()

@@ -432,7 +432,7 @@ impl Batch<'_> {
                 "SELECT file.id, file.root, root.path, file.path, file.inode, file.missing_since IS NOT NULL,
                         root.device, root.file_system
                  FROM file JOIN root ON root.id = file.root
-                 WHERE file.image = ?1 ORDER BY file.missing_since IS NULL LIMIT ?2",
+                 WHERE file.image = ?1 ORDER BY file.missing_since DESC LIMIT ?2",
             )
             .and_then(|mut statement| statement.query_map([image.0, limit as i64], read)?.collect())
             .at(self.path())

@@ -197,10 +197,10 @@ impl Ears {
                     }
                     shared.note(&root, &path, Sign::Folder);
                 }
-                // Whether it was a file or a folder is not known, and one of them may be excluded.
                 Told::Gone(path) if path == heard.listened.folder => shared.doubt(start),
                 Told::Gone(path) if path.starts_with(&heard.listened.start) => {
                     heard.is_uncounted = true;
+                    // Whether it was a file or a folder is not known, and one of them may be excluded.
                     if heard.admits(&path, false) || heard.admits(&path, true) {
                         shared.note(&root, &path, Sign::Settled);
                     }
