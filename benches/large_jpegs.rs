@@ -70,8 +70,8 @@ fn main() {
 fn processed(file: &[u8], side: u32, embedder: &mut Embedder) -> ((Embedded, Features), Duration) {
     let start = Instant::now();
     let format = Format::Raster(image::ImageFormat::Jpeg);
-    let decoder = Decoder::open(file, format, DecodeLimits::default()).expect("a header");
-    let picture = decoder.decode_for(side).expect("a picture");
+    let decoder = Decoder::open_for(file, format, DecodeLimits::default(), side).expect("a header");
+    let picture = decoder.decode().expect("a picture");
     let features = measure(&picture, None);
     let pixels = Embedder::prepare(embedder.model().spec(), &picture);
     let embedded = embedder.embed(&[pixels]).expect("it runs").remove(0).expect("a vector");

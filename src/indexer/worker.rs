@@ -11,7 +11,7 @@ use super::cancel::CancelToken;
 use super::inflight::InFlight;
 use super::record::{Decoded, Outcome, Seen};
 use crate::error::{Error, Result};
-use crate::media::{Content, DecodeError, DecodeLimits, Decoder, measure};
+use crate::media::{Content, DecodeError, DecodeLimits, decode_within, measure};
 use crate::model::{Device, Embedded, Embedder, Model, ModelSpec, Runtime, RuntimeOptions};
 use crate::types::{Features, ImageInfo, InvalidEmbedding};
 
@@ -211,9 +211,9 @@ type LookedAt = (ImageInfo, Features, Option<RgbImage>);
 
 /// Decodes and measures a picture, and scales it for the model unless its vector is there.
 fn look_at(shop: &Workshop<'_>, content: &Content, has_vector: bool) -> Result<LookedAt, DecodeError> {
-    let decoder = Decoder::open(&content.bytes, content.format, shop.limits)?;
-    let _held = shop.pixels.hold(decoder.memory());
-    let picture = decoder.decode_for(shop.engine.spec().shorter_side())?;
+    let side = shop.engine.spec().shorter_side();
+    let hold = |bytes| shop.pixels.hold(bytes);
+    let (picture, _held) = decode_within(&content.bytes, content.format, shop.limits, side, hold)?;
     let features = measure(&picture, shop.feature_time.map(|time| Instant::now() + time));
     let pixels = (!has_vector).then(|| Embedder::prepare(shop.engine.spec(), &picture));
     Ok((picture.info(content.format), features, pixels))

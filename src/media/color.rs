@@ -11,15 +11,17 @@ pub(super) fn to_rgb(image: DynamicImage) -> RgbImage {
         other if other.color().has_alpha() => {
             let rgba = other.into_rgba8();
             let (width, height) = rgba.dimensions();
-            let on_white = |color: u8, alpha: u8| {
-                let (color, alpha) = (u16::from(color), u16::from(alpha));
-                ((color * alpha + 255 * (255 - alpha) + 127) / 255) as u8
-            };
             let flat = rgba.as_raw().chunks_exact(4).flat_map(|p| [0, 1, 2].map(|i| on_white(p[i], p[3]))).collect();
             RgbImage::from_raw(width, height, flat).expect("three bytes were made for each pixel")
         }
         other => other.into_rgb8(),
     }
+}
+
+/// A channel of a transparent colour before white.
+pub(super) fn on_white(color: u8, alpha: u8) -> u8 {
+    let (color, alpha) = (u16::from(color), u16::from(alpha));
+    ((color * alpha + 255 * (255 - alpha) + 127) / 255) as u8
 }
 
 /// Pictures of floats (OpenEXR, Radiance) hold light, not display values: clamped, then sRGB's transfer curve.

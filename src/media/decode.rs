@@ -9,7 +9,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
 use super::format::Format;
-use super::{camera, color, jpeg, svg};
+use super::{camera, color, jpeg, png, svg};
 use crate::types::ImageInfo;
 
 /// Why a file cannot be decoded, in words for a person.
@@ -23,6 +23,10 @@ pub struct DecodeError {
 impl DecodeError {
     pub(super) fn new(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), too_large: false }
+    }
+
+    fn too_large(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), too_large: true }
     }
 
     /// Whether it is only the limit that stands in the way.
@@ -113,10 +117,14 @@ pub(super) fn swaps_sides(orientation: Orientation) -> bool {
 pub struct Decoder<'a> {
     source: Source<'a>,
     memory: u64,
+    /// Whether only a part of the pixels is made, by a way that is more easily put off by damage.
+    is_part: bool,
 }
 
 enum Source<'a> {
     Jpeg { bytes: &'a [u8], markers: jpeg::Markers },
+    JpegPart { bytes: &'a [u8], part: jpeg::Part },
+    PngPart { bytes: &'a [u8], part: png::Part },
     Raster(Box<dyn ImageDecoder + 'a>),
     Svg(Box<svg::Drawing>),
 }
@@ -133,27 +141,47 @@ impl<'a> Decoder<'a> {
     /// # Errors
     /// When the header is damaged, or the picture is larger than the limits allow.
     pub fn open(bytes: &'a [u8], format: Format, limits: DecodeLimits) -> Result<Self, DecodeError> {
-        let decoder = guarded(|| Self::open_unguarded(bytes, format, limits))?;
+        Self::open_for(bytes, format, limits, u32::MAX)
+    }
+
+    /// As [`Decoder::open`], for a picture that will be scaled down to a shorter side of so many pixels. Of a large JPEG or PNG
+    /// only a part of the pixels is made then, each the mean of a square: at least twice as many as are wanted. The size that is told stays that of the file.
+    ///
+    /// # Errors
+    /// As those of [`Decoder::open`].
+    pub fn open_for(bytes: &'a [u8], format: Format, limits: DecodeLimits, side: u32) -> Result<Self, DecodeError> {
+        let decoder = guarded(|| Self::open_unguarded(bytes, format, limits, side))?;
         if decoder.memory > limits.memory {
             let (needed, allowed) = (decoder.memory.div_ceil(1 << 20), limits.memory >> 20);
-            let reason = format!("decoding needs {needed} MiB, and {allowed} MiB are allowed");
-            return Err(DecodeError { reason, too_large: true });
+            return Err(DecodeError::too_large(format!("decoding needs {needed} MiB, and {allowed} MiB are allowed")));
         }
         Ok(decoder)
     }
 
-    fn open_unguarded(bytes: &'a [u8], format: Format, limits: DecodeLimits) -> Result<Self, DecodeError> {
-        match format {
+    fn open_unguarded(bytes: &'a [u8], format: Format, limits: DecodeLimits, side: u32) -> Result<Self, DecodeError> {
+        let (source, memory) = match format {
             Format::Svg => {
                 let drawing = svg::Drawing::parse(bytes)?;
-                Ok(Self { memory: drawing.decoding_bytes(), source: Source::Svg(Box::new(drawing)) })
+                let memory = drawing.decoding_bytes();
+                (Source::Svg(Box::new(drawing)), memory)
             }
             Format::Raster(ImageFormat::Jpeg) => {
                 let markers = jpeg::read_markers(bytes)?;
-                Ok(Self { memory: markers.decoding_bytes(), source: Source::Jpeg { bytes, markers } })
+                match markers.part(side) {
+                    Some(part) => (Source::JpegPart { bytes, part }, part.decoding_bytes()),
+                    None => {
+                        let memory = markers.decoding_bytes();
+                        (Source::Jpeg { bytes, markers }, memory)
+                    }
+                }
             }
-            Format::Raster(format) => Self::open_raster(bytes, format, limits),
-        }
+            Format::Raster(ImageFormat::Png) if let Some(part) = png::Part::of(bytes, side) => {
+                (Source::PngPart { bytes, part }, part.decoding_bytes())
+            }
+            Format::Raster(format) => return Self::open_raster(bytes, format, limits),
+        };
+        let is_part = matches!(source, Source::JpegPart { .. } | Source::PngPart { .. });
+        Ok(Self { source, memory, is_part })
     }
 
     fn open_raster(bytes: &'a [u8], format: ImageFormat, limits: DecodeLimits) -> Result<Self, DecodeError> {
@@ -170,7 +198,7 @@ impl<'a> Decoder<'a> {
         inner.max_alloc = Some(limits.memory);
         // Refused by decoders that know no limits; what they announce is checked by the caller.
         let _ = decoder.set_limits(inner);
-        Ok(Self { source: Source::Raster(Box::new(decoder)), memory })
+        Ok(Self { source: Source::Raster(Box::new(decoder)), memory, is_part: false })
     }
 
     /// Bytes of pixels that decoding will hold at its peak.
@@ -181,19 +209,13 @@ impl<'a> Decoder<'a> {
     /// Decodes the pixels: the first frame, alpha composited on white, everything as 8-bit RGB.
     ///
     /// # Errors
-    /// When the data is damaged so badly that there is no picture.
+    /// When the data is damaged so badly that there is no picture; where only a part of the pixels was to be made, also when it is
+    /// damaged at all, and [`Decoder::open`] may still make something of it.
     pub fn decode(self) -> Result<Picture, DecodeError> {
-        self.decode_for(u32::MAX)
-    }
-
-    /// As [`Decoder::decode`], for a picture that will be scaled down to a shorter side of so many pixels: a large JPEG is decoded
-    /// straight to a half, a quarter or an eighth of its size, if at least twice as many are left. The size that is told stays that of the file.
-    ///
-    /// # Errors
-    /// As those of [`Decoder::decode`].
-    pub fn decode_for(self, side: u32) -> Result<Picture, DecodeError> {
         guarded(|| match self.source {
-            Source::Jpeg { bytes, markers } => jpeg::decode(bytes, &markers, side),
+            Source::Jpeg { bytes, markers } => jpeg::decode(bytes, &markers),
+            Source::JpegPart { bytes, part } => part.decode(bytes),
+            Source::PngPart { bytes, part } => part.decode(bytes),
             Source::Svg(drawing) => drawing.render(),
             Source::Raster(mut decoder) => {
                 let orientation = decoder.orientation().ok();
@@ -204,6 +226,33 @@ impl<'a> Decoder<'a> {
                 Ok(Picture { orientation, profile, taken, has_alpha, ..Picture::from_rgb(color::to_rgb(image)) })
             }
         })
+    }
+}
+
+/// Decodes a picture for being scaled down to a shorter side of `side` pixels, as [`Decoder::open_for`] does, or else the
+/// whole of it, as far as it goes.
+///
+/// `hold` is called with the number of bytes before they are taken from memory.
+///
+/// # Errors
+/// As those of [`Decoder::open`] and [`Decoder::decode`].
+pub fn decode_within<H>(
+    bytes: &[u8],
+    format: Format,
+    limits: DecodeLimits,
+    side: u32,
+    hold: impl Fn(u64) -> H,
+) -> Result<(Picture, H), DecodeError> {
+    let decoder = Decoder::open_for(bytes, format, limits, side)?;
+    let (is_part, held) = (decoder.is_part, hold(decoder.memory));
+    match decoder.decode() {
+        Err(_) if is_part => {
+            drop(held);
+            let decoder = Decoder::open(bytes, format, limits)?;
+            let held = hold(decoder.memory);
+            Ok((decoder.decode()?, held))
+        }
+        result => Ok((result?, held)),
     }
 }
 
@@ -223,7 +272,7 @@ fn plain(error: image::ImageError) -> DecodeError {
     use image::ImageError;
     use image::error::UnsupportedErrorKind::{Color, Format, GenericFeature};
     if matches!(error, ImageError::Limits(_)) {
-        return DecodeError { reason: "decoding needs more memory than is allowed".into(), too_large: true };
+        return DecodeError::too_large("decoding needs more memory than is allowed");
     }
     DecodeError::new(match &error {
         ImageError::IoError(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => {

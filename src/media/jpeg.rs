@@ -95,10 +95,12 @@ const OVERSAMPLING: u32 = 2;
 impl Markers {
     /// By how much a file can be scaled down while it is decoded, for a shorter side of `side` pixels in the end; `None` if
     /// not at all. Of files that are cut off, or progressive, the other decoder makes more, or takes less memory for.
-    fn divisor(&self, side: u32) -> Option<u32> {
+    pub fn part(&self, side: u32) -> Option<Part> {
         let shorter = self.width.min(self.height);
         let fits = |divisor: &u32| shorter / divisor >= side.saturating_mul(OVERSAMPLING);
-        [8, 4, 2].into_iter().find(fits).filter(|_| self.complete && !self.progressive)
+        let can_be = self.complete && !self.progressive && self.components != 4;
+        let divisor = [8, 4, 2].into_iter().find(fits).filter(|_| can_be)?;
+        Some(Part { width: self.width, height: self.height, divisor })
     }
 
     /// Bytes that decoding holds at its peak: the pixels, and the coefficients of a progressive file.
@@ -113,17 +115,8 @@ impl Markers {
 
 /// Decodes grey and colour files with zune-jpeg, and files of four components with jpeg-decoder, because zune-jpeg
 /// inverts YCCK.
-///
-/// `side` is what the shorter side will be scaled down to: a large file is decoded straight to a part of its size.
-pub(super) fn decode(bytes: &[u8], markers: &Markers, side: u32) -> Result<Picture, DecodeError> {
-    let mut picture = if markers.components == 4 {
-        decode_cmyk(bytes, markers)?
-    } else {
-        match markers.divisor(side).and_then(|divisor| decode_part(bytes, markers, divisor)) {
-            Some(picture) => picture,
-            None => decode_rgb(bytes, markers)?,
-        }
-    };
+pub(super) fn decode(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> {
+    let mut picture = if markers.components == 4 { decode_cmyk(bytes, markers)? } else { decode_rgb(bytes, markers)? };
     picture.truncated = !markers.complete;
     Ok(picture)
 }
@@ -145,26 +138,44 @@ fn decode_rgb(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> {
     Ok(picture)
 }
 
-/// Decodes to a part of the size with jpeg-decoder: of each block of 8 × 8 only as many coefficients are transformed as there
-/// are pixels left, which are then means. `None` if that decoder does not like the file; the other one is more tolerant.
-fn decode_part(bytes: &[u8], markers: &Markers, divisor: u32) -> Option<Picture> {
-    let mut decoder = jpeg_decoder::Decoder::new(Cursor::new(bytes));
-    decoder.set_max_decoding_buffer_size(markers.width as usize * markers.height as usize * 3);
-    let part = |side: u32| u16::try_from(side.div_ceil(divisor)).ok();
-    let (width, height) = decoder.scale(part(markers.width)?, part(markers.height)?).ok()?;
-    let data = decoder.decode().ok()?;
-    let pixels = match decoder.info()?.pixel_format {
-        jpeg_decoder::PixelFormat::RGB24 => data,
-        jpeg_decoder::PixelFormat::L8 => data.into_iter().flat_map(|grey| [grey; 3]).collect(),
-        _ => return None,
-    };
-    let mut picture = Picture::from_rgb(to_image(width.into(), height.into(), pixels).ok()?);
-    picture.nominal_size = Some((markers.width, markers.height));
-    picture.filled = Some([markers.width, markers.height].map(|side| f64::from(side) / f64::from(divisor)).into());
-    picture.orientation = decoder.exif_data().and_then(Orientation::from_exif_chunk);
-    picture.taken = decoder.exif_data().and_then(camera::taken);
-    picture.profile = decoder.icc_profile();
-    Some(picture)
+/// A file that is to be decoded to a part of its size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Part {
+    width: u32,
+    height: u32,
+    divisor: u32,
+}
+
+impl Part {
+    /// Bytes that decoding holds at its peak: the planes, and what is made of them.
+    pub fn decoding_bytes(&self) -> u64 {
+        let side = |side: u32| u64::from(side.div_ceil(self.divisor)).next_multiple_of(16);
+        2 * 3 * side(self.width) * side(self.height)
+    }
+
+    /// Decodes with jpeg-decoder: of each block of 8 × 8 only as many coefficients are transformed as there are pixels left, which are then means.
+    ///
+    /// # Errors
+    /// When that decoder does not like the file; the other one is more tolerant.
+    pub fn decode(&self, bytes: &[u8]) -> Result<Picture, DecodeError> {
+        let mut decoder = jpeg_decoder::Decoder::new(Cursor::new(bytes));
+        decoder.set_max_decoding_buffer_size(self.width as usize * self.height as usize * 3);
+        let part = |side: u32| u16::try_from(side.div_ceil(self.divisor)).map_err(damaged);
+        let (width, height) = decoder.scale(part(self.width)?, part(self.height)?).map_err(damaged)?;
+        let data = decoder.decode().map_err(damaged)?;
+        let pixels = match decoder.info().map(|info| info.pixel_format) {
+            Some(jpeg_decoder::PixelFormat::RGB24) => data,
+            Some(jpeg_decoder::PixelFormat::L8) => data.into_iter().flat_map(|grey| [grey; 3]).collect(),
+            other => return Err(DecodeError::new(format!("pixels as {other:?}"))),
+        };
+        let mut picture = Picture::from_rgb(to_image(width.into(), height.into(), pixels)?);
+        picture.nominal_size = Some((self.width, self.height));
+        picture.filled = Some([self.width, self.height].map(|side| f64::from(side) / f64::from(self.divisor)).into());
+        picture.orientation = decoder.exif_data().and_then(Orientation::from_exif_chunk);
+        picture.taken = decoder.exif_data().and_then(camera::taken);
+        picture.profile = decoder.icc_profile();
+        Ok(picture)
+    }
 }
 
 fn decode_cmyk(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> {
@@ -232,7 +243,9 @@ mod tests {
     }
 
     fn decoded(bytes: &[u8], side: u32) -> Picture {
-        decode(bytes, &read_markers(bytes).expect("a JPEG file"), side).expect("a picture")
+        use crate::media::{DecodeLimits, Format, decode_within};
+        let format = Format::Raster(image::ImageFormat::Jpeg);
+        decode_within(bytes, format, DecodeLimits::default(), side, |_| ()).expect("a picture").0
     }
 
     #[test]

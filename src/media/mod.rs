@@ -12,11 +12,12 @@ mod decode;
 mod features;
 mod format;
 mod jpeg;
+mod png;
 mod resize;
 mod svg;
 
 pub use content::{Content, Reading, read_content};
-pub use decode::{DecodeError, DecodeLimits, Decoder, Picture, is_decoding};
+pub use decode::{DecodeError, DecodeLimits, Decoder, Picture, decode_within, is_decoding};
 pub use features::{SIDE as FEATURE_SIDE, measure, measure_pixels};
 pub use format::{Format, Kind, SNIFF_BYTES, sniff};
 pub use resize::{Filter, Fit};

@@ -217,7 +217,10 @@ fn run(
     let shape = input_shape(spec, pictures.len() as i64);
     match (spec.input.dtype, spec.input.layout) {
         (Element::U8, Layout::Nhwc) => {
-            let data: Vec<u8> = pictures.iter().flat_map(|picture| picture.as_raw()).copied().collect();
+            if let [picture] = pictures {
+                return session.run(input, shape, Input::U8(picture.as_raw()), outputs);
+            }
+            let data: Vec<u8> = pictures.iter().map(|picture| picture.as_raw().as_slice()).collect::<Vec<_>>().concat();
             session.run(input, shape, Input::U8(&data), outputs)
         }
         (Element::U8, Layout::Nchw) => {

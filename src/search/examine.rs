@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::query::QueryImage;
 use crate::error::{Error, Result};
-use crate::media::{DecodeLimits, Decoder, Format, Kind, Picture, Reading, measure, read_content, sniff};
+use crate::media::{DecodeLimits, Format, Kind, Picture, Reading, decode_within, measure, read_content, sniff};
 use crate::model::Embedded;
 use crate::store::{ModelRow, Store};
 use crate::types::{Classification, ContentHash, Embedding, Features, ImageId, ImageInfo, Stage};
@@ -59,8 +59,8 @@ pub(crate) fn examine(
         let features = store.features(image)?;
         return Ok(Examined { path, hash, bytes, row, info, embedding, classes, features, indexed: true });
     }
-    let decoder = Decoder::open(&content, format, DecodeLimits::default());
-    let picture = decoder.and_then(|decoder| decoder.decode_for(side)).map_err(|error| Error::Picture {
+    let decoded = decode_within(&content, format, DecodeLimits::default(), side, |_| ());
+    let (picture, ()) = decoded.map_err(|error| Error::Picture {
         path: path.clone(),
         stage: Stage::Decode,
         reason: error.to_string(),

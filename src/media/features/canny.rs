@@ -2,6 +2,7 @@
 //! interpolation between the neighbours that lie across an edge.
 
 use image::GrayImage;
+use multiversion::multiversion;
 
 /// Weights of a Gaussian of σ 1 up to 4 σ, from the centre outwards.
 const RADIUS: usize = 4;
@@ -22,6 +23,7 @@ pub(super) fn edge_density(luma: &GrayImage) -> f32 {
 }
 
 /// Gaussian smoothing. At the border it is the mean of what is there.
+#[multiversion(targets("x86_64+avx2"))]
 fn smoothed(luma: &GrayImage) -> Vec<f32> {
     let (width, height) = (luma.width() as usize, luma.height() as usize);
     let weights: [f32; RADIUS + 1] = std::array::from_fn(|i| (-0.5 * (i * i) as f32).exp());
@@ -68,19 +70,23 @@ impl GradientRow {
         Self { h: empty(), v: empty(), length: empty() }
     }
 
-    /// Takes Sobel's differences of three rows.
-    fn fill(&mut self, [a, b, c]: [&[f32]; 3]) {
-        let count = a.len() - 2;
-        let (h, v) = (&mut self.h[1..][..count], &mut self.v[1..][..count]);
-        let length = &mut self.length[1..][..count];
-        let (above_left, above, above_right) = (&a[..count], &a[1..][..count], &a[2..][..count]);
-        let (left, right) = (&b[..count], &b[2..][..count]);
-        let (below_left, below, below_right) = (&c[..count], &c[1..][..count], &c[2..][..count]);
-        for x in 0..count {
-            h[x] = (above_right[x] - above_left[x]) + 2.0 * (right[x] - left[x]) + (below_right[x] - below_left[x]);
-            v[x] = (below_left[x] - above_left[x]) + 2.0 * (below[x] - above[x]) + (below_right[x] - above_right[x]);
-            length[x] = (h[x] * h[x] + v[x] * v[x]).sqrt();
-        }
+    fn fill(&mut self, rows: [&[f32]; 3]) {
+        fill(rows, &mut self.h[1..], &mut self.v[1..], &mut self.length[1..]);
+    }
+}
+
+/// Takes Sobel's differences of three rows.
+#[multiversion(targets("x86_64+avx2"))]
+fn fill([a, b, c]: [&[f32]; 3], h: &mut [f32], v: &mut [f32], length: &mut [f32]) {
+    let count = a.len() - 2;
+    let (h, v, length) = (&mut h[..count], &mut v[..count], &mut length[..count]);
+    let (above_left, above, above_right) = (&a[..count], &a[1..][..count], &a[2..][..count]);
+    let (left, right) = (&b[..count], &b[2..][..count]);
+    let (below_left, below, below_right) = (&c[..count], &c[1..][..count], &c[2..][..count]);
+    for x in 0..count {
+        h[x] = (above_right[x] - above_left[x]) + 2.0 * (right[x] - left[x]) + (below_right[x] - below_left[x]);
+        v[x] = (below_left[x] - above_left[x]) + 2.0 * (below[x] - above[x]) + (below_right[x] - above_right[x]);
+        length[x] = (h[x] * h[x] + v[x] * v[x]).sqrt();
     }
 }
 
@@ -110,6 +116,7 @@ fn thinned(smooth: &[f32], width: usize, height: usize) -> Vec<u8> {
 
 /// Decides the inner pixels of a row: whether each one's gradient (h, v) is longer than those across the edge, taken
 /// between the two neighbours on each side between which it points. Without branches, so that several are done at once.
+#[multiversion(targets("x86_64+avx2"))]
 fn thin_row<'a>(lengths: [&'a [f32]; 3], h: &'a [f32], v: &'a [f32], thin: &mut [u8]) {
     let count = thin.len();
     let from = |row: &'a [f32], at: usize| &row[at..][..count];

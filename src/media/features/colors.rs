@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use image::RgbImage;
+use multiversion::multiversion;
 
 use super::neighborhood::FLAT;
 use crate::types::{DominantColor, Lab};
@@ -69,6 +70,7 @@ pub(super) fn flat_colors(image: &RgbImage, ranges: &[u8]) -> FlatColors {
 }
 
 /// Which pixels do not have the background's colour, the most frequent one of the border.
+#[multiversion(targets("x86_64+avx2"))]
 pub(super) fn foreground(image: &RgbImage) -> Vec<bool> {
     const SAME: i32 = 32;
     let background = background(image);

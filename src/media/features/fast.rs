@@ -1,6 +1,7 @@
 //! Corners: FAST-9 (Rosten and Drummond, ECCV 2006).
 
 use image::GrayImage;
+use multiversion::multiversion;
 
 /// How much brighter or darker than the centre a pixel of the circle has to be.
 const THRESHOLD: i16 = 20;
@@ -53,6 +54,7 @@ const DARK: u8 = 2;
 
 /// Marks those pixels from `first` on that may be corners: of any nine in a row of the circle, four follow each other
 /// among every second one. Without branches, so that many are done at once.
+#[multiversion(targets("x86_64+avx2"))]
 fn mark_candidates(pixels: &[u8], first: usize, circle: &[isize; 16], marks: &mut [u8]) {
     let count = marks.len();
     let from = |i: usize| {

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use image::GrayImage;
 use image_hasher::{HashAlg, Hasher, HasherConfig};
+use multiversion::multiversion;
 
 /// Bits in a row, and rows, of a hash.
 const SIDE: u32 = 8;
@@ -33,6 +34,7 @@ pub(super) fn perceptual(luma: &GrayImage) -> u64 {
 }
 
 /// What `image::imageops::resize` gives with Lanczos3.
+#[multiversion(targets("x86_64+avx2"))]
 fn scaled(luma: &GrayImage, width: u32, height: u32) -> GrayImage {
     if luma.dimensions() == (width, height) {
         return luma.clone();

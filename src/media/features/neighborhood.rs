@@ -1,6 +1,7 @@
 //! How much a picture changes around each pixel.
 
 use image::RgbImage;
+use multiversion::multiversion;
 
 /// Up to this range nothing changes: rounding apart, the area has one colour.
 pub(super) const FLAT: u8 = 1;
@@ -9,6 +10,7 @@ pub(super) const SMOOTH: u8 = 24;
 
 /// The largest range of any channel among 3 × 3 pixels around each pixel, row by row; at the border, among those that
 /// are there.
+#[multiversion(targets("x86_64+avx2"))]
 pub(super) fn ranges(image: &RgbImage) -> Vec<u8> {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let stride = 3 * width;
@@ -45,6 +47,7 @@ pub(super) fn ranges(image: &RgbImage) -> Vec<u8> {
 /// Part of the pixels around which it changes, but within two pixels nowhere more than smoothly.
 ///
 /// The soft fringe that anti-aliasing leaves along an edge is not among them, the inside of a gradient is.
+#[multiversion(targets("x86_64+avx2"))]
 pub(super) fn gradient_fraction(ranges: &[u8], width: usize) -> f32 {
     let rows: Vec<&[u8]> = ranges.chunks_exact(width).collect();
     // With two zeros on each side, so that there is something left and right of every pixel.

@@ -1,22 +1,12 @@
 //! Features of the luma: histogram, gradient, sharpness.
 
 use image::{GrayImage, RgbImage};
+use multiversion::multiversion;
 
 /// The same as `image::imageops::grayscale`: Rec. 709's weights in ten-thousandths, rounded down.
+#[multiversion(targets("x86_64+avx2"))]
 pub(super) fn luma(image: &RgbImage) -> GrayImage {
-    const fn products(weight: u32) -> [u32; 256] {
-        let mut products = [0; 256];
-        let mut x = 0;
-        while x < 256 {
-            products[x] = weight * x as u32;
-            x += 1;
-        }
-        products
-    }
-    const RED: [u32; 256] = products(2126);
-    const GREEN: [u32; 256] = products(7152);
-    const BLUE: [u32; 256] = products(722);
-    let weighted = |[r, g, b]: &[u8; 3]| RED[usize::from(*r)] + GREEN[usize::from(*g)] + BLUE[usize::from(*b)];
+    let weighted = |[r, g, b]: &[u8; 3]| 2126 * u32::from(*r) + 7152 * u32::from(*g) + 722 * u32::from(*b);
     let pixels = image.as_raw().as_chunks::<3>().0;
     let luma = pixels.iter().map(|pixel| (weighted(pixel) / 10_000) as u8).collect();
     GrayImage::from_raw(image.width(), image.height(), luma).expect("it has as many pixels")
@@ -58,6 +48,7 @@ pub(super) fn moments(histogram: &[u32; 256]) -> (f32, f32) {
 
 /// Mean of √((h² + v²) / 2), where h and v are Sobel's differences of a luma from 0 to 1, weights adding up to 1, over
 /// all pixels that have eight neighbours.
+#[multiversion(targets("x86_64+avx2"))]
 pub(super) fn gradient_strength(luma: &GrayImage) -> f32 {
     let mut lengths: Vec<f32> = Vec::new();
     let mean = mean_of_rows(luma, |[a, b, c]| {
@@ -84,6 +75,7 @@ pub(super) fn gradient_strength(luma: &GrayImage) -> f32 {
 }
 
 /// Variance of the Laplacian (weights 1, 1, -4, 1, 1) over all pixels that have eight neighbours.
+#[multiversion(targets("x86_64+avx2"))]
 pub(super) fn laplacian_variance(luma: &GrayImage) -> f32 {
     let mut squares = 0.0;
     let mean = mean_of_rows(luma, |[above, row, below]| {
@@ -105,6 +97,7 @@ pub(super) fn laplacian_variance(luma: &GrayImage) -> f32 {
 }
 
 /// The mean over all pixels that have eight neighbours, of sums over each three rows; 0 where there are none.
+#[inline(always)]
 fn mean_of_rows(luma: &GrayImage, sum: impl FnMut([&[u8]; 3]) -> f64) -> f64 {
     let (width, height) = (luma.width() as usize, luma.height() as usize);
     if width < 3 || height < 3 {
