@@ -20,7 +20,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use imgidx::media::{Content, DecodeLimits, Decoder, Reading, measure, read_content};
+use imgidx::media::{Content, DecodeLimits, Reading, decode_within, measure, read_content};
 use imgidx::model::{Device, Embedder, Model, Runtime};
 use imgidx::{AddOptions, Index, OpenOptions};
 
@@ -219,13 +219,14 @@ fn embed_all(contents: &[Content], model: &Model, runtime: &Runtime, workers: us
                 let mut embedder = Embedder::new(model, runtime, Device::Cpu, 1).expect("it opens");
                 let mut batch = Vec::new();
                 while let Some(content) = contents.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let decoder = Decoder::open(&content.bytes, content.format, DecodeLimits::default());
-                    let Ok(picture) = decoder.and_then(Decoder::decode) else { continue };
+                    let (limits, side) = (DecodeLimits::default(), model.spec().shorter_side());
+                    let decoded = decode_within(&content.bytes, content.format, limits, side, |_| ());
+                    let Ok((picture, ())) = decoded else { continue };
                     if with_features {
                         std::hint::black_box(measure(&picture, None));
                     }
                     batch.push(Embedder::prepare(model.spec(), &picture));
-                    if batch.len() == AddOptions::default().batch_size.get() {
+                    if batch.len() == Device::Cpu.usual_batch(None) {
                         embedder.embed(&batch).expect("it runs");
                         batch.clear();
                     }

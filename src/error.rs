@@ -152,7 +152,7 @@ pub enum Error {
 
 impl Error {
     /// Wraps an error of the file system: `Error::io("read", path)` fits `map_err`.
-    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
     }

@@ -13,6 +13,7 @@ use imgidx::{AddOptions, CancelToken, Error, Index, IndexReport, Result};
 use serde_json::{Map, Value, json};
 
 use super::output::{Done, Failure, Out, count, escaped, human_bytes, insert_path, object};
+use super::profile::Profile;
 use super::progress::Bar;
 use super::work::{ScanArgs, WorkArgs};
 use super::{Global, ask};
@@ -35,6 +36,9 @@ pub struct Args {
     /// Try again what failed before
     #[arg(long)]
     retry_failed: bool,
+    /// Write what every thread did when to this file, for <https://ui.perfetto.dev> or chrome://tracing, and print a table
+    #[arg(long, value_name = "FILE")]
+    profile: Option<PathBuf>,
 }
 
 impl Args {
@@ -56,14 +60,15 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     if let Some(name) = database.parent().and_then(on_network_file_system) {
         global.note(&format!("`{}` is on {name}, where SQLite is not safe against two computers", database.display()));
     }
-    let bar = Arc::new(Bar::new(global.quiet));
+    let profile = args.profile.as_deref().map(Profile::start).transpose()?;
+    let bar = Arc::new(Bar::new(global.quiet, global.verbose));
     let (quiet, style, notice_bar) = (global.quiet, global.style(), bar.clone());
     let opened = global.options(args.model.as_deref()).notice(move |text| {
         if !quiet {
             notice_bar.above(|| style.note(text));
         }
     });
-    let is_usual = args.model.is_none() && args.work.device == Device::Auto;
+    let is_usual = args.model.is_none() && args.work.device == Device::Auto && profile.is_none();
     let handed_over =
         if is_usual { ask::add(global, &args.paths, &options, |progress| bar.update(progress)) } else { None };
     let (index, report) = match handed_over {
@@ -72,11 +77,21 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         None => {
             let mut index = opened.open(database)?;
             let _way = ask::make_way(global);
-            let report = index.add_with_progress(&args.paths, &options, |progress| bar.update(progress));
+            let report = index.add_with_progress(&args.paths, &options, |progress| {
+                bar.update(progress);
+                if let Some(profile) = &profile {
+                    profile.count(&progress);
+                }
+            });
             (index, report.inspect_err(|_| bar.finish())?)
         }
     };
     bar.finish();
+    if let Some(profile) = &profile {
+        for line in profile.finish()? {
+            eprintln!("{line}");
+        }
+    }
     tell(global, &index, &report)?;
     if report.interrupted {
         return Err(Error::Interrupted.into());
@@ -85,7 +100,7 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
 }
 
 /// The first interrupt ends the work after what is in hand, the second one at once.
-fn cancel_on_interrupt(cancel: &CancelToken) {
+pub fn cancel_on_interrupt(cancel: &CancelToken) {
     let (cancel, again) = (cancel.clone(), AtomicBool::new(false));
     let handler = move || {
         if again.swap(true, Ordering::Relaxed) {
@@ -122,6 +137,10 @@ fn tell(global: &Global, index: &Index, report: &IndexReport) -> Result<(), Fail
         global.note("`imgidx failures` lists what could not be indexed, and why");
     }
     if global.verbose {
+        if let Some(device) = report.device {
+            let (workers, batch) = (count(report.workers as u64, "worker"), report.batch_size);
+            global.note(&format!("the model ran on {device}, {workers}, batches of {batch}"));
+        }
         for (reason, files) in index.skipped_reasons()? {
             global.note(&format!("{} skipped: {reason}", count(files, "file")));
         }

@@ -61,7 +61,7 @@ mod with_sockets {
             paths: absolute(paths)?,
             scan: options.scan.clone(),
             threads: options.threads,
-            batch_size: Some(options.batch_size),
+            batch_size: options.batch_size,
             memory: Some(options.memory),
             feature_time: options.feature_time.map(|time| time.as_millis() as u64),
             retry_failed: options.retry_failed,

@@ -16,6 +16,8 @@ mod list;
 mod log;
 mod model;
 mod output;
+mod plot;
+mod profile;
 mod progress;
 mod prune;
 mod runtime;
@@ -26,6 +28,7 @@ mod sheet;
 mod show;
 mod similar;
 mod status;
+mod tune;
 mod watch;
 mod work;
 
@@ -117,6 +120,8 @@ enum Command {
     Model(model::Command),
     /// Show which ONNX Runtime is used, and why
     Runtime(runtime::Args),
+    /// Find the fastest number of workers and size of batches for this machine, and remember them
+    Tune(tune::Args),
     /// Print completions for a shell
     Completions(completions::Args),
     /// Print the manual page
@@ -171,6 +176,7 @@ impl Cli {
             Command::Check(args) => check::run(&global, args),
             Command::Model(command) => model::run(&global, command),
             Command::Runtime(args) => runtime::run(&global, args),
+            Command::Tune(args) => tune::run(&global, args),
             Command::Completions(args) => completions::run(args, &mut Self::command()),
             Command::Man(args) => completions::run_man(args, Self::command()),
         }

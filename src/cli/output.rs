@@ -161,6 +161,11 @@ impl Out {
         writeln!(self.writer)
     }
 
+    /// Shows what was written so far.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+
     /// Writes out what is held back.
     pub fn finish(mut self) -> io::Result<()> {
         self.writer.flush()

@@ -1,25 +1,33 @@
 //! The progress bar, on a terminal only.
 
+use std::collections::VecDeque;
 use std::io::IsTerminal;
-use std::time::Instant;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use imgidx::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Shows how far an `add` has come: done and found files, pictures in a second, the time left, failures.
+use super::output::human_bytes;
+
+/// How far back the speed of now looks.
+const NOW: Duration = Duration::from_secs(3);
+
+/// Shows how far an `add` has come: done and found files, pictures in a second, the time left, memory, failures.
 pub struct Bar {
     bar: ProgressBar,
-    start: Instant,
+    verbose: bool,
+    speed: Mutex<Speed>,
 }
 
 impl Bar {
     /// A bar on standard error; invisible if that is no terminal or nothing is to be shown.
-    pub fn new(quiet: bool) -> Self {
+    pub fn new(quiet: bool, verbose: bool) -> Self {
         let visible = !quiet && std::io::stderr().is_terminal();
         let target = if visible { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(0), target);
         bar.set_style(style("{spinner} {pos} of {len}+ files  {msg}"));
-        Self { bar, start: Instant::now() }
+        Self { bar, verbose, speed: Mutex::new(Speed::new(Instant::now())) }
     }
 
     pub fn update(&self, progress: Progress) {
@@ -28,9 +36,9 @@ impl Bar {
         if !progress.scanning {
             self.bar.set_style(style("{wide_bar:.cyan/blue} {pos}/{len} files  {msg}  ETA {eta}"));
         }
-        let rate = progress.embedded as f64 / self.start.elapsed().as_secs_f64().max(0.001);
-        let failed = if progress.failed > 0 { format!("  {} failed", progress.failed) } else { String::new() };
-        self.bar.set_message(format!("{rate:.0} images/s{failed}"));
+        let mut speed = self.speed.lock().unwrap_or_else(PoisonError::into_inner);
+        let (now, average) = speed.take(Instant::now(), progress.embedded);
+        self.bar.set_message(message(&progress, now, average, self.verbose));
     }
 
     /// Prints a line above the bar.
@@ -43,6 +51,77 @@ impl Bar {
     }
 }
 
+fn message(progress: &Progress, now: f64, average: f64, verbose: bool) -> String {
+    let mut text = format!("{now:.0} images/s (average {average:.0})");
+    if let Some(memory) = progress.memory {
+        text += &format!("  {}", human_bytes(memory));
+    }
+    if progress.failed > 0 {
+        text += &format!("  {} failed", progress.failed);
+    }
+    if verbose {
+        let waiting = &progress.waiting;
+        text += &format!(
+            "  {} workers, batches of {}, waiting: {} paths, {} pictures, {} results",
+            progress.workers, progress.batch_size, waiting.paths, waiting.pictures, waiting.results
+        );
+    }
+    text
+}
+
+/// How fast it goes, now and on average.
+struct Speed {
+    start: Instant,
+    recent: VecDeque<(Instant, u64)>,
+}
+
+impl Speed {
+    fn new(start: Instant) -> Self {
+        Self { start, recent: VecDeque::from([(start, 0)]) }
+    }
+
+    /// Takes in how many were done, and tells the speed of the last seconds and of all the time.
+    fn take(&mut self, now: Instant, done: u64) -> (f64, f64) {
+        self.recent.push_back((now, done));
+        while self.recent.len() > 2 && now.duration_since(self.recent[1].0) >= NOW {
+            self.recent.pop_front();
+        }
+        let since = |(then, before): (Instant, u64)| {
+            done.saturating_sub(before) as f64 / now.duration_since(then).as_secs_f64().max(0.001)
+        };
+        (since(self.recent[0]), since((self.start, 0)))
+    }
+}
+
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the template is well-formed").progress_chars("█▉▊▋▌▍▎▏ ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_speed_of_now_forgets_what_was_long_ago() {
+        let start = Instant::now();
+        let mut speed = Speed::new(start);
+        for second in 1..=10 {
+            speed.take(start + Duration::from_secs(second), 100 * second);
+        }
+        let (mut now, mut average) = (0.0, 0.0);
+        for second in 11..=20 {
+            (now, average) = speed.take(start + Duration::from_secs(second), 1000);
+        }
+        assert_eq!((now, average), (0.0, 50.0));
+    }
+
+    #[test]
+    fn the_line_tells_queues_only_when_asked() {
+        let progress = Progress { failed: 2, memory: Some(5 << 20), workers: 4, batch_size: 8, ..Progress::default() };
+        assert_eq!(message(&progress, 9.6, 8.0, false), "10 images/s (average 8)  5.0 MiB  2 failed");
+        assert!(
+            message(&progress, 9.6, 8.0, true)
+                .ends_with("4 workers, batches of 8, waiting: 0 paths, 0 pictures, 0 results")
+        );
+    }
 }

@@ -1,7 +1,7 @@
 //! `imgidx runtime`
 
 use imgidx::Result;
-use imgidx::model::{Runtime, fetch_runtime};
+use imgidx::model::{Device, Runtime, fetch_runtime};
 use serde_json::{Map, json};
 
 use super::Global;
@@ -27,6 +27,7 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     }
     let runtime = Runtime::load(&options)?;
     let devices: Vec<&str> = runtime.devices().into_iter().map(|device| device.as_str()).collect();
+    let auto = auto(&runtime);
     let mut out = Out::new();
     if global.json {
         let mut fields = Map::new();
@@ -34,6 +35,7 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         fields.insert("version".into(), json!(runtime.version()));
         fields.insert("place".into(), json!(runtime.place().to_string()));
         fields.insert("devices".into(), json!(devices));
+        fields.insert("auto".into(), json!(auto));
         fields.insert("attempts".into(), json!(runtime.attempts()));
         out.document(fields)?;
     } else {
@@ -41,9 +43,20 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         out.path("library  ", runtime.library(), '\n')?;
         out.line(format_args!("found    {}", runtime.place()))?;
         out.line(format_args!("devices  {}", devices.join(", ")))?;
+        out.line(format_args!("auto     {auto}"))?;
         for (i, attempt) in runtime.attempts().iter().enumerate() {
             out.line(format_args!("{}{attempt}", if i == 0 { "before   " } else { "         " }))?;
         }
     }
     Ok(out.finish().map(|()| Done::All)?)
+}
+
+/// Where models run that nobody has tuned.
+fn auto(runtime: &Runtime) -> String {
+    let candidates = Device::candidates(&runtime.devices(), false);
+    let others = candidates[0];
+    if others == Device::Cpu {
+        return "cpu".into();
+    }
+    format!("cpu for the built-in model, {others} for others; `imgidx tune` finds out what is faster")
 }

@@ -1,8 +1,10 @@
 //! `imgidx status`
 
+use std::time::{Duration, SystemTime};
+
 use imgidx::Result;
 use imgidx::index::Status;
-use imgidx::store::RootState;
+use imgidx::store::{RootState, RunRow};
 use serde_json::{Map, Value, json};
 
 use super::Global;
@@ -12,18 +14,48 @@ pub fn run(global: &Global) -> Result<Done, Failure> {
     let index = global.open_existing(None)?;
     let status = index.status()?;
     let skipped = index.skipped_reasons()?;
+    let runs = index.runs(RUNS)?;
     let (daemon, lines) = daemon(&status);
     let mut out = Out::new();
     if global.json {
-        out.document(document(&status, &skipped, daemon))?;
+        let mut fields = document(&status, &skipped, daemon);
+        fields.insert("runs".into(), runs.iter().map(run_document).collect());
+        out.document(fields)?;
     } else {
         print(&mut out, &status, &skipped)?;
+        if let Some(run) = runs.first() {
+            out.line(format_args!("last add  {}", run_line(run)))?;
+        }
         for (i, line) in lines.iter().enumerate() {
             let head = if i == 0 { "daemon    " } else { "          " };
             out.line(format_args!("{head}{line}"))?;
         }
     }
     Ok(out.finish().map(|()| Done::All)?)
+}
+
+/// Runs that are told as JSON.
+const RUNS: usize = 20;
+
+fn run_document(run: &RunRow) -> Value {
+    let report: Value = serde_json::from_str(&run.report).unwrap_or_default();
+    let mut fields = Map::from_iter([("started".to_owned(), json!(rfc3339(run.started_at)))]);
+    if let Value::Object(report) = report {
+        fields.extend(report.into_iter().filter(|(key, _)| !matches!(key.as_str(), "offline_roots" | "vanished")));
+    }
+    Value::Object(fields)
+}
+
+fn run_line(run: &RunRow) -> String {
+    let pictures = count(run.embedded, "picture");
+    let rate = if run.embedded > 0 { format!(" ({:.1} images/s)", run.images_per_second) } else { String::new() };
+    format!("{}: {pictures} embedded in {:.2} s{rate}", rfc3339(run.started_at), run.seconds)
+}
+
+/// A time in milliseconds since 1970, as text.
+fn rfc3339(milliseconds: i64) -> String {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_millis(milliseconds.max(0) as u64);
+    humantime::format_rfc3339_seconds(time).to_string()
 }
 
 /// How the daemon is, as JSON and for a person.

@@ -27,16 +27,16 @@ pub struct ScanArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct WorkArgs {
-    /// Workers [default: one for each core]
+    /// Workers [default: what `tune` has found, or one for each core]
     #[arg(long, value_name = "N", value_parser = parse_count)]
     threads: Option<NonZeroUsize>,
-    /// Pictures that go through the model at once
-    #[arg(long, value_name = "N", value_parser = parse_count, default_value_t = AddOptions::default().batch_size)]
-    batch_size: NonZeroUsize,
-    /// Memory for files and pixels, such as 800M or 2G; a picture that needs more fails
+    /// Pictures that go through the model at once [default: what `tune` has found, or what suits the device]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    batch_size: Option<NonZeroUsize>,
+    /// Memory that all of it may take, such as 800M or 2G; pictures wait for room, and one that needs more by itself fails
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "512M")]
     memory: u64,
-    /// Run the model there: auto, cpu, cuda, coreml or directml
+    /// Run the model there: auto, cpu, cuda, tensorrt, coreml, directml or openvino; `imgidx runtime` tells which can be used
     #[arg(long, value_name = "DEVICE", default_value_t = Device::Auto)]
     pub device: Device,
     /// Milliseconds to measure features in, for each picture; what there is no time for is left out

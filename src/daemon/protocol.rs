@@ -133,7 +133,7 @@ impl AddRequest {
         AddOptions {
             scan: self.scan.clone(),
             threads: self.threads,
-            batch_size: self.batch_size.unwrap_or(usual.batch_size),
+            batch_size: self.batch_size,
             memory: self.memory.unwrap_or(usual.memory),
             feature_time: self.feature_time.map(Duration::from_millis),
             retry_failed: self.retry_failed,
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(request.query, TextQuery::new("dog").filter(filter).threshold(0.5));
         let add = read(json!({"version": 1, "op": "add", "paths": ["/photos"], "scan": {"hidden": true}, "new": 1}));
         let Op::Add(request) = add else { panic!("{add:?}") };
-        assert!(request.scan.hidden && request.options().batch_size == AddOptions::default().batch_size);
+        assert!(request.scan.hidden && request.options().batch_size.is_none());
         for (op, expected) in [
             ("rescan", Op::Rescan { paths: Vec::new() }),
             ("status", Op::Status),

@@ -4,6 +4,7 @@ mod models;
 mod open;
 mod read;
 mod status;
+mod tuning;
 mod updater;
 mod write;
 
@@ -13,6 +14,7 @@ use std::path::Path;
 pub use models::ActiveModel;
 pub use open::{OpenOptions, default_data_dir};
 pub use status::{NeighborStatus, RootStatus, Status};
+pub use tuning::{Trialed, TuneOptions, TuneReport, Tuned};
 pub use updater::Updater;
 pub use write::CheckProblem;
 

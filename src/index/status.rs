@@ -8,7 +8,7 @@ use super::{ActiveModel, Index};
 use crate::ann::{GraphStatus, Method};
 use crate::error::Result;
 use crate::search::{Age, open_codes, peek_graph};
-use crate::store::{Counts, FailureRow, Root, RootState, StoredModel};
+use crate::store::{Counts, FailureRow, Root, RootState, RunRow, StoredModel};
 use crate::types::ImageType;
 
 /// The state of an index, as `status` tells it.
@@ -95,6 +95,14 @@ impl Index {
     /// When the database fails.
     pub fn skipped_reasons(&self) -> Result<Vec<(String, u64)>> {
         self.store.skipped_reasons()
+    }
+
+    /// How the last runs of [`Index::add`] went, the latest one first; a hundred are kept.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn runs(&self, count: usize) -> Result<Vec<RunRow>> {
+        self.store.runs(count)
     }
 
     /// The state of the index.

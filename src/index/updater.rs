@@ -1,15 +1,16 @@
 //! Runs of `add` that follow one another in one process, with the model kept loaded between them.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use super::{ActiveModel, Index};
 use crate::error::{Error, Result};
-use crate::indexer::{self, AddOptions, Change, Engine, IndexReport, Progress, Target};
+use crate::indexer::{self, AddOptions, Change, Engine, IndexReport, Progress, Setting, Target};
 use crate::model::Device;
 use crate::scan::ScanOptions;
 use crate::search::refresh_codes;
-use crate::store::{ModelRow, Root, Writer};
-use crate::types::ModelId;
+use crate::store::{ModelRow, Root, RunRow, Writer};
+use crate::types::{ModelId, give_back_memory};
 
 /// Brings an index up to date again and again. The model is loaded for the first picture that needs it, and kept.
 ///
@@ -20,6 +21,8 @@ pub struct Updater {
     model: ActiveModel,
     dimension: usize,
     engine: Engine,
+    /// What was found to be the fastest on this machine, if that was tried.
+    tuned: Option<Setting>,
 }
 
 impl Index {
@@ -30,9 +33,11 @@ impl Index {
     pub fn updater(&self, device: Device) -> Result<Updater> {
         let entry = self.catalog_entry()?;
         let dimension = entry.spec.outputs.dimension;
-        let engine = Engine::new(self.catalog.load(&entry)?, self.options.runtime_options()?, device, 1);
+        let tuned = self.tuned(device)?.map(|tuned| tuned.best.setting);
+        let (device, threads) = tuned.map_or((device, 1), |tuned| (tuned.device, tuned.model_threads));
+        let engine = Engine::new(self.catalog.load(&entry)?, self.options.runtime_options()?, device, threads);
         let model = ActiveModel { name: entry.spec.name, id: entry.id };
-        Ok(Updater { database: self.path().to_owned(), model, dimension, engine })
+        Ok(Updater { database: self.path().to_owned(), model, dimension, engine, tuned })
     }
 }
 
@@ -56,7 +61,11 @@ impl Updater {
         options.scan.check()?;
         let mut writer = Writer::open(&self.database)?;
         let targets = indexer::resolve(&paths, &writer.roots()?)?;
-        self.run(&mut writer, &targets, options, &mut progress)
+        let report = self.run(&mut writer, &targets, options, &mut progress)?;
+        let batch = writer.batch()?;
+        batch.put_run(&run_row(&report, batch.now()))?;
+        batch.commit()?;
+        Ok(report)
     }
 
     /// Brings parts of known roots up to date, which may have changed or be gone. Which files are looked at is what each root
@@ -108,7 +117,13 @@ impl Updater {
         let batch = writer.batch()?;
         let row = batch.put_model(&self.model.id, &self.model.name, self.dimension)?;
         batch.commit()?;
-        indexer::add(writer, targets, row, &self.engine, options, progress)
+        let tuned = |of: fn(&Setting) -> usize| self.tuned.as_ref().and_then(|tuned| NonZeroUsize::new(of(tuned)));
+        let options = AddOptions {
+            threads: options.threads.or_else(|| tuned(|tuned| tuned.workers)),
+            batch_size: options.batch_size.or_else(|| tuned(|tuned| tuned.batch_size)),
+            ..options.clone()
+        };
+        indexer::add(writer, targets, row, &self.engine, &options, progress)
     }
 
     /// Does what only many runs together need: counts, what is derived from vectors, and bringing the log into the database file.
@@ -136,12 +151,15 @@ impl Updater {
     }
 }
 
-/// Lets the allocator give back what it holds for later: much of it, after a run with large pictures.
-fn give_back_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: it only takes locks of the allocator, and may be called at any time.
-    unsafe {
-        libc::malloc_trim(0);
+/// What is written down of a run that has just ended.
+fn run_row(report: &IndexReport, now: i64) -> RunRow {
+    RunRow {
+        started_at: now - (report.seconds * 1e3) as i64,
+        seconds: report.seconds,
+        embedded: report.embedded,
+        images_per_second: report.images_per_second,
+        peak_memory: report.peak_memory_bytes,
+        report: serde_json::to_string(report).expect("a report is plain data"),
     }
 }
 

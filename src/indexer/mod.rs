@@ -6,21 +6,31 @@
 
 mod budget;
 mod cancel;
+mod engine;
+mod gate;
+mod governor;
 mod inflight;
+mod machine;
 mod options;
 mod pipeline;
 mod plan;
 mod record;
 mod report;
+mod room;
 mod targets;
+mod trial;
 mod vanish;
 mod worker;
 
 pub use cancel::CancelToken;
+pub(crate) use engine::Engine;
+pub(crate) use machine::machine;
 pub use options::AddOptions;
-pub(crate) use pipeline::{Engine, add, tidy};
+pub(crate) use pipeline::{add, tidy};
 pub use plan::{PlanStep, ReadCause};
 pub(crate) use plan::{Planner, missing_in};
-pub use report::{IndexReport, Progress, Vanished};
+pub use report::{IndexReport, Progress, Vanished, Waiting};
 pub use targets::Change;
 pub(crate) use targets::{Target, health, of_changes, prepare, resolve};
+pub use trial::Setting;
+pub(crate) use trial::Trial;

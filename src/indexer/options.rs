@@ -12,11 +12,13 @@ use crate::scan::ScanOptions;
 pub struct AddOptions {
     /// Which files are looked at.
     pub scan: ScanOptions,
-    /// Workers that decode and embed; as many as there are cores by default.
+    /// Workers that decode and embed. By default what [`Index::tune`](crate::Index::tune) has found, or as many as there are cores.
     pub threads: Option<NonZeroUsize>,
-    /// Pictures that go through the model at once.
-    pub batch_size: NonZeroUsize,
-    /// Bytes that file contents and decoded pixels may take together. A picture that needs more fails.
+    /// Pictures that go through the model at once. By default what [`Index::tune`](crate::Index::tune) has found, or what suits
+    /// the device; larger ones are tried while it runs.
+    pub batch_size: Option<NonZeroUsize>,
+    /// Bytes that the whole process may take. Pictures wait until there is room for them; one that would need more by itself fails.
+    /// The program and the model need about 100 MiB.
     pub memory: u64,
     /// Where the model runs.
     pub device: Device,
@@ -33,15 +35,12 @@ pub struct AddOptions {
     pub cancel: CancelToken,
 }
 
-/// On the processor, measured throughput is the same from 1 to 32; more only costs memory.
-const BATCH_SIZE: NonZeroUsize = NonZeroUsize::new(8).expect("eight is not zero");
-
 impl Default for AddOptions {
     fn default() -> Self {
         Self {
             scan: ScanOptions::default(),
             threads: None,
-            batch_size: BATCH_SIZE,
+            batch_size: None,
             memory: 512 << 20,
             device: Device::Auto,
             feature_time: None,

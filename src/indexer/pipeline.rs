@@ -6,28 +6,34 @@
 //! ```
 
 use std::collections::{HashMap, HashSet};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use tracing::trace_span;
 
 use super::budget::ByteBudget;
 use super::cancel::CancelToken;
+use super::engine::Engine;
+use super::gate::Gate;
+use super::governor::{Governor, Pace};
 use super::inflight::InFlight;
 use super::options::AddOptions;
 use super::plan::{PlanStep, Planner};
 use super::record::{Claims, Outcome, Recorder, Seen};
-use super::report::{IndexReport, Progress};
+use super::report::{IndexReport, Progress, Waiting};
+use super::room::Room;
 use super::targets::{Target, health, prepare};
-pub(crate) use super::worker::Engine;
 use super::worker::{Job, Workshop, work};
 use crate::error::Result;
 use crate::media::{DecodeLimits, Reading, read_content};
 use crate::scan::{ScanOptions, ScannedFile};
 use crate::store::{ContentState, FoundFile, ModelRow, Store, Writer};
-use crate::types::{RootId, Stage, now_ns, path_from_bytes, path_to_bytes};
+use crate::types::{RootId, Stage, current_memory, give_back_memory, now_ns, path_from_bytes, path_to_bytes};
 
 /// Outcomes that a transaction holds at most. What is in an open transaction is lost if the process is killed.
 const BATCH_OUTCOMES: usize = 256;
@@ -47,6 +53,9 @@ const PATH_QUEUE: usize = 1024;
 /// Outcomes that wait for the writer.
 const OUTCOME_QUEUE: usize = 1024;
 
+/// How many times as large as at first batches are tried at most.
+const MOST_GROWTH: usize = 4;
+
 /// A file that is to be read.
 struct FoundPath {
     root: RootId,
@@ -61,8 +70,14 @@ struct Stages<'a> {
     options: &'a AddOptions,
     cancel: &'a CancelToken,
     claims: Claims,
+    room: Room,
     files: ByteBudget,
     inflight: InFlight,
+    gate: Gate,
+    /// Files that were found so far.
+    found: AtomicU64,
+    waiting_paths: AtomicUsize,
+    waiting_pictures: AtomicUsize,
 }
 
 /// Brings the targets up to date.
@@ -84,14 +99,22 @@ pub(crate) fn add(
     let mut recorder = Recorder::new(model, moment, online_roots, options.retry_failed);
     // Also stops the stages after an error, which must not cancel the caller's other work.
     let stop = options.cancel.child();
+    let batch = options.batch_size.map_or_else(|| engine.usual_batch(), NonZeroUsize::get);
+    let own_sessions = engine.may_have_own_sessions();
+    let room = Room::within(options.memory, options.workers(), batch, engine.model(), own_sessions);
     let stages = Stages {
         database: writer.path().to_owned(),
         model,
         options,
         cancel: &stop,
         claims: Claims::default(),
-        files: ByteBudget::new(options.memory / 4),
-        inflight: InFlight::start(writer.path(), options.workers()),
+        room,
+        files: ByteBudget::new(room.files),
+        inflight: InFlight::start(writer.path(), room.workers),
+        gate: Gate::new(Pace { workers: room.workers, batch: room.batch }),
+        found: AtomicU64::new(0),
+        waiting_paths: AtomicUsize::new(0),
+        waiting_pictures: AtomicUsize::new(0),
     };
     run(writer, &stages, &online, engine, &mut recorder, progress)?;
     stages.inflight.finish();
@@ -109,6 +132,8 @@ pub(crate) fn add(
     report.missing = writer.missing_since(moment)?;
     report.offline_roots.extend(offline_roots);
     report.interrupted = cancelled;
+    report.device = engine.device();
+    (report.workers, report.batch_size) = (room.workers, stages.gate.batch());
     report.finish(start.elapsed());
     Ok(report)
 }
@@ -160,47 +185,62 @@ fn run(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<()> {
     engine.begin();
-    let workers = stages.options.workers();
-    let pixels = ByteBudget::new(stages.options.memory / 4 * 3);
+    let Room { workers, batch, pixels, .. } = stages.room;
+    let limits = DecodeLimits { memory: pixels };
+    let pixels = ByteBudget::new(pixels);
     let shop = Workshop {
         engine,
         inflight: &stages.inflight,
         pixels: &pixels,
-        limits: DecodeLimits { memory: stages.options.memory / 4 * 3 },
-        batch_size: stages.options.batch_size.get(),
+        limits,
+        gate: &stages.gate,
+        waiting: &stages.waiting_pictures,
         feature_time: stages.options.feature_time,
         cancel: stages.cancel,
     };
     let (path_sender, paths) = bounded(PATH_QUEUE);
     let (job_sender, jobs) = bounded(2 * workers);
     let (outcome_sender, outcomes) = bounded(OUTCOME_QUEUE);
-    let found = AtomicU64::new(0);
+    let may_grow = stages.options.batch_size.is_none();
+    let most_batch = if may_grow { MOST_GROWTH * batch } else { batch };
+    let mut governor = Governor::new(stages.options.memory, Pace { workers, batch }, most_batch, may_grow);
     std::thread::scope(|scope| {
         // Taken into the closure, so that a panic here ends the queue before the scope waits for the stages.
         let outcomes = outcomes;
         let sender = outcome_sender.clone();
-        let found = &found;
-        let planner = scope.spawn(move || plan_all(stages, targets, &path_sender, &sender, found));
-        for _ in 0..READERS {
+        let planner = spawn(scope, "planner".into(), move || plan_all(stages, targets, &path_sender, &sender));
+        for reader in 1..=READERS {
             let (paths, jobs, outcomes) = (paths.clone(), job_sender.clone(), outcome_sender.clone());
-            scope.spawn(move || read_all(stages, &paths, &jobs, &outcomes));
+            spawn(scope, format!("reader {reader}"), move || read_all(stages, &paths, &jobs, &outcomes));
         }
         for worker in 0..workers {
             let (shop, jobs, outcomes) = (&shop, jobs.clone(), outcome_sender.clone());
-            scope.spawn(move || work(shop, worker, &jobs, &outcomes));
+            spawn(scope, format!("worker {}", worker + 1), move || work(shop, worker, &jobs, &outcomes));
         }
         // Each queue ends when its last sender is gone, so none may be left here.
         drop((paths, job_sender, jobs, outcome_sender));
-        let tell = |report: &IndexReport, progress: &mut dyn FnMut(Progress)| {
+        let mut tell = |report: &IndexReport| {
+            let memory = memory_now(&governor);
+            let waiting = Waiting {
+                paths: stages.waiting_paths.load(Ordering::Relaxed),
+                pictures: stages.waiting_pictures.load(Ordering::Relaxed),
+                results: outcomes.len(),
+            };
+            let pace = governor.tick(Instant::now(), report.embedded, memory, waiting.pictures > 0);
+            stages.gate.set(pace);
             progress(Progress {
-                found: found.load(Ordering::Relaxed),
+                found: stages.found.load(Ordering::Relaxed),
                 scanning: !planner.is_finished(),
                 done: report.found(),
                 embedded: report.embedded,
                 failed: report.failed,
+                memory,
+                waiting,
+                workers: pace.workers,
+                batch_size: pace.batch,
             });
         };
-        let result = write_all(writer, stages, &outcomes, recorder, &mut |report| tell(report, progress));
+        let result = write_all(writer, stages, &outcomes, recorder, &mut tell);
         // After an error: let the stages run dry, so that none of them waits for room in its queue.
         stages.cancel.cancel();
         outcomes.iter().for_each(drop);
@@ -208,16 +248,29 @@ fn run(
     })
 }
 
+/// Starts a thread with a name, by which profilers and debuggers tell it.
+fn spawn<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    name: String,
+    run: impl FnOnce() + Send + 'scope,
+) -> ScopedJoinHandle<'scope, ()> {
+    std::thread::Builder::new().name(name).spawn_scoped(scope, run).expect("the system has room for a thread")
+}
+
+/// The memory that the process has; if that is nearly all it may have, what the allocator keeps for later is given back first.
+fn memory_now(governor: &Governor) -> Option<u64> {
+    let memory = current_memory()?;
+    if !governor.is_tight(memory) {
+        return Some(memory);
+    }
+    give_back_memory();
+    current_memory()
+}
+
 /// Walks all targets, and sends on what has to be read and what is already known.
-fn plan_all(
-    stages: &Stages<'_>,
-    targets: &[(&Target, RootId)],
-    paths: &Sender<FoundPath>,
-    outcomes: &Sender<Outcome>,
-    found: &AtomicU64,
-) {
+fn plan_all(stages: &Stages<'_>, targets: &[(&Target, RootId)], paths: &Sender<FoundPath>, outcomes: &Sender<Outcome>) {
     let result = Store::open(&stages.database).and_then(|store| {
-        targets.iter().try_for_each(|(target, root)| plan_one(stages, &store, target, *root, paths, outcomes, found))
+        targets.iter().try_for_each(|(target, root)| plan_one(stages, &store, target, *root, paths, outcomes))
     });
     if let Err(error) = result {
         let _ = outcomes.send(Outcome::Broken(error));
@@ -231,18 +284,17 @@ fn plan_one(
     root: RootId,
     paths: &Sender<FoundPath>,
     outcomes: &Sender<Outcome>,
-    found: &AtomicU64,
 ) -> Result<()> {
     let options = stages.options;
     let known = store.roots()?.into_iter().find(|known| known.id == root);
     let mut planner = Planner::new(store, target, known.as_ref(), stages.model, &options.scan, options.retry_failed)?;
     let root_path: Arc<Path> = target.root_path.as_path().into();
     let scope = path_to_bytes(&target.scope);
-    while let Some(step) = planner.next()? {
+    while let Some(step) = trace_span!("walk").in_scope(|| planner.next())? {
         if stages.cancel.is_cancelled() {
             return Ok(());
         }
-        found.fetch_add(1, Ordering::Relaxed);
+        stages.found.fetch_add(1, Ordering::Relaxed);
         let sent = match step {
             PlanStep::Unchanged(state) => outcomes.send(Outcome::Unchanged(state)).is_ok(),
             PlanStep::Restored(id, state) => outcomes.send(Outcome::Restored(id, state)).is_ok(),
@@ -258,7 +310,10 @@ fn plan_one(
             PlanStep::Read(file, _) if file.path != *scope && is_unsettled(&file, options.settle) => {
                 outcomes.send(Outcome::Unsettled(root_path.join(path_from_bytes(&file.path)))).is_ok()
             }
-            PlanStep::Read(file, _) => paths.send(FoundPath { root, root_path: root_path.clone(), file }).is_ok(),
+            PlanStep::Read(file, _) => {
+                stages.waiting_paths.fetch_add(1, Ordering::Relaxed);
+                paths.send(FoundPath { root, root_path: root_path.clone(), file }).is_ok()
+            }
         };
         if !sent {
             return Ok(());
@@ -295,11 +350,15 @@ fn read_all<'a>(
         }
     };
     for path in paths {
+        stages.waiting_paths.fetch_sub(1, Ordering::Relaxed);
         if stages.cancel.is_cancelled() {
             continue;
         }
         let sent = match read_one(stages, &store, path) {
-            Ok(Next::Work(job)) => jobs.send(*job).is_ok(),
+            Ok(Next::Work(job)) => {
+                stages.waiting_pictures.fetch_add(1, Ordering::Relaxed);
+                jobs.send(*job).is_ok()
+            }
             Ok(Next::Done(outcome)) => outcomes.send(*outcome).is_ok(),
             Err(error) => {
                 let _ = outcomes.send(Outcome::Broken(error));
@@ -321,7 +380,8 @@ enum Next<'a> {
 fn read_one<'a>(stages: &'a Stages<'_>, store: &Store, path: FoundPath) -> Result<Next<'a>> {
     let FoundPath { root, root_path, file } = path;
     let full_path = root_path.join(path_from_bytes(&file.path));
-    let (reading, held) = read_content(&full_path, stages.options.memory / 4, |bytes| stages.files.hold(bytes));
+    let hold = |bytes| trace_span!("wait for room").in_scope(|| stages.files.hold(bytes));
+    let (reading, held) = read_content(&full_path, stages.room.files, hold);
     let seen = |stat, read_at_ns| {
         let file = FoundFile { root, path: file.path.clone(), stat, read_at_ns };
         Seen { file, root_path: root_path.clone() }
@@ -338,7 +398,8 @@ fn read_one<'a>(stages: &'a Stages<'_>, store: &Store, path: FoundPath) -> Resul
             let hash = content.hash;
             let is_mine = stages.claims.take(hash);
             // Looked up after it was claimed, so that nobody can be about to store it.
-            let known = if is_mine { store.content(&hash, stages.model)? } else { None };
+            let look_up = || store.content(&hash, stages.model);
+            let known = if is_mine { trace_span!("look up").in_scope(look_up)? } else { None };
             if !is_mine {
                 Outcome::Twin { seen, hash }
             } else if let Some(known) = known.filter(|known| is_settled(stages, known.state)) {
@@ -398,7 +459,7 @@ fn write_all(
                 batch.commit()?;
                 return Err(error);
             }
-            recorder.record(&batch, outcome)?;
+            trace_span!("record").in_scope(|| recorder.record(&batch, outcome))?;
             count += 1;
             if told.elapsed() >= PROGRESS_TIME {
                 tell(&recorder.report);
@@ -406,7 +467,7 @@ fn write_all(
             }
             next = if count < BATCH_OUTCOMES { outcomes.recv_deadline(deadline).ok() } else { None };
         }
-        batch.commit()?;
+        trace_span!("commit").in_scope(|| batch.commit())?;
         for hash in recorder.committed() {
             stages.claims.release(&hash);
         }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{path_text, paths_text};
+use crate::model::Device;
+use crate::types::{path_text, paths_text, peak_memory};
 
 /// The counts of one `add`. Each file that was found is in exactly one of `new`, `changed`, `moved`, `unchanged`,
 /// `failed` and `skipped`.
@@ -50,6 +51,15 @@ pub struct IndexReport {
     pub images_per_second: f64,
     /// The most memory that the process had at a time; `None` where the system does not tell.
     pub peak_memory_bytes: Option<u64>,
+    /// Where the model ran; `None` if it did not.
+    #[serde(default)]
+    pub device: Option<Device>,
+    /// Workers.
+    #[serde(default)]
+    pub workers: usize,
+    /// Pictures that went through the model at once, in the end.
+    #[serde(default)]
+    pub batch_size: usize,
     /// Whether the work was cancelled before its end.
     pub interrupted: bool,
 }
@@ -105,6 +115,8 @@ impl IndexReport {
         self.offline_roots.extend(other.offline_roots);
         self.warnings.extend(other.warnings);
         self.interrupted |= other.interrupted;
+        self.device = other.device.or(self.device);
+        (self.workers, self.batch_size) = (other.workers, other.batch_size);
         self.peak_memory_bytes = other.peak_memory_bytes.max(self.peak_memory_bytes);
         self.set_seconds(self.seconds + other.seconds);
     }
@@ -133,23 +145,27 @@ pub struct Progress {
     pub embedded: u64,
     /// Files that failed.
     pub failed: u64,
+    /// The memory that the process has, in bytes; `None` where the system does not tell.
+    #[serde(default)]
+    pub memory: Option<u64>,
+    /// What waits between the stages.
+    #[serde(default)]
+    pub waiting: Waiting,
+    /// Workers that take pictures.
+    #[serde(default)]
+    pub workers: usize,
+    /// Pictures that go through the model at once.
+    #[serde(default)]
+    pub batch_size: usize,
 }
 
-/// The most memory that this process had at a time, in bytes.
-fn peak_memory() -> Option<u64> {
-    #[cfg(unix)]
-    {
-        // SAFETY: `rusage` is plain data for which zero is a valid value, and the call only writes to it.
-        let usage = unsafe {
-            let mut usage: libc::rusage = std::mem::zeroed();
-            (libc::getrusage(libc::RUSAGE_SELF, &mut usage) == 0).then_some(usage)?
-        };
-        // In kilobytes, but on Apple's systems in bytes.
-        let unit = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
-        u64::try_from(usage.ru_maxrss).ok().map(|peak| peak * unit)
-    }
-    #[cfg(not(unix))]
-    {
-        None
-    }
+/// What waits between the stages of an `add`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Paths that wait for being read.
+    pub paths: usize,
+    /// Pictures that were read and wait for a worker.
+    pub pictures: usize,
+    /// Results that wait for being written.
+    pub results: usize,
 }

@@ -1,19 +1,22 @@
 //! One worker: from a picture's bytes to its vector, a batch at a time.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use image::RgbImage;
+use tracing::trace_span;
 
 use super::budget::{ByteBudget, Held};
 use super::cancel::CancelToken;
+use super::engine::Engine;
+use super::gate::Gate;
 use super::inflight::InFlight;
 use super::record::{Decoded, Outcome, Seen};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::media::{Content, DecodeError, DecodeLimits, decode_within, measure};
-use crate::model::{Device, Embedded, Embedder, Model, ModelSpec, Runtime, RuntimeOptions};
-use crate::types::{Features, ImageInfo, InvalidEmbedding};
+use crate::model::Embedder;
+use crate::types::{Features, ImageInfo};
 
 /// A picture that was read and is to be decoded and embedded.
 pub(super) struct Job<'a> {
@@ -25,103 +28,14 @@ pub(super) struct Job<'a> {
     pub has_vector: bool,
 }
 
-/// Makes embedders: one for each worker on the processor, one for all on an accelerator. It can be used for many runs.
-///
-/// Nothing is loaded before the first picture needs it, so that a run without new pictures does not touch ONNX
-/// Runtime.
-#[derive(Debug)]
-pub(crate) struct Engine {
-    model: Model,
-    runtime: RuntimeOptions,
-    device: Device,
-    threads: usize,
-    shared: Mutex<Option<Embedder>>,
-    /// Embedders of workers of earlier runs.
-    idle: Mutex<Vec<Embedder>>,
-    /// Whether making an embedder failed in this run: then it is not tried again by every worker.
-    failed: Mutex<bool>,
-}
-
-impl Engine {
-    /// `threads` is for one session: 1 where each worker has its own.
-    pub fn new(model: Model, runtime: RuntimeOptions, device: Device, threads: usize) -> Self {
-        let (shared, idle, failed) = (Mutex::new(None), Mutex::default(), Mutex::new(false));
-        Self { model, runtime, device, threads, shared, idle, failed }
-    }
-
-    pub fn spec(&self) -> &ModelSpec {
-        self.model.spec()
-    }
-
-    /// Whether any embedder is kept.
-    pub fn is_loaded(&self) -> bool {
-        !locked(&self.idle).is_empty() || locked(&self.shared).is_some()
-    }
-
-    /// Gives back the memory of embedders that are not at work. The next picture makes new ones.
-    pub fn unload(&self) {
-        locked(&self.idle).clear();
-        *locked(&self.shared) = None;
-    }
-
-    /// Forgets that an embedder could not be made: what was wrong then may have been mended.
-    pub(super) fn begin(&self) {
-        *locked(&self.failed) = false;
-    }
-
-    /// An embedder of an earlier run, or a new one. The first worker whose attempt fails tells why, and the others are
-    /// only stopped.
-    fn embedder(&self) -> Result<Embedder> {
-        if let Some(embedder) = locked(&self.idle).pop() {
-            return Ok(embedder);
-        }
-        let mut failed = locked(&self.failed);
-        if *failed {
-            return Err(Error::Interrupted);
-        }
-        let embedder = Runtime::load(&self.runtime)
-            .and_then(|runtime| Embedder::new(&self.model, &runtime, self.device, self.threads));
-        *failed = embedder.is_err();
-        embedder
-    }
-
-    /// Embeds pictures with the shared session, or with the worker's own one.
-    fn embed(
-        &self,
-        own: &mut Option<Embedder>,
-        pictures: &[RgbImage],
-    ) -> Result<Vec<Result<Embedded, InvalidEmbedding>>> {
-        if self.device.is_accelerator() {
-            return self.embed_with(&mut locked(&self.shared), pictures);
-        }
-        self.embed_with(own, pictures)
-    }
-
-    fn embed_with(
-        &self,
-        slot: &mut Option<Embedder>,
-        pictures: &[RgbImage],
-    ) -> Result<Vec<Result<Embedded, InvalidEmbedding>>> {
-        let embedder = match slot {
-            Some(embedder) => embedder,
-            None => slot.insert(self.embedder()?),
-        };
-        embedder.embed(pictures)
-    }
-}
-
-/// No state behind these locks is ever half changed, so that a panic elsewhere does not matter.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// What workers share.
 pub(super) struct Workshop<'a> {
     pub engine: &'a Engine,
     pub inflight: &'a InFlight,
     pub pixels: &'a ByteBudget,
     pub limits: DecodeLimits,
-    pub batch_size: usize,
+    pub gate: &'a Gate,
+    pub waiting: &'a AtomicUsize,
     pub feature_time: Option<Duration>,
     pub cancel: &'a CancelToken,
 }
@@ -137,9 +51,10 @@ struct Prepared {
 pub(super) fn work(shop: &Workshop<'_>, worker: usize, jobs: &Receiver<Job<'_>>, results: &Sender<Outcome>) {
     let mut embedder = None;
     work_until_broken(shop, worker, &mut embedder, jobs, results);
-    locked(&shop.engine.idle).extend(embedder);
-    // Nobody may be left waiting for memory that a job in the queue holds.
+    shop.engine.keep(embedder);
+    // Nobody may be left waiting for memory that a job in the queue holds, or to be let in.
     jobs.iter().for_each(drop);
+    shop.gate.open_for_good();
 }
 
 /// A batch is run when it is full, or when no other picture is ready: waiting would only leave the core idle.
@@ -152,6 +67,12 @@ fn work_until_broken(
 ) {
     let mut batch = Vec::new();
     loop {
+        if shop.gate.is_closed_for(worker) {
+            if !flush(shop, embedder, &mut batch, results) {
+                return;
+            }
+            trace_span!("paused").in_scope(|| shop.gate.wait(worker));
+        }
         let job = match jobs.try_recv() {
             Ok(job) => job,
             Err(TryRecvError::Disconnected) => break,
@@ -159,10 +80,12 @@ fn work_until_broken(
                 if !flush(shop, embedder, &mut batch, results) {
                     return;
                 }
-                let Ok(job) = jobs.recv() else { break };
+                let waited = trace_span!("wait for pictures").in_scope(|| jobs.recv());
+                let Ok(job) = waited else { break };
                 job
             }
         };
+        shop.waiting.fetch_sub(1, Ordering::Relaxed);
         if shop.cancel.is_cancelled() {
             continue;
         }
@@ -174,7 +97,7 @@ fn work_until_broken(
                 }
             }
         }
-        if batch.len() >= shop.batch_size && !flush(shop, embedder, &mut batch, results) {
+        if batch.len() >= shop.gate.batch() && !flush(shop, embedder, &mut batch, results) {
             return;
         }
     }
@@ -212,10 +135,13 @@ type LookedAt = (ImageInfo, Features, Option<RgbImage>);
 /// Decodes and measures a picture, and scales it for the model unless its vector is there.
 fn look_at(shop: &Workshop<'_>, content: &Content, has_vector: bool) -> Result<LookedAt, DecodeError> {
     let side = shop.engine.spec().shorter_side();
-    let hold = |bytes| shop.pixels.hold(bytes);
-    let (picture, _held) = decode_within(&content.bytes, content.format, shop.limits, side, hold)?;
-    let features = measure(&picture, shop.feature_time.map(|time| Instant::now() + time));
-    let pixels = (!has_vector).then(|| Embedder::prepare(shop.engine.spec(), &picture));
+    let hold = |bytes| trace_span!("wait for room").in_scope(|| shop.pixels.hold(bytes));
+    let (picture, _held) =
+        trace_span!("decode").in_scope(|| decode_within(&content.bytes, content.format, shop.limits, side, hold))?;
+    let deadline = shop.feature_time.map(|time| Instant::now() + time);
+    let features = trace_span!("features").in_scope(|| measure(&picture, deadline));
+    let prepare = || Embedder::prepare(shop.engine.spec(), &picture);
+    let pixels = (!has_vector).then(|| trace_span!("scale").in_scope(prepare));
     Ok((picture.info(content.format), features, pixels))
 }
 
@@ -231,7 +157,7 @@ fn flush(
     }
     let (pixels, rest): (Vec<_>, Vec<_>) =
         batch.drain(..).map(|Prepared { seen, decoded, pixels }| (pixels, (seen, decoded))).unzip();
-    let embedded = match shop.engine.embed(embedder, &pixels) {
+    let embedded = match trace_span!("embed").in_scope(|| shop.engine.embed(embedder, &pixels)) {
         Ok(embedded) => embedded,
         // Another worker has told, or is about to tell, what is wrong.
         Err(Error::Interrupted) => return false,

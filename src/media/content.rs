@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
+use tracing::trace_span;
+
 use super::format::{Format, Kind, SNIFF_BYTES, sniff};
 use crate::error::io_reason;
 use crate::types::{ContentHash, FileStat, now_ns};
@@ -42,6 +44,7 @@ pub fn read_content<H>(path: &Path, max_bytes: u64, hold: impl FnOnce(u64) -> H)
         ErrorKind::NotFound => Reading::InFlux,
         _ => Reading::Failed(io_reason(error), None, read_at),
     };
+    let reading = trace_span!("read").entered();
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(error) => return (failed(&error), None),
@@ -78,7 +81,8 @@ pub fn read_content<H>(path: &Path, max_bytes: u64, hold: impl FnOnce(u64) -> H)
     if !unchanged || bytes.len() as u64 != stat.size {
         return (Reading::InFlux, None);
     }
-    let hash = ContentHash::of(&bytes);
+    drop(reading);
+    let hash = trace_span!("hash").in_scope(|| ContentHash::of(&bytes));
     (Reading::Content(Content { bytes, hash, format }, stat, read_at), Some(held))
 }
 

@@ -9,6 +9,7 @@ mod camera;
 mod color;
 mod content;
 mod decode;
+mod drawn;
 mod features;
 mod format;
 mod jpeg;
@@ -18,6 +19,7 @@ mod svg;
 
 pub use content::{Content, Reading, read_content};
 pub use decode::{DecodeError, DecodeLimits, Decoder, Picture, decode_within, is_decoding};
+pub(crate) use drawn::drawn_photograph;
 pub use features::{SIDE as FEATURE_SIDE, measure, measure_pixels};
 pub use format::{Format, Kind, SNIFF_BYTES, sniff};
 pub use resize::{Filter, Fit};

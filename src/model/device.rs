@@ -3,8 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// The processor or accelerator that runs a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Device {
     /// Chosen by imgidx: what `tune` has found to be the fastest, or else the first of [`Device::candidates`] that works.
     #[default]
@@ -48,7 +51,7 @@ impl Device {
 
     /// Devices that are worth a try where none is named, the best one first; the processor is always the last.
     ///
-    /// A graph of whole numbers, as the built-in model is, is made for the processor, where accelerators would run most of it anyway.
+    /// A graph of whole numbers, as the built-in model is, is made for the processor: accelerators would give most of it back to that.
     /// TensorRT is left to those who ask for it, because of its minutes of compiling; so is OpenVINO, which mostly is the
     /// processor again.
     pub fn candidates(offered: &[Self], is_quantized: bool) -> Vec<Self> {

@@ -7,6 +7,7 @@
 mod builtin;
 mod catalog;
 mod device;
+mod device_memory;
 mod embedder;
 mod fetch;
 mod infer;
@@ -90,6 +91,19 @@ impl Model {
             }
         };
         Ok(Self { id: spec.id(&digest, &labels), labels: labels.into(), graph: Graph::File(path), spec })
+    }
+
+    /// Whether it is the built-in model, a graph of whole numbers that is made for processors.
+    pub fn is_builtin(&self) -> bool {
+        matches!(self.graph, Graph::BuiltIn(_))
+    }
+
+    /// Bytes of the graph's file.
+    pub fn graph_bytes(&self) -> u64 {
+        match &self.graph {
+            Graph::BuiltIn(bytes) => bytes.len() as u64,
+            Graph::File(path) => path.metadata().map_or(0, |metadata| metadata.len()),
+        }
     }
 
     fn graph(&self) -> Result<Cow<'static, [u8]>> {

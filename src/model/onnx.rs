@@ -80,6 +80,11 @@ impl Runtime {
         &self.version
     }
 
+    /// The memory of an accelerator, in bytes, if it has its own and tells.
+    pub fn device_memory(&self, device: Device) -> Option<u64> {
+        super::device_memory::of(device)
+    }
+
     /// The devices that this library can use.
     pub fn devices(&self) -> Vec<Device> {
         let offered = |device: &Device| match device {

@@ -22,6 +22,7 @@ mod list;
 mod lock;
 mod open;
 mod roots;
+mod runs;
 mod select;
 mod sqlite_error;
 mod vectors;
@@ -39,6 +40,7 @@ pub use files::{ContentState, FileState, FoundFile, KnownContent, KnownFile, Kno
 pub use list::{Counts, PictureRow};
 pub use lock::WatcherLock;
 pub use roots::{Root, RootState};
+pub use runs::RunRow;
 pub use select::{SelectedImage, Selection, Subtree};
 use sqlite_error::At;
 pub use vectors::StoredVector;

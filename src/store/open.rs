@@ -23,6 +23,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("../../schema/0003_features.sql")),
     M::up(include_str!("../../schema/0004_search.sql")),
     M::up(include_str!("../../schema/0005_watch.sql")),
+    M::up(include_str!("../../schema/0006_runs.sql")),
 ];
 
 /// Vectors are 2.5 kB: pages of the default 4 kB would hold one each and waste a third.

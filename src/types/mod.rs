@@ -1,12 +1,13 @@
 //! The words that every layer shares: identities, vectors, classes and file signatures.
 //!
-//! Plain values without input or output, which every module may use and which use none.
+//! Plain values, which every module may use and which use none; and what the system tells of this process.
 
 mod color;
 mod embedding;
 mod features;
 mod file_stat;
 mod identity;
+mod memory;
 mod path_bytes;
 mod pictures;
 
@@ -18,5 +19,7 @@ pub use features::{
 pub use file_stat::FileStat;
 pub(crate) use file_stat::{nanoseconds_since_1970, now_ns};
 pub use identity::{ContentHash, FileId, ImageId, ModelId, ParseDigestError, RootId, VectorId};
+pub(crate) use memory::give_back_memory;
+pub use memory::{current_memory, peak_memory};
 pub use path_bytes::{path_from_bytes, path_text, path_to_bytes, paths_text};
 pub use pictures::{ImageInfo, Shape, Stage};

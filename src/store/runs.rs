@@ -1,0 +1,66 @@
+//! How runs of `add` went.
+
+use rusqlite::params;
+
+use super::Store;
+use super::batch::Batch;
+use super::sqlite_error::At;
+use crate::error::Result;
+
+/// Runs that are kept.
+const KEPT: i64 = 100;
+
+/// A run of `add`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRow {
+    /// When it began, in milliseconds since 1970.
+    pub started_at: i64,
+    /// How long it took.
+    pub seconds: f64,
+    /// Pictures that the model ran for.
+    pub embedded: u64,
+    /// Pictures embedded in a second.
+    pub images_per_second: f64,
+    /// The most memory that the process had, in bytes; `None` where the system does not tell.
+    pub peak_memory: Option<u64>,
+    /// All counts and settings, as JSON.
+    pub report: String,
+}
+
+impl Store {
+    /// The last runs, the latest one first.
+    pub fn runs(&self, count: usize) -> Result<Vec<RunRow>> {
+        self.connection
+            .prepare_cached(
+                "SELECT started_at, seconds, embedded, images_per_second, peak_memory, report
+                 FROM run ORDER BY id DESC LIMIT ?1",
+            )
+            .and_then(|mut statement| {
+                let read = |row: &rusqlite::Row<'_>| {
+                    Ok(RunRow {
+                        started_at: row.get(0)?,
+                        seconds: row.get(1)?,
+                        embedded: row.get(2)?,
+                        images_per_second: row.get(3)?,
+                        peak_memory: row.get(4)?,
+                        report: row.get(5)?,
+                    })
+                };
+                statement.query_map([count], read)?.collect()
+            })
+            .at(&self.path)
+    }
+}
+
+impl Batch<'_> {
+    /// Writes down a run, and forgets those of long ago.
+    pub fn put_run(&self, run: &RunRow) -> Result<()> {
+        self.run(
+            "INSERT INTO run (started_at, seconds, embedded, images_per_second, peak_memory, report)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![run.started_at, run.seconds, run.embedded, run.images_per_second, run.peak_memory, run.report],
+        )?;
+        self.run("DELETE FROM run WHERE id <= (SELECT max(id) FROM run) - ?1", [KEPT])?;
+        Ok(())
+    }
+}

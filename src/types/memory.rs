@@ -1,0 +1,59 @@
+//! The memory of this process.
+
+/// The most memory that this process had at a time, in bytes; `None` where the system does not tell.
+pub fn peak_memory() -> Option<u64> {
+    #[cfg(unix)]
+    {
+        // SAFETY: `rusage` is plain data for which zero is a valid value, and the call only writes to it.
+        let usage = unsafe {
+            let mut usage: libc::rusage = std::mem::zeroed();
+            (libc::getrusage(libc::RUSAGE_SELF, &mut usage) == 0).then_some(usage)?
+        };
+        // In kilobytes, but on Apple's systems in bytes.
+        let unit = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
+        u64::try_from(usage.ru_maxrss).ok().map(|peak| peak * unit)
+    }
+    #[cfg(not(unix))]
+    {
+        None
+    }
+}
+
+/// The memory that this process has now, in bytes; `None` where the system does not tell (everywhere but on Linux).
+pub fn current_memory() -> Option<u64> {
+    #[cfg(target_os = "linux")]
+    {
+        // The second number is the resident set in pages (proc(5)).
+        let text = std::fs::read_to_string("/proc/self/statm").ok()?;
+        let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
+        Some(pages * rustix::param::page_size() as u64)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        None
+    }
+}
+
+/// Lets the allocator give back what it holds for later: much of it, after a run with large pictures.
+pub(crate) fn give_back_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it only takes locks of the allocator, and may be called at any time.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_shows_and_the_peak_stays() {
+        let (Some(before), Some(peak)) = (current_memory(), peak_memory()) else { return };
+        let bytes = vec![1_u8; 64 << 20];
+        let during = current_memory().expect("it was told before");
+        assert!(during >= before + (48 << 20), "{before} and {during}, with {} more", bytes.len());
+        drop(bytes);
+        assert!(peak_memory().expect("it was told before") >= peak.max(during));
+    }
+}
