@@ -33,9 +33,10 @@ pub struct WorkArgs {
     /// Pictures that go through the model at once [default: what `tune` has found, or what suits the device]
     #[arg(long, value_name = "N", value_parser = parse_count)]
     batch_size: Option<NonZeroUsize>,
-    /// Memory that all of it may take, such as 800M or 2G; pictures wait for room, and one that needs more by itself fails
-    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "512M")]
-    memory: u64,
+    /// Memory that all of it may take, such as 800M or 2G; pictures wait for room, and one that needs more by itself
+    /// fails [default: 512M, and more with many cores]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    memory: Option<u64>,
     /// Run the model there: auto, cpu, cuda, tensorrt, coreml, directml or openvino; `imgidx runtime` tells which can be used
     #[arg(long, value_name = "DEVICE", default_value_t = Device::Auto)]
     pub device: Device,
@@ -57,13 +58,14 @@ impl ScanArgs {
 
 impl WorkArgs {
     pub fn options(&self) -> AddOptions {
+        let usual = AddOptions::default();
         AddOptions {
             threads: self.threads,
             batch_size: self.batch_size,
-            memory: self.memory,
+            memory: self.memory.unwrap_or(usual.memory),
             device: self.device,
             feature_time: self.feature_time.map(Duration::from_millis),
-            ..AddOptions::default()
+            ..usual
         }
     }
 }

@@ -132,15 +132,16 @@ mod tests {
 
     const LIMIT: u64 = 1000;
 
-    /// Runs a governor for some seconds on a machine that does so many pictures a second with a batch.
-    fn run(governor: &mut Governor, from: Instant, seconds: u64, rate: impl Fn(usize) -> f64) -> Instant {
-        let (mut now, mut embedded) = (from, 0.0);
-        for _ in 0..seconds * 10 {
-            now += Duration::from_millis(100);
-            embedded += rate(governor.pace.batch) / 10.0;
-            governor.tick(now, embedded as u64, Some(LIMIT / 2), true);
+    /// A governor for some seconds on a machine that does so many pictures a second with a batch.
+    fn run(governor: &mut Governor, seconds: u64, rates: &[&dyn Fn(usize) -> f64]) {
+        let (mut now, mut embedded) = (Instant::now(), 0.0);
+        for rate in rates {
+            for _ in 0..seconds * 10 {
+                now += Duration::from_millis(100);
+                embedded += rate(governor.pace.batch) / 10.0;
+                governor.tick(now, embedded as u64, Some(LIMIT / 2), true);
+            }
         }
-        now
     }
 
     fn governor(batch: usize, most: usize) -> Governor {
@@ -150,26 +151,24 @@ mod tests {
     #[test]
     fn batches_grow_as_long_as_that_pays() {
         let mut accelerator = governor(16, 128);
-        run(&mut accelerator, Instant::now(), 60, |batch| 1000.0 * (batch.min(64) as f64 / 64.0).sqrt());
+        run(&mut accelerator, 60, &[&|batch| 1000.0 * (batch.min(64) as f64 / 64.0).sqrt()]);
         assert_eq!(accelerator.pace.batch, 64);
         let mut processor = governor(2, 16);
-        run(&mut processor, Instant::now(), 60, |_| 300.0);
+        run(&mut processor, 60, &[&|_| 300.0]);
         assert_eq!(processor.pace.batch, 2);
     }
 
     #[test]
     fn when_everything_has_become_much_slower_it_is_tried_again() {
         let mut governor = governor(2, 16);
-        let now = run(&mut governor, Instant::now(), 30, |_| 300.0);
-        assert_eq!(governor.pace.batch, 2);
-        run(&mut governor, now, 30, |batch| 20.0 * batch as f64);
+        run(&mut governor, 30, &[&|_| 300.0, &|batch| 20.0 * batch as f64]);
         assert_eq!(governor.pace.batch, 16);
     }
 
     #[test]
     fn a_chosen_size_is_kept() {
         let mut governor = Governor::new(LIMIT, Pace { workers: 2, batch: 4 }, 4, false);
-        run(&mut governor, Instant::now(), 60, |batch| 100.0 * batch as f64);
+        run(&mut governor, 60, &[&|batch| 100.0 * batch as f64]);
         assert_eq!(governor.pace.batch, 4);
     }
 

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::cancel::CancelToken;
+use super::room::usual_memory;
 use crate::model::Device;
 use crate::scan::ScanOptions;
 
@@ -18,7 +19,7 @@ pub struct AddOptions {
     /// the device; larger ones are tried while it runs.
     pub batch_size: Option<NonZeroUsize>,
     /// Bytes that the whole process may take. Pictures wait until there is room for them; one that would need more by itself fails.
-    /// The program and the model need about 100 MiB.
+    /// The program and the built-in model need about 100 MiB. By default 512 MiB, and more where there are many cores.
     pub memory: u64,
     /// Where the model runs.
     pub device: Device,
@@ -41,7 +42,7 @@ impl Default for AddOptions {
             scan: ScanOptions::default(),
             threads: None,
             batch_size: None,
-            memory: 512 << 20,
+            memory: usual_memory(cores()),
             device: Device::Auto,
             feature_time: None,
             retry_failed: false,
@@ -54,6 +55,11 @@ impl Default for AddOptions {
 impl AddOptions {
     /// How many workers there are.
     pub(super) fn workers(&self) -> usize {
-        self.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
+        self.threads.map_or_else(cores, NonZeroUsize::get)
     }
+}
+
+/// Cores that this process may use.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }

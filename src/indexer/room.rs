@@ -16,6 +16,13 @@ const ACTIVATIONS: u64 = 20;
 /// What is left for files and pixels at least, if need be beyond the limit: without it nothing could be decoded.
 const LEAST_ROOM: u64 = 24 << 20;
 
+/// The limit where none is given, for so many cores.
+pub(super) fn usual_memory(cores: usize) -> u64 {
+    const LEAST: u64 = 512 << 20;
+    const PER_CORE: u64 = 64 << 20;
+    (PROGRAM + PER_CORE * cores as u64).max(LEAST)
+}
+
 /// What a run may work with at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Room {
@@ -104,8 +111,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_usual_has_room_for_a_worker_on_every_core() {
+        for cores in [1, 2, 4, 8, 16, 64, 256] {
+            let room = Room::within(usual_memory(cores), cores, 2, &Model::builtin(), true);
+            assert_eq!((room.workers, room.batch), (cores, 2), "{cores} cores");
+        }
+    }
+
+    #[test]
     fn batches_become_smaller_before_workers_become_fewer() {
-        let room = within(320, 8, 16);
+        let room = within(512, 8, 16);
         assert!(room.batch < 16 && room.workers == 8, "{room:?}");
     }
 }

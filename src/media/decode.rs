@@ -9,7 +9,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
 use super::format::Format;
-use super::{camera, color, jpeg, png, svg};
+use super::{camera, color, jpeg, large_png, svg};
 use crate::types::ImageInfo;
 
 /// Why a file cannot be decoded, in words for a person.
@@ -124,7 +124,7 @@ pub struct Decoder<'a> {
 enum Source<'a> {
     Jpeg { bytes: &'a [u8], markers: jpeg::Markers },
     JpegPart { bytes: &'a [u8], part: jpeg::Part },
-    PngPart { bytes: &'a [u8], part: png::Part },
+    PngPart { bytes: &'a [u8], part: large_png::Part },
     Raster(Box<dyn ImageDecoder + 'a>),
     Svg(Box<svg::Drawing>),
 }
@@ -175,7 +175,7 @@ impl<'a> Decoder<'a> {
                     }
                 }
             }
-            Format::Raster(ImageFormat::Png) if let Some(part) = png::Part::of(bytes, side) => {
+            Format::Raster(ImageFormat::Png) if let Some(part) = large_png::Part::of(bytes, side) => {
                 (Source::PngPart { bytes, part }, part.decoding_bytes())
             }
             Format::Raster(format) => return Self::open_raster(bytes, format, limits),

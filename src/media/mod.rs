@@ -13,7 +13,7 @@ mod drawn;
 mod features;
 mod format;
 mod jpeg;
-mod png;
+mod large_png;
 mod resize;
 mod svg;
 

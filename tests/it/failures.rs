@@ -55,8 +55,8 @@ fn an_empty_picture_file_is_a_failure_with_a_reason() {
 fn a_picture_too_large_for_the_memory_fails_alone() {
     let sandbox = Sandbox::new();
     let mut bytes = std::io::Cursor::new(Vec::new());
-    image::RgbImage::new(2000, 2000).write_to(&mut bytes, image::ImageFormat::Png).expect("it encodes");
-    write(&sandbox.photo("large.png"), &bytes.into_inner());
+    image::RgbaImage::new(2000, 2000).write_to(&mut bytes, image::ImageFormat::Gif).expect("it encodes");
+    write(&sandbox.photo("large.gif"), &bytes.into_inner());
     sandbox.draw("small.png", 1);
     let small = AddOptions { memory: 8 << 20, ..AddOptions::default() };
     let report = sandbox.add_with(&small);
@@ -151,8 +151,8 @@ fn failures_go_with_their_files() {
 fn copies_of_a_failure_are_all_mended_by_one_retry() {
     let sandbox = Sandbox::new();
     let mut bytes = std::io::Cursor::new(Vec::new());
-    image::RgbImage::new(2000, 2000).write_to(&mut bytes, image::ImageFormat::Png).expect("it encodes");
-    for name in ["a.png", "b.png", "c.png"] {
+    image::RgbaImage::new(2000, 2000).write_to(&mut bytes, image::ImageFormat::Gif).expect("it encodes");
+    for name in ["a.gif", "b.gif", "c.gif"] {
         write(&sandbox.photo(name), bytes.get_ref());
     }
     let small = AddOptions { memory: 8 << 20, ..AddOptions::default() };
@@ -202,7 +202,7 @@ fn without_a_runtime_an_add_ends_with_the_reason_however_little_memory_there_is(
 #[test]
 fn a_known_picture_that_is_too_large_for_this_run_stays_known() {
     let sandbox = Sandbox::new();
-    let noise = image::RgbImage::from_fn(900, 900, |x, y| {
+    let noise = image::RgbImage::from_fn(1800, 1800, |x, y| {
         image::Rgb([x * 7919, y * 104_729, x * y].map(|v| (v.wrapping_mul(2_654_435_761) >> 11) as u8))
     });
     noise.save(sandbox.photo("large.bmp")).expect("a picture");
@@ -213,7 +213,7 @@ fn a_known_picture_that_is_too_large_for_this_run_stays_known() {
     assert_eq!(sandbox.add_with(&small).failed, 1);
     let index = sandbox.open();
     assert_eq!(index.status().expect("a status").counts.images, 1, "it can still be found");
-    assert_eq!(index.failures().expect("failures")[0].reason, "the file has 3 MiB, and 1 MiB are allowed");
+    assert_eq!(index.failures().expect("failures")[0].reason, "the file has 10 MiB, and 8 MiB are allowed");
     assert_eq!(sandbox.add().failed, 0, "and is tried again by itself");
     assert_eq!(index.failures().expect("failures"), []);
 }

@@ -33,7 +33,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("humantime", &["src/cli/"]),
     ("plotters", &["src/cli/plot.rs"]),
     ("hdrhistogram", &["src/cli/profile.rs"]),
-    ("png", &["src/media/png.rs"]),
+    ("png", &["src/media/large_png.rs"]),
     ("multiversion", &["src/media/features/"]),
     ("notify", &["src/watch/"]),
     ("walkdir", &["src/scan/"]),
