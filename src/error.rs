@@ -145,6 +145,14 @@ pub enum Error {
     /// An option's value makes no sense.
     #[error("{0}")]
     Invalid(String),
+    /// An accelerator is offered and does not work, or not as it should.
+    #[error("the device `{device}` cannot be used: {reason}")]
+    BrokenDevice {
+        /// The device.
+        device: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// The operation was cancelled.
     #[error("interrupted; what was done is kept, and the same command goes on from there")]
     Interrupted,
@@ -175,6 +183,7 @@ impl Error {
             Self::Device { .. } => {
                 Some("leave out --device, or give --runtime the path of an ONNX Runtime that has it".into())
             }
+            Self::BrokenDevice { .. } => Some("leave out --device, or give another one".into()),
             Self::Model { .. } => Some("`imgidx model list` shows the models that can be used".into()),
             _ => None,
         }

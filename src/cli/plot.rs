@@ -6,6 +6,8 @@ use std::path::Path;
 use imgidx::index::Trialed;
 use plotters::prelude::*;
 
+use super::output::count;
+
 /// Told apart also by those who see few colours (Okabe and Ito, 2008).
 const COLORS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
@@ -38,6 +40,7 @@ fn lines(trials: &[Trialed]) -> Vec<(Line, Vec<(f64, f64)>)> {
             None => lines.push((line, vec![point])),
         }
     }
+    lines.sort_by_key(|((device, workers, threads), _)| (device.as_str(), *workers, *threads));
     lines.iter_mut().for_each(|(_, points)| points.sort_by(|a, b| a.0.total_cmp(&b.0)));
     lines
 }
@@ -57,6 +60,7 @@ fn draw(svg: &mut String, trials: &[Trialed]) -> Result<(), Box<dyn std::error::
         .configure_mesh()
         .x_desc("pictures in a batch")
         .y_desc("images/s")
+        .label_style(("sans-serif", 14))
         .x_labels(largest as usize + 1)
         .x_label_formatter(&|power| format!("{:.0}", power.exp2()))
         .y_label_formatter(&|rate| format!("{rate:.0}"))
@@ -64,13 +68,15 @@ fn draw(svg: &mut String, trials: &[Trialed]) -> Result<(), Box<dyn std::error::
         .draw()?;
     for (i, ((device, workers, threads), points)) in lines(trials).into_iter().enumerate() {
         let style = COLORS[i % COLORS.len()].stroke_width(2);
-        let name = format!("{device}, {workers} × {threads}");
+        let (of_workers, of_threads) = (count(workers as u64, "worker"), count(threads as u64, "thread"));
+        let name = format!("{device}: {of_workers} of {of_threads}");
         let line = LineSeries::new(points, style).point_size(4);
         let key = move |(x, y)| PathElement::new(vec![(x, y), (x + 20, y)], style);
         chart.draw_series(line)?.label(name).legend(key);
     }
     chart
         .configure_series_labels()
+        .label_font(("sans-serif", 14))
         .position(SeriesLabelPosition::LowerRight)
         .background_style(WHITE)
         .border_style(BLACK.mix(0.3))

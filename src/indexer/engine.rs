@@ -116,7 +116,7 @@ impl Engine {
                     *used = Some(*device);
                     return Ok(embedder);
                 }
-                Err(error) => (self.runtime.notice)(&format!("not on {device}, which ONNX Runtime has: {error}")),
+                Err(error) => (self.runtime.notice)(&format!("{error}; going on without it")),
             }
         }
         let embedder = Embedder::new(&self.model, &runtime, *last, self.threads)?;

@@ -27,6 +27,8 @@ pub(super) struct Markers {
     pub components: u8,
     pub progressive: bool,
     pub scans: u32,
+    /// Coefficients of all components, which a progressive file has decoded before any pixel is made.
+    pub coefficients: u64,
     /// Whether Adobe's application segment is there.
     pub adobe: bool,
     /// Whether the end-of-image marker is there.
@@ -55,6 +57,8 @@ pub(super) fn read_markers(bytes: &[u8]) -> Result<Markers, DecodeError> {
                 found.width = u32::from(u16::from_be_bytes([frame[3], frame[4]]));
                 found.components = frame[5];
                 found.progressive = matches!(marker, 0xC2 | 0xC6 | 0xCA | 0xCE);
+                let factors = bytes.get(at + 8..).unwrap_or_default().iter().skip(1).step_by(3);
+                found.coefficients = found.count_coefficients(factors.take(frame[5].into()).copied());
             }
             0xEE => found.adobe |= bytes.get(at + 2..at + 7) == Some(b"Adobe"),
             0xDA => found.scans += 1,
@@ -94,22 +98,36 @@ const OVERSAMPLING: u32 = 2;
 
 impl Markers {
     /// By how much a file can be scaled down while it is decoded, for a shorter side of `side` pixels in the end; `None` if
-    /// not at all. Of files that are cut off, or progressive, the other decoder makes more, or takes less memory for.
+    /// not at all. Of files that are cut off the other decoder makes more.
     pub fn part(&self, side: u32) -> Option<Part> {
         let shorter = self.width.min(self.height);
         let fits = |divisor: &u32| shorter / divisor >= side.saturating_mul(OVERSAMPLING);
-        let can_be = self.complete && !self.progressive && self.components != 4;
+        let can_be = self.complete && self.components != 4;
         let divisor = [8, 4, 2].into_iter().find(fits).filter(|_| can_be)?;
-        Some(Part { width: self.width, height: self.height, divisor })
+        Some(Part { width: self.width, height: self.height, divisor, coefficients: self.held_coefficients() })
+    }
+
+    /// Coefficients by the sampling factors of the components, each in half a byte, horizontal ones first (A.1.1).
+    fn count_coefficients(&self, factors: impl Iterator<Item = u8>) -> u64 {
+        let factors: Vec<(u64, u64)> =
+            factors.map(|byte| (u64::from(byte >> 4).clamp(1, 4), u64::from(byte & 15).clamp(1, 4))).collect();
+        let most = |of: fn(&(u64, u64)) -> u64| factors.iter().map(of).max().unwrap_or(1);
+        let units =
+            u64::from(self.width).div_ceil(8 * most(|it| it.0)) * u64::from(self.height).div_ceil(8 * most(|it| it.1));
+        units * factors.iter().map(|(across, down)| across * down * 64).sum::<u64>()
+    }
+
+    /// Bytes of coefficients that are held while the file is decoded.
+    fn held_coefficients(&self) -> u64 {
+        if self.progressive { 2 * self.coefficients } else { 0 }
     }
 
     /// Bytes that decoding holds at its peak: the pixels, and the coefficients of a progressive file.
     pub fn decoding_bytes(&self) -> u64 {
         let pixels = u64::from(self.width) * u64::from(self.height);
-        let coefficients = if self.progressive { 2 * u64::from(self.components) } else { 0 };
         // Four components: the planes, the interleaved ink, and the colours.
         let planes = if self.components == 4 { 4 + 4 + 3 } else { 3 };
-        pixels * (planes + coefficients)
+        pixels * planes + self.held_coefficients()
     }
 }
 
@@ -144,13 +162,15 @@ pub(super) struct Part {
     width: u32,
     height: u32,
     divisor: u32,
+    /// Bytes of coefficients that are held.
+    coefficients: u64,
 }
 
 impl Part {
     /// Bytes that decoding holds at its peak: the planes, and what is made of them.
     pub fn decoding_bytes(&self) -> u64 {
         let side = |side: u32| u64::from(side.div_ceil(self.divisor)).next_multiple_of(16);
-        2 * 3 * side(self.width) * side(self.height)
+        2 * 3 * side(self.width) * side(self.height) + self.coefficients
     }
 
     /// Decodes with jpeg-decoder: of each block of 8 × 8 only as many coefficients are transformed as there are pixels left, which are then means.

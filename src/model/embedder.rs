@@ -6,8 +6,8 @@ use super::Model;
 use super::device::Device;
 use super::onnx::{Input, Output, Port, PortKind, Runtime, Session};
 use super::spec::{Element, Layout, ModelSpec, Pooling};
-use crate::error::Result;
-use crate::media::Picture;
+use crate::error::{Error, Result};
+use crate::media::{Picture, drawn_picture};
 use crate::types::{Classification, Embedding, InvalidEmbedding};
 
 /// The least score of a class that is kept: below it, it is a guess.
@@ -15,6 +15,9 @@ pub const LEAST_SCORE: f32 = 0.05;
 
 /// How many of the best classes are kept.
 pub const TOP_CLASSES: usize = 5;
+
+/// The least cosine of a vector of an accelerator with that of the processor: half-precision floats give 0.999 and more.
+const LEAST_AGREEMENT: f32 = 0.99;
 
 /// What a model makes of one picture.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,11 +39,42 @@ pub struct Embedder {
 }
 
 impl Embedder {
-    /// Makes a session for a model and checks that the graph is what the spec says.
+    /// Makes a session for a model and checks that the graph is what the spec says; and on an accelerator, that it gives the
+    /// same vectors as the processor, for an index must not mix different ones.
     ///
     /// # Errors
-    /// When the graph is damaged or does not fit the spec, or the device is not there.
+    /// When the graph is damaged or does not fit the spec, or the device is not there or does not calculate as it should.
     pub fn new(model: &Model, runtime: &Runtime, device: Device, threads: usize) -> Result<Self> {
+        let mut embedder = Self::unchecked(model, runtime, device, threads)?;
+        if device.is_accelerator() {
+            let cosine = embedder.agreement(&mut Self::unchecked(model, runtime, Device::Cpu, 1)?)?;
+            if cosine < LEAST_AGREEMENT {
+                let reason = format!(
+                    "it gives other vectors than the processor (cosine {cosine:.3}), which cannot be compared with those"
+                );
+                return Err(Error::BrokenDevice { device: device.to_string(), reason });
+            }
+        }
+        Ok(embedder)
+    }
+
+    /// The least cosine of vectors that this and another embedder make of the same drawn pictures.
+    fn agreement(&mut self, other: &mut Self) -> Result<f32> {
+        let prepare = |seed| Self::prepare(self.model.spec(), &Picture::from_rgb(drawn_picture(seed)));
+        let pictures: Vec<RgbImage> = (0..3).map(prepare).collect();
+        let (ours, theirs) = (self.embed(&pictures)?, other.embed(&pictures)?);
+        let cosine = |(ours, theirs): (Result<Embedded, InvalidEmbedding>, Result<Embedded, InvalidEmbedding>)| match (
+            ours, theirs,
+        ) {
+            (Ok(ours), Ok(theirs)) => ours.embedding.cosine(&theirs.embedding),
+            // What fails on both is the model's own.
+            (Err(_), Err(_)) => 1.0,
+            _ => 0.0,
+        };
+        Ok(ours.into_iter().zip(theirs).map(cosine).fold(1.0, f32::min))
+    }
+
+    fn unchecked(model: &Model, runtime: &Runtime, device: Device, threads: usize) -> Result<Self> {
         let session =
             Session::open(runtime, &model.graph()?, device, threads)?.map_err(|reason| model.error(reason))?;
         let input = check_ports(model.spec(), &session).map_err(|reason| model.error(reason))?;

@@ -196,14 +196,20 @@ impl Session {
     /// Makes a session of a graph. The inner error is the reason why the graph cannot be used.
     ///
     /// # Errors
-    /// When the runtime does not offer the device.
+    /// When the runtime does not offer the device, or that does not work.
     pub fn open(runtime: &Runtime, graph: &[u8], device: Device, threads: usize) -> Result<Result<Self, String>> {
         let offered = runtime.devices();
         if device.is_accelerator() && !offered.contains(&device) {
             let offered = offered.iter().map(ToString::to_string).collect();
             return Err(Error::Device { device: device.to_string(), version: runtime.version().to_owned(), offered });
         }
-        Ok(options(runtime, device, threads).and_then(|builder| Self::commit(builder, graph)))
+        let session = options(runtime, device, threads).and_then(|builder| Self::commit(builder, graph));
+        match session {
+            Err(reason) if device.is_accelerator() => {
+                Err(Error::BrokenDevice { device: device.to_string(), reason: loader_words(&reason) })
+            }
+            session => Ok(session),
+        }
     }
 
     fn commit(mut builder: SessionBuilder, graph: &[u8]) -> Result<Self, String> {
@@ -276,6 +282,12 @@ fn providers(device: Device) -> Vec<ExecutionProviderDispatch> {
         Device::OpenVino => Some(ep::OpenVINO::default().build()),
     };
     accelerator.map(ExecutionProviderDispatch::error_on_failure).into_iter().chain([processor]).collect()
+}
+
+/// What the system's loader said, where a library that an accelerator needs is not there; else all of the reason.
+fn loader_words(reason: &str) -> String {
+    let words = reason.rsplit_once(" with error: ").map_or(reason, |(_, words)| words);
+    words.trim().to_owned()
 }
 
 fn port(outlet: &ort::value::Outlet) -> Port {

@@ -40,10 +40,15 @@ fn smoothed(luma: &GrayImage) -> Vec<f32> {
     let mut result = vec![0.0; source.len()];
     for (row, target) in vertical.chunks_exact(width).zip(result.chunks_exact_mut(width)) {
         padded[RADIUS..RADIUS + width].copy_from_slice(row);
-        for ((window, norm), target) in padded.array_windows().zip(&columns).zip(target) {
-            let [a, b, c, d, e, f, g, h, i] = window;
-            let pairs = [*e, d + f, c + g, b + h, a + i];
-            *target = pairs.iter().zip(&weights).map(|(pair, weight)| pair * weight).sum::<f32>() * norm;
+        // Slices of one length, so that several are done at once.
+        let from = |at: usize| &padded[at..][..width];
+        let (a, b, c, d, e) = (from(0), from(1), from(2), from(3), from(4));
+        let (f, g, h, i) = (from(5), from(6), from(7), from(8));
+        let (norms, target) = (&columns[..width], &mut target[..width]);
+        let [first, second, third, fourth, fifth] = weights;
+        for x in 0..width {
+            let near = e[x] * first + (d[x] + f[x]) * second + (c[x] + g[x]) * third;
+            target[x] = (near + (b[x] + h[x]) * fourth + (a[x] + i[x]) * fifth) * norms[x];
         }
     }
     result

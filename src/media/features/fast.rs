@@ -4,7 +4,7 @@ use image::GrayImage;
 use multiversion::multiversion;
 
 /// How much brighter or darker than the centre a pixel of the circle has to be.
-const THRESHOLD: i16 = 20;
+const THRESHOLD: u8 = 20;
 /// The circle of radius 3, clockwise from the top: columns and rows from the centre.
 const CIRCLE: [(isize, isize); 16] = [
     (0, -3),
@@ -65,7 +65,7 @@ fn mark_candidates(pixels: &[u8], first: usize, circle: &[isize; 16], marks: &mu
     let (a, b, c, d) = (from(0), from(2), from(4), from(6));
     let (e, f, g, h) = (from(8), from(10), from(12), from(14));
     for x in 0..count {
-        let (high, low) = (centre[x].saturating_add(THRESHOLD as u8), centre[x].saturating_sub(THRESHOLD as u8));
+        let (high, low) = (centre[x].saturating_add(THRESHOLD), centre[x].saturating_sub(THRESHOLD));
         let has_four = |a: bool, b: bool, c: bool, d: bool, e: bool, f: bool, g: bool, h: bool| {
             let (ab, bc, cd, de, ef, fg, gh, ha) = (a & b, b & c, c & d, d & e, e & f, f & g, g & h, h & a);
             (ab & cd) | (bc & de) | (cd & ef) | (de & fg) | (ef & gh) | (fg & ha) | (gh & ab) | (ha & bc)
@@ -79,11 +79,12 @@ fn mark_candidates(pixels: &[u8], first: usize, circle: &[isize; 16], marks: &mu
 }
 
 fn is_corner(pixels: &[u8], at: usize, circle: &[isize; 16], mark: u8) -> bool {
-    let centre = i16::from(pixels[at]);
-    let around = circle.map(|offset| i16::from(pixels[at.wrapping_add_signed(offset)]));
-    let mask = |is: &dyn Fn(i16) -> bool| (0..16).fold(0, |mask, i| mask | u32::from(is(around[i])) << i);
-    (mark & BRIGHT != 0 && has_arc(mask(&|x| x > centre + THRESHOLD)))
-        || (mark & DARK != 0 && has_arc(mask(&|x| x < centre - THRESHOLD)))
+    let centre = pixels[at];
+    let around = circle.map(|offset| pixels[at.wrapping_add_signed(offset)]);
+    let (high, low) = (centre.saturating_add(THRESHOLD), centre.saturating_sub(THRESHOLD));
+    let mask = |is: [bool; 16]| (0..16).fold(0, |mask, i| mask | u32::from(is[i]) << i);
+    (mark & BRIGHT != 0 && has_arc(mask(around.map(|x| x > high))))
+        || (mark & DARK != 0 && has_arc(mask(around.map(|x| x < low))))
 }
 
 /// Whether nine bits of sixteen in a circle are set in a row.

@@ -4,6 +4,9 @@
 //! Most of their time goes into scaling the luma down, which is done here for whole rows at a time; weights, and the
 //! order in which products are added, are those of the `image` crate, so that every sum is the same to the last bit.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::OnceLock;
 
 use image::GrayImage;
@@ -42,7 +45,7 @@ fn scaled(luma: &GrayImage, width: u32, height: u32) -> GrayImage {
     let (source_width, source_height) = (luma.width() as usize, luma.height() as usize);
     let source: Vec<f32> = luma.as_raw().iter().map(|x| f32::from(*x)).collect();
     let mut result = GrayImage::new(width, height);
-    let columns: Vec<Taps> = taps(source_width, width as usize);
+    let columns = taps(source_width, width as usize);
     let rows = taps(source_height, height as usize);
     let mut row = vec![0.0; source_width];
     for (taps, target) in rows.iter().zip(result.chunks_exact_mut(width as usize)) {
@@ -64,7 +67,22 @@ struct Taps {
     weights: Vec<f32>,
 }
 
-fn taps(source: usize, target: usize) -> Vec<Taps> {
+type KeptTaps = HashMap<(usize, usize), Rc<[Taps]>>;
+
+thread_local! {
+    /// Taps by the lengths of the lines. There are few: sides of small pictures and of hashes.
+    static TAPS: RefCell<KeptTaps> = RefCell::default();
+}
+
+/// The taps of lines; those of small pictures are kept, because sines take longer than all sums.
+fn taps(source: usize, target: usize) -> Rc<[Taps]> {
+    if source > super::SIDE as usize {
+        return new_taps(source, target);
+    }
+    TAPS.with_borrow_mut(|kept| kept.entry((source, target)).or_insert_with(|| new_taps(source, target)).clone())
+}
+
+fn new_taps(source: usize, target: usize) -> Rc<[Taps]> {
     const LOBES: f32 = 3.0;
     let ratio = source as f32 / target as f32;
     let scale = ratio.max(1.0);
