@@ -53,9 +53,9 @@ impl Engine {
         !self.device().unwrap_or(self.device).is_accelerator()
     }
 
-    /// Pictures that go through the model at once, where nothing else is known.
+    /// Pictures that go through the model at once on the device that is used, where nothing else is known.
     pub(super) fn usual_batch(&self) -> usize {
-        let device = self.device().unwrap_or(self.device);
+        let device = self.device().unwrap_or_default();
         let memory = if device.is_accelerator() { self.device_memory(device) } else { None };
         device.usual_batch(memory)
     }

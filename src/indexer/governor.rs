@@ -43,10 +43,16 @@ pub(super) struct Governor {
 }
 
 impl Governor {
-    /// Begins with `pace`; batches grow to `most_batch`, and to no more than `pace` says if they were chosen by somebody.
-    pub fn new(limit: u64, pace: Pace, most_batch: usize, may_grow: bool) -> Self {
-        let most = Pace { batch: most_batch.max(pace.batch), ..pace };
-        Self { limit, most, pace, may_grow, before: None, settled: None, window: None, room_since: None }
+    /// Begins with `pace`, and keeps batches as they are while there is memory: on the processor no size is faster than a small one.
+    pub fn new(limit: u64, pace: Pace) -> Self {
+        let (before, settled, window, room_since) = (None, None, None, None);
+        Self { limit, most: pace, pace, may_grow: false, before, settled, window, room_since }
+    }
+
+    /// Begins anew with batches of this size, which grow to `most`: the device has turned out to be an accelerator.
+    pub fn suit_accelerator(&mut self, batch: usize, most: usize) {
+        (self.pace.batch, self.most.batch, self.may_grow) = (batch, most.max(batch), true);
+        (self.before, self.settled, self.window) = (None, None, None);
     }
 
     /// Whether the allocator should give back what it can, before [`Governor::tick`] decides.
@@ -145,7 +151,9 @@ mod tests {
     }
 
     fn governor(batch: usize, most: usize) -> Governor {
-        Governor::new(LIMIT, Pace { workers: 4, batch }, most, true)
+        let mut governor = Governor::new(LIMIT, Pace { workers: 4, batch: 1 });
+        governor.suit_accelerator(batch, most);
+        governor
     }
 
     #[test]
@@ -153,9 +161,9 @@ mod tests {
         let mut accelerator = governor(16, 128);
         run(&mut accelerator, 60, &[&|batch| 1000.0 * (batch.min(64) as f64 / 64.0).sqrt()]);
         assert_eq!(accelerator.pace.batch, 64);
-        let mut processor = governor(2, 16);
-        run(&mut processor, 60, &[&|_| 300.0]);
-        assert_eq!(processor.pace.batch, 2);
+        let mut steady = governor(2, 16);
+        run(&mut steady, 60, &[&|_| 300.0]);
+        assert_eq!(steady.pace.batch, 2);
     }
 
     #[test]
@@ -166,8 +174,8 @@ mod tests {
     }
 
     #[test]
-    fn a_chosen_size_is_kept() {
-        let mut governor = Governor::new(LIMIT, Pace { workers: 2, batch: 4 }, 4, false);
+    fn without_an_accelerator_a_size_is_kept() {
+        let mut governor = Governor::new(LIMIT, Pace { workers: 2, batch: 4 });
         run(&mut governor, 60, &[&|batch| 100.0 * batch as f64]);
         assert_eq!(governor.pace.batch, 4);
     }

@@ -16,7 +16,7 @@ pub struct AddOptions {
     /// Workers that decode and embed. By default what [`Index::tune`](crate::Index::tune) has found, or as many as there are cores.
     pub threads: Option<NonZeroUsize>,
     /// Pictures that go through the model at once. By default what [`Index::tune`](crate::Index::tune) has found, or what suits
-    /// the device; larger ones are tried while it runs.
+    /// the device; on accelerators larger ones are tried while it runs.
     pub batch_size: Option<NonZeroUsize>,
     /// Bytes that the whole process may take. Pictures wait until there is room for them; one that would need more by itself fails.
     /// The program and the built-in model need about 100 MiB. By default 512 MiB, and more where there are many cores.

@@ -31,6 +31,7 @@ use super::targets::{Target, health, prepare};
 use super::worker::{Job, Workshop, work};
 use crate::error::Result;
 use crate::media::{DecodeLimits, Reading, read_content};
+use crate::model::Device;
 use crate::scan::{ScanOptions, ScannedFile};
 use crate::store::{ContentState, FoundFile, ModelRow, Store, Writer};
 use crate::types::{RootId, Stage, current_memory, give_back_memory, now_ns, path_from_bytes, path_to_bytes};
@@ -99,7 +100,8 @@ pub(crate) fn add(
     let mut recorder = Recorder::new(model, moment, online_roots, options.retry_failed);
     // Also stops the stages after an error, which must not cancel the caller's other work.
     let stop = options.cancel.child();
-    let batch = options.batch_size.map_or_else(|| engine.usual_batch(), NonZeroUsize::get);
+    // What suits the device is known when the model has been loaded, which only new pictures are a reason for.
+    let batch = options.batch_size.map_or(Device::Cpu.usual_batch(None), NonZeroUsize::get);
     let own_sessions = engine.may_have_own_sessions();
     let room = Room::within(options.memory, options.workers(), batch, engine.model(), own_sessions);
     let stages = Stages {
@@ -201,9 +203,8 @@ fn run(
     let (path_sender, paths) = bounded(PATH_QUEUE);
     let (job_sender, jobs) = bounded(2 * workers);
     let (outcome_sender, outcomes) = bounded(OUTCOME_QUEUE);
-    let may_grow = stages.options.batch_size.is_none();
-    let most_batch = if may_grow { MOST_GROWTH * batch } else { batch };
-    let mut governor = Governor::new(stages.options.memory, Pace { workers, batch }, most_batch, may_grow);
+    let mut governor = Governor::new(stages.options.memory, Pace { workers, batch });
+    let mut is_settled = stages.options.batch_size.is_some();
     std::thread::scope(|scope| {
         // Taken into the closure, so that a panic here ends the queue before the scope waits for the stages.
         let outcomes = outcomes;
@@ -226,6 +227,13 @@ fn run(
                 pictures: stages.waiting_pictures.load(Ordering::Relaxed),
                 results: outcomes.len(),
             };
+            if !is_settled && let Some(device) = engine.device() {
+                is_settled = true;
+                if device.is_accelerator() {
+                    let batch = engine.usual_batch();
+                    governor.suit_accelerator(batch, MOST_GROWTH * batch);
+                }
+            }
             let pace = governor.tick(Instant::now(), report.embedded, memory, waiting.pictures > 0);
             stages.gate.set(pace);
             progress(Progress {

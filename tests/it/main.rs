@@ -19,6 +19,7 @@ mod neighbors;
 mod runtime;
 mod search;
 mod sequence;
+mod speed;
 mod upgrade;
 #[cfg(unix)]
 mod watch;

@@ -54,12 +54,16 @@ fn databases_of_earlier_versions_are_measured_without_being_embedded_again() {
 }
 
 #[test]
-fn a_database_without_what_watching_needs_is_used_as_it_is() {
-    let sandbox = Sandbox::new();
-    restore(&sandbox, 4);
-    let mut index = sandbox.open();
-    let report = index.add([sandbox.photos()], &AddOptions::default()).expect("it can be indexed");
-    assert_eq!((report.unchanged, report.embedded, report.measured), (3, 0, 0), "{report:?}");
-    assert_eq!(index.search(&TextQuery::new("dog"), 10).expect("an answer").hits.len(), 1);
-    assert_eq!(index.check(false).expect("it can be checked"), []);
+fn databases_without_what_watching_and_runs_need_are_used_as_they_are() {
+    for version in [4, 5] {
+        let sandbox = Sandbox::new();
+        restore(&sandbox, version);
+        let mut index = sandbox.open();
+        assert_eq!(index.runs(10).expect("none"), []);
+        let report = index.add([sandbox.photos()], &AddOptions::default()).expect("it can be indexed");
+        assert_eq!((report.unchanged, report.embedded, report.measured), (3, 0, 0), "of {version}: {report:?}");
+        assert_eq!(index.runs(10).expect("one").len(), 1);
+        assert_eq!(index.search(&TextQuery::new("dog"), 10).expect("an answer").hits.len(), 1);
+        assert_eq!(index.check(false).expect("it can be checked"), []);
+    }
 }

@@ -1,0 +1,423 @@
+//! How fast and how large imgidx is, area by area, beside figures that others have published, with a verdict for each.
+//!
+//! ```sh
+//! cargo bench --bench report -- [DIRECTORY…]
+//! ```
+//!
+//! Uses up to 1,000 pictures of the directories, scaled to 224 pixels, or draws its own. It prints Markdown; `docs/performance.md` has a copy. The
+//! figures beside ours are from a guide for a feature extractor in Python (ResNet-18 in PyTorch; 1,000 JPEG files of 224 × 224 pixels) and from one for a
+//! pipeline of features, types and vectors in Python; both print what they reach or aim at, on the machines that they name.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use image::codecs::jpeg::JpegEncoder;
+use image::{Rgb, RgbImage, imageops};
+use imgidx::media::{Content, DecodeLimits, Picture, Reading, decode_within, measure, read_content};
+use imgidx::model::{Device, Embedded, Embedder, Model, Runtime};
+use imgidx::search::SearcherOptions;
+use imgidx::types::{ContentHash, current_memory};
+use imgidx::{AddOptions, Index, OpenOptions, Query};
+
+const PICTURES: usize = 1000;
+const SIDE: u32 = 224;
+const RUNS: usize = 5;
+
+fn main() {
+    let directories: Vec<PathBuf> = std::env::args_os()
+        .skip(1)
+        .filter(|arg| !arg.as_encoded_bytes().starts_with(b"-"))
+        .map(PathBuf::from)
+        .collect();
+    let scratch = tempfile::tempdir().expect("a folder");
+    let folder = scratch.path().join("pictures");
+    let drawn = make_pictures(&directories, &folder);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    println!("{cores} cores; {PICTURES} JPEG files of {SIDE} × {SIDE} pixels, {drawn}; medians of {RUNS} runs\n");
+    let report = Report { scratch: scratch.path().to_owned(), folder, cores };
+    report.start_up();
+    report.single();
+    report.batches();
+    report.files();
+    report.targets();
+    report.memory();
+    report.clients();
+}
+
+struct Report {
+    scratch: PathBuf,
+    folder: PathBuf,
+    cores: usize,
+}
+
+impl Report {
+    fn start_up(&self) {
+        let database = self.scratch.join("start.db");
+        Index::open(&database)
+            .and_then(|mut index| index.add([&self.folder], &AddOptions::default()))
+            .expect("indexed");
+        let mut table = Table::new("Start-up", ["", "time", "bound", "memory", "verdict"]);
+        let picture = first_file(&self.folder);
+        let commands: [(&str, Vec<&str>, f64); 4] = [
+            ("`imgidx --help`", vec!["--help"], 10.0),
+            ("`imgidx status`", vec!["status"], 50.0),
+            ("`imgidx similar`, of an indexed picture", vec!["similar", picture.to_str().expect("UTF-8")], 50.0),
+            ("`imgidx add`, with nothing to do", vec!["add", self.folder.to_str().expect("UTF-8")], 100.0),
+        ];
+        for (name, args, bound) in commands {
+            let runs: Vec<Finished> = (0..RUNS).map(|_| run(&database, &args)).collect();
+            let time = median(runs.iter().map(|run| run.time).collect());
+            let memory = runs.iter().map(|run| run.memory).max().unwrap_or(0);
+            table.row([
+                name.to_owned(),
+                ms(time),
+                format!("{bound:.0} ms"),
+                mib(memory),
+                verdict(millis(time) <= bound && memory < 50 << 20),
+            ]);
+        }
+        table.print("The bound on memory is 50 MB, the target of the second guide for a start.");
+    }
+
+    /// One picture at a time, on all cores.
+    fn single(&self) {
+        let mut embedder = self.embedder(self.cores);
+        let contents = read_all(&self.folder);
+        let mut times: Vec<Duration> =
+            contents.iter().map(|content| time(|| drop(process(content, &mut embedder)))).collect();
+        let p95 = quantile(&mut times, 0.95);
+        let ours = quantile(&mut times, 0.5);
+        let mut table = Table::new("One picture", ["", "time", "beside ours"]);
+        table.row(["imgidx, with decoding and all features".into(), ms(ours), "1.0".into()]);
+        for (name, theirs) in [("Intel i9-12900K", 21.5), ("Mac M1 Max (MPS)", 15.2), ("RTX 4090 (CUDA)", 6.2)] {
+            table.row([name.into(), format!("{theirs} ms"), format!("{:.1}", theirs / millis(ours))]);
+        }
+        table.print(&format!("The slowest twentieth takes {} and more.", ms(p95)));
+    }
+
+    fn batches(&self) {
+        let model = Model::builtin();
+        let contents = read_all(&self.folder);
+        let pixels: Vec<RgbImage> =
+            contents[..64].iter().map(|content| Embedder::prepare(model.spec(), &decode(content))).collect();
+        let mut embedder = self.embedder(self.cores);
+        let theirs = [(1, 21.0, 8.0), (8, 160.0, 50.0), (16, 320.0, 90.0), (32, 650.0, 180.0), (64, 1280.0, 350.0)];
+        let mut table = Table::new(
+            "Batches through the model",
+            ["batch", "imgidx", "images/s", "i7/i9 (CPU)", "RTX (CUDA)", "verdict"],
+        );
+        for (size, cpu, cuda) in theirs {
+            embedder.embed(&pixels[..size]).expect("it runs");
+            let times = (0..RUNS).map(|_| time(|| drop(embedder.embed(&pixels[..size])))).collect();
+            let ours = median(times);
+            table.row([
+                size.to_string(),
+                ms(ours),
+                format!("{:.0}", size as f64 / ours.as_secs_f64()),
+                format!("{cpu} ms"),
+                format!("{cuda} ms"),
+                verdict(millis(ours) < cpu),
+            ]);
+        }
+        table.print("One session on all cores. The verdict is for the processor's column.");
+    }
+
+    /// The whole program on all files.
+    fn files(&self) {
+        let mut rates = Vec::new();
+        let (mut peak, mut busy) = (0, Vec::new());
+        for i in 0..RUNS {
+            let database = self.scratch.join(format!("files{i}.db"));
+            let finished = run(&database, &["add", self.folder.to_str().expect("UTF-8")]);
+            rates.push(PICTURES as f64 / finished.time.as_secs_f64());
+            busy.push(finished.processor.as_secs_f64() / finished.time.as_secs_f64() / self.cores as f64);
+            peak = peak.max(finished.memory);
+        }
+        let (rate, busy) = (middle(rates), middle(busy));
+        let mut table =
+            Table::new("1,000 files, from the command to the last commit", ["", "images/s", "memory", "verdict"]);
+        table.row(["imgidx add, as a process".into(), format!("{rate:.0}"), mib(peak), String::new()]);
+        for (name, theirs, memory) in [
+            ("Intel i9-12900K", 49.0, "1.8 GB"),
+            ("Mac M1 Max (MPS)", 91.0, "2.1 GB"),
+            ("RTX 4090 (CUDA)", 213.0, "4.2 GB"),
+        ] {
+            table.row([name.into(), format!("{theirs}"), memory.into(), verdict(rate > theirs)]);
+        }
+        let floor = self.floor();
+        table.row([
+            "the floor: decode, scale, measure, embed, from memory".into(),
+            format!("{floor:.0}"),
+            String::new(),
+            format!("{:.2} of it", rate / floor),
+        ]);
+        table.print(&format!("Cores were busy for {:.0} % of the time.", 100.0 * busy));
+    }
+
+    fn floor(&self) -> f64 {
+        let contents = read_all(&self.folder);
+        let mut rates = Vec::new();
+        for _ in 0..RUNS {
+            let mut embedders: Vec<Embedder> = (0..self.cores).map(|_| self.embedder(1)).collect();
+            let parts = contents.chunks(contents.len().div_ceil(self.cores));
+            let took = time(|| {
+                std::thread::scope(|scope| {
+                    for (part, embedder) in parts.zip(&mut embedders) {
+                        scope.spawn(move || part.iter().for_each(|content| drop(process(content, embedder))));
+                    }
+                });
+            });
+            rates.push(contents.len() as f64 / took.as_secs_f64());
+        }
+        middle(rates)
+    }
+
+    /// The targets of the second guide, for its fastest tier.
+    fn targets(&self) {
+        let contents = read_all(&self.folder);
+        let pictures: Vec<Picture> = contents.iter().map(decode).collect();
+        let mut embedder = self.embedder(self.cores);
+        let mut features: Vec<Duration> =
+            pictures.iter().map(|picture| time(|| drop(measure(picture, None)))).collect();
+        let classify = |picture: &Picture, embedder: &mut Embedder| {
+            let pixels = Embedder::prepare(embedder.model().spec(), picture);
+            embedder.embed(&[pixels]).expect("it runs")
+        };
+        let mut classes: Vec<Duration> =
+            pictures.iter().map(|picture| time(|| drop(classify(picture, &mut embedder)))).collect();
+        let mut all: Vec<Duration> =
+            contents.iter().map(|content| time(|| drop(process(content, &mut embedder)))).collect();
+        let mut table = Table::new("Targets for one picture", ["", "median", "p95", "target", "verdict"]);
+        for (name, times, target) in [
+            ("features and type", &mut features, 0.5),
+            ("classification and vector", &mut classes, 0.1),
+            ("everything", &mut all, 2.0),
+        ] {
+            let (p50, p95) = (quantile(times, 0.5), quantile(times, 0.95));
+            table.row([name.into(), ms(p50), ms(p95), format!("{target} s"), verdict(p95.as_secs_f64() < target)]);
+        }
+        table.print("");
+    }
+
+    /// What each step of getting ready takes, and what is left after all of it.
+    fn memory(&self) {
+        if current_memory().is_none() {
+            return;
+        }
+        // In a process of its own: this one has done too much.
+        let database = self.scratch.join("memory.db");
+        let picture = first_file(&self.folder);
+        let picture = picture.to_str().expect("UTF-8");
+        let folder = self.folder.to_str().expect("UTF-8");
+        let steps: [(&str, Vec<&str>, u64); 4] = [
+            ("the program (`--version`)", vec!["--version"], 50),
+            ("one picture, with the model (`show FILE`)", vec!["show", picture], 100),
+            ("1,000 pictures (`add`)", vec!["add", folder], 200),
+            ("a query of a new picture (`similar FILE`)", vec!["--direct", "similar", picture], 100),
+        ];
+        let mut table = Table::new("Peak memory", ["", "memory", "bound", "verdict"]);
+        run(&database, &["add", self.scratch.join("none").to_str().expect("UTF-8")]);
+        for (name, args, bound) in steps {
+            let memory = run(&database, &args).memory;
+            table.row([name.into(), mib(memory), format!("{bound} MB"), verdict(memory < bound * 1_000_000)]);
+        }
+        table.print("50 and 200 MB are the second guide's targets for a start and at the peak; the first guide's programs take 1.8 to 4.2 GB.");
+    }
+
+    fn clients(&self) {
+        let database = self.scratch.join("clients.db");
+        let mut index = Index::open(&database).expect("it opens");
+        index.add([&self.folder], &AddOptions::default()).expect("indexed");
+        let searcher = index.searcher(SearcherOptions::default()).expect("it starts");
+        let files = files(&self.folder);
+        let mut table = Table::new("Queries by several clients at once", ["clients", "queries/s", "p95"]);
+        for clients in [1, 2, 4, 8] {
+            let per_client = 400 / clients;
+            let start = Instant::now();
+            let mut times: Vec<Duration> = std::thread::scope(|scope| {
+                let ask = |client: usize| {
+                    let of_client = files.iter().cycle().skip(client * 7).step_by(13).take(per_client);
+                    of_client
+                        .map(|file| time(|| drop(searcher.similar(&Query::image(file), 10).expect("an answer"))))
+                        .collect::<Vec<_>>()
+                };
+                let handles: Vec<_> = (0..clients).map(|client| scope.spawn(move || ask(client))).collect();
+                handles.into_iter().flat_map(|handle| handle.join().expect("it ends")).collect()
+            });
+            let rate = times.len() as f64 / start.elapsed().as_secs_f64();
+            table.row([clients.to_string(), format!("{rate:.0}"), ms(quantile(&mut times, 0.95))]);
+        }
+        table.print("Threads of one process, each query reading and hashing the file of an indexed picture.");
+    }
+
+    fn embedder(&self, threads: usize) -> Embedder {
+        let options = OpenOptions::default().runtime_options().expect("a data directory");
+        let runtime = Runtime::load(&options).expect("it is there or can be fetched");
+        Embedder::new(&Model::builtin(), &runtime, Device::Cpu, threads).expect("the built-in model")
+    }
+}
+
+fn decode(content: &Content) -> Picture {
+    let (limits, side) = (DecodeLimits::default(), Model::builtin().spec().shorter_side());
+    decode_within(&content.bytes, content.format, limits, side, |_| ()).expect("a picture").0
+}
+
+/// All that `add` does with a picture, but storing.
+fn process(content: &Content, embedder: &mut Embedder) -> Embedded {
+    let picture = decode(content);
+    std::hint::black_box(measure(&picture, None));
+    let pixels = Embedder::prepare(embedder.model().spec(), &picture);
+    embedder.embed(&[pixels]).expect("it runs").remove(0).expect("a vector")
+}
+
+/// A process that has ended.
+struct Finished {
+    time: Duration,
+    processor: Duration,
+    memory: u64,
+}
+
+/// Runs the program, and takes its time, that of its threads, and its peak memory.
+fn run(database: &Path, args: &[&str]) -> Finished {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_imgidx"));
+    command.arg("--db").arg(database).arg("--quiet").args(args).stdout(Stdio::null()).stderr(Stdio::null());
+    let start = Instant::now();
+    #[expect(clippy::zombie_processes, reason = "it is waited for below, by the call that tells what it has used")]
+    let child = command.spawn().expect("it starts");
+    let (mut status, pid) = (0, i32::try_from(child.id()).expect("a process id"));
+    // SAFETY: `rusage` is plain data for which zero is a valid value; the call writes to it and to the status only.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        assert_eq!(libc::wait4(pid, &mut status, 0, &mut usage), pid);
+        usage
+    };
+    let time = start.elapsed();
+    let seconds = |time: libc::timeval| Duration::new(time.tv_sec as u64, 1000 * time.tv_usec as u32);
+    let unit = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
+    Finished {
+        time,
+        processor: seconds(usage.ru_utime) + seconds(usage.ru_stime),
+        memory: usage.ru_maxrss as u64 * unit,
+    }
+}
+
+/// A table that is printed when it is whole.
+struct Table {
+    text: String,
+}
+
+impl Table {
+    fn new<const N: usize>(title: &str, head: [&str; N]) -> Self {
+        let mut text = format!("### {title}\n\n");
+        let _ = writeln!(text, "| {} |\n|{}", head.join(" | "), "---|".repeat(N));
+        Self { text }
+    }
+
+    fn row<const N: usize>(&mut self, cells: [String; N]) {
+        let _ = writeln!(self.text, "| {} |", cells.join(" | "));
+    }
+
+    fn print(self, below: &str) {
+        println!("{}\n{below}\n", self.text);
+    }
+}
+
+fn verdict(is_met: bool) -> String {
+    if is_met { "met" } else { "missed" }.into()
+}
+
+fn time(run: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    run();
+    start.elapsed()
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+fn ms(time: Duration) -> String {
+    format!("{:.1} ms", millis(time))
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    quantile(&mut times, 0.5)
+}
+
+fn middle(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn quantile(times: &mut [Duration], at: f64) -> Duration {
+    times.sort();
+    times[((times.len() - 1) as f64 * at) as usize]
+}
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+fn first_file(directory: &Path) -> PathBuf {
+    files(directory).remove(0)
+}
+
+fn read_all(directory: &Path) -> Vec<Content> {
+    let read = |path: PathBuf| match read_content(&path, u64::MAX, |_| ()).0 {
+        Reading::Content(content, ..) => Some(content),
+        _ => None,
+    };
+    files(directory).into_iter().filter_map(read).collect()
+}
+
+/// Writes the files, of photographs if there are any; no two have the same content.
+fn make_pictures(directories: &[PathBuf], folder: &Path) -> &'static str {
+    std::fs::create_dir(folder).expect("a folder");
+    std::fs::create_dir(folder.with_file_name("none")).expect("a folder");
+    let sources: Vec<PathBuf> = directories.iter().flat_map(|directory| files(directory)).collect();
+    let photographs: Vec<RgbImage> =
+        sources.iter().filter_map(|path| Some(image::open(path).ok()?.into_rgb8())).take(PICTURES).collect();
+    let mut seen = std::collections::HashSet::new();
+    let (mut written, mut turn) = (0, 0_u32);
+    while written < PICTURES {
+        let picture = match photographs.get(turn as usize % photographs.len().max(1)) {
+            Some(photograph) => {
+                let mut small = imageops::resize(photograph, SIDE, SIDE, imageops::FilterType::CatmullRom);
+                // A second round of the same ones is mirrored, and brighter from then on.
+                let round = turn / photographs.len() as u32;
+                if round % 2 == 1 {
+                    imageops::flip_horizontal_in_place(&mut small);
+                }
+                if round > 1 { imageops::brighten(&small, 5 * round as i32) } else { small }
+            }
+            None => drawn(turn),
+        };
+        turn += 1;
+        let mut bytes = Vec::new();
+        JpegEncoder::new_with_quality(&mut bytes, 90).encode_image(&picture).expect("it encodes");
+        if seen.insert(ContentHash::of(&bytes)) {
+            std::fs::write(folder.join(format!("{written:04}.jpg")), bytes).expect("a file");
+            written += 1;
+        }
+    }
+    if photographs.is_empty() { "drawn" } else { "made of photographs" }
+}
+
+fn drawn(seed: u32) -> RgbImage {
+    RgbImage::from_fn(SIDE, SIDE, |x, y| {
+        let noise = (x * 7919 + y * 104_729 + seed * 1_299_709).wrapping_mul(2_654_435_761) >> 27;
+        Rgb([(x / 2 + noise) as u8, (y / 2 + seed) as u8, (seed * 3 + noise) as u8])
+    })
+}
