@@ -78,7 +78,7 @@ impl Index {
     /// # Errors
     /// When the database fails.
     pub fn unmeasured(&self) -> Result<u64> {
-        self.store.unmeasured()
+        self.store.unmeasured(self.store.held()?)
     }
 
     /// What could not be indexed, and why.
@@ -111,22 +111,25 @@ impl Index {
     /// When the database fails.
     pub fn status(&self) -> Result<Status> {
         let active = self.active_model()?;
-        let model = self.store.model(&active.id)?;
+        let row = self.model_row()?;
+        let held = self.store.held()?;
+        let files = self.store.files_in_roots()?;
         let root_status = |root: Root| {
-            let files = self.store.files_in_root(root.id)?;
-            Ok(RootStatus { path: root.path, state: root.state, files, vanished: root.vanished })
+            let files = files.get(&root.id).copied().unwrap_or(0);
+            RootStatus { path: root.path, state: root.state, files, vanished: root.vanished }
         };
+        let model = self.store.model(&active.id)?;
         let index = self.neighbor_status(&active, model)?;
         Ok(Status {
             database: self.path().to_owned(),
-            counts: self.store.counts()?,
-            roots: self.store.roots()?.into_iter().map(root_status).collect::<Result<_>>()?,
-            types: self.store.count_types()?,
-            unmeasured: self.store.unmeasured()?,
-            labels: self.store.top_labels(self.model_row()?, TOP_LABELS)?,
+            counts: self.store.counts(held)?,
+            roots: self.store.roots()?.into_iter().map(root_status).collect(),
+            types: self.store.count_types(held)?,
+            unmeasured: self.store.unmeasured(held)?,
+            labels: self.store.top_labels(row, held, TOP_LABELS)?,
             model: active.name,
             index,
-            failures: self.store.count_failures(self.model_row()?)?,
+            failures: self.store.count_failures(row)?,
         })
     }
 

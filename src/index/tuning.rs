@@ -198,7 +198,7 @@ impl Index {
 
     fn indexed_paths(&self) -> Result<Vec<PathBuf>> {
         // Every so many files: enough for any sample, and no more memory than for 10,000 paths.
-        let files = self.store.counts()?.files;
+        let files = self.store.counts(self.store.held()?)?.files;
         let step = files.div_ceil(10_000).max(1);
         let (mut paths, mut at) = (Vec::new(), 0);
         self.for_each_picture(&Filter::default(), |picture| {

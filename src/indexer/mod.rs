@@ -14,6 +14,7 @@ mod machine;
 mod options;
 mod pipeline;
 mod plan;
+mod planning;
 mod record;
 mod report;
 mod room;

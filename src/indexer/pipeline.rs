@@ -23,18 +23,18 @@ use super::gate::Gate;
 use super::governor::{Governor, Pace};
 use super::inflight::InFlight;
 use super::options::AddOptions;
-use super::plan::{PlanStep, Planner};
+use super::planning::plan_all;
 use super::record::{Claims, Outcome, Recorder, Seen};
 use super::report::{IndexReport, Progress, Waiting};
 use super::room::Room;
-use super::targets::{Target, health, prepare};
+use super::targets::{Target, prepare};
 use super::worker::{Job, Workshop, work};
 use crate::error::Result;
 use crate::media::{DecodeLimits, Reading, read_content};
 use crate::model::Device;
 use crate::scan::{ScanOptions, ScannedFile};
 use crate::store::{ContentState, FoundFile, ModelRow, Store, Writer};
-use crate::types::{RootId, Stage, current_memory, give_back_memory, now_ns, path_from_bytes, path_to_bytes};
+use crate::types::{RootId, Stage, current_memory, give_back_memory, path_from_bytes};
 
 /// Outcomes that a transaction holds at most. What is in an open transaction is lost if the process is killed.
 const BATCH_OUTCOMES: usize = 256;
@@ -58,27 +58,27 @@ const OUTCOME_QUEUE: usize = 1024;
 const MOST_GROWTH: usize = 4;
 
 /// A file that is to be read.
-struct FoundPath {
-    root: RootId,
-    root_path: Arc<Path>,
-    file: ScannedFile,
+pub(super) struct FoundPath {
+    pub root: RootId,
+    pub root_path: Arc<Path>,
+    pub file: ScannedFile,
 }
 
 /// Everything that the stages share.
-struct Stages<'a> {
-    database: PathBuf,
-    model: ModelRow,
-    options: &'a AddOptions,
-    cancel: &'a CancelToken,
-    claims: Claims,
-    room: Room,
-    files: ByteBudget,
-    inflight: InFlight,
-    gate: Gate,
+pub(super) struct Stages<'a> {
+    pub database: PathBuf,
+    pub model: ModelRow,
+    pub options: &'a AddOptions,
+    pub cancel: &'a CancelToken,
+    pub claims: Claims,
+    pub room: Room,
+    pub files: ByteBudget,
+    pub inflight: InFlight,
+    pub gate: Gate,
     /// Files that were found so far.
-    found: AtomicU64,
-    waiting_paths: AtomicUsize,
-    waiting_pictures: AtomicUsize,
+    pub found: AtomicU64,
+    pub waiting_paths: AtomicUsize,
+    pub waiting_pictures: AtomicUsize,
 }
 
 /// Brings the targets up to date.
@@ -273,74 +273,6 @@ fn memory_now(governor: &Governor) -> Option<u64> {
     }
     give_back_memory();
     current_memory()
-}
-
-/// Walks all targets, and sends on what has to be read and what is already known.
-fn plan_all(stages: &Stages<'_>, targets: &[(&Target, RootId)], paths: &Sender<FoundPath>, outcomes: &Sender<Outcome>) {
-    let result = Store::open(&stages.database).and_then(|store| {
-        targets.iter().try_for_each(|(target, root)| plan_one(stages, &store, target, *root, paths, outcomes))
-    });
-    if let Err(error) = result {
-        let _ = outcomes.send(Outcome::Broken(error));
-    }
-}
-
-fn plan_one(
-    stages: &Stages<'_>,
-    store: &Store,
-    target: &Target,
-    root: RootId,
-    paths: &Sender<FoundPath>,
-    outcomes: &Sender<Outcome>,
-) -> Result<()> {
-    let options = stages.options;
-    let known = store.roots()?.into_iter().find(|known| known.id == root);
-    let mut planner = Planner::new(store, target, known.as_ref(), stages.model, &options.scan, options.retry_failed)?;
-    let root_path: Arc<Path> = target.root_path.as_path().into();
-    let scope = path_to_bytes(&target.scope);
-    while let Some(step) = trace_span!("walk").in_scope(|| planner.next())? {
-        if stages.cancel.is_cancelled() {
-            return Ok(());
-        }
-        stages.found.fetch_add(1, Ordering::Relaxed);
-        let sent = match step {
-            PlanStep::Unchanged(state) => outcomes.send(Outcome::Unchanged(state)).is_ok(),
-            PlanStep::Restored(id, state) => outcomes.send(Outcome::Restored(id, state)).is_ok(),
-            PlanStep::Moved(from, file, _) => {
-                let file = FoundFile { root, path: file.path, stat: file.stat, read_at_ns: now_ns() };
-                let seen = Seen { file, root_path: root_path.clone() };
-                outcomes.send(Outcome::Moved { from, seen }).is_ok()
-            }
-            PlanStep::Unlisted(error) => {
-                let (path, reason) = (error.path, error.reason);
-                outcomes.send(Outcome::Unreadable { root, path, seen: None, stage: Stage::Scan, reason }).is_ok()
-            }
-            PlanStep::Read(file, _) if file.path != *scope && is_unsettled(&file, options.settle) => {
-                outcomes.send(Outcome::Unsettled(root_path.join(path_from_bytes(&file.path)))).is_ok()
-            }
-            PlanStep::Read(file, _) => {
-                stages.waiting_paths.fetch_add(1, Ordering::Relaxed);
-                paths.send(FoundPath { root, root_path: root_path.clone(), file }).is_ok()
-            }
-        };
-        if !sent {
-            return Ok(());
-        }
-    }
-    // A drive may have been pulled out while it was walked; then what was not found is not gone.
-    let outcome = match known {
-        Some(known) if health(store, &known)?.is_none() => Outcome::WentOffline(known.id, known.path),
-        _ => Outcome::Missing(root, planner.missing()?),
-    };
-    let _ = outcomes.send(outcome);
-    Ok(())
-}
-
-/// Whether a file has changed so shortly before that somebody may be writing it. A time in the future tells nothing.
-fn is_unsettled(file: &ScannedFile, settle: Option<Duration>) -> bool {
-    let Some(settle) = settle else { return false };
-    let age = now_ns().saturating_sub(file.stat.ctime_ns.max(file.stat.mtime_ns));
-    u64::try_from(age).is_ok_and(|age| u128::from(age) < settle.as_nanos())
 }
 
 /// Reads and hashes files, and passes on those with contents that need work.

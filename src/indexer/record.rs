@@ -31,8 +31,8 @@ pub(super) struct Decoded {
 /// What became of a file, or of something else that the scan came by.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// It is as it was.
-    Unchanged(FileState),
+    /// So many, one after another, are as they were.
+    Unchanged(FileState, u64),
     /// It was missing and is back as it was.
     Restored(FileId, FileState),
     /// It is the file of this row under another name.
@@ -141,10 +141,10 @@ impl Recorder {
     /// Writes one outcome.
     pub fn record(&mut self, batch: &Batch<'_>, outcome: Outcome) -> Result<()> {
         match outcome {
-            Outcome::Unchanged(state) => self.count_unchanged(state),
+            Outcome::Unchanged(state, files) => self.count_unchanged(state, files),
             Outcome::Restored(id, state) => {
                 batch.mark_present(id)?;
-                self.count_unchanged(state);
+                self.count_unchanged(state, 1);
             }
             Outcome::Moved { from, seen } => self.rename(batch, from, &seen)?,
             Outcome::Linked { seen, image, state } => self.link(batch, &seen, image, state, false)?,
@@ -219,14 +219,14 @@ impl Recorder {
         }
     }
 
-    fn count_unchanged(&mut self, state: FileState) {
+    fn count_unchanged(&mut self, state: FileState, files: u64) {
         match state {
-            FileState::Skipped => self.report.skipped += 1,
+            FileState::Skipped => self.report.skipped += files,
             FileState::Picture(ContentState::Failed) | FileState::Unreadable => {
-                self.report.unchanged += 1;
-                self.report.known_failures += 1;
+                self.report.unchanged += files;
+                self.report.known_failures += files;
             }
-            FileState::Picture(_) => self.report.unchanged += 1,
+            FileState::Picture(_) => self.report.unchanged += files,
         }
     }
 
@@ -258,7 +258,7 @@ impl Recorder {
         batch.put_file(&seen.file, Some(image), None)?;
         if state == ContentState::Failed {
             if before == Some(Some(image)) && !tried {
-                self.count_unchanged(FileState::Picture(state));
+                self.count_unchanged(FileState::Picture(state), 1);
             } else {
                 self.report.failed += 1;
             }

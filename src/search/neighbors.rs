@@ -141,7 +141,7 @@ impl Lookup<'_> {
     pub fn pending(&self) -> Result<u64> {
         match &self.model {
             Some(model) => Ok(model.pending),
-            None => Ok(self.store.counts()?.images),
+            None => Ok(self.store.counts(self.store.held()?)?.images),
         }
     }
 

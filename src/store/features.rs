@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::Store;
 use super::batch::Batch;
+use super::list::Held;
 use super::sqlite_error::At;
 use crate::error::Result;
 use crate::types::{
@@ -26,26 +27,30 @@ impl Store {
     }
 
     /// How many contents of present files were decoded and not measured by this version's rules.
-    pub fn unmeasured(&self) -> Result<u64> {
+    pub fn unmeasured(&self, held: Held) -> Result<u64> {
+        let sql = format!(
+            "SELECT (SELECT count(*) FROM image WHERE {of_image})
+                  - (SELECT count(*) FROM image WHERE format IS NULL AND {of_image})
+                  - (SELECT count(*) FROM feature WHERE version = ?1 AND {of_feature})",
+            of_image = held.condition("image.id"),
+            of_feature = held.condition("feature.image")
+        );
         self.connection
-            .prepare_cached(
-                "SELECT count(*) FROM image WHERE format IS NOT NULL
-                 AND NOT EXISTS (SELECT 1 FROM feature m WHERE m.image = image.id AND m.version = ?1)
-                 AND EXISTS (SELECT 1 FROM file WHERE file.image = image.id AND file.missing_since IS NULL)",
-            )
+            .prepare_cached(&sql)
             .and_then(|mut statement| statement.query_row([Features::VERSION], |row| row.get(0)))
             .at(&self.path)
     }
 
     /// How many contents of present files are of each type, the most frequent first.
-    pub fn count_types(&self) -> Result<Vec<(ImageType, u64)>> {
+    pub fn count_types(&self, held: Held) -> Result<Vec<(ImageType, u64)>> {
+        let held = held.condition("feature.image");
+        let sql = format!(
+            "SELECT type, count(*) FROM feature WHERE type IS NOT NULL AND version = ?1 AND {held}
+             GROUP BY type ORDER BY 2 DESC, 1"
+        );
         let counts: Vec<(String, u64)> = self
             .connection
-            .prepare_cached(
-                "SELECT type, count(*) FROM feature m WHERE type IS NOT NULL AND version = ?1
-                 AND EXISTS (SELECT 1 FROM file WHERE file.image = m.image AND file.missing_since IS NULL)
-                 GROUP BY type ORDER BY 2 DESC, 1",
-            )
+            .prepare_cached(&sql)
             .and_then(|mut statement| {
                 statement.query_map([Features::VERSION], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
             })

@@ -41,6 +41,29 @@ pub struct Counts {
     pub truncated: u64,
 }
 
+/// Whether there are contents that no present file holds.
+///
+/// Mostly there are none, and then counting needs not look for the files of each content: of 100,000 that takes four times as long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// Some present file holds each content.
+    All,
+    /// Files of some contents are missing, or have another content now.
+    Some,
+}
+
+impl Held {
+    /// The condition that some present file holds the content of this number.
+    pub(super) fn condition(self, image: &str) -> String {
+        match self {
+            Self::All => "TRUE".into(),
+            Self::Some => {
+                format!("EXISTS (SELECT 1 FROM file held WHERE held.image = {image} AND held.missing_since IS NULL)")
+            }
+        }
+    }
+}
+
 const PICTURES: &str = "SELECT root.path, file.path, image.id, hash, bytes, format, width, height, orientation,
         has_alpha, truncated, taken
     FROM file JOIN root ON root.id = file.root JOIN image ON image.id = file.image
@@ -110,30 +133,33 @@ impl Store {
     }
 
     /// Counts what is indexed.
-    pub fn counts(&self) -> Result<Counts> {
-        let read = |row: &Row<'_>| {
-            Ok(Counts {
-                images: row.get(0)?,
-                files: row.get(1)?,
-                missing: row.get(2)?,
-                skipped: row.get(3)?,
-                truncated: row.get(4)?,
-            })
+    pub fn counts(&self, held: Held) -> Result<Counts> {
+        let number = |sql: &str| -> Result<u64> { self.connection.query_row(sql, [], |row| row.get(0)).at(&self.path) };
+        // The few that are not as the others have indexes of their own, so that the rest is counted without looking anything up.
+        let files_of = |images: &str| {
+            number(&format!(
+                "SELECT count(*) FROM image CROSS JOIN file ON file.image = image.id
+                 WHERE image.{images} AND missing_since IS NULL"
+            ))
         };
-        self.connection
-            .query_row(
-                "SELECT count(DISTINCT image) FILTER (WHERE p AND i),
-                        count(*) FILTER (WHERE p AND i),
-                        count(*) FILTER (WHERE NOT p),
-                        count(*) FILTER (WHERE p AND s),
-                        count(*) FILTER (WHERE p AND t)
-                 FROM (SELECT file.image, missing_since IS NULL AS p, image.format IS NOT NULL AS i,
-                              skipped IS NOT NULL AS s, ifnull(truncated, 0) AS t
-                       FROM file LEFT JOIN image ON image.id = file.image)",
-                [],
-                read,
-            )
-            .at(&self.path)
+        let images_where =
+            |sql: &str| number(&format!("SELECT count(*) FROM image WHERE {sql} AND {}", held.condition("image.id")));
+        let with_content = number("SELECT count(*) FROM file WHERE image IS NOT NULL AND missing_since IS NULL")?;
+        Ok(Counts {
+            images: images_where("TRUE")? - images_where("format IS NULL")?,
+            files: with_content - files_of("format IS NULL")?,
+            missing: number("SELECT count(*) FROM file WHERE missing_since IS NOT NULL")?,
+            skipped: number("SELECT count(*) FROM file WHERE skipped IS NOT NULL AND missing_since IS NULL")?,
+            truncated: files_of("truncated = 1")?,
+        })
+    }
+
+    /// Whether some present file holds every content.
+    pub fn held(&self) -> Result<Held> {
+        let sql = "SELECT (SELECT count(DISTINCT image) FROM file WHERE image IS NOT NULL AND missing_since IS NULL)
+                        = (SELECT count(*) FROM image)";
+        let all: bool = self.connection.query_row(sql, [], |row| row.get(0)).at(&self.path)?;
+        Ok(if all { Held::All } else { Held::Some })
     }
 
     /// How many present files were skipped for each reason, the most frequent first.

@@ -37,7 +37,7 @@ pub use check::Problem;
 pub use dupes::Fingerprint;
 pub use failure::FailureRow;
 pub use files::{ContentState, FileState, FoundFile, KnownContent, KnownFile, KnownFileAt};
-pub use list::{Counts, PictureRow};
+pub use list::{Counts, Held, PictureRow};
 pub use lock::WatcherLock;
 pub use roots::{Root, RootState};
 pub use runs::RunRow;

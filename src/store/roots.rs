@@ -1,5 +1,6 @@
 //! Roots: the directories that were given to `add`.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Row, params};
@@ -68,13 +69,28 @@ impl Store {
 
     /// How many present files with pictures a root has.
     pub fn files_in_root(&self, root: RootId) -> Result<u64> {
-        self.connection
-            .prepare_cached(
-                "SELECT count(*) FROM file JOIN image ON image.id = file.image
-                 WHERE root = ?1 AND missing_since IS NULL AND format IS NOT NULL",
-            )
-            .and_then(|mut statement| statement.query_row([root.0], |row| row.get(0)))
-            .at(&self.path)
+        Ok(self.files_in_roots()?.remove(&root).unwrap_or(0))
+    }
+
+    /// Present picture files of each root that has any.
+    pub fn files_in_roots(&self) -> Result<HashMap<RootId, u64>> {
+        let read = |sql: &str| -> Result<Vec<(RootId, u64)>> {
+            let row = |row: &Row<'_>| Ok((RootId(row.get(0)?), row.get(1)?));
+            let prepared = self.connection.prepare_cached(sql);
+            prepared.and_then(|mut statement| statement.query_map([], row)?.collect()).at(&self.path)
+        };
+        // The few contents that are no pictures are looked up, so that the others need not be.
+        let all =
+            read("SELECT root, count(*) FROM file WHERE missing_since IS NULL AND image IS NOT NULL GROUP BY root")?;
+        let failed = read(
+            "SELECT root, count(*) FROM image CROSS JOIN file ON file.image = image.id
+             WHERE format IS NULL AND missing_since IS NULL GROUP BY root",
+        )?;
+        let mut files: HashMap<RootId, u64> = all.into_iter().collect();
+        for (root, failed) in failed {
+            files.entry(root).and_modify(|files| *files -= failed);
+        }
+        Ok(files)
     }
 }
 

@@ -4,6 +4,7 @@ use rusqlite::{Row, params};
 
 use super::Store;
 use super::batch::ModelRow;
+use super::list::Held;
 use super::sqlite_error::At;
 use crate::error::Result;
 use crate::types::{ImageId, RootId};
@@ -38,14 +39,16 @@ impl Store {
     }
 
     /// The labels that a model ranks first for most contents of present files, with their numbers, the most frequent first.
-    pub fn top_labels(&self, model: ModelRow, count: usize) -> Result<Vec<(String, u64)>> {
+    pub fn top_labels(&self, model: ModelRow, held: Held, count: usize) -> Result<Vec<(String, u64)>> {
+        let held = held.condition("classification.image");
+        let sql = format!(
+            "SELECT label.name, pictures
+             FROM (SELECT label AS id, count(*) AS pictures FROM classification
+                   WHERE model = ?1 AND rank = 0 AND {held} GROUP BY label)
+             JOIN label USING (id) ORDER BY pictures DESC, label.name LIMIT ?2"
+        );
         self.connection
-            .prepare_cached(
-                "SELECT label.name, count(*) FROM classification c JOIN label ON label.id = c.label
-                 WHERE model = ?1 AND rank = 0
-                 AND EXISTS (SELECT 1 FROM file WHERE file.image = c.image AND file.missing_since IS NULL)
-                 GROUP BY label.id ORDER BY 2 DESC, 1 LIMIT ?2",
-            )
+            .prepare_cached(&sql)
             .and_then(|mut statement| {
                 statement.query_map(params![model.0, count as i64], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
             })

@@ -1,0 +1,129 @@
+//! The first stage: what is found, compared with what is known, goes to the readers or straight to the writer.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use tracing::trace_span;
+
+use super::pipeline::{FoundPath, Stages};
+use super::plan::{PlanStep, Planner};
+use super::record::{Outcome, Seen};
+use super::targets::{Target, health};
+use crate::error::Result;
+use crate::scan::ScannedFile;
+use crate::store::{FileState, FoundFile, Store};
+use crate::types::{RootId, Stage, now_ns, path_from_bytes, path_to_bytes};
+
+/// Walks all targets, and sends on what has to be read and what is already known.
+pub(super) fn plan_all(
+    stages: &Stages<'_>,
+    targets: &[(&Target, RootId)],
+    paths: &Sender<FoundPath>,
+    outcomes: &Sender<Outcome>,
+) {
+    let result = Store::open(&stages.database).and_then(|store| {
+        targets.iter().try_for_each(|(target, root)| plan_one(stages, &store, target, *root, paths, outcomes))
+    });
+    if let Err(error) = result {
+        let _ = outcomes.send(Outcome::Broken(error));
+    }
+}
+
+fn plan_one(
+    stages: &Stages<'_>,
+    store: &Store,
+    target: &Target,
+    root: RootId,
+    paths: &Sender<FoundPath>,
+    outcomes: &Sender<Outcome>,
+) -> Result<()> {
+    let options = stages.options;
+    let known = store.roots()?.into_iter().find(|known| known.id == root);
+    let mut planner = Planner::new(store, target, known.as_ref(), stages.model, &options.scan, options.retry_failed)?;
+    let root_path: Arc<Path> = target.root_path.as_path().into();
+    let scope = path_to_bytes(&target.scope);
+    let mut unchanged = UnchangedRun { outcomes, run: None };
+    while let Some(step) = trace_span!("walk").in_scope(|| planner.next())? {
+        if stages.cancel.is_cancelled() {
+            unchanged.end();
+            return Ok(());
+        }
+        stages.found.fetch_add(1, Ordering::Relaxed);
+        if !matches!(step, PlanStep::Unchanged(_)) {
+            unchanged.end();
+        }
+        let sent = match step {
+            PlanStep::Unchanged(state) => unchanged.add(state),
+            PlanStep::Restored(id, state) => outcomes.send(Outcome::Restored(id, state)).is_ok(),
+            PlanStep::Moved(from, file, _) => {
+                let file = FoundFile { root, path: file.path, stat: file.stat, read_at_ns: now_ns() };
+                let seen = Seen { file, root_path: root_path.clone() };
+                outcomes.send(Outcome::Moved { from, seen }).is_ok()
+            }
+            PlanStep::Unlisted(error) => {
+                let (path, reason) = (error.path, error.reason);
+                outcomes.send(Outcome::Unreadable { root, path, seen: None, stage: Stage::Scan, reason }).is_ok()
+            }
+            PlanStep::Read(file, _) if file.path != *scope && is_unsettled(&file, options.settle) => {
+                outcomes.send(Outcome::Unsettled(root_path.join(path_from_bytes(&file.path)))).is_ok()
+            }
+            PlanStep::Read(file, _) => {
+                stages.waiting_paths.fetch_add(1, Ordering::Relaxed);
+                paths.send(FoundPath { root, root_path: root_path.clone(), file }).is_ok()
+            }
+        };
+        if !sent {
+            return Ok(());
+        }
+    }
+    unchanged.end();
+    // A drive may have been pulled out while it was walked; then what was not found is not gone.
+    let outcome = match known {
+        Some(known) if health(store, &known)?.is_none() => Outcome::WentOffline(known.id, known.path),
+        _ => Outcome::Missing(root, planner.missing()?),
+    };
+    let _ = outcomes.send(outcome);
+    Ok(())
+}
+
+/// Unchanged files that follow one another. They are told together: there may be a million, and waking the writer for each takes longer
+/// than all else that is done for them.
+struct UnchangedRun<'a> {
+    outcomes: &'a Sender<Outcome>,
+    run: Option<(FileState, u64)>,
+}
+
+impl UnchangedRun<'_> {
+    /// Takes in a file; `false` if nobody wants to know any more.
+    fn add(&mut self, state: FileState) -> bool {
+        /// So that progress is seen.
+        const MOST: u64 = 256;
+        match &mut self.run {
+            Some((same, files)) if *same == state && *files < MOST => {
+                *files += 1;
+                true
+            }
+            _ => {
+                let told = self.end();
+                self.run = Some((state, 1));
+                told
+            }
+        }
+    }
+
+    /// Tells of the files that were taken in.
+    fn end(&mut self) -> bool {
+        let run = self.run.take();
+        run.is_none_or(|(state, files)| self.outcomes.send(Outcome::Unchanged(state, files)).is_ok())
+    }
+}
+
+/// Whether a file has changed so shortly before that somebody may be writing it. A time in the future tells nothing.
+fn is_unsettled(file: &ScannedFile, settle: Option<Duration>) -> bool {
+    let Some(settle) = settle else { return false };
+    let age = now_ns().saturating_sub(file.stat.ctime_ns.max(file.stat.mtime_ns));
+    u64::try_from(age).is_ok_and(|age| u128::from(age) < settle.as_nanos())
+}
