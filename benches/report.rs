@@ -389,7 +389,7 @@ fn make_pictures(directories: &[PathBuf], folder: &Path) -> &'static str {
     let mut seen = std::collections::HashSet::new();
     let mut turn = 0;
     while seen.len() < PICTURES {
-        let picture = if sources.is_empty() { Some(drawn(turn)) } else { scaled(&sources, turn) };
+        let picture = if turn as usize >= 20 * sources.len() { Some(drawn(turn)) } else { scaled(&sources, turn) };
         turn += 1;
         let Some(picture) = picture else { continue };
         let mut bytes = Vec::new();

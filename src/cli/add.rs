@@ -37,7 +37,7 @@ pub struct Args {
     #[arg(long)]
     retry_failed: bool,
     /// Write what every thread did when to this file, for <https://ui.perfetto.dev> or chrome://tracing, and print a table
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     profile: Option<PathBuf>,
 }
 
@@ -83,7 +83,12 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
                     profile.count(&progress);
                 }
             });
-            (index, report.inspect_err(|_| bar.finish())?)
+            if report.is_err() {
+                bar.finish();
+                // The error is what matters; what is left of the profile is not lost by it.
+                let _ = profile.as_ref().map(Profile::finish);
+            }
+            (index, report?)
         }
     };
     bar.finish();

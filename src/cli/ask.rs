@@ -62,7 +62,7 @@ mod with_sockets {
             scan: options.scan.clone(),
             threads: options.threads,
             batch_size: options.batch_size,
-            memory: Some(options.memory),
+            memory: options.memory,
             feature_time: options.feature_time.map(|time| time.as_millis() as u64),
             retry_failed: options.retry_failed,
         };

@@ -49,7 +49,7 @@ struct State {
 
 /// What is known of a stage.
 struct Stage {
-    /// Times of single calls, in microseconds.
+    /// Times of single calls in microseconds, without other stages that they called.
     times: Histogram<u64>,
     /// Time in it, and not in another stage that it called.
     own: Duration,
@@ -243,8 +243,9 @@ impl Subscriber for Profile {
         let Some(name) = state.names.get(&id.into_u64()).copied() else { return };
         let stage = state.stages.entry(name).or_insert_with(Stage::new);
         // A histogram that grows by itself takes every value.
-        let _ = stage.times.record(took.as_micros() as u64);
-        stage.own += took.saturating_sub(entered.inner);
+        let own = took.saturating_sub(entered.inner);
+        let _ = stage.times.record(own.as_micros() as u64);
+        stage.own += own;
         stage.growth = stage.growth.max(growth);
         state.write(&json!({"name": name, "ph": "X", "ts": micros(at), "dur": micros(took), "pid": 1, "tid": thread}));
     }

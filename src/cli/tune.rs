@@ -63,6 +63,10 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         if !global.json && broken.is_none() {
             broken = out.line(row(trialed)).and_then(|()| out.flush()).err();
         }
+    });
+    let report = report.map_err(|error| match error {
+        Error::Interrupted => Error::Invalid("interrupted: nothing is remembered".into()),
+        other => other,
     })?;
     if let Some(error) = broken {
         return Err(error.into());

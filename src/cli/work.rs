@@ -34,7 +34,7 @@ pub struct WorkArgs {
     #[arg(long, value_name = "N", value_parser = parse_count)]
     batch_size: Option<NonZeroUsize>,
     /// Memory that all of it may take, such as 800M or 2G; pictures wait for room, and one that needs more by itself
-    /// fails [default: 512M, and more with many cores]
+    /// fails [default: 512M, and more for large models and many cores]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     memory: Option<u64>,
     /// Run the model there: auto, cpu, cuda, tensorrt, coreml, directml or openvino; `imgidx runtime` tells which can be used
@@ -58,14 +58,13 @@ impl ScanArgs {
 
 impl WorkArgs {
     pub fn options(&self) -> AddOptions {
-        let usual = AddOptions::default();
         AddOptions {
             threads: self.threads,
             batch_size: self.batch_size,
-            memory: self.memory.unwrap_or(usual.memory),
+            memory: self.memory,
             device: self.device,
             feature_time: self.feature_time.map(Duration::from_millis),
-            ..usual
+            ..AddOptions::default()
         }
     }
 }

@@ -134,7 +134,7 @@ impl AddRequest {
             scan: self.scan.clone(),
             threads: self.threads,
             batch_size: self.batch_size,
-            memory: self.memory.unwrap_or(usual.memory),
+            memory: self.memory,
             feature_time: self.feature_time.map(Duration::from_millis),
             retry_failed: self.retry_failed,
             ..usual

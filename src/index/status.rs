@@ -113,6 +113,7 @@ impl Index {
         let active = self.active_model()?;
         let row = self.model_row()?;
         let held = self.store.held()?;
+        let _snapshot = self.store.snapshot()?;
         let files = self.store.files_in_roots()?;
         let root_status = |root: Root| {
             let files = files.get(&root.id).copied().unwrap_or(0);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::Index;
 use crate::error::{Error, Result};
 use crate::indexer::{CancelToken, Setting, Trial, machine};
-use crate::media::{Content, DecodeLimits, Reading, drawn_photograph, read_content};
+use crate::media::{Content, DecodeLimits, Reading, drawn_photograph, has_picture_extension, read_content};
 use crate::model::{Device, Runtime};
 use crate::scan::{ScanOptions, Start, Walker};
 use crate::search::Filter;
@@ -82,7 +82,7 @@ pub struct Tuned {
 /// The file in the data directory.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct TuningFile {
-    tuned: Vec<Tuned>,
+    tuned: Vec<serde_json::Value>,
 }
 
 const FILE: &str = "tuning.json";
@@ -93,8 +93,18 @@ const ROUNDS: usize = 3;
 /// Settings that are as good as the best: of these the one that takes the least memory is chosen.
 const AS_GOOD: f64 = 0.98;
 
-/// Pictures that are tried in one go at batches of this size.
+/// Sizes of batches that are tried on the processor.
 const BATCHES: [usize; 6] = [1, 2, 4, 8, 16, 32];
+
+/// The same for accelerators.
+const LARGE_BATCHES: [usize; 5] = [16, 32, 64, 128, 256];
+
+/// After this time what was found so far has to do.
+const TIME: Duration = Duration::from_secs(120);
+
+fn batches(device: Device) -> &'static [usize] {
+    if device.is_accelerator() { &LARGE_BATCHES } else { &BATCHES }
+}
 
 impl Index {
     /// Finds the fastest number of workers, size of batches, threads of a session, and device, by trying, and remembers it for this
@@ -126,7 +136,8 @@ impl Index {
         let batch_of = |device: Device| device.usual_batch(runtime.device_memory(device));
         let firsts: Vec<Setting> = devices.iter().map(|device| usual(*device, batch_of(*device))).collect();
         let trial = Trial::new(model, runtime.clone(), contents, limits);
-        let mut search = Search { trial, cancel: options.cancel.clone(), told: &mut told, trials: Vec::new() };
+        let until = start + if options.full { 5 * TIME } else { TIME };
+        let mut search = Search { trial, cancel: options.cancel.clone(), told: &mut told, trials: Vec::new(), until };
         let unusable = search.usable(&firsts, options.device)?;
         let usable = firsts.iter().filter(|first| unusable.iter().all(|(device, _)| *device != first.device)).copied();
         let first = search.best_of(&usable.collect::<Vec<_>>())?;
@@ -135,7 +146,12 @@ impl Index {
             search.best_of(&grid(first.setting.device, cores))?;
         } else {
             let by_workers = search.best_of(&with_workers(first.setting, cores))?;
-            let by_batch = search.best_of(&BATCHES.map(|batch_size| Setting { batch_size, ..by_workers.setting }))?;
+            let by_batch = search.best_of(
+                &batches(first.setting.device)
+                    .iter()
+                    .map(|batch_size| Setting { batch_size: *batch_size, ..by_workers.setting })
+                    .collect::<Vec<_>>(),
+            )?;
             search.best_of(&with_workers(by_batch.setting, cores))?;
         }
         let best = chosen(&search.trials);
@@ -150,13 +166,10 @@ impl Index {
     /// # Errors
     /// When the model is not in the catalog, or the user has no data directory.
     pub fn tuned(&self, device: Device) -> Result<Option<Tuned>> {
-        let model = self.active_model()?.id.to_string();
-        let machine = machine();
-        let is_wanted = |tuned: &Tuned| tuned.machine == machine && tuned.model == model && tuned.asked == device;
-        Ok(read(&self.tuning_file()?).tuned.into_iter().find(is_wanted))
+        Ok(find_tuned(&self.tuning_file()?, &self.active_model()?.id, device))
     }
 
-    fn tuning_file(&self) -> Result<PathBuf> {
+    pub(super) fn tuning_file(&self) -> Result<PathBuf> {
         Ok(self.options.resolve_data_dir()?.join(FILE))
     }
 
@@ -164,14 +177,22 @@ impl Index {
         let (machine, model) = (machine(), model.to_string());
         let path = self.tuning_file()?;
         let mut file = read(&path);
-        file.tuned.retain(|tuned| tuned.machine != machine || tuned.model != model || tuned.asked != asked);
-        file.tuned.push(Tuned { machine, model, asked, best });
+        file.tuned.retain(|entry| match Tuned::deserialize(entry) {
+            Ok(tuned) => tuned.machine != machine || tuned.model != model || tuned.asked != asked,
+            // Of a later version, which may know other devices.
+            Err(_) => true,
+        });
+        file.tuned.push(serde_json::to_value(Tuned { machine, model, asked, best }).expect("it is plain data"));
         write(&path, &file).map_err(|source| Error::Io { action: "write", path, source })
     }
 
     /// Files of pictures, evenly spread over what there is.
     fn sample(&self, paths: &[PathBuf], options: &TuneOptions) -> Result<(Vec<Content>, bool)> {
         let mut found = if paths.is_empty() { self.indexed_paths()? } else { walked_paths(paths, &options.cancel)? };
+        // Among many other files hardly one would be a picture.
+        if found.iter().any(|path| has_picture_extension(path)) {
+            found.retain(|path| has_picture_extension(path));
+        }
         let step = found.len().div_ceil(options.pictures.max(1)).max(1);
         // Beginning in the middle of the first step, so that nothing depends on the first file.
         found = found.into_iter().skip((step - 1) / 2).step_by(step).collect();
@@ -212,12 +233,20 @@ impl Index {
     }
 }
 
+/// What is remembered for this machine.
+pub(super) fn find_tuned(file: &Path, model: &ModelId, device: Device) -> Option<Tuned> {
+    let (machine, model) = (machine(), model.to_string());
+    let is_wanted = |tuned: &Tuned| tuned.machine == machine && tuned.model == model && tuned.asked == device;
+    read(file).tuned.iter().filter_map(|entry| Tuned::deserialize(entry).ok()).find(is_wanted)
+}
+
 /// Tries settings, in rounds.
 struct Search<'a> {
     trial: Trial,
     cancel: CancelToken,
     told: &'a mut dyn FnMut(&Trialed),
     trials: Vec<Trialed>,
+    until: Instant,
 }
 
 impl Search<'_> {
@@ -240,22 +269,40 @@ impl Search<'_> {
     /// Tries what was not tried yet, and returns the best of the given settings.
     fn best_of(&mut self, settings: &[Setting]) -> Result<Trialed> {
         let is_new = |setting: &&Setting| self.trials.iter().all(|trial| trial.setting != **setting);
-        let new: Vec<Setting> = settings.iter().filter(is_new).copied().collect();
+        let mut new: Vec<Setting> = settings.iter().filter(is_new).copied().collect();
+        // The first ones are the usual ones, and one there has to be.
+        if !self.trials.is_empty() {
+            new.retain(|setting| self.trial.has_room_for(*setting));
+        }
         let mut rates = vec![Vec::new(); new.len()];
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
             for (setting, rates) in new.iter().zip(&mut rates) {
-                rates.push(self.trial.images_per_second(*setting, &self.cancel)?);
+                let is_late = Instant::now() > self.until && (round > 0 || !self.trials.is_empty());
+                if !is_late {
+                    rates.push(self.rate(*setting)?);
+                }
             }
         }
         for (setting, rates) in new.into_iter().zip(&mut rates) {
             rates.sort_by(f64::total_cmp);
-            let trialed = Trialed { setting, images_per_second: rates[ROUNDS / 2] };
+            let Some(&images_per_second) = rates.get(rates.len() / 2) else { continue };
+            let trialed = Trialed { setting, images_per_second };
             (self.told)(&trialed);
             self.trials.push(trialed);
         }
         let among: Vec<Trialed> =
             self.trials.iter().filter(|trial| settings.contains(&trial.setting)).copied().collect();
-        Ok(chosen(&among))
+        // Where there was no time for any of these, the best of all so far.
+        Ok(chosen(if among.is_empty() { &self.trials } else { &among }))
+    }
+
+    /// The speed of a setting; none at all if it fails, as batches do that a device has too little memory for.
+    fn rate(&mut self, setting: Setting) -> Result<f64> {
+        match self.trial.images_per_second(setting, &self.cancel) {
+            Err(Error::Interrupted) => Err(Error::Interrupted),
+            Err(_) if !self.trials.is_empty() => Ok(0.0),
+            rate => rate,
+        }
     }
 }
 
@@ -295,7 +342,7 @@ fn with_workers(setting: Setting, cores: usize) -> Vec<Setting> {
 /// Every combination.
 fn grid(device: Device, cores: usize) -> Vec<Setting> {
     let with_batch = |batch| with_workers(usual(device, batch), cores);
-    BATCHES.into_iter().flat_map(with_batch).collect()
+    batches(device).iter().copied().flat_map(with_batch).collect()
 }
 
 fn walked_paths(paths: &[PathBuf], cancel: &CancelToken) -> Result<Vec<PathBuf>> {
@@ -374,10 +421,15 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("deeper").join(FILE);
         assert!(read(&path).tuned.is_empty());
-        let tuned = Tuned { machine: "m".into(), model: "x".into(), asked: Device::Auto, best: trialed(2, 2, 1.5) };
-        write(&path, &TuningFile { tuned: vec![tuned.clone()] }).expect("it can be written");
-        assert_eq!(read(&path).tuned, [tuned]);
-        fs::write(&path, "{\"tuned\": [{}]}").expect("it can be written");
-        assert!(read(&path).tuned.is_empty());
+        let model = ModelId::from([7; 32]);
+        let tuned =
+            Tuned { machine: machine(), model: model.to_string(), asked: Device::Auto, best: trialed(2, 2, 1.5) };
+        let entry = serde_json::to_value(&tuned).expect("plain data");
+        let later = serde_json::json!({"machine": machine(), "asked": "abacus"});
+        write(&path, &TuningFile { tuned: vec![later, entry] }).expect("it can be written");
+        assert_eq!(find_tuned(&path, &model, Device::Auto), Some(tuned));
+        assert_eq!(find_tuned(&path, &model, Device::Cuda), None);
+        fs::write(&path, "{\"tuned\": 7}").expect("it can be written");
+        assert_eq!(find_tuned(&path, &model, Device::Auto), None);
     }
 }

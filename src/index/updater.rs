@@ -1,11 +1,11 @@
 //! Runs of `add` that follow one another in one process, with the model kept loaded between them.
 
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use super::tuning::find_tuned;
 use super::{ActiveModel, Index};
 use crate::error::{Error, Result};
-use crate::indexer::{self, AddOptions, Change, Engine, IndexReport, Progress, Setting, Target};
+use crate::indexer::{self, AddOptions, Change, Engine, IndexReport, Progress, Target};
 use crate::model::Device;
 use crate::scan::ScanOptions;
 use crate::search::refresh_codes;
@@ -21,8 +21,10 @@ pub struct Updater {
     model: ActiveModel,
     dimension: usize,
     engine: Engine,
-    /// What was found to be the fastest on this machine, if that was tried.
-    tuned: Option<Setting>,
+    /// The device that is asked for.
+    device: Device,
+    /// Where it is remembered what is the fastest on this machine.
+    tuning: Option<PathBuf>,
 }
 
 impl Index {
@@ -34,10 +36,18 @@ impl Index {
         let entry = self.catalog_entry()?;
         let dimension = entry.spec.outputs.dimension;
         let tuned = self.tuned(device)?.map(|tuned| tuned.best.setting);
-        let (device, threads) = tuned.map_or((device, 1), |tuned| (tuned.device, tuned.model_threads));
-        let engine = Engine::new(self.catalog.load(&entry)?, self.options.runtime_options()?, device, threads);
+        let (preferred, threads) = tuned.map_or((None, 1), |tuned| (Some(tuned.device), tuned.model_threads));
+        let (model, runtime) = (self.catalog.load(&entry)?, self.options.runtime_options()?);
+        let engine = Engine::new(model, runtime, device, preferred, threads);
         let model = ActiveModel { name: entry.spec.name, id: entry.id };
-        Ok(Updater { database: self.path().to_owned(), model, dimension, engine, tuned })
+        Ok(Updater {
+            database: self.path().to_owned(),
+            model,
+            dimension,
+            engine,
+            device,
+            tuning: self.tuning_file().ok(),
+        })
     }
 }
 
@@ -117,13 +127,10 @@ impl Updater {
         let batch = writer.batch()?;
         let row = batch.put_model(&self.model.id, &self.model.name, self.dimension)?;
         batch.commit()?;
-        let tuned = |of: fn(&Setting) -> usize| self.tuned.as_ref().and_then(|tuned| NonZeroUsize::new(of(tuned)));
-        let options = AddOptions {
-            threads: options.threads.or_else(|| tuned(|tuned| tuned.workers)),
-            batch_size: options.batch_size.or_else(|| tuned(|tuned| tuned.batch_size)),
-            ..options.clone()
-        };
-        indexer::add(writer, targets, row, &self.engine, &options, progress)
+        // Read anew each time: it may have been found while a daemon runs.
+        let tuned = self.tuning.as_ref().and_then(|file| find_tuned(file, &self.model.id, self.device));
+        let tuned = tuned.map(|tuned| tuned.best.setting);
+        indexer::add(writer, targets, row, &self.engine, options, tuned, progress)
     }
 
     /// Does what only many runs together need: counts, what is derived from vectors, and bringing the log into the database file.

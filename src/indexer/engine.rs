@@ -19,8 +19,12 @@ pub(crate) struct Engine {
     /// The device that is asked for.
     device: Device,
     threads: usize,
-    /// The device that is used, once that is known.
+    /// What was found to be the fastest, to be tried first where no device is asked for.
+    preferred: Option<Device>,
+    /// The device that is used, once that is known. Never held for long: progress is told by it.
     used: Mutex<Option<Device>>,
+    /// Held while it is found out which device is used.
+    starting: Mutex<()>,
     shared: Mutex<Option<Embedder>>,
     /// Embedders of workers of earlier runs.
     idle: Mutex<Vec<Embedder>>,
@@ -30,9 +34,16 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// `threads` is for one session: 1 where each worker has its own.
-    pub fn new(model: Model, runtime: RuntimeOptions, device: Device, threads: usize) -> Self {
+    pub fn new(
+        model: Model,
+        runtime: RuntimeOptions,
+        device: Device,
+        preferred: Option<Device>,
+        threads: usize,
+    ) -> Self {
         let (shared, idle, failed) = (Mutex::new(None), Mutex::default(), Mutex::new(false));
-        Self { model, runtime, device, threads, used: Mutex::new(None), shared, idle, failed }
+        let (used, starting) = (Mutex::new(None), Mutex::new(()));
+        Self { model, runtime, device, threads, preferred, used, starting, shared, idle, failed }
     }
 
     pub fn model(&self) -> &Model {
@@ -103,44 +114,78 @@ impl Engine {
     /// Makes an embedder on the device that is used, or finds out which one that is: the first that works of those worth a try.
     fn make_embedder(&self) -> Result<Embedder> {
         let runtime = Runtime::load(&self.runtime)?;
-        let mut used = locked(&self.used);
-        let candidates = match (*used, self.device) {
+        let candidates = match (self.device(), self.device) {
             (Some(device), _) => vec![device],
-            (None, Device::Auto) => Device::candidates(&runtime.devices(), self.model.is_builtin()),
+            (None, Device::Auto) => self.candidates(&runtime),
             (None, named) => vec![named],
         };
         let (last, others) = candidates.split_last().expect("the processor is always a candidate");
         for device in others {
             match Embedder::new(&self.model, &runtime, *device, self.threads) {
                 Ok(embedder) => {
-                    *used = Some(*device);
+                    *locked(&self.used) = Some(*device);
                     return Ok(embedder);
                 }
                 Err(error) => (self.runtime.notice)(&format!("{error}; going on without it")),
             }
         }
         let embedder = Embedder::new(&self.model, &runtime, *last, self.threads)?;
-        *used = Some(*last);
+        *locked(&self.used) = Some(*last);
         Ok(embedder)
+    }
+
+    /// Devices to try where none is asked for.
+    fn candidates(&self, runtime: &Runtime) -> Vec<Device> {
+        let offered = runtime.devices();
+        match self.preferred {
+            Some(device) if device.is_accelerator() && offered.contains(&device) => vec![device, Device::Cpu],
+            Some(Device::Cpu) => vec![Device::Cpu],
+            _ => Device::candidates(&offered, self.model.is_builtin()),
+        }
     }
 
     /// Whether all workers use one session. Makes the first one if that is not known yet.
     fn is_shared(&self) -> Result<bool> {
+        if self.device != Device::Auto {
+            return Ok(self.device.is_accelerator());
+        }
+        if let Some(device) = self.device() {
+            return Ok(device.is_accelerator());
+        }
+        let _starting = locked(&self.starting);
+        // Another worker may have found it out meanwhile.
         if let Some(device) = self.device() {
             return Ok(device.is_accelerator());
         }
         let embedder = self.embedder()?;
         let is_shared = self.device().is_some_and(Device::is_accelerator);
         if is_shared {
-            locked(&self.shared).get_or_insert(embedder);
+            *locked(&self.shared) = Some(embedder);
         } else {
             locked(&self.idle).push(embedder);
         }
         Ok(is_shared)
     }
 
+    /// As [`Engine::embed`], but halves a batch that fails: an accelerator may have too little memory for all of it.
+    pub(super) fn embed_in_parts(
+        &self,
+        own: &mut Option<Embedder>,
+        pictures: &[RgbImage],
+    ) -> Result<Vec<Result<Embedded, InvalidEmbedding>>> {
+        match self.embed(own, pictures) {
+            Err(Error::Model { .. }) if pictures.len() > 1 => {
+                let (first, second) = pictures.split_at(pictures.len() / 2);
+                let mut embedded = self.embed_in_parts(own, first)?;
+                embedded.extend(self.embed_in_parts(own, second)?);
+                Ok(embedded)
+            }
+            result => result,
+        }
+    }
+
     /// Embeds pictures with the shared session, or with the worker's own one.
-    pub(super) fn embed(
+    fn embed(
         &self,
         own: &mut Option<Embedder>,
         pictures: &[RgbImage],

@@ -57,6 +57,16 @@ impl Gate {
     }
 }
 
+/// Lets all workers through when it is dropped, whatever a worker ended by.
+#[derive(Debug)]
+pub(super) struct OpenAtEnd<'a>(pub &'a Gate);
+
+impl Drop for OpenAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.open_for_good();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

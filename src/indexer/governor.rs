@@ -23,84 +23,108 @@ const GAIN: f64 = 1.05;
 /// A rate that has fallen so far means that the pictures, or the machine, are not what they were: then it is tried again.
 const CHANGE: f64 = 0.6;
 
-/// How long there has to be room before something that was taken back for want of it is given again.
+/// How long what was taken back for want of memory needs to show.
+const REACTION: Duration = Duration::from_secs(1);
+
+/// How long there has to be room before something is given again.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often the allocator is asked to give back what it keeps, at most.
+const TRIM: Duration = Duration::from_secs(3);
 
 /// Watches one run. Takes the time as an argument, and does nothing by itself.
 #[derive(Debug)]
 pub(super) struct Governor {
+    /// Bytes that the process may have.
     limit: u64,
-    most: Pace,
+    /// What would be right if there were memory enough.
+    wanted: Pace,
     pace: Pace,
-    /// Whether larger batches are tried.
-    may_grow: bool,
+    /// The largest batches that are tried; those that there are, where nothing is tried.
+    most_batch: usize,
     /// What was measured with smaller batches, in pictures a second, if this size is a trial.
     before: Option<f64>,
     /// The rate of the size that was settled on.
     settled: Option<f64>,
     window: Option<(Instant, u64)>,
+    yielded: Option<Instant>,
     room_since: Option<Instant>,
+    trimmed: Option<Instant>,
 }
 
 impl Governor {
     /// Begins with `pace`, and keeps batches as they are while there is memory: on the processor no size is faster than a small one.
     pub fn new(limit: u64, pace: Pace) -> Self {
-        let (before, settled, window, room_since) = (None, None, None, None);
-        Self { limit, most: pace, pace, may_grow: false, before, settled, window, room_since }
+        Self {
+            limit,
+            wanted: pace,
+            pace,
+            most_batch: pace.batch,
+            before: None,
+            settled: None,
+            window: None,
+            yielded: None,
+            room_since: None,
+            trimmed: None,
+        }
     }
 
     /// Begins anew with batches of this size, which grow to `most`: the device has turned out to be an accelerator.
     pub fn suit_accelerator(&mut self, batch: usize, most: usize) {
-        (self.pace.batch, self.most.batch, self.may_grow) = (batch, most.max(batch), true);
+        (self.wanted.batch, self.pace.batch, self.most_batch) = (batch, batch, most.max(batch));
         (self.before, self.settled, self.window) = (None, None, None);
     }
 
     /// Whether the allocator should give back what it can, before [`Governor::tick`] decides.
-    pub fn is_tight(&self, memory: u64) -> bool {
-        memory > self.limit / 10 * 9
+    pub fn wants_trim(&mut self, now: Instant, memory: u64) -> bool {
+        let is_due = self.trimmed.is_none_or(|last| now.duration_since(last) >= TRIM);
+        let wants = memory > self.limit / 10 * 9 && is_due;
+        if wants {
+            self.trimmed = Some(now);
+        }
+        wants
     }
 
     /// Looks at a run that has embedded so many pictures and has so much memory; `is_busy` if pictures were waiting for workers.
     pub fn tick(&mut self, now: Instant, embedded: u64, memory: Option<u64>, is_busy: bool) -> Pace {
-        if let Some(memory) = memory
-            && self.yield_memory(now, memory)
-        {
-            self.window = None;
-        } else if is_busy {
+        if let Some(memory) = memory {
+            self.heed_memory(now, memory);
+        }
+        if is_busy && self.pace == self.wanted {
             self.compare(now, embedded);
         } else {
-            // Waiting for the disk tells nothing of batches.
+            // Waiting for the disk, or for memory, tells nothing of batches.
             self.window = None;
         }
         self.pace
     }
 
-    /// Takes back batches and then workers while memory is short, and gives them again when it is not. Tells whether it did.
-    fn yield_memory(&mut self, now: Instant, memory: u64) -> bool {
+    /// Takes back batches and then workers while memory is short, a step at a time, and gives them again when it is not.
+    fn heed_memory(&mut self, now: Instant, memory: u64) {
         if memory > self.limit / 20 * 19 {
             self.room_since = None;
-            self.before = None;
-            self.may_grow = false;
+            if self.yielded.is_some_and(|last| now.duration_since(last) < REACTION) {
+                return;
+            }
             if self.pace.batch > 1 {
                 self.pace.batch /= 2;
             } else if self.pace.workers > 1 {
                 self.pace.workers -= 1;
-            } else {
-                return false;
             }
-            return true;
-        }
-        if memory > self.limit / 4 * 3 || self.pace.workers == self.most.workers {
+            self.yielded = Some(now);
+        } else if memory > self.limit / 20 * 17 || self.pace == self.wanted {
             self.room_since = None;
-            return false;
+        } else {
+            let since = *self.room_since.get_or_insert(now);
+            if now.duration_since(since) >= PATIENCE {
+                self.room_since = Some(now);
+                if self.pace.workers < self.wanted.workers {
+                    self.pace.workers += 1;
+                } else {
+                    self.pace.batch = (2 * self.pace.batch).min(self.wanted.batch);
+                }
+            }
         }
-        let since = *self.room_since.get_or_insert(now);
-        if now.duration_since(since) < PATIENCE {
-            return false;
-        }
-        self.room_since = Some(now);
-        self.pace.workers += 1;
-        true
     }
 
     /// Climbs to larger batches as long as each is faster than the one before.
@@ -112,23 +136,23 @@ impl Governor {
         }
         self.window = Some((now, embedded));
         let rate = pictures as f64 / time.as_secs_f64();
+        let batch = self.wanted.batch;
         match (self.before, self.settled) {
             (Some(before), _) if rate < before * GAIN => {
-                self.pace.batch /= 2;
-                self.before = None;
-                self.settled = Some(before);
+                self.set_batch(batch / 2);
+                (self.before, self.settled) = (None, Some(before));
             }
             (None, Some(settled)) if rate >= settled * CHANGE => {}
-            _ if self.may_grow && self.pace.batch * 2 <= self.most.batch => {
-                self.before = Some(rate);
-                self.settled = None;
-                self.pace.batch *= 2;
+            _ if batch * 2 <= self.most_batch => {
+                self.set_batch(batch * 2);
+                (self.before, self.settled) = (Some(rate), None);
             }
-            _ => {
-                self.before = None;
-                self.settled = Some(rate);
-            }
+            _ => (self.before, self.settled) = (None, Some(rate)),
         }
+    }
+
+    fn set_batch(&mut self, batch: usize) {
+        (self.wanted.batch, self.pace.batch) = (batch, batch);
     }
 }
 
@@ -181,23 +205,31 @@ mod tests {
     }
 
     #[test]
-    fn short_of_memory_batches_go_before_workers_and_workers_come_back() {
+    fn short_of_memory_batches_go_before_workers_and_all_come_back() {
         let mut governor = governor(4, 4);
         let mut now = Instant::now();
-        let mut tick = |governor: &mut Governor, memory: u64, ticks: u32| {
-            for _ in 0..ticks {
+        let mut seconds = |governor: &mut Governor, memory: u64, seconds: u32| {
+            for _ in 0..10 * seconds {
                 now += Duration::from_millis(100);
                 governor.tick(now, 0, Some(memory), true);
             }
             governor.pace
         };
-        assert_eq!(tick(&mut governor, 960, 1), Pace { workers: 4, batch: 2 });
-        assert_eq!(tick(&mut governor, 960, 2), Pace { workers: 3, batch: 1 });
-        assert_eq!(tick(&mut governor, 960, 20), Pace { workers: 1, batch: 1 });
+        assert_eq!(seconds(&mut governor, 960, 1), Pace { workers: 4, batch: 2 }, "a step at a time");
+        assert_eq!(seconds(&mut governor, 960, 2), Pace { workers: 3, batch: 1 });
+        assert_eq!(seconds(&mut governor, 960, 20), Pace { workers: 1, batch: 1 });
         // Neither short nor with room to spare.
-        assert_eq!(tick(&mut governor, 900, 100), Pace { workers: 1, batch: 1 });
-        assert_eq!(tick(&mut governor, 500, 10), Pace { workers: 1, batch: 1 });
-        assert_eq!(tick(&mut governor, 500, 100), Pace { workers: 4, batch: 1 });
+        assert_eq!(seconds(&mut governor, 900, 100), Pace { workers: 1, batch: 1 });
+        assert_eq!(seconds(&mut governor, 840, 1), Pace { workers: 1, batch: 1 });
+        assert_eq!(seconds(&mut governor, 840, 100), Pace { workers: 4, batch: 4 });
+    }
+
+    #[test]
+    fn the_allocator_is_asked_only_now_and_then() {
+        let (mut governor, start) = (governor(1, 1), Instant::now());
+        let asked = (0..100).filter(|i| governor.wants_trim(start + *i * Duration::from_millis(100), 950)).count();
+        assert_eq!(asked, 4);
+        assert!(!governor.wants_trim(start + Duration::from_secs(60), 800));
     }
 
     #[test]

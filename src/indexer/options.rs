@@ -4,7 +4,6 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::cancel::CancelToken;
-use super::room::usual_memory;
 use crate::model::Device;
 use crate::scan::ScanOptions;
 
@@ -18,9 +17,10 @@ pub struct AddOptions {
     /// Pictures that go through the model at once. By default what [`Index::tune`](crate::Index::tune) has found, or what suits
     /// the device; on accelerators larger ones are tried while it runs.
     pub batch_size: Option<NonZeroUsize>,
-    /// Bytes that the whole process may take. Pictures wait until there is room for them; one that would need more by itself fails.
-    /// The program and the built-in model need about 100 MiB. By default 512 MiB, and more where there are many cores.
-    pub memory: u64,
+    /// Bytes that the whole process may take; of a process that has much already, bytes beyond that. Pictures wait until there is room for them; one that would
+    /// need more by itself fails. The program and the built-in model need about 100 MiB. By default 512 MiB, or as much as the model needs with a worker for each
+    /// core, but not more than half of the machine's memory. On Linux memory is also watched while it runs.
+    pub memory: Option<u64>,
     /// Where the model runs.
     pub device: Device,
     /// How long measuring the features of one picture may take. What there is no time for is left out; by default there
@@ -42,7 +42,7 @@ impl Default for AddOptions {
             scan: ScanOptions::default(),
             threads: None,
             batch_size: None,
-            memory: usual_memory(cores()),
+            memory: None,
             device: Device::Auto,
             feature_time: None,
             retry_failed: false,
@@ -53,9 +53,9 @@ impl Default for AddOptions {
 }
 
 impl AddOptions {
-    /// How many workers there are.
-    pub(super) fn workers(&self) -> usize {
-        self.threads.map_or_else(cores, NonZeroUsize::get)
+    /// How many workers there are, if `tuned` was found to be the best.
+    pub(super) fn workers(&self, tuned: Option<usize>) -> usize {
+        self.threads.map(NonZeroUsize::get).or(tuned).unwrap_or_else(cores)
     }
 }
 

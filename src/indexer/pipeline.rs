@@ -28,6 +28,7 @@ use super::record::{Claims, Outcome, Recorder, Seen};
 use super::report::{IndexReport, Progress, Waiting};
 use super::room::Room;
 use super::targets::{Target, prepare};
+use super::trial::Setting;
 use super::worker::{Job, Workshop, work};
 use crate::error::Result;
 use crate::media::{DecodeLimits, Reading, read_content};
@@ -75,6 +76,8 @@ pub(super) struct Stages<'a> {
     pub files: ByteBudget,
     pub inflight: InFlight,
     pub gate: Gate,
+    /// The size of batches that was found to be the fastest.
+    pub tuned_batch: Option<usize>,
     /// Files that were found so far.
     pub found: AtomicU64,
     pub waiting_paths: AtomicUsize,
@@ -91,6 +94,7 @@ pub(crate) fn add(
     model: ModelRow,
     engine: &Engine,
     options: &AddOptions,
+    tuned: Option<Setting>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<IndexReport> {
     let start = Instant::now();
@@ -101,9 +105,12 @@ pub(crate) fn add(
     // Also stops the stages after an error, which must not cancel the caller's other work.
     let stop = options.cancel.child();
     // What suits the device is known when the model has been loaded, which only new pictures are a reason for.
-    let batch = options.batch_size.map_or(Device::Cpu.usual_batch(None), NonZeroUsize::get);
-    let own_sessions = engine.may_have_own_sessions();
-    let room = Room::within(options.memory, options.workers(), batch, engine.model(), own_sessions);
+    let tuned_batch = tuned.map(|tuned| tuned.batch_size);
+    let batch = options.batch_size.map(NonZeroUsize::get).or(tuned_batch);
+    let batch = batch.unwrap_or(Device::Cpu.usual_batch(None));
+    let workers = options.workers(tuned.map(|tuned| tuned.workers));
+    let room = Room::within(options.memory, workers, batch, engine.model(), engine.may_have_own_sessions());
+    recorder.report.warnings.extend(too_little_memory(&room, workers));
     let stages = Stages {
         database: writer.path().to_owned(),
         model,
@@ -114,6 +121,7 @@ pub(crate) fn add(
         files: ByteBudget::new(room.files),
         inflight: InFlight::start(writer.path(), room.workers),
         gate: Gate::new(Pace { workers: room.workers, batch: room.batch }),
+        tuned_batch,
         found: AtomicU64::new(0),
         waiting_paths: AtomicUsize::new(0),
         waiting_pictures: AtomicUsize::new(0),
@@ -203,7 +211,7 @@ fn run(
     let (path_sender, paths) = bounded(PATH_QUEUE);
     let (job_sender, jobs) = bounded(2 * workers);
     let (outcome_sender, outcomes) = bounded(OUTCOME_QUEUE);
-    let mut governor = Governor::new(stages.options.memory, Pace { workers, batch });
+    let mut governor = Governor::new(limit_now(&stages.room, engine), Pace { workers, batch });
     let mut is_settled = stages.options.batch_size.is_some();
     std::thread::scope(|scope| {
         // Taken into the closure, so that a panic here ends the queue before the scope waits for the stages.
@@ -221,7 +229,7 @@ fn run(
         // Each queue ends when its last sender is gone, so none may be left here.
         drop((paths, job_sender, jobs, outcome_sender));
         let mut tell = |report: &IndexReport| {
-            let memory = memory_now(&governor);
+            let memory = memory_now(&mut governor);
             let waiting = Waiting {
                 paths: stages.waiting_paths.load(Ordering::Relaxed),
                 pictures: stages.waiting_pictures.load(Ordering::Relaxed),
@@ -230,8 +238,9 @@ fn run(
             if !is_settled && let Some(device) = engine.device() {
                 is_settled = true;
                 if device.is_accelerator() {
-                    let batch = engine.usual_batch();
-                    governor.suit_accelerator(batch, MOST_GROWTH * batch);
+                    let most = stages.room.most_batch(engine.model());
+                    let batch = stages.tuned_batch.unwrap_or_else(|| engine.usual_batch()).min(most);
+                    governor.suit_accelerator(batch, most.min(MOST_GROWTH * batch));
                 }
             }
             let pace = governor.tick(Instant::now(), report.embedded, memory, waiting.pictures > 0);
@@ -265,10 +274,30 @@ fn spawn<'scope>(
     std::thread::Builder::new().name(name).spawn_scoped(scope, run).expect("the system has room for a thread")
 }
 
+/// What the process may have: the limit, and what it has already that the limit does not count. A daemon answers queries beside.
+fn limit_now(room: &Room, engine: &Engine) -> u64 {
+    let counted = if engine.is_loaded() { room.fixed } else { Room::PROGRAM };
+    room.limit + current_memory().unwrap_or(0).saturating_sub(counted)
+}
+
+/// What has to be said if a limit of memory keeps workers from being there, or cannot be kept at all.
+fn too_little_memory(room: &Room, workers: usize) -> Option<String> {
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    if room.is_beyond_limit() {
+        let (least, limit) = (mib(room.fixed + room.files + room.pixels), mib(room.limit));
+        return Some(format!(
+            "the program and the model need about {least} MiB, more than the {limit} MiB of --memory"
+        ));
+    }
+    let (limit, left) = (mib(room.limit), room.workers);
+    (left < workers)
+        .then(|| format!("{limit} MiB of memory have room for {left} of {workers} workers; --memory allows more"))
+}
+
 /// The memory that the process has; if that is nearly all it may have, what the allocator keeps for later is given back first.
-fn memory_now(governor: &Governor) -> Option<u64> {
+fn memory_now(governor: &mut Governor) -> Option<u64> {
     let memory = current_memory()?;
-    if !governor.is_tight(memory) {
+    if !governor.wants_trim(Instant::now(), memory) {
         return Some(memory);
     }
     give_back_memory();

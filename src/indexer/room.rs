@@ -2,10 +2,6 @@
 
 use crate::model::{Element, Model};
 
-/// The program, ONNX Runtime, caches of the database, and what waits between the stages: 46 MiB were measured with one worker
-/// and an empty database, and four connections may fill 8 MiB of cache each.
-const PROGRAM: u64 = 72 << 20;
-
 /// A session beside its graph, and a worker's pictures of usual size.
 const WORKER: u64 = 10 << 20;
 
@@ -16,12 +12,8 @@ const ACTIVATIONS: u64 = 20;
 /// What is left for files and pixels at least, if need be beyond the limit: without it nothing could be decoded.
 const LEAST_ROOM: u64 = 24 << 20;
 
-/// The limit where none is given, for so many cores.
-pub(super) fn usual_memory(cores: usize) -> u64 {
-    const LEAST: u64 = 512 << 20;
-    const PER_CORE: u64 = 64 << 20;
-    (PROGRAM + PER_CORE * cores as u64).max(LEAST)
-}
+/// The limit where none is given, unless the model needs more.
+const USUAL: u64 = 512 << 20;
 
 /// What a run may work with at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,12 +26,22 @@ pub(super) struct Room {
     pub files: u64,
     /// Bytes of pixels that are being decoded and scaled.
     pub pixels: u64,
+    /// Bytes that the program and the model need, beside files and pixels.
+    pub fixed: u64,
+    /// Bytes that all of it may take.
+    pub limit: u64,
 }
 
 impl Room {
-    /// Shares out a limit among so many workers and so large batches, or fewer and smaller ones if there is no room for them.
-    pub fn within(limit: u64, workers: usize, batch: usize, model: &Model, own_sessions: bool) -> Self {
+    /// The program, ONNX Runtime, caches of the database, and what waits between the stages: 46 MiB were measured with one worker
+    /// and an empty database, and four connections may fill 8 MiB of cache each.
+    pub const PROGRAM: u64 = 72 << 20;
+
+    /// Shares out a limit among so many workers and so large batches, or fewer and smaller ones if there is no room for them. Without a limit
+    /// there is room for all of them, within half of the machine's memory.
+    pub fn within(limit: Option<u64>, workers: usize, batch: usize, model: &Model, own_sessions: bool) -> Self {
         let cost = Cost::of(model, own_sessions);
+        let limit = limit.unwrap_or_else(|| cost.usual_limit(workers, batch, machine_memory()));
         let (mut workers, mut batch) = (workers, batch);
         // At least a third is for pictures.
         while cost.of_all(workers, batch) > limit / 3 * 2 && (workers, batch) != (1, 1) {
@@ -49,8 +51,21 @@ impl Room {
                 workers -= 1;
             }
         }
-        let room = limit.saturating_sub(cost.of_all(workers, batch)).max(LEAST_ROOM);
-        Self { workers, batch, files: room / 3, pixels: room / 3 * 2 }
+        let fixed = cost.of_all(workers, batch);
+        // A tenth is for what nobody counts.
+        let room = (limit / 10 * 9).saturating_sub(fixed).max(LEAST_ROOM);
+        Self { workers, batch, files: room / 3, pixels: room / 3 * 2, fixed, limit }
+    }
+
+    /// Whether the limit cannot be kept.
+    pub fn is_beyond_limit(&self) -> bool {
+        self.fixed + self.files + self.pixels > self.limit
+    }
+
+    /// The largest batches that workers may gather, each its own, for a session that they share.
+    pub fn most_batch(&self, model: &Model) -> usize {
+        let each = Cost::of(model, false).input * self.workers as u64;
+        usize::try_from(self.limit / 4 / each.max(1)).unwrap_or(usize::MAX).max(1)
     }
 }
 
@@ -58,6 +73,8 @@ impl Room {
 #[derive(Debug, Clone, Copy)]
 struct Cost {
     session: u64,
+    /// A picture as it goes in, and as it is laid out for that.
+    input: u64,
     picture: u64,
     own_sessions: bool,
 }
@@ -69,15 +86,36 @@ impl Cost {
             Element::U8 => 1,
             Element::F32 => 4,
         };
-        let picture = ACTIVATIONS * 3 * u64::from(input.width) * u64::from(input.height) * value;
+        let pixels = 3 * u64::from(input.width) * u64::from(input.height);
         // Weights are laid out anew for the processor beside the graph itself.
-        Self { session: 2 * model.graph_bytes(), picture, own_sessions }
+        let session = 2 * model.graph_bytes();
+        Self { session, input: pixels * (1 + value), picture: ACTIVATIONS * pixels * value, own_sessions }
     }
 
     fn of_all(&self, workers: usize, batch: usize) -> u64 {
         let (workers, batch) = (workers as u64, batch as u64);
         let sessions = if self.own_sessions { workers } else { 1 };
-        PROGRAM + workers * WORKER + sessions * (self.session + batch * self.picture)
+        Room::PROGRAM + workers * WORKER + sessions * (self.session + batch * self.picture)
+    }
+
+    /// So much that two thirds are enough for all workers, but at most half of the machine's memory.
+    fn usual_limit(&self, workers: usize, batch: usize, machine: Option<u64>) -> u64 {
+        let enough = self.of_all(workers, batch).div_ceil(2) * 3 + 3;
+        let most = machine.map_or(u64::MAX, |bytes| bytes / 2);
+        enough.min(most).max(USUAL)
+    }
+}
+
+/// The memory of the machine in bytes, where it is known.
+fn machine_memory() -> Option<u64> {
+    #[cfg(target_os = "linux")]
+    {
+        let info = rustix::system::sysinfo();
+        Some(info.totalram as u64 * u64::from(info.mem_unit))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        None
     }
 }
 
@@ -86,17 +124,18 @@ mod tests {
     use super::*;
 
     fn within(limit: u64, workers: usize, batch: usize) -> Room {
-        Room::within(limit << 20, workers, batch, &Model::builtin(), true)
+        Room::within(Some(limit << 20), workers, batch, &Model::builtin(), true)
     }
 
     #[test]
     fn what_is_shared_out_never_exceeds_the_limit() {
-        for limit in [128, 200, 256, 512, 4096] {
+        for limit in [136, 200, 256, 512, 4096] {
             for (workers, batch) in [(1, 1), (2, 2), (16, 2), (64, 64)] {
                 let room = within(limit, workers, batch);
                 let cost = Cost::of(&Model::builtin(), true).of_all(room.workers, room.batch);
                 assert!(cost + room.files + room.pixels <= limit << 20, "{limit}, {workers}, {batch}: {room:?}");
                 assert!(room.workers >= 1 && room.workers <= workers && room.batch >= 1 && room.batch <= batch);
+                assert!(!room.is_beyond_limit());
             }
         }
     }
@@ -107,20 +146,33 @@ mod tests {
         assert_eq!((all.workers, all.batch), (2, 2));
         let little = within(64, 16, 8);
         assert_eq!((little.workers, little.batch), (1, 1));
-        assert_eq!(little.files + little.pixels, LEAST_ROOM / 3 * 3);
+        assert!(little.is_beyond_limit());
+        assert_eq!(little.files + little.pixels, LEAST_ROOM);
     }
 
     #[test]
-    fn what_is_usual_has_room_for_a_worker_on_every_core() {
-        for cores in [1, 2, 4, 8, 16, 64, 256] {
-            let room = Room::within(usual_memory(cores), cores, 2, &Model::builtin(), true);
-            assert_eq!((room.workers, room.batch), (cores, 2), "{cores} cores");
+    fn without_a_limit_there_is_room_for_a_worker_on_every_core_whatever_the_model() {
+        let builtin = Cost::of(&Model::builtin(), true);
+        let large = Cost { session: 700 << 20, ..builtin };
+        for cost in [builtin, large] {
+            for cores in [1, 2, 4, 8, 16, 64, 256] {
+                let limit = cost.usual_limit(cores, 2, None);
+                assert!(cost.of_all(cores, 2) <= limit / 3 * 2 && limit >= USUAL, "{cores} cores");
+            }
         }
+        assert_eq!(large.usual_limit(64, 2, Some(8 << 30)), 4 << 30, "not more than half of the machine's");
     }
 
     #[test]
     fn batches_become_smaller_before_workers_become_fewer() {
         let room = within(512, 8, 16);
         assert!(room.batch < 16 && room.workers == 8, "{room:?}");
+    }
+
+    #[test]
+    fn batches_for_an_accelerator_fit_into_memory_too() {
+        let room = Room::within(Some(1 << 30), 16, 2, &Model::builtin(), false);
+        let most = room.most_batch(&Model::builtin());
+        assert!((32..256).contains(&most), "{most}");
     }
 }

@@ -9,6 +9,7 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use super::cancel::CancelToken;
+use super::room::Room;
 use crate::error::{Error, Result};
 use crate::media::{Content, DecodeLimits, decode_within, measure};
 use crate::model::{Device, Embedder, Model, Runtime};
@@ -41,7 +42,14 @@ impl Trial {
         Self { model, runtime, contents, limits, idle: HashMap::new() }
     }
 
-    /// Works through all pictures once and tells how many were embedded in a second.
+    /// Whether `add` would work like this with the memory that is usual.
+    pub fn has_room_for(&self, setting: Setting) -> bool {
+        let own_sessions = !setting.device.is_accelerator();
+        let room = Room::within(None, setting.workers, setting.batch_size, &self.model, own_sessions);
+        (room.workers, room.batch) == (setting.workers, setting.batch_size)
+    }
+
+    /// Works through all pictures, several times if there are few, and tells how many were embedded in a second.
     ///
     /// # Errors
     /// When the device cannot be used, the model fails, or no picture can be decoded.
@@ -55,11 +63,13 @@ impl Trial {
         }
         let embedders: Vec<Mutex<Embedder>> = embedders.into_iter().map(Mutex::new).collect();
         let next = AtomicUsize::new(0);
+        // So many that the last batches of each worker, which are not full, hardly count.
+        let count = self.contents.len().max(4 * setting.workers * setting.batch_size);
         let start = Instant::now();
         let done = std::thread::scope(|scope| {
             let work = |worker: usize| {
                 let embedder = &embedders[worker % embedders.len()];
-                self.work(&next, embedder, setting.batch_size, cancel)
+                self.work((&next, count), embedder, setting.batch_size, cancel)
             };
             let workers: Vec<_> = (0..setting.workers).map(|worker| scope.spawn(move || work(worker))).collect();
             workers.into_iter().map(|worker| worker.join().expect("it does not panic")).sum::<Result<usize>>()
@@ -76,6 +86,8 @@ impl Trial {
     }
 
     fn embedders(&mut self, setting: Setting, count: usize) -> Result<Vec<Embedder>> {
+        // Those of other settings would only take memory.
+        self.idle.retain(|key, _| *key == (setting.device, setting.model_threads));
         let idle = self.idle.entry((setting.device, setting.model_threads)).or_default();
         let mut embedders = idle.split_off(idle.len().saturating_sub(count));
         while embedders.len() < count {
@@ -87,7 +99,7 @@ impl Trial {
     /// What one worker does; returns how many pictures it has embedded.
     fn work(
         &self,
-        next: &AtomicUsize,
+        (next, count): (&AtomicUsize, usize),
         embedder: &Mutex<Embedder>,
         batch_size: usize,
         cancel: &CancelToken,
@@ -99,7 +111,12 @@ impl Trial {
             Ok::<usize, Error>(embedded.len())
         };
         let (mut batch, mut done) = (Vec::new(), 0);
-        while let Some(content) = self.contents.get(next.fetch_add(1, Ordering::Relaxed)) {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= count {
+                break;
+            }
+            let content = &self.contents[number % self.contents.len()];
             if cancel.is_cancelled() {
                 return Ok(done);
             }

@@ -10,7 +10,7 @@ use tracing::trace_span;
 use super::budget::{ByteBudget, Held};
 use super::cancel::CancelToken;
 use super::engine::Engine;
-use super::gate::Gate;
+use super::gate::{Gate, OpenAtEnd};
 use super::inflight::InFlight;
 use super::record::{Decoded, Outcome, Seen};
 use crate::error::Error;
@@ -49,12 +49,12 @@ struct Prepared {
 
 /// Decodes and embeds until there are no more jobs.
 pub(super) fn work(shop: &Workshop<'_>, worker: usize, jobs: &Receiver<Job<'_>>, results: &Sender<Outcome>) {
+    let _open = OpenAtEnd(shop.gate);
     let mut embedder = None;
     work_until_broken(shop, worker, &mut embedder, jobs, results);
     shop.engine.keep(embedder);
-    // Nobody may be left waiting for memory that a job in the queue holds, or to be let in.
+    // Nobody may be left waiting for memory that a job in the queue holds.
     jobs.iter().for_each(drop);
-    shop.gate.open_for_good();
 }
 
 /// A batch is run when it is full, or when no other picture is ready: waiting would only leave the core idle.
@@ -71,6 +71,8 @@ fn work_until_broken(
             if !flush(shop, embedder, &mut batch, results) {
                 return;
             }
+            // It waits because there is too little memory.
+            *embedder = None;
             trace_span!("paused").in_scope(|| shop.gate.wait(worker));
         }
         let job = match jobs.try_recv() {
@@ -157,7 +159,7 @@ fn flush(
     }
     let (pixels, rest): (Vec<_>, Vec<_>) =
         batch.drain(..).map(|Prepared { seen, decoded, pixels }| (pixels, (seen, decoded))).unzip();
-    let embedded = match trace_span!("embed").in_scope(|| shop.engine.embed(embedder, &pixels)) {
+    let embedded = match trace_span!("embed").in_scope(|| shop.engine.embed_in_parts(embedder, &pixels)) {
         Ok(embedded) => embedded,
         // Another worker has told, or is about to tell, what is wrong.
         Err(Error::Interrupted) => return false,

@@ -87,7 +87,7 @@ pub fn read_content<H>(path: &Path, max_bytes: u64, hold: impl FnOnce(u64) -> H)
 }
 
 /// Whether a file's name promises a picture, so that an empty file is a failure and not just something else.
-fn has_picture_extension(path: &Path) -> bool {
+pub(crate) fn has_picture_extension(path: &Path) -> bool {
     path.extension().and_then(image::ImageFormat::from_extension).is_some()
         || path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg"))
 }

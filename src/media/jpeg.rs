@@ -26,6 +26,8 @@ pub(super) struct Markers {
     pub height: u32,
     pub components: u8,
     pub progressive: bool,
+    /// Whether it is made of blocks of 8 × 8 and Huffman codes, as nearly all files are.
+    pub usual: bool,
     pub scans: u32,
     /// Coefficients of all components, which a progressive file has decoded before any pixel is made.
     pub coefficients: u64,
@@ -56,6 +58,7 @@ pub(super) fn read_markers(bytes: &[u8]) -> Result<Markers, DecodeError> {
                 found.height = u32::from(u16::from_be_bytes([frame[1], frame[2]]));
                 found.width = u32::from(u16::from_be_bytes([frame[3], frame[4]]));
                 found.components = frame[5];
+                found.usual = matches!(marker, 0xC0..=0xC2);
                 found.progressive = matches!(marker, 0xC2 | 0xC6 | 0xCA | 0xCE);
                 let factors = bytes.get(at + 8..).unwrap_or_default().iter().skip(1).step_by(3);
                 found.coefficients = found.count_coefficients(factors.take(frame[5].into()).copied());
@@ -102,7 +105,7 @@ impl Markers {
     pub fn part(&self, side: u32) -> Option<Part> {
         let shorter = self.width.min(self.height);
         let fits = |divisor: &u32| shorter / divisor >= side.saturating_mul(OVERSAMPLING);
-        let can_be = self.complete && self.components != 4;
+        let can_be = self.complete && self.usual && self.components != 4;
         let divisor = [8, 4, 2].into_iter().find(fits).filter(|_| can_be)?;
         Some(Part { width: self.width, height: self.height, divisor, coefficients: self.held_coefficients() })
     }

@@ -16,6 +16,9 @@ use super::decode::{DecodeError, Picture};
 /// How many times as many pixels as are wanted in the end are kept: the last step of scaling averages over as many.
 const OVERSAMPLING: u32 = 2;
 
+/// Pixels of a file that is decoded like this: about ten seconds of work. Larger ones need more memory than anybody allows, decoded whole.
+const MOST_PIXELS: u64 = 1 << 31;
+
 /// Sums of so many rows of bytes fit into 16 bits.
 const MOST_ROWS: u32 = 257;
 
@@ -36,7 +39,8 @@ impl Part {
         let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let (width, height, is_interlaced) = (number(16), number(20), header[28] != 0);
         let divisor = (width.min(height) / side.saturating_mul(OVERSAMPLING).max(1)).min(MOST_ROWS);
-        (divisor > 1 && !is_interlaced).then_some(Self { width, height, divisor })
+        let is_bounded = u64::from(width) * u64::from(height) <= MOST_PIXELS;
+        (divisor > 1 && !is_interlaced && is_bounded).then_some(Self { width, height, divisor })
     }
 
     /// Bytes that decoding holds: the part, and some rows of at most eight bytes a pixel.

@@ -17,6 +17,7 @@ mod large_png;
 mod resize;
 mod svg;
 
+pub(crate) use content::has_picture_extension;
 pub use content::{Content, Reading, read_content};
 pub use decode::{DecodeError, DecodeLimits, Decoder, Picture, decode_within, is_decoding};
 pub(crate) use drawn::{drawn_photograph, drawn_picture};

@@ -135,6 +135,7 @@ impl Store {
     /// Counts what is indexed.
     pub fn counts(&self, held: Held) -> Result<Counts> {
         let number = |sql: &str| -> Result<u64> { self.connection.query_row(sql, [], |row| row.get(0)).at(&self.path) };
+        // Each number is of another moment, unless there is a snapshot.
         // The few that are not as the others have indexes of their own, so that the rest is counted without looking anything up.
         let files_of = |images: &str| {
             number(&format!(
@@ -146,8 +147,8 @@ impl Store {
             |sql: &str| number(&format!("SELECT count(*) FROM image WHERE {sql} AND {}", held.condition("image.id")));
         let with_content = number("SELECT count(*) FROM file WHERE image IS NOT NULL AND missing_since IS NULL")?;
         Ok(Counts {
-            images: images_where("TRUE")? - images_where("format IS NULL")?,
-            files: with_content - files_of("format IS NULL")?,
+            images: images_where("TRUE")?.saturating_sub(images_where("format IS NULL")?),
+            files: with_content.saturating_sub(files_of("format IS NULL")?),
             missing: number("SELECT count(*) FROM file WHERE missing_since IS NOT NULL")?,
             skipped: number("SELECT count(*) FROM file WHERE skipped IS NOT NULL AND missing_since IS NULL")?,
             truncated: files_of("truncated = 1")?,

@@ -88,7 +88,7 @@ impl Store {
         )?;
         let mut files: HashMap<RootId, u64> = all.into_iter().collect();
         for (root, failed) in failed {
-            files.entry(root).and_modify(|files| *files -= failed);
+            files.entry(root).and_modify(|files| *files = files.saturating_sub(failed));
         }
         Ok(files)
     }

@@ -58,7 +58,7 @@ fn a_picture_too_large_for_the_memory_fails_alone() {
     image::RgbaImage::new(2000, 2000).write_to(&mut bytes, image::ImageFormat::Gif).expect("it encodes");
     write(&sandbox.photo("large.gif"), &bytes.into_inner());
     sandbox.draw("small.png", 1);
-    let small = AddOptions { memory: 8 << 20, ..AddOptions::default() };
+    let small = AddOptions { memory: Some(8 << 20), ..AddOptions::default() };
     let report = sandbox.add_with(&small);
     assert_eq!((report.new, report.failed), (1, 1));
     let failures = sandbox.open().failures().expect("failures");
@@ -155,7 +155,7 @@ fn copies_of_a_failure_are_all_mended_by_one_retry() {
     for name in ["a.gif", "b.gif", "c.gif"] {
         write(&sandbox.photo(name), bytes.get_ref());
     }
-    let small = AddOptions { memory: 8 << 20, ..AddOptions::default() };
+    let small = AddOptions { memory: Some(8 << 20), ..AddOptions::default() };
     assert_eq!(sandbox.add_with(&small).failed, 3);
     let retry = AddOptions { retry_failed: true, ..AddOptions::default() };
     let report = sandbox.add_with(&retry);
@@ -209,7 +209,7 @@ fn a_known_picture_that_is_too_large_for_this_run_stays_known() {
     assert_eq!(sandbox.add().new, 1);
     let file = fs::File::options().write(true).open(sandbox.photo("large.bmp")).expect("it is there");
     file.set_modified(std::time::SystemTime::now()).expect("it can be touched");
-    let small = AddOptions { memory: 4 << 20, ..AddOptions::default() };
+    let small = AddOptions { memory: Some(4 << 20), ..AddOptions::default() };
     assert_eq!(sandbox.add_with(&small).failed, 1);
     let index = sandbox.open();
     assert_eq!(index.status().expect("a status").counts.images, 1, "it can still be found");
