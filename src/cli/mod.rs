@@ -37,7 +37,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use imgidx::index::default_data_dir;
-use imgidx::types::Lab;
+use imgidx::types::{Lab, give_back_large_pieces};
 use imgidx::{Index, OpenOptions, Result};
 
 use color::ColorOption;
@@ -138,6 +138,7 @@ impl Command {
 /// Runs the program.
 pub fn main() -> ExitCode {
     quiet_decoder_panics();
+    give_back_large_pieces();
     let cli = Cli::parse();
     let style = cli.global.style();
     match cli.run() {

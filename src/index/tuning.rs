@@ -22,7 +22,7 @@ use crate::types::{ModelId, path_from_bytes};
 pub struct TuneOptions {
     /// Where the model may run; [`Device::Auto`] tries all that the runtime offers, but TensorRT.
     pub device: Device,
-    /// Pictures to try with.
+    /// Pictures to try with. By default enough for full batches on every core.
     pub pictures: usize,
     /// Whether every combination is tried, and not only those that lead to the best.
     pub full: bool,
@@ -34,7 +34,13 @@ pub struct TuneOptions {
 
 impl Default for TuneOptions {
     fn default() -> Self {
-        Self { device: Device::Auto, pictures: 128, full: false, memory: 256 << 20, cancel: CancelToken::default() }
+        Self {
+            device: Device::Auto,
+            pictures: (16 * cores()).max(128),
+            full: false,
+            memory: 256 << 20,
+            cancel: CancelToken::default(),
+        }
     }
 }
 
