@@ -404,6 +404,8 @@ fn write_all(
     recorder: &mut Recorder,
     tell: &mut dyn FnMut(&IndexReport),
 ) -> Result<()> {
+    // At once, so that somebody who looks on knows that it has begun.
+    tell(&recorder.report);
     let mut told = Instant::now();
     loop {
         // Wait without a transaction, so that others can write to the log's reset meanwhile.
