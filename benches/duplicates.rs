@@ -11,6 +11,9 @@
 //! Then 2,500 and 10,000 pictures are made, each of random parts of two real ones side by side, and every tenth a brighter version of the
 //! one before it, so that there are four times as many duplicates among four times as many pictures. The search among them is timed.
 
+#[path = "kit/arguments.rs"]
+mod arguments;
+
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -58,11 +61,7 @@ const CHANGES: [(&str, Change); 9] = [
 const TO_BE_FOUND: usize = 7;
 
 fn main() {
-    let folders: Vec<PathBuf> = std::env::args_os()
-        .skip(1)
-        .filter(|argument| !argument.as_encoded_bytes().starts_with(b"-"))
-        .map(PathBuf::from)
-        .collect();
+    let folders = arguments::directories();
     let pictures: Vec<PathBuf> = folders.iter().flat_map(|folder| files(folder)).collect();
     assert!(pictures.len() >= ORIGINALS + OTHERS, "{} pictures are too few", pictures.len());
     let scratch = tempfile::tempdir().expect("a folder");

@@ -14,26 +14,28 @@
 //! - **moved tree**: the floor reads and hashes the files;
 //! - **query** as a new process: of a picture in the index and of one that is not.
 
+#[path = "kit/arguments.rs"]
+mod arguments;
+#[path = "kit/contents.rs"]
+mod contents;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use imgidx::media::{Content, DecodeLimits, Reading, decode_within, measure, read_content};
+use imgidx::media::{Content, DecodeLimits, decode_within, measure};
 use imgidx::model::{Device, Embedder, Model, Runtime};
 use imgidx::{AddOptions, Index, OpenOptions};
+
+use contents::{files, first_file, read_all};
 
 const RUNS: usize = 5;
 const UNCHANGED_FILES: usize = 20_000;
 
 fn main() {
-    // Cargo passes options of its own; what is no option is a directory.
-    let directories: Vec<PathBuf> = std::env::args_os()
-        .skip(1)
-        .filter(|arg| !arg.as_encoded_bytes().starts_with(b"-"))
-        .map(PathBuf::from)
-        .collect();
+    let directories = arguments::directories();
     let scratch = tempfile::tempdir().expect("a folder");
     let directories = if directories.is_empty() { vec![draw(scratch.path())] } else { directories };
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
@@ -179,35 +181,12 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn files(directory: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory).expect("a folder").flatten() {
-        let path = entry.path();
-        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
-    }
-    found.sort();
-    found
-}
-
-fn first_file(directory: &Path) -> PathBuf {
-    files(directory).remove(0)
-}
-
 fn copy_tree(from: &Path, to: &Path) {
     for file in files(from) {
         let target = to.join(file.strip_prefix(from).expect("below it"));
         fs::create_dir_all(target.parent().expect("it has one")).expect("a folder");
         fs::copy(file, target).expect("it can be copied");
     }
-}
-
-fn read_all(directories: &[PathBuf]) -> Vec<Content> {
-    let all = directories.iter().flat_map(|directory| files(directory));
-    let read = |path: PathBuf| match read_content(&path, u64::MAX, |_| ()).0 {
-        Reading::Content(content, ..) => Some(content),
-        _ => None,
-    };
-    all.filter_map(read).collect()
 }
 
 /// The floor of a fresh add: nothing but decoding, scaling, embedding, and measuring features if asked for.

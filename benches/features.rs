@@ -11,6 +11,9 @@
 //!
 //! Each is the median over all pictures, of the shortest of five runs for each picture.
 
+#[path = "kit/arguments.rs"]
+mod arguments;
+
 use std::hint::black_box;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -23,11 +26,7 @@ use imgidx::media::{DecodeLimits, Decoder, Filter, Fit, Kind, measure_pixels, sn
 const RUNS: usize = 5;
 
 fn main() {
-    let folders: Vec<PathBuf> = std::env::args_os()
-        .skip(1)
-        .filter(|argument| !argument.as_encoded_bytes().starts_with(b"-"))
-        .map(PathBuf::from)
-        .collect();
+    let folders = arguments::directories();
     let mut times: [Vec<Duration>; 4] = Default::default();
     for path in folders.iter().flat_map(files) {
         let bytes = std::fs::read(&path).expect("it can be read");

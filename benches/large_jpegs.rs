@@ -8,6 +8,9 @@
 //! is decoded, measured, scaled for the model and embedded both ways, on one core; told are the medians, their ratio, and how
 //! well the two agree: the least cosine of the vectors, and the most bits of the hashes that differ.
 
+#[path = "kit/arguments.rs"]
+mod arguments;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -21,11 +24,7 @@ use imgidx::types::Features;
 const PICTURES: usize = 12;
 
 fn main() {
-    let directories: Vec<PathBuf> = std::env::args_os()
-        .skip(1)
-        .filter(|arg| !arg.as_encoded_bytes().starts_with(b"-"))
-        .map(PathBuf::from)
-        .collect();
+    let directories = arguments::directories();
     let mut paths: Vec<PathBuf> = directories
         .iter()
         .flat_map(|it| std::fs::read_dir(it).expect("a folder").flatten())

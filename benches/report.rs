@@ -8,6 +8,11 @@
 //! figures beside ours are from a guide for a feature extractor in Python (ResNet-18 in PyTorch; 1,000 JPEG files of 224 × 224 pixels) and from one for a
 //! pipeline of features, types and vectors in Python; both print what they reach or aim at, on the machines that they name.
 
+#[path = "kit/arguments.rs"]
+mod arguments;
+#[path = "kit/contents.rs"]
+mod contents;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -15,22 +20,20 @@ use std::time::{Duration, Instant};
 
 use image::codecs::jpeg::JpegEncoder;
 use image::{Rgb, RgbImage, imageops};
-use imgidx::media::{Content, DecodeLimits, Picture, Reading, decode_within, measure, read_content};
+use imgidx::media::{Content, DecodeLimits, Picture, decode_within, measure};
 use imgidx::model::{Device, Embedded, Embedder, Model, Runtime};
 use imgidx::search::SearcherOptions;
 use imgidx::types::{ContentHash, current_memory};
 use imgidx::{AddOptions, Index, OpenOptions, Query};
+
+use contents::{files, first_file, read_all};
 
 const PICTURES: usize = 1000;
 const SIDE: u32 = 224;
 const RUNS: usize = 5;
 
 fn main() {
-    let directories: Vec<PathBuf> = std::env::args_os()
-        .skip(1)
-        .filter(|arg| !arg.as_encoded_bytes().starts_with(b"-"))
-        .map(PathBuf::from)
-        .collect();
+    let directories = arguments::directories();
     let scratch = tempfile::tempdir().expect("a folder");
     let folder = scratch.path().join("pictures");
     let drawn = make_pictures(&directories, &folder);
@@ -83,7 +86,7 @@ impl Report {
     /// One picture at a time, on all cores.
     fn single(&self) {
         let mut embedder = self.embedder(self.cores);
-        let contents = read_all(&self.folder);
+        let contents = read_all(std::slice::from_ref(&self.folder));
         let mut times: Vec<Duration> =
             contents.iter().map(|content| time(|| drop(process(content, &mut embedder)))).collect();
         let p95 = quantile(&mut times, 0.95);
@@ -98,7 +101,7 @@ impl Report {
 
     fn batches(&self) {
         let model = Model::builtin();
-        let contents = read_all(&self.folder);
+        let contents = read_all(std::slice::from_ref(&self.folder));
         let pixels: Vec<RgbImage> =
             contents[..64].iter().map(|content| Embedder::prepare(model.spec(), &decode(content))).collect();
         let mut embedder = self.embedder(self.cores);
@@ -156,7 +159,7 @@ impl Report {
     }
 
     fn floor(&self) -> f64 {
-        let contents = read_all(&self.folder);
+        let contents = read_all(std::slice::from_ref(&self.folder));
         let mut rates = Vec::new();
         for _ in 0..RUNS {
             let mut embedders: Vec<Embedder> = (0..self.cores).map(|_| self.embedder(1)).collect();
@@ -175,7 +178,7 @@ impl Report {
 
     /// The targets of the second guide, for its fastest tier.
     fn targets(&self) {
-        let contents = read_all(&self.folder);
+        let contents = read_all(std::slice::from_ref(&self.folder));
         let pictures: Vec<Picture> = contents.iter().map(decode).collect();
         let mut embedder = self.embedder(self.cores);
         let mut features: Vec<Duration> =
@@ -359,28 +362,6 @@ fn middle(mut values: Vec<f64>) -> f64 {
 fn quantile(times: &mut [Duration], at: f64) -> Duration {
     times.sort();
     times[((times.len() - 1) as f64 * at) as usize]
-}
-
-fn files(directory: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory).expect("a folder").flatten() {
-        let path = entry.path();
-        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
-    }
-    found.sort();
-    found
-}
-
-fn first_file(directory: &Path) -> PathBuf {
-    files(directory).remove(0)
-}
-
-fn read_all(directory: &Path) -> Vec<Content> {
-    let read = |path: PathBuf| match read_content(&path, u64::MAX, |_| ()).0 {
-        Reading::Content(content, ..) => Some(content),
-        _ => None,
-    };
-    files(directory).into_iter().filter_map(read).collect()
 }
 
 /// Writes the files, of photographs if there are any; no two have the same content.

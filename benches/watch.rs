@@ -14,6 +14,9 @@
 //! - **idle**: processor time and memory of a daemon that has nothing to do;
 //! - **stop**: from SIGTERM in the middle of a load until the process has ended.
 
+#[path = "kit/arguments.rs"]
+mod arguments;
+
 use std::fs;
 use std::io::Cursor;
 use std::path::PathBuf;
@@ -29,12 +32,7 @@ const IDLE_FILES: usize = 20_000;
 const QUERIES: usize = 40;
 
 fn main() {
-    // Cargo passes options of its own; what is no option is a directory.
-    let directories: Vec<PathBuf> = std::env::args_os()
-        .skip(1)
-        .filter(|arg| !arg.as_encoded_bytes().starts_with(b"-"))
-        .map(PathBuf::from)
-        .collect();
+    let directories = arguments::directories();
     let pictures = jpegs(&directories);
     if pictures.len() < SAVED {
         println!("skipped: give directories with at least {SAVED} JPEG files");

@@ -94,7 +94,7 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     bar.finish();
     if let Some(profile) = &profile {
         for line in profile.finish()? {
-            eprintln!("{line}");
+            let _ = writeln!(std::io::stderr(), "{line}");
         }
     }
     tell(global, &index, &report)?;

@@ -54,23 +54,25 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         ..TuneOptions::default()
     };
     let mut out = Out::new();
-    if !global.json {
-        out.line(HEAD)?;
-        out.flush()?;
-    }
-    let mut broken = None;
+    let (mut broken, mut rows) = (None, 0);
     let report = index.tune(&args.paths, &options, |trialed| {
         if !global.json && broken.is_none() {
-            broken = out.line(row(trialed)).and_then(|()| out.flush()).err();
+            let head = if rows == 0 { out.line(HEAD) } else { Ok(()) };
+            rows += 1;
+            broken = head.and_then(|()| out.line(row(trialed))).and_then(|()| out.flush()).err();
+            if broken.is_some() {
+                // Nobody reads what would be found.
+                options.cancel.cancel();
+            }
         }
     });
+    if let Some(error) = broken {
+        return Err(error.into());
+    }
     let report = report.map_err(|error| match error {
         Error::Interrupted => Error::Invalid("interrupted: nothing is remembered".into()),
         other => other,
     })?;
-    if let Some(error) = broken {
-        return Err(error.into());
-    }
     if let Some(path) = &args.plot {
         plot::write(path, &report.trials).map_err(Error::io("write", path))?;
     }

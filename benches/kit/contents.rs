@@ -1,0 +1,30 @@
+//! Files of pictures, and what is in them.
+
+use std::path::{Path, PathBuf};
+
+use imgidx::media::{Content, Reading, read_content};
+
+/// All files below a directory, in order.
+pub fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+pub fn first_file(directory: &Path) -> PathBuf {
+    files(directory).remove(0)
+}
+
+/// The pictures below directories, in memory.
+pub fn read_all(directories: &[PathBuf]) -> Vec<Content> {
+    let all = directories.iter().flat_map(|directory| files(directory));
+    let read = |path: PathBuf| match read_content(&path, u64::MAX, |_| ()).0 {
+        Reading::Content(content, ..) => Some(content),
+        _ => None,
+    };
+    all.filter_map(read).collect()
+}
