@@ -133,10 +133,11 @@ impl Index {
     ) -> Result<TuneReport> {
         let start = Instant::now();
         let entry = self.catalog_entry()?;
-        let runtime = Runtime::load(&self.options.runtime_options()?)?;
         let model = self.catalog.load(&entry)?;
         let paths: Vec<PathBuf> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
         let (contents, drawn) = self.sample(&paths, options)?;
+        // Only now, because it may have to be fetched.
+        let runtime = Runtime::load(&self.options.runtime_options()?)?;
         let pictures = contents.len();
         let limits = DecodeLimits { memory: options.memory / 2 };
         let devices = match options.device {
