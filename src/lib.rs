@@ -51,6 +51,7 @@ pub mod index;
 pub mod indexer;
 pub mod media;
 pub mod model;
+pub mod sandbox;
 pub mod scan;
 pub mod search;
 pub mod store;

@@ -64,6 +64,7 @@ mod with_sockets {
             batch_size: options.batch_size,
             memory: options.memory,
             feature_time: options.feature_time.map(|time| time.as_millis() as u64),
+            picture_time: Some(options.picture_time.as_secs()),
             retry_failed: options.retry_failed,
         };
         let told = |told: Option<Progress>| {

@@ -69,7 +69,7 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     tell(global, &answer);
     args.filters.note_unmeasured(global, || global.open_existing(None))?;
     if let Some(file) = &args.html {
-        sheet(&answer).write(file)?;
+        sheet(&answer).write(file, &global.options(None))?;
         global.note(&format!("wrote `{}`", file.display()));
     }
     let mut out = Out::new();

@@ -7,6 +7,8 @@ mod color;
 mod completions;
 #[cfg(unix)]
 mod daemon;
+#[cfg(unix)]
+mod decoder;
 mod dupes;
 mod export;
 mod failures;
@@ -122,6 +124,10 @@ enum Command {
     Runtime(runtime::Args),
     /// Find the fastest number of workers and size of batches for this machine, and remember them
     Tune(tune::Args),
+    /// Decode pictures for another process
+    #[cfg(unix)]
+    #[command(hide = true)]
+    Decoder,
     /// Print completions for a shell
     Completions(completions::Args),
     /// Print the manual page
@@ -137,6 +143,8 @@ impl Command {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    // What tests ask for; in other builds there are no such points.
+    let _points = fail::FailScenario::setup();
     quiet_decoder_panics();
     give_back_large_pieces();
     let cli = Cli::parse();
@@ -178,6 +186,8 @@ impl Cli {
             Command::Model(command) => model::run(&global, command),
             Command::Runtime(args) => runtime::run(&global, args),
             Command::Tune(args) => tune::run(&global, args),
+            #[cfg(unix)]
+            Command::Decoder => decoder::run(),
             Command::Completions(args) => completions::run(args, &mut Self::command()),
             Command::Man(args) => completions::run_man(args, Self::command()),
         }
@@ -217,6 +227,9 @@ impl Global {
 
     fn options(&self, model: Option<&str>) -> OpenOptions {
         let mut options = OpenOptions::default().offline(self.offline);
+        if let Some(program) = this_program() {
+            options = options.decoder(program, ["decoder"]);
+        }
         if let Some(library) = &self.runtime {
             options = options.runtime(library);
         }
@@ -235,6 +248,11 @@ impl Global {
     fn open_existing(&self, model: Option<&str>) -> Result<Index> {
         self.options(model).open_existing(self.database()?)
     }
+}
+
+/// This program, to be started once more: on Linux as it runs, also if another version has taken its place meanwhile.
+fn this_program() -> Option<PathBuf> {
+    if cfg!(target_os = "linux") { Some("/proc/self/exe".into()) } else { std::env::current_exe().ok() }
 }
 
 /// A panic inside a picture decoder is caught and becomes a failure of that picture: nothing to print.

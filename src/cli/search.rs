@@ -54,7 +54,7 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     args.hits.filters.note_unmeasured(global, || global.open_existing(None))?;
     if let Some(file) = &args.hits.html {
         let shown = &answer.hits[..answer.hits.len().min(args.top.unwrap_or(ON_SHEET))];
-        sheet(&text, &answer, shown).write(file)?;
+        sheet(&text, &answer, shown).write(file, &global.options(None))?;
         let part =
             if shown.len() < answer.hits.len() { format!(" with the best {}", shown.len()) } else { String::new() };
         global.note(&format!("wrote `{}`{part}", file.display()));

@@ -7,9 +7,8 @@ use std::path::Path;
 
 use base64::Engine;
 use image::codecs::jpeg::JpegEncoder;
-use imgidx::media::{DecodeLimits, Decoder, Filter, Fit, Reading, read_content};
 use imgidx::types::path_to_bytes;
-use imgidx::{Error, Result};
+use imgidx::{Error, OpenOptions, Result};
 use rayon::prelude::*;
 
 use super::output::{escaped, printable};
@@ -21,8 +20,6 @@ const QUALITY: u8 = 82;
 
 /// Thumbnails that are made before any is written.
 const AT_ONCE: usize = 64;
-
-const MAX_BYTES: u64 = 512 << 20;
 
 const STYLE: &str = include_str!("sheet.css");
 
@@ -55,13 +52,13 @@ pub struct Tile<'a> {
 
 impl Sheet<'_> {
     /// Writes the page, complete in one file.
-    pub fn write(&self, file: &Path) -> Result<()> {
+    pub fn write(&self, file: &Path, options: &OpenOptions) -> Result<()> {
         let failed = |source| Error::Io { action: "write", path: file.to_owned(), source };
         let mut out = BufWriter::new(File::create(file).map_err(failed)?);
-        self.write_to(&mut out).and_then(|()| out.flush()).map_err(failed)
+        self.write_to(&mut out, options).and_then(|()| out.flush()).map_err(failed)
     }
 
-    fn write_to(&self, out: &mut impl Write) -> std::io::Result<()> {
+    fn write_to(&self, out: &mut impl Write, options: &OpenOptions) -> std::io::Result<()> {
         let title = text(&self.title);
         write!(
             out,
@@ -78,7 +75,7 @@ impl Sheet<'_> {
             writeln!(out, "<section{}>", if section.asked { " class=\"asked\"" } else { "" })?;
             // A page of many pictures is written as it is made.
             for tiles in section.tiles.chunks(AT_ONCE) {
-                let html: Vec<String> = tiles.par_iter().map(tile).collect();
+                let html: Vec<String> = tiles.par_iter().map(|shown| tile(shown, options)).collect();
                 out.write_all(html.concat().as_bytes())?;
             }
             writeln!(out, "</section>")?;
@@ -87,10 +84,10 @@ impl Sheet<'_> {
     }
 }
 
-fn tile(tile: &Tile<'_>) -> String {
+fn tile(tile: &Tile<'_>, options: &OpenOptions) -> String {
     let name = tile.path.file_name().map_or_else(|| escaped(tile.path), |name| escaped(Path::new(name)));
     let folder = tile.path.parent().map(escaped).unwrap_or_default();
-    let picture = match thumbnail(tile.path) {
+    let picture = match thumbnail(tile.path, options) {
         Ok(data) => format!("<img alt=\"{}\" src=\"data:image/jpeg;base64,{data}\">", text(&name)),
         Err(reason) => format!("<span class=\"gone\">{}</span>", text(&reason)),
     };
@@ -114,15 +111,11 @@ fn tile(tile: &Tile<'_>) -> String {
 }
 
 /// A small upright JPEG in base64; the error is the reason.
-fn thumbnail(path: &Path) -> Result<String, String> {
-    let content = match read_content(path, MAX_BYTES, |_| ()).0 {
-        Reading::Content(content, ..) => content,
-        Reading::Skipped(reason, ..) | Reading::Failed(reason, ..) => return Err(reason),
-        Reading::InFlux => return Err("not there any more".into()),
-    };
-    let decoder = Decoder::open(&content.bytes, content.format, DecodeLimits::default());
-    let picture = decoder.and_then(Decoder::decode).map_err(|error| error.to_string())?;
-    let small = picture.resized(Fit::Inside, SIDE, SIDE, Filter::Lanczos);
+fn thumbnail(path: &Path, options: &OpenOptions) -> Result<String, String> {
+    let small = options.thumbnail(path, SIDE).map_err(|error| match error {
+        Error::Picture { reason, .. } => reason,
+        other => other.to_string(),
+    })?;
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, QUALITY).encode_image(&small).map_err(|error| error.to_string())?;
     Ok(base64::engine::general_purpose::STANDARD.encode(jpeg))

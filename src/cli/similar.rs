@@ -52,7 +52,7 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     }
     args.hits.filters.note_unmeasured(global, || global.open_existing(None))?;
     if let Some(file) = &args.hits.html {
-        sheet(&answer).write(file)?;
+        sheet(&answer).write(file, &global.options(None))?;
         global.note(&format!("wrote `{}`", file.display()));
     }
     let mut out = Out::new();

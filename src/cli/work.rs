@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use imgidx::AddOptions;
+use imgidx::media::DecodeLimits;
 use imgidx::model::Device;
 use imgidx::scan::ScanOptions;
 
@@ -43,6 +44,9 @@ pub struct WorkArgs {
     /// Milliseconds to measure features in, for each picture; what there is no time for is left out
     #[arg(long, value_name = "MS")]
     feature_time: Option<u64>,
+    /// Seconds of a processor's time that one picture may take
+    #[arg(long, value_name = "SECONDS", default_value_t = DecodeLimits::TIME.as_secs(), value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    picture_time: u64,
 }
 
 impl ScanArgs {
@@ -64,6 +68,7 @@ impl WorkArgs {
             memory: self.memory,
             device: self.device,
             feature_time: self.feature_time.map(Duration::from_millis),
+            picture_time: Duration::from_secs(self.picture_time),
             ..AddOptions::default()
         }
     }

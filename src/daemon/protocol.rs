@@ -122,6 +122,9 @@ pub struct AddRequest {
     /// See [`AddOptions::feature_time`], in milliseconds.
     #[serde(default)]
     pub feature_time: Option<u64>,
+    /// See [`AddOptions::picture_time`], in seconds.
+    #[serde(default)]
+    pub picture_time: Option<u64>,
     /// See [`AddOptions::retry_failed`].
     #[serde(default)]
     pub retry_failed: bool,
@@ -136,6 +139,7 @@ impl AddRequest {
             batch_size: self.batch_size,
             memory: self.memory,
             feature_time: self.feature_time.map(Duration::from_millis),
+            picture_time: self.picture_time.map_or(usual.picture_time, Duration::from_secs),
             retry_failed: self.retry_failed,
             ..usual
         }

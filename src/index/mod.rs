@@ -1,5 +1,6 @@
 //! The library's front door: one database, and all that can be done with it.
 
+mod eye;
 mod models;
 mod open;
 mod read;
@@ -8,9 +9,10 @@ mod tuning;
 mod updater;
 mod write;
 
-use std::cell::RefCell;
+use std::cell::OnceCell;
 use std::path::Path;
 
+use eye::ModelEye;
 pub use models::ActiveModel;
 pub use open::{OpenOptions, default_data_dir};
 pub use status::{NeighborStatus, RootStatus, Status};
@@ -19,7 +21,7 @@ pub use updater::Updater;
 pub use write::CheckProblem;
 
 use crate::error::Result;
-use crate::model::{Catalog, Embedder};
+use crate::model::Catalog;
 use crate::store::Store;
 
 /// An index of pictures: one SQLite file.
@@ -32,7 +34,7 @@ pub struct Index {
     options: OpenOptions,
     catalog: Catalog,
     /// Made for the first picture that is not indexed, and kept for the next one.
-    embedder: RefCell<Option<Embedder>>,
+    eye: OnceCell<ModelEye>,
 }
 
 impl Index {
@@ -46,7 +48,7 @@ impl Index {
 
     fn new(store: Store, options: OpenOptions) -> Result<Self> {
         let catalog = Catalog::new(&options.resolve_data_dir()?);
-        Ok(Self { store, options, catalog, embedder: RefCell::new(None) })
+        Ok(Self { store, options, catalog, eye: OnceCell::new() })
     }
 
     /// The database file.

@@ -1,12 +1,8 @@
-//! The model of an index: which one it is, changing over to another, and running it on single pictures.
+//! The model of an index: which one it is, and changing over to another.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use super::{Index, OpenOptions};
+use super::Index;
 use crate::error::{Error, Result};
-use crate::media::{FEATURE_SIDE, Picture};
-use crate::model::{BUILTIN_NAME, Catalog, CatalogEntry, Device, Embedded, Embedder, Runtime};
-use crate::search::PictureEmbedder;
+use crate::model::{BUILTIN_NAME, Catalog, CatalogEntry};
 use crate::store::Writer;
 use crate::types::ModelId;
 
@@ -83,75 +79,8 @@ impl Index {
         batch.set_setting(MODEL_ID_SETTING, &entry.id.to_string())?;
         batch.count_pending()?;
         batch.commit()?;
+        // It was made for the model that was used until now.
+        self.eye.take();
         Ok(writer.model(&entry.id)?.map_or(0, |model| model.pending))
-    }
-}
-
-/// An embedder for single pictures, on all cores.
-pub(super) fn new_embedder(options: &OpenOptions, catalog: &Catalog, entry: &CatalogEntry) -> Result<Embedder> {
-    let model = catalog.load(entry)?;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let runtime = Runtime::load(&options.runtime_options()?)?;
-    Embedder::new(&model, &runtime, Device::Cpu, threads)
-}
-
-/// Embeds one picture; the embedder is made for the first one and kept for the next.
-pub(super) fn embed_one(
-    slot: &mut Option<Embedder>,
-    make: impl FnOnce() -> Result<Embedder>,
-    picture: &Picture,
-) -> Result<Embedded> {
-    let embedder = match slot {
-        Some(embedder) => embedder,
-        none => none.insert(make()?),
-    };
-    let pixels = Embedder::prepare(embedder.model().spec(), picture);
-    let result = embedder.embed(&[pixels])?.pop().expect("one result for one picture");
-    let name = &embedder.model().spec().name;
-    result.map_err(|error| Error::Model { model: name.clone(), reason: error.to_string() })
-}
-
-/// An embedder for single pictures that many threads share. It is made for the first picture and kept for the next.
-#[derive(Debug)]
-pub(super) struct KeptEmbedder {
-    open: OpenOptions,
-    catalog: Catalog,
-    /// The model, or why it cannot be used.
-    entry: Result<CatalogEntry, String>,
-    slot: Mutex<Option<Embedder>>,
-}
-
-impl KeptEmbedder {
-    pub fn new(open: OpenOptions, catalog: Catalog, entry: Result<CatalogEntry>) -> Self {
-        Self { open, catalog, entry: entry.map_err(|error| error.to_string()), slot: Mutex::default() }
-    }
-
-    fn slot(&self) -> MutexGuard<'_, Option<Embedder>> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl PictureEmbedder for KeptEmbedder {
-    fn embed(&self, picture: &Picture) -> Result<Embedded> {
-        let make = || match &self.entry {
-            Ok(entry) => new_embedder(&self.open, &self.catalog, entry),
-            Err(reason) => Err(Error::Invalid(reason.clone())),
-        };
-        embed_one(&mut self.slot(), make, picture)
-    }
-
-    fn shorter_side(&self) -> u32 {
-        self.entry.as_ref().map_or(FEATURE_SIDE, |entry| entry.spec.shorter_side())
-    }
-
-    fn is_loaded(&self) -> bool {
-        // Where somebody is at work with it, it is, or will be in a moment.
-        self.slot.try_lock().map_or(true, |slot| slot.is_some())
-    }
-
-    fn unload(&self) {
-        if let Ok(mut slot) = self.slot.try_lock() {
-            *slot = None;
-        }
     }
 }

@@ -1,12 +1,20 @@
 //! Opening an index: where it lies, and which model and ONNX Runtime it uses.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+use image::RgbImage;
 
 use super::Index;
 use crate::error::{Error, Result};
+use crate::media::{DecodeLimits, Filter, Fit, Frame, Wanted};
 use crate::model::{Notice, RuntimeOptions};
+use crate::sandbox::{Helper, Sandbox};
+use crate::search::read_picture;
 use crate::store::{Store, Writer};
+use crate::types::Stage;
 
 #[derive(Clone)]
 pub struct OpenOptions {
@@ -15,11 +23,19 @@ pub struct OpenOptions {
     offline: bool,
     pub(super) model: Option<String>,
     notice: Notice,
+    sandbox: Arc<Sandbox>,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { data_dir: None, runtime: None, offline: false, model: None, notice: Arc::new(|_| {}) }
+        Self {
+            data_dir: None,
+            runtime: None,
+            offline: false,
+            model: None,
+            notice: Arc::new(|_| {}),
+            sandbox: Arc::default(),
+        }
     }
 }
 
@@ -66,6 +82,38 @@ impl OpenOptions {
     pub fn notice(mut self, notice: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.notice = Arc::new(notice);
         self
+    }
+
+    /// Decodes pictures in processes of this program, which has to call [`sandbox::serve`](crate::sandbox::serve) when it is
+    /// started with these arguments. Without, they are decoded in this process.
+    #[must_use]
+    pub fn decoder(
+        mut self,
+        program: impl Into<PathBuf>,
+        arguments: impl IntoIterator<Item = impl Into<OsString>>,
+    ) -> Self {
+        let (program, arguments) = (program.into(), arguments.into_iter().map(Into::into).collect());
+        self.sandbox = Arc::new(Sandbox::new(Helper { program, arguments }));
+        self
+    }
+
+    /// A picture, upright and scaled down to at most so many pixels a side.
+    ///
+    /// # Errors
+    /// [`Error::Picture`] when it cannot be read or decoded.
+    pub fn thumbnail(&self, path: &Path, side: u32) -> Result<RgbImage> {
+        let failed = |stage, reason| Error::Picture { path: path.to_owned(), stage, reason };
+        let content = read_picture(path).map_err(|reason| failed(Stage::Read, reason))?;
+        let frame = Some(Frame { fit: Fit::Inside, width: side, height: side, filter: Filter::Lanczos });
+        let wanted = Wanted { side, feature_time: Some(Duration::ZERO), frame };
+        let limits = DecodeLimits::default();
+        let looked = self.sandbox.look(&content.bytes, content.format, limits, &wanted, |_| ());
+        let looked = looked.map_err(|error| failed(Stage::Decode, error.to_string()))?;
+        Ok(looked.pixels.expect("they were asked for"))
+    }
+
+    pub(crate) fn sandbox(&self) -> &Arc<Sandbox> {
+        &self.sandbox
     }
 
     /// Opens the index, and makes it if it is not there.

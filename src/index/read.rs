@@ -2,13 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use super::models::{KeptEmbedder, embed_one, new_embedder};
+use image::RgbImage;
+
+use super::eye::ModelEye;
 use super::{ActiveModel, Index};
 use crate::error::{Error, Result};
-use crate::media::FEATURE_SIDE;
+use crate::media::{DecodeError, Format, Looked};
+use crate::model::{CatalogEntry, Embedded};
 use crate::search::{
-    Answer, DupeAnswer, DupeQuery, Examined, Filter, Lookup, Query, QueryImage, Searcher, SearcherOptions, TextAnswer,
-    TextQuery, content_of, examine, export_npy, find_dupes, search_text,
+    Answer, DupeAnswer, DupeQuery, Examined, Eye, Filter, Lookup, Query, QueryImage, Searcher, SearcherOptions,
+    TextAnswer, TextQuery, content_of, examine, export_npy, find_dupes, search_text,
 };
 use crate::store::{ModelRow, PictureRow, StoredModel};
 use crate::types::{Classification, ContentHash, Embedding, Features};
@@ -74,8 +77,13 @@ impl Index {
     /// When the database fails, or no thread can be started.
     pub fn searcher(&self, options: SearcherOptions) -> Result<Searcher> {
         let active = self.active_model()?;
-        let embedder = KeptEmbedder::new(self.options.clone(), self.catalog.clone(), self.catalog_entry());
-        Searcher::start(self.path().to_owned(), active.id, active.name, options, Box::new(embedder))
+        Searcher::start(
+            self.path().to_owned(),
+            active.id,
+            active.name,
+            options,
+            Box::new(self.new_eye(self.catalog_entry())),
+        )
     }
 
     /// Everything that is known of a picture, indexed or not.
@@ -89,11 +97,21 @@ impl Index {
 
     fn examine_with(&self, image: &QueryImage, model: Option<&StoredModel>) -> Result<Examined> {
         let row = model.map_or(ModelRow::NONE, |model| model.row);
-        let side = self.catalog_entry().map_or(FEATURE_SIDE, |entry| entry.spec.shorter_side());
-        examine(image, &self.store, row, side, |picture| {
-            let make = || new_embedder(&self.options, &self.catalog, &self.catalog_entry()?);
-            embed_one(&mut self.embedder.borrow_mut(), make, picture)
-        })
+        examine(image, &self.store, row, self)
+    }
+
+    fn new_eye(&self, entry: Result<CatalogEntry>) -> ModelEye {
+        ModelEye::new(self.options.clone(), self.catalog.clone(), entry)
+    }
+
+    fn eye(&self) -> Result<&ModelEye> {
+        match self.eye.get() {
+            Some(eye) => Ok(eye),
+            None => {
+                let entry = self.catalog_entry()?;
+                Ok(self.eye.get_or_init(|| self.new_eye(Ok(entry))))
+            }
+        }
     }
 
     pub(super) fn lookup<'a>(&'a self, active: &'a ActiveModel, model: Option<StoredModel>) -> Lookup<'a> {
@@ -157,5 +175,16 @@ impl Index {
 
     pub(super) fn model_row(&self) -> Result<ModelRow> {
         Ok(self.store.model(&self.active_model()?.id)?.map_or(ModelRow::NONE, |model| model.row))
+    }
+}
+
+/// Its own eye is opened for the first picture that is not indexed.
+impl Eye for Index {
+    fn look(&self, bytes: &[u8], format: Format) -> Result<std::result::Result<Looked, DecodeError>> {
+        self.eye()?.look(bytes, format)
+    }
+
+    fn embed(&self, pixels: RgbImage) -> Result<Embedded> {
+        self.eye()?.embed(pixels)
     }
 }

@@ -139,7 +139,7 @@ impl Index {
         // Only now, because it may have to be fetched.
         let runtime = Runtime::load(&self.options.runtime_options()?)?;
         let pictures = contents.len();
-        let limits = DecodeLimits { memory: options.memory / 2 };
+        let limits = DecodeLimits { memory: options.memory / 2, ..DecodeLimits::default() };
         let devices = match options.device {
             Device::Auto => runtime.devices().into_iter().filter(|device| *device != Device::TensorRt).collect(),
             named => vec![named],

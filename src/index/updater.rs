@@ -38,7 +38,8 @@ impl Index {
         let tuned = self.tuned(device)?.map(|tuned| tuned.best.setting);
         let (preferred, threads) = tuned.map_or((None, 1), |tuned| (Some(tuned.device), tuned.model_threads));
         let (model, runtime) = (self.catalog.load(&entry)?, self.options.runtime_options()?);
-        let engine = Engine::new(model, runtime, device, preferred, threads);
+        let sandbox = self.options.sandbox().clone();
+        let engine = Engine::new(model, runtime, sandbox, device, preferred, threads);
         let model = ActiveModel { name: entry.spec.name, id: entry.id };
         Ok(Updater {
             database: self.path().to_owned(),

@@ -1,11 +1,12 @@
 //! The model at work: sessions, the device that they run on, and what is kept of them between runs.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use image::RgbImage;
 
 use crate::error::{Error, Result};
 use crate::model::{Device, Embedded, Embedder, Model, ModelSpec, Runtime, RuntimeOptions};
+use crate::sandbox::Sandbox;
 use crate::types::InvalidEmbedding;
 
 /// Makes embedders: one for each worker on the processor, one for all on an accelerator. It can be used for many runs.
@@ -16,6 +17,8 @@ use crate::types::InvalidEmbedding;
 pub(crate) struct Engine {
     model: Model,
     runtime: RuntimeOptions,
+    /// Where pictures are looked at.
+    sandbox: Arc<Sandbox>,
     /// The device that is asked for.
     device: Device,
     threads: usize,
@@ -37,13 +40,14 @@ impl Engine {
     pub fn new(
         model: Model,
         runtime: RuntimeOptions,
+        sandbox: Arc<Sandbox>,
         device: Device,
         preferred: Option<Device>,
         threads: usize,
     ) -> Self {
         let (shared, idle, failed) = (Mutex::new(None), Mutex::default(), Mutex::new(false));
         let (used, starting) = (Mutex::new(None), Mutex::new(()));
-        Self { model, runtime, device, threads, preferred, used, starting, shared, idle, failed }
+        Self { model, runtime, sandbox, device, threads, preferred, used, starting, shared, idle, failed }
     }
 
     pub fn model(&self) -> &Model {
@@ -52,6 +56,10 @@ impl Engine {
 
     pub fn spec(&self) -> &ModelSpec {
         self.model.spec()
+    }
+
+    pub(super) fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
     }
 
     /// The device that the model runs on; `None` as long as it did not run.
@@ -89,6 +97,7 @@ impl Engine {
     pub fn unload(&self) {
         locked(&self.idle).clear();
         *locked(&self.shared) = None;
+        self.sandbox.unload();
     }
 
     /// Forgets that an embedder could not be made: what was wrong then may have been mended.

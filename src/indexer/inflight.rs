@@ -5,7 +5,8 @@
 //! leaves hashes behind too, which is why one time is not enough.
 //!
 //! The file lies beside the database: a slot for each worker, then what earlier runs left behind. It is written without
-//! being synchronised, which outlasts the end of a process, and removed when a run ends well.
+//! being synchronised, which outlasts the end of a process, and removed when a run ends well. Where pictures are decoded in other
+//! processes none is needed.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -50,6 +51,11 @@ impl InFlight {
         }
         let file = std::fs::write(&path, content).and_then(|()| File::options().write(true).open(&path)).ok();
         Self { path, file, strikes }
+    }
+
+    /// For a run that no picture can end: nobody is blamed.
+    pub fn none(database: &Path) -> Self {
+        Self { path: Store::beside(database, "-inflight"), file: None, strikes: HashMap::new() }
     }
 
     /// Whether a content has ended the process too often.

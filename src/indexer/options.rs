@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::cancel::CancelToken;
+use crate::media::DecodeLimits;
 use crate::model::Device;
 use crate::scan::ScanOptions;
 
@@ -26,6 +27,9 @@ pub struct AddOptions {
     /// How long measuring the features of one picture may take. What there is no time for is left out; by default there
     /// is time for everything.
     pub feature_time: Option<Duration>,
+    /// Time of a processor that decoding, measuring and scaling one picture may take: one that takes longer fails. Kept where pictures are
+    /// decoded in processes of their own ([`OpenOptions::decoder`](crate::OpenOptions::decoder)); in whole seconds.
+    pub picture_time: Duration,
     /// Whether contents that failed before are tried again.
     pub retry_failed: bool,
     /// How long ago a file that is found by walking must have changed last to be read; others are left for later, and
@@ -45,6 +49,7 @@ impl Default for AddOptions {
             memory: None,
             device: Device::Auto,
             feature_time: None,
+            picture_time: DecodeLimits::TIME,
             retry_failed: false,
             settle: None,
             cancel: CancelToken::default(),

@@ -119,7 +119,11 @@ pub(crate) fn add(
         claims: Claims::default(),
         room,
         files: ByteBudget::new(room.files),
-        inflight: InFlight::start(writer.path(), room.workers),
+        inflight: if engine.sandbox().is_isolated() {
+            InFlight::none(writer.path())
+        } else {
+            InFlight::start(writer.path(), room.workers)
+        },
         gate: Gate::new(Pace { workers: room.workers, batch: room.batch }),
         tuned_batch,
         found: AtomicU64::new(0),
@@ -141,10 +145,11 @@ pub(crate) fn add(
     let mut report = recorder.report;
     report.missing = writer.missing_since(moment)?;
     report.offline_roots.extend(offline_roots);
+    report.warnings.extend(engine.sandbox().why_not_isolated());
     report.interrupted = cancelled;
     report.device = engine.device();
     (report.workers, report.batch_size) = (room.workers, stages.gate.batch());
-    report.finish(start.elapsed());
+    report.finish(start.elapsed(), engine.sandbox().peak_memory());
     Ok(report)
 }
 
@@ -196,7 +201,7 @@ fn run(
 ) -> Result<()> {
     engine.begin();
     let Room { workers, batch, pixels, .. } = stages.room;
-    let limits = DecodeLimits { memory: pixels };
+    let limits = DecodeLimits { memory: pixels, time: stages.options.picture_time };
     let pixels = ByteBudget::new(pixels);
     let shop = Workshop {
         engine,
@@ -229,7 +234,7 @@ fn run(
         // Each queue ends when its last sender is gone, so none may be left here.
         drop((paths, job_sender, jobs, outcome_sender));
         let mut tell = |report: &IndexReport| {
-            let memory = memory_now(&mut governor);
+            let memory = memory_now(&mut governor, engine);
             let waiting = Waiting {
                 paths: stages.waiting_paths.load(Ordering::Relaxed),
                 pictures: stages.waiting_pictures.load(Ordering::Relaxed),
@@ -277,7 +282,7 @@ fn spawn<'scope>(
 /// What the process may have: the limit, and what it has already that the limit does not count. A daemon answers queries beside.
 fn limit_now(room: &Room, engine: &Engine) -> u64 {
     let counted = if engine.is_loaded() { room.fixed } else { Room::PROGRAM };
-    room.limit + current_memory().unwrap_or(0).saturating_sub(counted)
+    room.limit + memory(engine).unwrap_or(0).saturating_sub(counted)
 }
 
 /// What has to be said if a limit of memory keeps workers from being there, or cannot be kept at all.
@@ -295,13 +300,19 @@ fn too_little_memory(room: &Room, workers: usize) -> Option<String> {
 }
 
 /// The memory that the process has; if that is nearly all it may have, what the allocator keeps for later is given back first.
-fn memory_now(governor: &mut Governor) -> Option<u64> {
-    let memory = current_memory()?;
-    if !governor.wants_trim(Instant::now(), memory) {
-        return Some(memory);
+fn memory_now(governor: &mut Governor, engine: &Engine) -> Option<u64> {
+    let now = memory(engine)?;
+    if !governor.wants_trim(Instant::now(), now) {
+        return Some(now);
     }
     give_back_memory();
-    current_memory()
+    engine.sandbox().unload();
+    memory(engine)
+}
+
+/// The memory of this process, and of those that decode for it.
+fn memory(engine: &Engine) -> Option<u64> {
+    Some(current_memory()? + engine.sandbox().memory())
 }
 
 /// Reads and hashes files, and passes on those with contents that need work.

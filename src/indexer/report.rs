@@ -49,7 +49,7 @@ pub struct IndexReport {
     pub seconds: f64,
     /// Pictures embedded in a second of wall time.
     pub images_per_second: f64,
-    /// The most memory that the process had at a time; `None` where the system does not tell.
+    /// The most memory that the process had at a time, and those that decode for it; `None` where the system does not tell.
     pub peak_memory_bytes: Option<u64>,
     /// Where the model ran; `None` if it did not.
     #[serde(default)]
@@ -126,9 +126,10 @@ impl IndexReport {
         self.images_per_second = if seconds > 0.0 { self.embedded as f64 / seconds } else { 0.0 };
     }
 
-    pub(super) fn finish(&mut self, elapsed: Duration) {
+    /// `decoders` is the peak of the memory of other processes, in bytes.
+    pub(super) fn finish(&mut self, elapsed: Duration, decoders: u64) {
         self.set_seconds(elapsed.as_secs_f64());
-        self.peak_memory_bytes = peak_memory();
+        self.peak_memory_bytes = peak_memory().map(|peak| peak + decoders);
     }
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::cancel::CancelToken;
 use super::room::Room;
 use crate::error::{Error, Result};
-use crate::media::{Content, DecodeLimits, decode_within, measure};
+use crate::media::{Content, DecodeLimits, look};
 use crate::model::{Device, Embedder, Model, Runtime};
 
 /// A way to work.
@@ -121,10 +121,8 @@ impl Trial {
             if cancel.is_cancelled() {
                 return Ok(done);
             }
-            let decoded = decode_within(&content.bytes, content.format, self.limits, spec.shorter_side(), |_| ());
-            let Ok((picture, ())) = decoded else { continue };
-            std::hint::black_box(measure(&picture, None));
-            batch.push(Embedder::prepare(spec, &picture));
+            let looked = look(&content.bytes, content.format, self.limits, &spec.wanted(), |_| ());
+            batch.extend(looked.ok().and_then(|looked| looked.pixels));
             if batch.len() >= batch_size {
                 done += embed(&mut batch)?;
             }

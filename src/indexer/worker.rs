@@ -1,7 +1,7 @@
 //! One worker: from a picture's bytes to its vector, a batch at a time.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use image::RgbImage;
@@ -14,9 +14,8 @@ use super::gate::{Gate, OpenAtEnd};
 use super::inflight::InFlight;
 use super::record::{Decoded, Outcome, Seen};
 use crate::error::Error;
-use crate::media::{Content, DecodeError, DecodeLimits, decode_within, measure};
+use crate::media::{Content, DecodeError, DecodeLimits, Looked, Wanted};
 use crate::model::Embedder;
-use crate::types::{Features, ImageInfo};
 
 /// A picture that was read and is to be decoded and embedded.
 pub(super) struct Job<'a> {
@@ -117,7 +116,7 @@ fn prepare(shop: &Workshop<'_>, worker: usize, job: Job<'_>) -> Result<Prepared,
     drop(held);
     let hash = content.hash;
     match looked_at {
-        Ok((info, features, pixels)) => {
+        Ok(Looked { info, features, pixels }) => {
             let decoded = Decoded { hash, bytes, info, features };
             match pixels {
                 Some(pixels) => Ok(Prepared { seen, decoded, pixels }),
@@ -132,19 +131,14 @@ fn prepare(shop: &Workshop<'_>, worker: usize, job: Job<'_>) -> Result<Prepared,
     }
 }
 
-type LookedAt = (ImageInfo, Features, Option<RgbImage>);
-
 /// Decodes and measures a picture, and scales it for the model unless its vector is there.
-fn look_at(shop: &Workshop<'_>, content: &Content, has_vector: bool) -> Result<LookedAt, DecodeError> {
-    let side = shop.engine.spec().shorter_side();
+fn look_at(shop: &Workshop<'_>, content: &Content, has_vector: bool) -> Result<Looked, DecodeError> {
     let hold = |bytes| trace_span!("wait for room").in_scope(|| shop.pixels.hold(bytes));
-    let (picture, _held) =
-        trace_span!("decode").in_scope(|| decode_within(&content.bytes, content.format, shop.limits, side, hold))?;
-    let deadline = shop.feature_time.map(|time| Instant::now() + time);
-    let features = trace_span!("features").in_scope(|| measure(&picture, deadline));
-    let prepare = || Embedder::prepare(shop.engine.spec(), &picture);
-    let pixels = (!has_vector).then(|| trace_span!("scale").in_scope(prepare));
-    Ok((picture.info(content.format), features, pixels))
+    let mut wanted = Wanted { feature_time: shop.feature_time, ..shop.engine.spec().wanted() };
+    if has_vector {
+        wanted.frame = None;
+    }
+    shop.engine.sandbox().look(&content.bytes, content.format, shop.limits, &wanted, hold)
 }
 
 /// Runs the model on a batch and passes the results on; `false` if there is nobody to take them or nothing works.

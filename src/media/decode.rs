@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
@@ -26,7 +27,12 @@ impl DecodeError {
     }
 
     fn too_large(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), too_large: true }
+        Self::of(reason, true)
+    }
+
+    /// An error that was found in another process.
+    pub(crate) fn of(reason: impl Into<String>, too_large: bool) -> Self {
+        Self { reason: reason.into(), too_large }
     }
 
     /// Whether it is only the limit that stands in the way.
@@ -40,12 +46,19 @@ impl DecodeError {
 pub struct DecodeLimits {
     /// Bytes of pixels that may be held while one picture is decoded.
     pub memory: u64,
+    /// Time of a processor that one picture may take; kept where pictures are decoded in processes of their own.
+    pub time: Duration,
+}
+
+impl DecodeLimits {
+    /// The time where no other one is given: a hundred times what a picture of 24 megapixels takes.
+    pub const TIME: Duration = Duration::from_secs(30);
 }
 
 impl Default for DecodeLimits {
-    /// 512 MiB: enough for a JPEG of 170 megapixels.
+    /// 512 MiB: enough for a JPEG of 170 megapixels; and [`DecodeLimits::TIME`].
     fn default() -> Self {
-        Self { memory: 512 << 20 }
+        Self { memory: 512 << 20, time: Self::TIME }
     }
 }
 
@@ -351,10 +364,10 @@ mod tests {
     #[test]
     fn a_picture_larger_than_the_limit_is_refused_before_it_is_decoded() {
         let bytes = png(&RgbImage::new(100, 100).into());
-        let limits = DecodeLimits { memory: 29_999 };
+        let limits = DecodeLimits { memory: 29_999, ..DecodeLimits::default() };
         let error = Decoder::open(&bytes, Format::Raster(ImageFormat::Png), limits).expect_err("too large");
         assert!(error.is_too_large() && error.to_string().contains("allowed"), "{error}");
-        let limits = DecodeLimits { memory: 30_000 };
+        let limits = DecodeLimits { memory: 30_000, ..DecodeLimits::default() };
         assert!(Decoder::open(&bytes, Format::Raster(ImageFormat::Png), limits).is_ok());
     }
 

@@ -14,6 +14,7 @@ mod features;
 mod format;
 mod jpeg;
 mod large_png;
+mod look;
 mod resize;
 mod svg;
 
@@ -23,4 +24,5 @@ pub use decode::{DecodeError, DecodeLimits, Decoder, Picture, decode_within, is_
 pub(crate) use drawn::{drawn_photograph, drawn_picture};
 pub use features::{SIDE as FEATURE_SIDE, measure, measure_pixels};
 pub use format::{Format, Kind, SNIFF_BYTES, sniff};
+pub use look::{Frame, Looked, Wanted, look};
 pub use resize::{Filter, Fit};

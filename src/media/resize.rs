@@ -9,7 +9,7 @@ use super::color;
 use super::decode::{Picture, swaps_sides};
 
 /// How a picture of any shape fills a given width and height.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Fit {
     /// The shorter side fills the target divided by `crop`, and the centre is cut out: `crop` is the share of the
     /// shorter side that is kept, 0.875 for most classifiers.

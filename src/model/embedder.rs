@@ -89,7 +89,7 @@ impl Embedder {
 
     /// The pixels that the model wants of a picture: scaled, upright, of the input's size.
     pub fn prepare(spec: &ModelSpec, picture: &Picture) -> RgbImage {
-        picture.resized(spec.fit(), spec.input.width, spec.input.height, spec.input.filter)
+        spec.frame().of(picture)
     }
 
     /// Embeds prepared pictures, in their order.

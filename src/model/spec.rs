@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::media::{FEATURE_SIDE, Filter, Fit};
+use crate::media::{FEATURE_SIDE, Filter, Fit, Frame, Wanted};
 use crate::types::ModelId;
 
 /// The largest `spec.json` that is read.
@@ -210,13 +210,19 @@ impl ModelSpec {
         Ok(())
     }
 
-    /// How pictures are fitted.
-    pub fn fit(&self) -> Fit {
-        match self.input.resize {
+    /// The pixels that the model wants of a picture.
+    pub fn frame(&self) -> Frame {
+        let fit = match self.input.resize {
             Resize::ShortestEdge => Fit::ShortestEdge { crop: self.input.crop },
             Resize::Squash => Fit::Squash,
             Resize::Letterbox => Fit::Letterbox { fill: self.input.fill },
-        }
+        };
+        Frame { fit, width: self.input.width, height: self.input.height, filter: self.input.filter }
+    }
+
+    /// What is wanted of a picture for the model, and for its features.
+    pub fn wanted(&self) -> Wanted {
+        Wanted { side: self.shorter_side(), feature_time: None, frame: Some(self.frame()) }
     }
 
     /// What the shorter side of a picture is scaled down to, at most, in pixels, for the model and for the features: a decoder need

@@ -1,10 +1,12 @@
 //! Everything that is known of one picture, from the index where it is there, and else from the picture itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use image::RgbImage;
 
 use super::query::QueryImage;
 use crate::error::{Error, Result};
-use crate::media::{DecodeLimits, Format, Kind, Picture, Reading, decode_within, measure, read_content, sniff};
+use crate::media::{Content, DecodeError, Format, Kind, Looked, Reading, read_content, sniff};
 use crate::model::Embedded;
 use crate::store::{ModelRow, Store};
 use crate::types::{Classification, ContentHash, Embedding, Features, ImageId, ImageInfo, Stage};
@@ -35,19 +37,20 @@ pub struct Examined {
 /// The largest file that is read as a query.
 const MAX_BYTES: u64 = 512 << 20;
 
-/// Examines a picture. `embed` is only called if the index has no vector of it.
-///
-/// `side` is what its shorter side is scaled down to, for the model and for the features.
+/// What looks at pictures that are not in the index.
+pub(crate) trait Eye {
+    /// Looks at a picture file's content, with pixels for the model.
+    fn look(&self, bytes: &[u8], format: Format) -> Result<std::result::Result<Looked, DecodeError>>;
+
+    /// The vector and the classes of these pixels; the model is loaded for the first ones.
+    fn embed(&self, pixels: RgbImage) -> Result<Embedded>;
+}
+
+/// Examines a picture. It is only looked at if the index has no vector of it.
 ///
 /// # Errors
 /// When it cannot be read or decoded, or the model fails on it.
-pub(crate) fn examine(
-    image: &QueryImage,
-    store: &Store,
-    model: ModelRow,
-    side: u32,
-    embed: impl FnOnce(&Picture) -> Result<Embedded>,
-) -> Result<Examined> {
+pub(crate) fn examine(image: &QueryImage, store: &Store, model: ModelRow, eye: &dyn Eye) -> Result<Examined> {
     let (content, format, hash) = read(image)?;
     let (path, bytes) = (image.name().to_owned(), content.len() as u64);
     let row = store.image(&hash)?;
@@ -59,15 +62,11 @@ pub(crate) fn examine(
         let features = store.features(image)?;
         return Ok(Examined { path, hash, bytes, row, info, embedding, classes, features, indexed: true });
     }
-    let decoded = decode_within(&content, format, DecodeLimits::default(), side, |_| ());
-    let (picture, ()) = decoded.map_err(|error| Error::Picture {
-        path: path.clone(),
-        stage: Stage::Decode,
-        reason: error.to_string(),
-    })?;
-    let info = picture.info(format);
-    let Embedded { embedding, classes } = embed(&picture)?;
-    let features = Some(measure(&picture, None));
+    let undecodable = |reason: String| Error::Picture { path: path.clone(), stage: Stage::Decode, reason };
+    let Looked { info, features, pixels } =
+        eye.look(&content, format)?.map_err(|error| undecodable(error.to_string()))?;
+    let Embedded { embedding, classes } = eye.embed(pixels.expect("they were asked for"))?;
+    let features = Some(features);
     Ok(Examined { path, hash, bytes, row, info, embedding, classes, features, indexed: false })
 }
 
@@ -83,22 +82,28 @@ fn read(image: &QueryImage) -> Result<(Vec<u8>, Format, ContentHash)> {
     let failed = |reason: String| Error::Picture { path: image.name().to_owned(), stage: Stage::Read, reason };
     match image {
         QueryImage::Path(path) => {
-            if path.is_dir() {
-                return Err(failed("it is a folder".into()));
-            }
-            match read_content(path, MAX_BYTES, |_| ()).0 {
-                Reading::Content(content, ..) => Ok((content.bytes, content.format, content.hash)),
-                Reading::Skipped(reason, ..) | Reading::Failed(reason, ..) => Err(failed(reason)),
-                Reading::InFlux => match path.symlink_metadata() {
-                    Ok(_) => Err(failed("it is being written".into())),
-                    Err(error) => Err(failed(crate::error::io_reason(&error))),
-                },
-            }
+            let content = read_picture(path).map_err(failed)?;
+            Ok((content.bytes, content.format, content.hash))
         }
         QueryImage::Bytes { bytes, .. } => match sniff(bytes, None) {
             Kind::Picture(format) => Ok((bytes.clone(), format, ContentHash::of(bytes))),
             Kind::Unsupported(name) => Err(failed(format!("{name} is not supported"))),
             Kind::Other => Err(failed("not a picture".into())),
+        },
+    }
+}
+
+/// Reads a picture that somebody has named; the error is the reason.
+pub(crate) fn read_picture(path: &Path) -> std::result::Result<Content, String> {
+    if path.is_dir() {
+        return Err("it is a folder".into());
+    }
+    match read_content(path, MAX_BYTES, |_| ()).0 {
+        Reading::Content(content, ..) => Ok(content),
+        Reading::Skipped(reason, ..) | Reading::Failed(reason, ..) => Err(reason),
+        Reading::InFlux => match path.symlink_metadata() {
+            Ok(_) => Err("it is being written".into()),
+            Err(error) => Err(crate::error::io_reason(&error)),
         },
     }
 }

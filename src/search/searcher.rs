@@ -5,15 +5,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
-use super::examine::{Examined, examine};
+use super::examine::{Examined, Eye, examine};
 use super::keeper;
 use super::neighbors::Lookup;
 use super::query::{Answer, Derived, Query, QueryImage};
 use super::upkeep;
 use crate::ann::{GraphOptions, GraphStatus, Method, VectorIndex};
 use crate::error::Result;
-use crate::media::Picture;
-use crate::model::Embedded;
 use crate::store::{ModelRow, Store, StoredModel};
 use crate::types::{Embedding, ModelId};
 
@@ -76,12 +74,8 @@ pub struct Searcher {
     keeper: Option<JoinHandle<()>>,
 }
 
-/// Makes vectors of pictures that are not indexed.
-pub(crate) trait PictureEmbedder: std::fmt::Debug + Send + Sync {
-    /// The vector of a picture; the model is loaded for the first one.
-    fn embed(&self, picture: &Picture) -> Result<Embedded>;
-    /// What the shorter side of a picture is scaled down to.
-    fn shorter_side(&self) -> u32;
+/// Looks at pictures that are not indexed, from many threads.
+pub(crate) trait SharedEye: Eye + std::fmt::Debug + Send + Sync {
     /// Whether the model is in memory.
     fn is_loaded(&self) -> bool;
     /// Gives back the memory of the model, until a picture needs it again.
@@ -94,7 +88,7 @@ pub(super) struct Shared {
     pub model_id: ModelId,
     pub model_name: String,
     pub options: SearcherOptions,
-    embedder: Box<dyn PictureEmbedder>,
+    eye: Box<dyn SharedEye>,
     /// Connections that nobody uses at the moment.
     readers: Mutex<Vec<Store>>,
     index: RwLock<Arc<VectorIndex>>,
@@ -148,20 +142,20 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Searcher {
-    /// Starts a searcher; `embedder` is for pictures that are not indexed.
+    /// Starts a searcher; `eye` is for pictures that are not indexed.
     pub(crate) fn start(
         database: PathBuf,
         model_id: ModelId,
         model_name: String,
         options: SearcherOptions,
-        embedder: Box<dyn PictureEmbedder>,
+        eye: Box<dyn SharedEye>,
     ) -> Result<Self> {
         let shared = Arc::new(Shared {
             database,
             model_id,
             model_name,
             options,
-            embedder,
+            eye,
             readers: Mutex::default(),
             index: RwLock::default(),
             changing: Mutex::default(),
@@ -186,14 +180,7 @@ impl Searcher {
         let model = store.model(&shared.model_id)?;
         let row = model.as_ref().map_or(ModelRow::NONE, |model| model.row);
         let examine_all = |images: &[QueryImage]| -> Result<Vec<Examined>> {
-            images
-                .iter()
-                .map(|image| {
-                    examine(image, &store, row, shared.embedder.shorter_side(), |picture| {
-                        shared.embedder.embed(picture)
-                    })
-                })
-                .collect()
+            images.iter().map(|image| examine(image, &store, row, &*shared.eye)).collect()
         };
         let (plus, minus) = (examine_all(&query.plus)?, examine_all(&query.minus)?);
         shared.answer(&store, model, |lookup, index| lookup.similar(index, query, &plus, &minus, count))
@@ -217,12 +204,12 @@ impl Searcher {
 
     /// Whether the model is in memory.
     pub fn is_model_loaded(&self) -> bool {
-        self.shared.embedder.is_loaded()
+        self.shared.eye.is_loaded()
     }
 
     /// Gives back the memory of the model, until a picture that is not indexed needs it again.
     pub fn unload_model(&self) {
-        self.shared.embedder.unload();
+        self.shared.eye.unload();
     }
 
     /// What is used at present.

@@ -69,7 +69,7 @@ impl FeatureStage {
 }
 
 /// Colours and hashes.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QuickFeatures {
     /// Width divided by height.
     pub aspect_ratio: f32,
@@ -90,15 +90,15 @@ pub struct QuickFeatures {
     /// The most frequent colours, at most five, the largest share first.
     pub dominant_colors: Vec<DominantColor>,
     /// Difference hash of 8 × 8 bits (Krawetz, "Kind of Like That", 2013).
-    #[serde(serialize_with = "as_hex")]
+    #[serde(with = "hex")]
     pub dhash: u64,
     /// Perceptual hash of 8 × 8 bits: low frequencies against their median (Krawetz, "Looks Like It", 2011).
-    #[serde(serialize_with = "as_hex")]
+    #[serde(with = "hex")]
     pub phash: u64,
 }
 
 /// A colour and how much of the picture has it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct DominantColor {
     /// The colour.
     pub lab: Lab,
@@ -107,7 +107,7 @@ pub struct DominantColor {
 }
 
 /// Tones and shapes.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ToneFeatures {
     /// Shannon entropy of the luma's 256 values, in bits, 0 to 8.
     pub entropy: f32,
@@ -126,7 +126,7 @@ pub struct ToneFeatures {
 }
 
 /// Edges and corners.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct DetailFeatures {
     /// Part of the pixels that are edges (Canny, IEEE PAMI 1986; σ 1, thresholds 0.1 and 0.2), 0 to 1.
     pub edge_density: f32,
@@ -181,7 +181,7 @@ impl ImageType {
 }
 
 /// The kind of a picture, and how sure that is.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TypeGuess {
     /// The most likely kind; [`ImageType::Uncertain`] if none is likely enough.
     pub label: ImageType,
@@ -189,7 +189,17 @@ pub struct TypeGuess {
     pub confidence: f32,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn as_hex<S: serde::Serializer>(hash: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&format_args!("{hash:016x}"))
+/// Hashes as 16 hexadecimal digits, as they are written everywhere.
+mod hex {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    pub fn serialize<S: Serializer>(hash: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{hash:016x}"))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        let digits = String::deserialize(deserializer)?;
+        u64::from_str_radix(&digits, 16).map_err(D::Error::custom)
+    }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// The facts of a decoded picture.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ImageInfo {
     /// Lower-case name of the format, such as `jpeg`.
     pub format: String,

@@ -10,6 +10,7 @@ mod failures;
 mod features;
 mod formats;
 mod incremental;
+mod isolation;
 mod json;
 mod kit;
 mod layers;
