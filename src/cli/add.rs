@@ -36,7 +36,8 @@ pub struct Args {
     /// Try again what failed before
     #[arg(long)]
     retry_failed: bool,
-    /// Write what every thread did when to this file, for <https://ui.perfetto.dev> or chrome://tracing, and print a table
+    /// Write what every thread did when to this file, for <https://ui.perfetto.dev> or chrome://tracing, and print a table;
+    /// pictures are decoded in this process then
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     profile: Option<PathBuf>,
 }
@@ -68,6 +69,8 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
             notice_bar.above(|| style.note(text));
         }
     });
+    // What threads of other processes did would not be seen.
+    let opened = if profile.is_some() { opened.decode_here() } else { opened };
     let is_usual = args.model.is_none() && args.work.device == Device::Auto && profile.is_none();
     let handed_over =
         if is_usual { ask::add(global, &args.paths, &options, |progress| bar.update(progress)) } else { None };

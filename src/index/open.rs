@@ -97,6 +97,13 @@ impl OpenOptions {
         self
     }
 
+    /// Decodes pictures in this process.
+    #[must_use]
+    pub fn decode_here(mut self) -> Self {
+        self.sandbox = Arc::default();
+        self
+    }
+
     /// A picture, upright and scaled down to at most so many pixels a side.
     ///
     /// # Errors

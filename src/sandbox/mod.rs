@@ -117,7 +117,7 @@ impl Sandbox {
         }
     }
 
-    /// The most that they had, each by itself, added up: at least as much as at any moment.
+    /// The most that one of them had, or all of them whenever [`Sandbox::memory`] was asked, in bytes.
     pub fn peak_memory(&self) -> u64 {
         #[cfg(unix)]
         {

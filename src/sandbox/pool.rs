@@ -1,6 +1,6 @@
 //! The processes that there are, and what their deaths mean.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -21,9 +21,9 @@ const GRANTED: u64 = 4 << 20;
 pub(super) struct Pool {
     helper: Helper,
     idle: Mutex<Vec<Process>>,
-    /// All processes, and the most memory that each had.
-    peaks: Mutex<HashMap<u32, u64>>,
-    /// The most of the sum of those.
+    /// All processes.
+    alive: Mutex<HashSet<u32>>,
+    /// The most memory that one of them had, or all of them when somebody asked.
     peak: AtomicU64,
     /// Why no process could be started: then it is not tried again.
     broken: OnceLock<String>,
@@ -31,8 +31,8 @@ pub(super) struct Pool {
 
 impl Pool {
     pub fn new(helper: Helper) -> Self {
-        let (idle, peaks) = (Mutex::default(), Mutex::default());
-        Self { helper, idle, peaks, peak: AtomicU64::new(0), broken: OnceLock::new() }
+        let (idle, alive) = (Mutex::default(), Mutex::default());
+        Self { helper, idle, alive, peak: AtomicU64::new(0), broken: OnceLock::new() }
     }
 
     /// Whether there are processes, as far as is known.
@@ -65,7 +65,7 @@ impl Pool {
         loop {
             let mut process = self.process()?;
             let looked = trace_span!("look").in_scope(|| process.look(&request, bytes, &hold));
-            self.count(&process);
+            self.peak.fetch_max(process.peak, Ordering::Relaxed);
             tries += 1;
             match looked {
                 Ok(looked) => {
@@ -94,20 +94,14 @@ impl Pool {
         }
         let started = Process::start(&self.helper);
         match &started {
-            Ok(process) => self.count(process),
+            Ok(process) => _ = locked(&self.alive).insert(process.id()),
             Err(error) => _ = self.broken.set(io_reason(error)),
         }
         started.ok()
     }
 
-    fn count(&self, process: &Process) {
-        let mut peaks = locked(&self.peaks);
-        peaks.insert(process.id(), process.peak);
-        self.peak.fetch_max(peaks.values().sum(), Ordering::Relaxed);
-    }
-
     fn remove(&self, process: Process) {
-        locked(&self.peaks).remove(&process.id());
+        locked(&self.alive).remove(&process.id());
         drop(process);
     }
 
@@ -117,8 +111,10 @@ impl Pool {
     }
 
     pub fn memory(&self) -> u64 {
-        let processes: Vec<u32> = locked(&self.peaks).keys().copied().collect();
-        processes.into_iter().map(Process::memory).sum()
+        let processes: Vec<u32> = locked(&self.alive).iter().copied().collect();
+        let memory = processes.into_iter().map(Process::memory).sum();
+        self.peak.fetch_max(memory, Ordering::Relaxed);
+        memory
     }
 
     pub fn peak_memory(&self) -> u64 {

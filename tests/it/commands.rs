@@ -147,7 +147,7 @@ fn the_contact_sheet_is_complete_in_itself() {
     sandbox.run(&["similar", "photos/a.png", "--html", "sheet.html"]).code(0);
     let page = std::fs::read_to_string(sandbox.path("sheet.html")).expect("the sheet");
     assert_eq!(page.matches("src=\"data:image/jpeg;base64,").count(), 3, "query and two hits");
-    assert_eq!(page.matches("not there any more").count(), 1, "a picture that is gone is told");
+    assert_eq!(page.matches("No such file").count(), 1, "a picture that is gone is told");
     assert!(page.contains("&lt;b onclick=&#39;x&#39;&gt;&amp;&quot;.png") && !page.contains("<b onclick"));
     assert!(!page.contains("http://") && !page.contains("https://"), "it asks for nothing from elsewhere");
 }
