@@ -8,7 +8,7 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::types::ModelId;
+use crate::types::{ModelId, open_own};
 
 /// A folder of derived files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,24 +86,42 @@ impl DerivedFolder {
     ///
     /// Only the writer of the database may call this.
     pub fn collect(&self, current: &[(ModelId, String)]) {
-        let Ok(entries) = fs::read_dir(&self.0) else { return };
+        let is_folder = self.0.symlink_metadata().is_ok_and(|found| found.is_dir());
+        let Some(entries) = is_folder.then(|| fs::read_dir(&self.0).ok()).flatten() else { return };
         let kept: Vec<String> = current.iter().filter_map(|(model, seal)| generation(model, seal)).collect();
         for entry in entries.flatten() {
             let name = entry.file_name();
             let name = name.to_string_lossy();
             let stem = name.strip_suffix(".codes").or_else(|| name.strip_suffix(".graph"));
-            let is_old = stem.is_some_and(|stem| !kept.iter().any(|kept| kept == stem));
+            let is_old = stem.is_some_and(|stem| is_generation(stem) && !kept.iter().any(|kept| kept == stem));
             if is_old {
                 let _ = fs::remove_file(entry.path());
             }
         }
     }
 
+    /// Makes the folder, for its owner only, if it is not there. A link to another folder is refused: files would be made and removed
+    /// there.
+    fn make(&self) -> Result<()> {
+        let failed = Error::io("create the folder", &self.0);
+        match self.0.symlink_metadata() {
+            Ok(found) if found.is_dir() => Ok(()),
+            Ok(_) => Err(failed(std::io::Error::other("something else has its name"))),
+            Err(_) => {
+                let mut builder = fs::DirBuilder::new();
+                builder.recursive(true);
+                #[cfg(unix)]
+                std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+                builder.create(&self.0).map_err(failed)
+            }
+        }
+    }
+
     /// Takes the lock for making something, if nobody has it, and removes what a killed holder left behind.
     pub(super) fn lock_for(&self, making: Making) -> Result<Option<MakingLock>> {
-        fs::create_dir_all(&self.0).map_err(Error::io("create the folder", &self.0))?;
+        self.make()?;
         let path = self.0.join(making.lock());
-        let file = File::create(&path).map_err(Error::io("create", &path))?;
+        let file = open_own(&path).map_err(Error::io("open the lock file", &path))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -118,9 +136,17 @@ impl DerivedFolder {
     }
 }
 
+/// Digits of the model and of the seal in the names of a generation's files.
+const DIGITS: usize = 16;
+
+/// Whether files of some generation could have this name.
+fn is_generation(stem: &str) -> bool {
+    let is_number = |text: &str| text.len() == DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    stem.split_once('-').is_some_and(|(model, seal)| is_number(model) && is_number(seal))
+}
+
 /// The name that the files of a generation share.
 fn generation(model: &ModelId, seal: &str) -> Option<String> {
-    const DIGITS: usize = 16;
     let is_seal = seal.len() == 64 && seal.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_seal.then(|| format!("{}-{}", &model.to_string()[..DIGITS], &seal[..DIGITS]))
 }
@@ -139,11 +165,28 @@ mod tests {
         let graph = folder.graph(&ours, &now).expect("a name");
         // It may be another process that is writing this.
         let unfinished = dir.path().join(format!("{}1", Making::Codes.unfinished()));
-        let kept = [path(&ours, &now), graph, path(&other, &before), dir.path().join("notes.txt"), unfinished];
+        let others = ["notes.txt", "secret.codes", "0123-4567.graph"].map(|name| dir.path().join(name));
+        let kept = [path(&ours, &now), graph, path(&other, &before), unfinished].into_iter().chain(others);
+        let kept: Vec<PathBuf> = kept.collect();
         let removed = [path(&ours, &before), folder.graph(&other, &now).expect("a name")];
         kept.iter().chain(&removed).for_each(|path| fs::write(path, b"").expect("a file"));
         folder.collect(&[(ours, now), (other, before)]);
         assert!(kept.iter().all(|path| path.exists()) && !removed.iter().any(|path| path.exists()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_in_the_place_of_the_folder_is_refused() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (elsewhere, link) = (dir.path().join("elsewhere"), dir.path().join("link"));
+        fs::create_dir(&elsewhere).expect("a folder");
+        let theirs = elsewhere.join(format!("{}-{}.codes", "a".repeat(16), "b".repeat(16)));
+        fs::write(&theirs, "theirs").expect("a file");
+        std::os::unix::fs::symlink(&elsewhere, &link).expect("a link");
+        let folder = DerivedFolder::new(link);
+        assert!(folder.lock_for(Making::Codes).is_err());
+        folder.collect(&[]);
+        assert_eq!(fs::read_dir(&elsewhere).expect("it is there").count(), 1, "nothing was made or removed");
     }
 
     #[test]

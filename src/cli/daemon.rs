@@ -329,7 +329,7 @@ pub fn lines(status: &DaemonStatus) -> Vec<String> {
             (_, Some(why)) => format!("is scanned now and then: {why}"),
             (_, None) => format!("{} watched", count(root.folders, "folder")),
         };
-        lines.push(format!("{}: {how}", super::output::printable(&root.path.to_string_lossy())));
+        lines.push(format!("{}: {how}", root.path.display()));
     }
     lines.extend(watch.degraded.iter().map(|why| format!("degraded: {why}")));
     let totals = &watch.totals;

@@ -143,6 +143,7 @@ impl Command {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    prepare_process();
     // What tests ask for; in other builds there are no such points.
     let _points = fail::FailScenario::setup();
     quiet_decoder_panics();
@@ -248,6 +249,16 @@ impl Global {
     fn open_existing(&self, model: Option<&str>) -> Result<Index> {
         self.options(model).open_existing(self.database()?)
     }
+}
+
+/// What the whole process needs, before it has threads.
+fn prepare_process() {
+    // ONNX Runtime 1.31 notes and sends what it runs on, unless it is told not to before it starts.
+    // SAFETY: no other thread is there that could read the environment.
+    unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
+    // Beyond a limit on the size of files writing is to fail, as on a full disk, and not to end the process.
+    #[cfg(unix)]
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, std::sync::Arc::default());
 }
 
 /// This program, to be started once more: on Linux as it runs, also if another version has taken its place meanwhile.

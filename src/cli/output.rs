@@ -121,30 +121,33 @@ impl Out {
         Self { terminal: stdout.is_terminal(), writer: BufWriter::new(stdout) }
     }
 
-    /// Writes a line of text.
+    /// Writes a line of text; on a terminal without what that would obey.
     pub fn line(&mut self, text: impl fmt::Display) -> io::Result<()> {
+        if self.terminal {
+            return writeln!(self.writer, "{}", printable(&text.to_string()));
+        }
         writeln!(self.writer, "{text}")
+    }
+
+    /// Writes a colour after some text, with a patch of it on a terminal that can show it (`COLORTERM` is how terminals tell).
+    pub fn color(&mut self, before: &str, [r, g, b]: [u8; 3], after: fmt::Arguments<'_>) -> io::Result<()> {
+        let shows = || std::env::var("COLORTERM").is_ok_and(|kind| matches!(kind.as_str(), "truecolor" | "24bit"));
+        self.writer.write_all(before.as_bytes())?;
+        if self.terminal && std::env::var_os("NO_COLOR").is_none() && shows() {
+            write!(self.writer, "\x1b[48;2;{r};{g};{b}m    \x1b[0m ")?;
+        }
+        writeln!(self.writer, "#{r:02x}{g:02x}{b:02x}{after}")
     }
 
     /// Writes text and after it a path as it is, byte for byte; on a terminal without control characters.
     pub fn path(&mut self, before: &str, path: &Path, end: char) -> io::Result<()> {
         self.writer.write_all(before.as_bytes())?;
         if self.terminal {
-            self.writer.write_all(printable(&path.to_string_lossy()).as_bytes())?;
+            self.writer.write_all(printable_name(&path.to_string_lossy()).as_bytes())?;
         } else {
             self.writer.write_all(&path_to_bytes(path))?;
         }
         write!(self.writer, "{end}")
-    }
-
-    /// A patch of a colour, on a terminal that can show it (`COLORTERM` is how terminals tell).
-    pub fn swatch(&self, [r, g, b]: [u8; 3]) -> String {
-        let shows = || std::env::var("COLORTERM").is_ok_and(|kind| matches!(kind.as_str(), "truecolor" | "24bit"));
-        if self.terminal && std::env::var_os("NO_COLOR").is_none() && shows() {
-            format!("\x1b[48;2;{r};{g};{b}m    \x1b[0m ")
-        } else {
-            String::new()
-        }
     }
 
     /// Writes one JSON document, indented for a reader.
@@ -172,12 +175,20 @@ impl Out {
     }
 }
 
-/// Text without what a terminal would obey: control characters, and marks that turn the direction of writing.
+/// Text without what a terminal would obey: control characters, marks that turn the direction of writing, and what breaks lines without
+/// being seen.
 pub fn printable(text: &str) -> String {
-    let obeyed = |c: char| {
-        (c.is_control() && c != '\n' && c != '\t') || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+    let is_obeyed = |c: char| {
+        let turns =
+            matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+        (c.is_control() && c != '\n' && c != '\t') || turns || matches!(c, '\u{2028}' | '\u{2029}')
     };
-    text.chars().map(|c| if obeyed(c) { '\u{FFFD}' } else { c }).collect()
+    text.chars().map(|c| if is_obeyed(c) { '\u{FFFD}' } else { c }).collect()
+}
+
+/// As [`printable`], on one line: a name that looks like several lines would look like several files.
+fn printable_name(name: &str) -> String {
+    printable(name).replace(['\n', '\t'], "\u{FFFD}")
 }
 
 /// Puts a path into a JSON object: escaped, and beside it as bytes where it is not UTF-8.
@@ -255,6 +266,7 @@ mod tests {
     #[test]
     fn a_terminal_is_not_commanded_by_a_file_name() {
         assert_eq!(printable("a\x1b[31mb\u{202E}c\r"), "a\u{FFFD}[31mb\u{FFFD}c\u{FFFD}");
+        assert_eq!(printable_name("a\n/b\u{9b}m\u{200F}"), "a\u{FFFD}/b\u{FFFD}m\u{FFFD}");
     }
 
     #[test]

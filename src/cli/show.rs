@@ -116,9 +116,8 @@ fn print_features(out: &mut Out, features: &Features) -> std::io::Result<()> {
     }
     for (i, color) in quick.dominant_colors.iter().enumerate() {
         let rgb = color.lab.to_srgb();
-        let [r, g, b] = rgb;
         let head = if i == 0 { "colours      " } else { "             " };
-        out.line(format_args!("{head}{}#{r:02x}{g:02x}{b:02x} {:5.1} %", out.swatch(rgb), color.share * 100.0))?;
+        out.color(head, rgb, format_args!(" {:5.1} %", color.share * 100.0))?;
     }
     let palette = match quick.palette_size {
         0 => "no flat ones".to_owned(),

@@ -54,7 +54,9 @@ fn run_line(run: &RunRow) -> String {
 
 /// A time in milliseconds since 1970, as text.
 fn rfc3339(milliseconds: i64) -> String {
-    let time = SystemTime::UNIX_EPOCH + Duration::from_millis(milliseconds.max(0) as u64);
+    // The end of the year 9999, beyond which such a text has no place for a year.
+    const LAST: u64 = 253_402_300_799_999;
+    let time = SystemTime::UNIX_EPOCH + Duration::from_millis((milliseconds.max(0) as u64).min(LAST));
     humantime::format_rfc3339_seconds(time).to_string()
 }
 

@@ -77,7 +77,8 @@ impl OpenOptions {
         self
     }
 
-    /// Is told of what takes long and was not asked for: ONNX Runtime being fetched.
+    /// Is told of what takes long and was not asked for, such as ONNX Runtime being fetched, and of what went wrong without
+    /// keeping anything from being done.
     #[must_use]
     pub fn notice(mut self, notice: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.notice = Arc::new(notice);
@@ -117,6 +118,11 @@ impl OpenOptions {
         let looked = self.sandbox.look(&content.bytes, content.format, limits, &wanted, |_| ());
         let looked = looked.map_err(|error| failed(Stage::Decode, error.to_string()))?;
         Ok(looked.pixels.expect("they were asked for"))
+    }
+
+    /// Says something beside the results.
+    pub(super) fn tell(&self, text: &str) {
+        (self.notice)(text);
     }
 
     pub(crate) fn sandbox(&self) -> &Arc<Sandbox> {

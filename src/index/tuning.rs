@@ -247,7 +247,9 @@ impl Index {
 /// What is remembered for this machine.
 pub(super) fn find_tuned(file: &Path, model: &ModelId, device: Device) -> Option<Tuned> {
     let (machine, model) = (machine(), model.to_string());
-    let is_wanted = |tuned: &Tuned| tuned.machine == machine && tuned.model == model && tuned.asked == device;
+    let is_wanted = |tuned: &Tuned| {
+        (&tuned.machine, &tuned.model, tuned.asked) == (&machine, &model, device) && tuned.best.setting.is_sane()
+    };
     read(file).tuned.iter().filter_map(|entry| Tuned::deserialize(entry).ok()).find(is_wanted)
 }
 

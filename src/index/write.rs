@@ -133,7 +133,7 @@ impl Index {
         let files = batch.delete_missing()?;
         let images = batch.delete_unused_images()?;
         batch.commit()?;
-        self.tidy(&mut writer)?;
+        self.tidy(&mut writer);
         Ok((files, images))
     }
 
@@ -167,7 +167,8 @@ impl Index {
         batch.delete_root(root.id)?;
         batch.delete_unused_images()?;
         batch.commit()?;
-        self.tidy(&mut writer)
+        self.tidy(&mut writer);
+        Ok(())
     }
 
     /// Notes that pictures are no duplicates of each other, so that [`Index::dupes`] does not put them into one group any more. Of files
@@ -206,13 +207,18 @@ impl Index {
         Ok(changed)
     }
 
-    /// Brings derived files up to date after rows were removed.
-    fn tidy(&self, writer: &mut Writer) -> Result<()> {
-        for model in writer.models()? {
-            refresh_codes(writer, &model, false)?;
+    /// Brings up to date what is derived, after rows were removed. The rows are gone in any case, and everything that is derived is made
+    /// again when it is found to be missing: what goes wrong here is no reason for that to have failed.
+    fn tidy(&self, writer: &mut Writer) {
+        let tidy = |writer: &mut Writer| {
+            for model in writer.models()? {
+                refresh_codes(writer, &model, false)?;
+            }
+            collect(writer)
+        };
+        if let Err(error) = tidy(writer).and_then(|()| indexer::tidy(writer)) {
+            self.options.tell(&format!("what is derived from the index was not brought up to date: {error}"));
         }
-        collect(writer)?;
-        indexer::tidy(writer)
     }
 
     /// Brings the file of codes up to date, if it is behind, damaged or gone. Tells how many vectors it covers then,

@@ -10,10 +10,11 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::store::Store;
-use crate::types::ContentHash;
+use crate::types::{ContentHash, open_regular};
 
 /// A hash, and how often a process ended while it was being decoded, this time included.
 const SLOT: usize = 33;
@@ -44,12 +45,12 @@ impl InFlight {
     /// Reads what the last run left behind, and makes room for this one's workers.
     pub fn start(database: &Path, workers: usize) -> Self {
         let path = Store::beside(database, "-inflight");
-        let strikes = std::fs::read(&path).map(|bytes| read_slots(&bytes)).unwrap_or_default();
+        let strikes = read_slots(&read_bounded(&path).unwrap_or_default());
         let mut content = vec![0; workers * SLOT];
         for (hash, count) in &strikes {
             content.extend(slot(hash, *count));
         }
-        let file = std::fs::write(&path, content).and_then(|()| File::options().write(true).open(&path)).ok();
+        let file = make(&path, &content).ok();
         Self { path, file, strikes }
     }
 
@@ -91,6 +92,20 @@ impl Drop for Flight<'_> {
     fn drop(&mut self) {
         self.inflight.write(self.worker, &[0; SLOT]);
     }
+}
+
+fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_regular(path)?.take((MAX_SLOTS * SLOT) as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Makes the file anew, so that nothing is written through a link that is in its place.
+fn make(path: &Path, content: &[u8]) -> std::io::Result<File> {
+    let _ = std::fs::remove_file(path);
+    let mut file = File::options().write(true).create_new(true).open(path)?;
+    file.write_all(content)?;
+    Ok(file)
 }
 
 fn slot(hash: &ContentHash, count: u8) -> [u8; SLOT] {

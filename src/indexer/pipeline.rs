@@ -30,7 +30,7 @@ use super::room::Room;
 use super::targets::{Target, prepare};
 use super::trial::Setting;
 use super::worker::{Job, Workshop, work};
-use crate::error::Result;
+use crate::error::{Error, Result, io_reason};
 use crate::media::{DecodeLimits, Reading, read_content};
 use crate::model::Device;
 use crate::scan::{ScanOptions, ScannedFile};
@@ -222,14 +222,17 @@ fn run(
         // Taken into the closure, so that a panic here ends the queue before the scope waits for the stages.
         let outcomes = outcomes;
         let sender = outcome_sender.clone();
-        let planner = spawn(scope, "planner".into(), move || plan_all(stages, targets, &path_sender, &sender));
+        let plan = move || plan_all(stages, targets, &path_sender, &sender);
+        let planner = spawn(scope, "planner".into(), &outcome_sender, plan);
         for reader in 1..=READERS {
             let (paths, jobs, outcomes) = (paths.clone(), job_sender.clone(), outcome_sender.clone());
-            spawn(scope, format!("reader {reader}"), move || read_all(stages, &paths, &jobs, &outcomes));
+            let read = move || read_all(stages, &paths, &jobs, &outcomes);
+            spawn(scope, format!("reader {reader}"), &outcome_sender, read);
         }
         for worker in 0..workers {
             let (shop, jobs, outcomes) = (&shop, jobs.clone(), outcome_sender.clone());
-            spawn(scope, format!("worker {}", worker + 1), move || work(shop, worker, &jobs, &outcomes));
+            let work = move || work(shop, worker, &jobs, &outcomes);
+            spawn(scope, format!("worker {}", worker + 1), &outcome_sender, work);
         }
         // Each queue ends when its last sender is gone, so none may be left here.
         drop((paths, job_sender, jobs, outcome_sender));
@@ -252,7 +255,7 @@ fn run(
             stages.gate.set(pace);
             progress(Progress {
                 found: stages.found.load(Ordering::Relaxed),
-                scanning: !planner.is_finished(),
+                scanning: planner.as_ref().is_some_and(|planner| !planner.is_finished()),
                 done: report.found(),
                 embedded: report.embedded,
                 failed: report.failed,
@@ -270,13 +273,19 @@ fn run(
     })
 }
 
-/// Starts a thread with a name, by which profilers and debuggers tell it.
+/// Starts a thread with a name, by which profilers and debuggers tell it; where there is no room for it, that is the outcome.
 fn spawn<'scope>(
     scope: &'scope Scope<'scope, '_>,
     name: String,
+    outcomes: &Sender<Outcome>,
     run: impl FnOnce() + Send + 'scope,
-) -> ScopedJoinHandle<'scope, ()> {
-    std::thread::Builder::new().name(name).spawn_scoped(scope, run).expect("the system has room for a thread")
+) -> Option<ScopedJoinHandle<'scope, ()>> {
+    let started = std::thread::Builder::new().name(name).spawn_scoped(scope, run);
+    let no_room = |error: std::io::Error| {
+        let reason = format!("the system has no room for another thread: {}", io_reason(&error));
+        let _ = outcomes.send(Outcome::Broken(Error::Invalid(reason)));
+    };
+    started.map_err(no_room).ok()
 }
 
 /// What the process may have: the limit, and what it has already that the limit does not count. A daemon answers queries beside.
@@ -368,6 +377,7 @@ fn read_one<'a>(stages: &'a Stages<'_>, store: &Store, path: FoundPath) -> Resul
     };
     let outcome = match reading {
         Reading::InFlux => Outcome::Unsettled(full_path.clone()),
+        Reading::Exhausted(error) => return Err(Error::io("open", full_path)(error)),
         Reading::Skipped(reason, stat, read_at) => Outcome::Skipped { seen: seen(stat, read_at), reason },
         Reading::Failed(reason, stat, read_at) => {
             let seen = stat.map(|stat| seen(stat, read_at));

@@ -27,6 +27,16 @@ pub struct Setting {
     pub batch_size: usize,
 }
 
+impl Setting {
+    /// Workers, threads and pictures at most: more would only exhaust the system.
+    pub const MOST: usize = 1024;
+
+    /// Whether anybody could have meant it: it may have been read from a file.
+    pub(crate) fn is_sane(&self) -> bool {
+        [self.workers, self.model_threads, self.batch_size].iter().all(|count| (1..=Self::MOST).contains(count))
+    }
+}
+
 /// Pictures in memory, and sessions to try them with.
 #[derive(Debug)]
 pub(crate) struct Trial {

@@ -1,6 +1,5 @@
 //! Reading a file once: what is hashed is what is decoded.
 
-use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
@@ -8,7 +7,7 @@ use tracing::trace_span;
 
 use super::format::{Format, Kind, SNIFF_BYTES, sniff};
 use crate::error::io_reason;
-use crate::types::{ContentHash, FileStat, now_ns};
+use crate::types::{ContentHash, FileStat, now_ns, open_regular};
 
 /// The bytes of a picture file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +29,8 @@ pub enum Reading {
     Skipped(String, FileStat, i64),
     /// It changed or vanished while it was read: the next run will see to it.
     InFlux,
+    /// The system has no room to open it, nor any other file.
+    Exhausted(std::io::Error),
     /// It could not be read: why, and its signature if it is not worth another try until it changes.
     Failed(String, Option<FileStat>, i64),
 }
@@ -45,8 +46,10 @@ pub fn read_content<H>(path: &Path, max_bytes: u64, hold: impl FnOnce(u64) -> H)
         _ => Reading::Failed(io_reason(error), None, read_at),
     };
     let reading = trace_span!("read").entered();
-    let mut file = match File::open(path) {
+    let mut file = match open_regular(path) {
         Ok(file) => file,
+        // Not the file's fault: it would be one failure after another.
+        Err(error) if is_exhausted(&error) => return (Reading::Exhausted(error), None),
         Err(error) => return (failed(&error), None),
     };
     let stat = match file.metadata() {
@@ -84,6 +87,18 @@ pub fn read_content<H>(path: &Path, max_bytes: u64, hold: impl FnOnce(u64) -> H)
     drop(reading);
     let hash = trace_span!("hash").in_scope(|| ContentHash::of(&bytes));
     (Reading::Content(Content { bytes, hash, format }, stat, read_at), Some(held))
+}
+
+/// Whether the system, and not the file, is why it cannot be opened.
+fn is_exhausted(error: &std::io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
+    }
+    #[cfg(not(unix))]
+    {
+        error.kind() == ErrorKind::OutOfMemory
+    }
 }
 
 /// Whether a file's name promises a picture, so that an empty file is a failure and not just something else.

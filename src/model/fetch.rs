@@ -43,7 +43,8 @@ pub(super) fn fetch(data_dir: &Path, notice: &Notice) -> Result<PathBuf, String>
         .find(|(system, processor, ..)| (*system, *processor) == (std::env::consts::OS, std::env::consts::ARCH))
         .ok_or_else(|| format!("there is no wheel for {} on {}", std::env::consts::OS, std::env::consts::ARCH))?;
     notice(&format!("fetching ONNX Runtime {VERSION} with pip (18 MB, once) into `{}`", data_dir.display()));
-    let runtimes = data_dir.join("runtime");
+    // pip runs in another directory.
+    let runtimes = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned()).join("runtime");
     let plain = |error: io::Error| format!("`{}`: {}", runtimes.display(), io_reason(&error));
     std::fs::create_dir_all(&runtimes).map_err(plain)?;
     // Beside its final place, so that the finished folder appears there by a rename, whole or not at all.
@@ -77,9 +78,20 @@ fn download(folder: &Path, platform: &str, sha256: &str) -> Result<PathBuf, Stri
     Err(reasons.join("; "))
 }
 
+/// Python with a script that has `sys`, in which no module is taken from the working directory: pictures from a stranger may
+/// lie there, with a `pip` of theirs between them.
+pub(super) fn python_command(python: &str, script: &str) -> Command {
+    // `sys` is part of Python itself. For `-c` the first place for all others is the working directory, by the name of nothing.
+    let safe = format!("import sys; sys.path[:] = [place for place in sys.path if place]; {script}");
+    let mut command = Command::new(python);
+    // An empty place in PYTHONPATH is the working directory too, by its name.
+    command.args(["-c", &safe]).current_dir(if cfg!(unix) { "/" } else { "." });
+    command
+}
+
 fn pip(python: &str, folder: &Path, requirements: &Path, platform: &str) -> io::Result<Output> {
-    Command::new(python)
-        .args(["-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"])
+    python_command(python, "import runpy; sys.argv[0] = 'pip'; runpy.run_module('pip', run_name='__main__')")
+        .args(["download", "--quiet", "--no-input", "--disable-pip-version-check"])
         .args(["--no-deps", "--only-binary=:all:", "--require-hashes"])
         .args(["--python-version", "312", "--implementation", "cp", "--abi", "cp312", "--platform", platform])
         .arg("--requirement")

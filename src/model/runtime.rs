@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 
 use super::fetch;
@@ -183,7 +183,8 @@ fn python_package() -> Vec<PathBuf> {
                           print(s.submodule_search_locations[0] if s else '')";
     let mut found = Vec::new();
     for python in fetch::PYTHONS {
-        let output = Command::new(python).args(["-c", SCRIPT]).stdin(Stdio::null()).stderr(Stdio::null()).output();
+        let mut command = fetch::python_command(python, SCRIPT);
+        let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
         let Ok(output) = output else { continue };
         let folder = String::from_utf8_lossy(&output.stdout);
         if !folder.trim().is_empty() {

@@ -101,6 +101,7 @@ pub(crate) fn read_picture(path: &Path) -> std::result::Result<Content, String> 
     match read_content(path, MAX_BYTES, |_| ()).0 {
         Reading::Content(content, ..) => Ok(content),
         Reading::Skipped(reason, ..) | Reading::Failed(reason, ..) => Err(reason),
+        Reading::Exhausted(error) => Err(crate::error::io_reason(&error)),
         Reading::InFlux => match path.symlink_metadata() {
             Ok(_) => Err("it is being written".into()),
             Err(error) => Err(crate::error::io_reason(&error)),

@@ -1,14 +1,18 @@
 //! One writing process at a time.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::Store;
 use crate::error::{Error, Result};
+use crate::types::open_own;
 
 const RETRY: Duration = Duration::from_millis(20);
+
+/// Digits of the number of a process, at most.
+const MAX_DIGITS: u64 = 20;
 
 /// The right to write to one database, held until it is dropped.
 #[derive(Debug)]
@@ -59,18 +63,14 @@ struct Held {
 #[derive(Debug)]
 struct FileLock {
     file: File,
+    /// Whether there is nothing in the file but a number: otherwise it is left as it is.
+    is_ours: bool,
 }
 
 impl FileLock {
     /// Takes the lock, or waits for it for so long.
     fn acquire(path: &Path, patience: Duration) -> Result<Result<Self, Held>> {
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(Error::io("open the lock file", path))?;
+        let mut file = open_own(path).map_err(Error::io("open the lock file", path))?;
         let until = Instant::now() + patience;
         loop {
             match file.try_lock() {
@@ -82,10 +82,19 @@ impl FileLock {
                 Err(TryLockError::Error(error)) => return Err(Error::io("lock", path)(error)),
             }
         }
+        let is_ours = is_lock(&mut file);
+        let mut lock = Self { file, is_ours };
         // The name is a courtesy: a full disk must not keep anyone from pruning.
-        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", std::process::id()));
-        Ok(Ok(Self { file }))
+        let _ = lock.write(&std::process::id().to_string());
+        Ok(Ok(lock))
     }
+}
+
+/// Whether a file has what a lock has in it.
+fn is_lock(file: &mut File) -> bool {
+    let mut text = Vec::new();
+    let read = file.rewind().and_then(|()| file.take(MAX_DIGITS + 1).read_to_end(&mut text));
+    read.is_ok() && text.len() as u64 <= MAX_DIGITS && text.iter().all(u8::is_ascii_digit)
 }
 
 /// The number of the process that holds the lock. It writes it just after it took the lock, so that it may not be
@@ -93,7 +102,7 @@ impl FileLock {
 fn read_holder(file: &mut File) -> Option<u32> {
     for _ in 0..20 {
         let mut text = String::new();
-        file.rewind().and_then(|()| file.read_to_string(&mut text)).ok()?;
+        file.rewind().and_then(|()| file.take(MAX_DIGITS).read_to_string(&mut text)).ok()?;
         if let Ok(holder) = text.trim().parse() {
             return Some(holder);
         }
@@ -102,9 +111,20 @@ fn read_holder(file: &mut File) -> Option<u32> {
     None
 }
 
+impl FileLock {
+    fn write(&mut self, text: &str) -> std::io::Result<()> {
+        if self.is_ours {
+            self.file.set_len(0)?;
+            self.file.rewind()?;
+            self.file.write_all(text.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
 impl Drop for FileLock {
     fn drop(&mut self) {
-        let _ = self.file.set_len(0);
+        let _ = self.write("");
         // Closing the file would not be enough: a child process that another thread has just started holds it open
         // too, until it runs its own program.
         let _ = self.file.unlock();
@@ -124,6 +144,16 @@ mod tests {
         assert!(matches!(error, Error::Locked { holder: Some(id), .. } if id == std::process::id()), "{error}");
         drop(first);
         WriterLock::acquire(&database, Duration::ZERO).expect("it was given back");
+    }
+
+    #[test]
+    fn a_file_that_is_no_lock_is_not_written_to() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let database = dir.path().join("photos.db");
+        let beside = dir.path().join("photos.db-lock");
+        std::fs::write(&beside, "a diary").expect("a file");
+        drop(WriterLock::acquire(&database, Duration::ZERO).expect("it can be locked all the same"));
+        assert_eq!(std::fs::read(&beside).expect("it is there"), b"a diary");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Opening: pragmas, the check that the file is ours, and migrations.
 
-use std::path::Path;
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
@@ -12,6 +14,7 @@ use super::select::add_functions;
 use super::sqlite_error::At;
 use super::{OwnFiles, Store};
 use crate::error::{Error, Result};
+use crate::types::open_own;
 
 /// "imgx", in the header of every database of this program.
 const APPLICATION_ID: i64 = 0x696D_6778;
@@ -45,7 +48,8 @@ impl Store {
     /// # Errors
     /// When there is none, or it is another program's, or of a newer version, or damaged.
     pub fn open(path: &Path) -> Result<Self> {
-        if !path.exists() {
+        let path = &real_path(path);
+        if !is_database(path)? {
             return Err(Error::NoIndex { path: path.to_owned() });
         }
         let store = Self::of(open_reader(path)?, path);
@@ -89,10 +93,16 @@ impl Writer {
 
     fn open_within(path: &Path, patience: Duration) -> Result<Self> {
         assert!(rusqlite::version_number() >= OLDEST_SAFE_SQLITE, "SQLite {} damages databases", rusqlite::version());
+        let path = &real_path(path);
+        let is_there = is_database(path)?;
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;
         }
         let lock = WriterLock::acquire(path, patience)?;
+        if !is_there {
+            // It lists what its owner has, so that it is for its owner; SQLite gives its log the same mode.
+            open_own(path).map_err(Error::io("make", path))?;
+        }
         let mut connection = Connection::open(path).at(path)?;
         configure(&connection).at(path)?;
         if check_header(&connection, path)? == 0 {
@@ -110,21 +120,45 @@ fn latest() -> i64 {
     MIGRATIONS.len() as i64
 }
 
-fn open_reader(path: &Path) -> Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    let connection = Connection::open_with_flags(path, flags).at(path)?;
-    configure(&connection).at(path)?;
-    if connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0)).is_ok() {
-        return Ok(connection);
+/// The path that a link at this one leads to, so that all find the same lock and the same files beside the database.
+fn real_path(path: &Path) -> PathBuf {
+    let is_link = path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
+    is_link.then(|| path.canonicalize().ok()).flatten().unwrap_or_else(|| path.to_owned())
+}
+
+/// Whether there is a file at the path: a pipe would have everybody wait for ever.
+fn is_database(path: &Path) -> Result<bool> {
+    let not_one = |reason: &str| Err(Error::NotAnIndex { path: path.to_owned(), reason: reason.into() });
+    match path.metadata() {
+        Ok(metadata) if metadata.is_file() => Ok(true),
+        Ok(metadata) if metadata.is_dir() => not_one("it is a directory"),
+        Ok(_) => not_one("it is no regular file"),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io("open", path)(error)),
     }
-    // A log cannot be opened where no file can be made. Without one the file itself is complete.
+}
+
+fn open_reader(path: &Path) -> Result<Connection> {
+    let error = match open_to_read(path.as_os_str()).at(path) {
+        Err(error @ Error::Database { .. }) => error,
+        result => return result,
+    };
+    // On read-only media no log can be opened. Without one the file itself is complete.
     let log = Store::beside(path, "-wal");
     if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
-        return Ok(connection);
+        let reason =
+            "its log has to be read too, for which a file must be made beside it: copy both to where that is allowed";
+        return Err(Error::Database { path: path.to_owned(), reason: reason.into() });
     }
     let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    let connection = Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags).at(path)?;
-    configure(&connection).at(path)?;
+    open_to_read(format!("file:{escaped}?immutable=1").as_ref()).map_err(|_| error)
+}
+
+fn open_to_read(name: &OsStr) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(Path::new(name), flags)?;
+    configure(&connection)?;
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
     Ok(connection)
 }
 

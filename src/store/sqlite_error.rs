@@ -21,7 +21,7 @@ impl<T> At<T> for Result<T, rusqlite_migration::Error> {
     fn at(self, path: &Path) -> Result<T> {
         self.map_err(|error| match error {
             rusqlite_migration::Error::RusqliteError { err, .. } => translate(&err, path),
-            other => Error::Database { path: path.to_owned(), reason: other.to_string() },
+            other => Error::Damaged { path: path.to_owned(), reason: first_line(&other.to_string()) },
         })
     }
 }
@@ -29,15 +29,32 @@ impl<T> At<T> for Result<T, rusqlite_migration::Error> {
 fn translate(error: &rusqlite::Error, path: &Path) -> Error {
     let path = path.to_owned();
     let reason = match error {
-        rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
-        other => other.to_string(),
+        rusqlite::Error::SqliteFailure(_, Some(message)) => first_line(message),
+        other => first_line(&other.to_string()),
     };
+    // A value that its column cannot have.
+    let is_strange = matches!(
+        error,
+        rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::Utf8Error(..)
+    );
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => Error::DiskFull { path },
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Locked { path, holder: None },
         Some(ErrorCode::NotADatabase) => Error::NotAnIndex { path, reason },
         Some(ErrorCode::DatabaseCorrupt) => Error::Damaged { path, reason },
-        _ if matches!(error, rusqlite::Error::FromSqlConversionFailure(..)) => Error::Damaged { path, reason },
+        Some(ErrorCode::ReadOnly) => {
+            Error::Database { path, reason: "it, or its directory, may not be written to".into() }
+        }
+        _ if is_strange => Error::Damaged { path, reason: format!("a value that cannot be there: {reason}") },
         _ => Error::Database { path, reason },
     }
+}
+
+/// What SQLite says, without the statement that it may say after it.
+fn first_line(message: &str) -> String {
+    let line = message.lines().next().unwrap_or_default();
+    line.split(" in CREATE ").next().unwrap_or(line).split(" in --").next().unwrap_or(line).to_owned()
 }
