@@ -12,7 +12,7 @@ use super::pipeline::{FoundPath, Stages};
 use super::plan::{PlanStep, Planner};
 use super::record::{Outcome, Seen};
 use super::targets::{Target, health};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::scan::ScannedFile;
 use crate::store::{FileState, FoundFile, Store};
 use crate::types::{RootId, Stage, now_ns, path_from_bytes, path_to_bytes};
@@ -62,6 +62,11 @@ fn plan_one(
                 let file = FoundFile { root, path: file.path, stat: file.stat, read_at_ns: now_ns() };
                 let seen = Seen { file, root_path: root_path.clone() };
                 outcomes.send(Outcome::Moved { from, seen }).is_ok()
+            }
+            PlanStep::Unlisted(error) if error.is_exhausted => {
+                let folder = root_path.join(path_from_bytes(&error.path));
+                let text = format!("cannot list `{}`: {}", folder.display(), error.reason);
+                return Err(Error::Invalid(text));
             }
             PlanStep::Unlisted(error) => {
                 let (path, reason) = (error.path, error.reason);

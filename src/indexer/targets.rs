@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::scan::{RootIdentity, ScanOptions, Start, root_identity};
 use crate::store::{Root, RootState, Store, Writer};
-use crate::types::{RootId, path_to_bytes};
+use crate::types::{RootId, is_exhausted, path_to_bytes};
 
 /// What is to be scanned: a root, or a part of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -218,7 +218,11 @@ const SAMPLE: usize = 16;
 /// Looks whether the directory at a root's path is the one that is known: not gone, not an empty mount point, not
 /// another drive. Returns `None` if it is not.
 pub(crate) fn health(store: &Store, root: &Root) -> Result<Option<RootIdentity>> {
-    let Ok(identity) = root_identity(&root.path) else { return Ok(None) };
+    let identity = match root_identity(&root.path) {
+        Ok(identity) => identity,
+        Err(error) if is_exhausted(&error) => return Err(Error::io("list", &root.path)(error)),
+        Err(_) => return Ok(None),
+    };
     if !identity.empty && identity.is_same_place(root.device, root.file_system) {
         return Ok(Some(identity));
     }

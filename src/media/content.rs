@@ -7,7 +7,7 @@ use tracing::trace_span;
 
 use super::format::{Format, Kind, SNIFF_BYTES, sniff};
 use crate::error::io_reason;
-use crate::types::{ContentHash, FileStat, now_ns, open_regular};
+use crate::types::{ContentHash, FileStat, is_exhausted, now_ns, open_regular};
 
 /// The bytes of a picture file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,18 +87,6 @@ pub fn read_content<H>(path: &Path, max_bytes: u64, hold: impl FnOnce(u64) -> H)
     drop(reading);
     let hash = trace_span!("hash").in_scope(|| ContentHash::of(&bytes));
     (Reading::Content(Content { bytes, hash, format }, stat, read_at), Some(held))
-}
-
-/// Whether the system, and not the file, is why it cannot be opened.
-fn is_exhausted(error: &std::io::Error) -> bool {
-    #[cfg(unix)]
-    {
-        matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
-    }
-    #[cfg(not(unix))]
-    {
-        error.kind() == ErrorKind::OutOfMemory
-    }
 }
 
 /// Whether a file's name promises a picture, so that an empty file is a failure and not just something else.

@@ -10,7 +10,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::rules::{ScanOptions, ScanRules};
 use crate::error::{Result, io_reason};
-use crate::types::{FileStat, path_to_bytes};
+use crate::types::{FileStat, is_exhausted, path_to_bytes};
 
 /// A regular file that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct ScanError {
     pub path: Vec<u8>,
     /// Why.
     pub reason: String,
+    /// Whether the system has no room to list any folder: then everything would fail.
+    pub is_exhausted: bool,
 }
 
 type EntryFilter = Box<dyn FnMut(&DirEntry) -> bool + Send>;
@@ -135,7 +137,7 @@ impl Walker {
         if vanished && (self.is_part || self.follow_links || error.depth() > 0) {
             return None;
         }
-        Some(ScanError { path: self.relative(path), reason: io_reason(io) })
+        Some(ScanError { path: self.relative(path), reason: io_reason(io), is_exhausted: is_exhausted(io) })
     }
 }
 

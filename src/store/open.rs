@@ -14,7 +14,7 @@ use super::select::add_functions;
 use super::sqlite_error::At;
 use super::{OwnFiles, Store};
 use crate::error::{Error, Result};
-use crate::types::open_own;
+use crate::types::{open_own, open_regular};
 
 /// "imgx", in the header of every database of this program.
 const APPLICATION_ID: i64 = 0x696D_6778;
@@ -143,6 +143,8 @@ fn open_reader(path: &Path) -> Result<Connection> {
         Err(error @ Error::Database { .. }) => error,
         result => return result,
     };
+    // If the system has no room to open any file, that is what is to be said.
+    open_regular(path).map_err(Error::io("open", path))?;
     // On read-only media no log can be opened. Without one the file itself is complete.
     let log = Store::beside(path, "-wal");
     if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {

@@ -40,7 +40,12 @@ fn translate(error: &rusqlite::Error, path: &Path) -> Error {
             | rusqlite::Error::InvalidColumnType(..)
             | rusqlite::Error::Utf8Error(..)
     );
+    let extended = error.sqlite_error().map(|error| error.extended_code);
     match error.sqlite_error_code() {
+        Some(_) if extended == Some(rusqlite::ffi::SQLITE_IOERR_WRITE) => {
+            let reason = "it cannot be written to: the disk fails, or files may not be larger (`ulimit -f`)".into();
+            Error::Database { path, reason }
+        }
         Some(ErrorCode::DiskFull) => Error::DiskFull { path },
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Locked { path, holder: None },
         Some(ErrorCode::NotADatabase) => Error::NotAnIndex { path, reason },

@@ -91,6 +91,44 @@ impl Sandbox {
         Finished::new(arguments, output)
     }
 
+    /// Runs a script of the shell in a namespace of its own, in the folder of a self. `$I` is the program on its index, and
+    /// `start` runs the daemon.
+    #[cfg(unix)]
+    pub fn in_namespace(&self, script: &str) -> Option<Finished> {
+        let can = Command::new("unshare").args(["--user", "--map-root-user", "--mount", "true"]).status();
+        if !can.is_ok_and(|status| status.success()) {
+            eprintln!("skipped: this system does not allow namespaces");
+            return None;
+        }
+        let prelude = r#"
+            set -eu
+            I="$PROGRAM --db photos.db"
+            start() {
+                $PROGRAM --db photos.db --json watch "$@" 2>> watch.log & DAEMON=$!
+                trap 'kill -9 $DAEMON 2> /dev/null || true' EXIT
+                await '"event":"watching"'
+            }
+            # Waits until a line of the log matches.
+            await() {
+                for _ in $(seq 600); do
+                    if grep -q "$1" watch.log; then return 0; fi
+                    kill -0 $DAEMON || { cat watch.log; exit 9; }
+                    sleep 0.1
+                done
+                echo "waited in vain for $1"; cat watch.log; exit 8
+            }
+            stop() { kill -TERM $DAEMON; wait $DAEMON; trap - EXIT; }
+        "#;
+        let mut program = self.program();
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &format!("{prelude}{script}")]);
+        command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.env("PROGRAM", program.get_program()).current_dir(self.path(""));
+        program.current_dir(".");
+        let output = command.output().expect("unshare is there");
+        Some(Finished::new(&["unshare"], output).code(0))
+    }
+
     /// Runs the program on the index of [`Sandbox::open`].
     pub fn run_on_index(&self, arguments: &[&str]) -> Finished {
         self.run(&[&["--db", "photos.db"], arguments].concat())

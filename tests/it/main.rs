@@ -21,6 +21,7 @@ mod runtime;
 mod search;
 mod sequence;
 mod speed;
+mod surroundings;
 mod upgrade;
 #[cfg(unix)]
 mod watch;

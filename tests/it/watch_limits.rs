@@ -3,48 +3,10 @@
 //! Most of it needs a namespace of its own, where an ordinary user may mount and set limits; where there is none, tests say so.
 
 use std::fs;
-use std::process::Command;
 
 use serde_json::Value;
 
-use crate::kit::{Daemon, Finished, Sandbox, png, write};
-
-/// Runs a script of the shell in a namespace of its own, in the folder of a sandbox. `$I` is the program on its index, and
-/// `start` runs the daemon.
-fn in_namespace(sandbox: &Sandbox, script: &str) -> Option<Finished> {
-    let can = Command::new("unshare").args(["--user", "--map-root-user", "--mount", "true"]).status();
-    if !can.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: this system does not allow namespaces");
-        return None;
-    }
-    let prelude = r#"
-        set -eu
-        I="$PROGRAM --db photos.db"
-        start() {
-            $PROGRAM --db photos.db --json watch "$@" 2>> watch.log & DAEMON=$!
-            trap 'kill -9 $DAEMON 2> /dev/null || true' EXIT
-            await '"event":"watching"'
-        }
-        # Waits until a line of the log matches.
-        await() {
-            for _ in $(seq 600); do
-                if grep -q "$1" watch.log; then return 0; fi
-                kill -0 $DAEMON || { cat watch.log; exit 9; }
-                sleep 0.1
-            done
-            echo "waited in vain for $1"; cat watch.log; exit 8
-        }
-        stop() { kill -TERM $DAEMON; wait $DAEMON; trap - EXIT; }
-    "#;
-    let mut program = sandbox.program();
-    let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &format!("{prelude}{script}")]);
-    command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command.env("PROGRAM", program.get_program()).current_dir(sandbox.path(""));
-    program.current_dir(".");
-    let output = command.output().expect("unshare is there");
-    Some(Finished::new(&["unshare"], output).code(0))
-}
+use crate::kit::{Daemon, Sandbox, png, write};
 
 fn log(sandbox: &Sandbox) -> Vec<Value> {
     let text = fs::read_to_string(sandbox.path("watch.log")).expect("it is there");
@@ -102,8 +64,7 @@ fn folders_that_cannot_be_watched_are_scanned_and_that_is_told() {
         sandbox.draw(&format!("{seed:02}/a.png"), seed);
     }
     write(&sandbox.path("new.png"), &png(50));
-    let Some(finished) = in_namespace(
-        &sandbox,
+    let Some(finished) = sandbox.in_namespace(
         r#"
         echo 6 > /proc/sys/user/max_inotify_watches
         start photos --poll-every 300ms
@@ -134,8 +95,7 @@ fn a_system_that_gives_no_instance_leaves_scanning() {
     let sandbox = Sandbox::new();
     sandbox.draw("a.png", 1);
     write(&sandbox.path("new.png"), &png(50));
-    let Some(finished) = in_namespace(
-        &sandbox,
+    let Some(finished) = sandbox.in_namespace(
         r#"
         echo 0 > /proc/sys/user/max_inotify_instances
         start photos --poll-every 300ms
@@ -158,8 +118,7 @@ fn a_drive_that_is_pulled_out_takes_no_rows_with_it() {
     for seed in 0..40 {
         write(&sandbox.path(format!("backup/{}/{seed}.png", seed % 4)), &png(seed));
     }
-    let Some(finished) = in_namespace(
-        &sandbox,
+    let Some(finished) = sandbox.in_namespace(
         r#"
         mount -t tmpfs none photos
         cp -a backup/. photos/
@@ -201,8 +160,7 @@ fn a_full_disk_is_told_and_everything_is_done_when_there_is_room() {
     for number in 0..600 {
         write(&sandbox.photo(format!("{number}.png")), &content[number % 200]);
     }
-    let Some(finished) = in_namespace(
-        &sandbox,
+    let Some(finished) = sandbox.in_namespace(
         r#"
         mkdir small
         mount -t tmpfs -o size=2m none small
