@@ -14,7 +14,7 @@ use super::gate::{Gate, OpenAtEnd};
 use super::inflight::InFlight;
 use super::record::{Decoded, Outcome, Seen};
 use crate::error::Error;
-use crate::media::{Content, DecodeError, DecodeLimits, Looked, Wanted};
+use crate::media::{Content, DecodeError, DecodeLimits, Limit, Looked, Wanted};
 use crate::model::Embedder;
 
 /// A picture that was read and is to be decoded and embedded.
@@ -124,7 +124,11 @@ fn prepare(shop: &Workshop<'_>, worker: usize, job: Job<'_>) -> Result<Prepared,
             }
         }
         Err(error) => {
-            let advice = if error.is_too_large() { " (--retry-failed with more --memory tries again)" } else { "" };
+            let advice = match error.limit() {
+                Some(Limit::Memory) => " (--retry-failed with more --memory tries again)",
+                Some(Limit::Time) => " (--retry-failed with more --picture-time tries again)",
+                None => "",
+            };
             let reason = format!("{error}{advice}");
             Err(Box::new(Outcome::Undecodable { seen, hash, bytes, reason }))
         }

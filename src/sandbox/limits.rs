@@ -77,7 +77,7 @@ fn forbid_files_and_network() {
         path_beneath_rules,
     };
     // What fontdb looks at, and what this process reads of itself.
-    let fixed = ["/usr/share/fonts", "/usr/local/share/fonts", "/proc/self"];
+    let fixed = ["/usr/share/fonts", "/usr/local/share/fonts", "/proc/self/status"];
     let of_user = [".fonts", ".local/share/fonts"];
     let home = std::env::home_dir().unwrap_or_default();
     let readable = fixed.into_iter().map(Into::into).chain(of_user.into_iter().map(|folder| home.join(folder)));

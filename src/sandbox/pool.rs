@@ -11,7 +11,7 @@ use super::Helper;
 use super::process::{Death, Process};
 use super::wire::Request;
 use crate::error::io_reason;
-use crate::media::{DecodeError, DecodeLimits, Format, Looked, Wanted};
+use crate::media::{DecodeError, DecodeLimits, Format, Limit, Looked, Wanted};
 
 /// Bytes of pixels that a process may take without asking: enough for most pictures.
 const GRANTED: u64 = 4 << 20;
@@ -75,7 +75,7 @@ impl Pool {
                 Err(death) => {
                     self.remove(process);
                     // It may have been ended by somebody else, for instance when the system had no memory left.
-                    if tries == 2 || death == Death::Late {
+                    if tries == 2 || !matches!(death, Death::Other(_)) {
                         return Some(Err(blame(&death, limits.time)));
                     }
                 }
@@ -125,10 +125,10 @@ impl Pool {
 /// The failure of a picture that a process has died of.
 fn blame(death: &Death, time: Duration) -> DecodeError {
     match death {
-        Death::Late => DecodeError::of(format!("decoding takes longer than {} s", time.as_secs_f32()), false),
-        Death::Memory => DecodeError::of("decoding needs more memory than is allowed", true),
-        Death::Stack => DecodeError::of("it is nested too deeply", false),
-        Death::Other(how) => DecodeError::of(format!("the decoder crashed ({how})"), false),
+        Death::Late => DecodeError::of(format!("decoding takes longer than {} s", time.as_secs()), Some(Limit::Time)),
+        Death::Memory => DecodeError::of("decoding needs more memory than is allowed", Some(Limit::Memory)),
+        Death::Stack => DecodeError::of("it is nested too deeply", None),
+        Death::Other(how) => DecodeError::of(format!("the decoder crashed ({how})"), None),
     }
 }
 

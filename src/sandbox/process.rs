@@ -99,7 +99,7 @@ impl Process {
                     self.input.write_all(&GO)?;
                 }
                 Reply::Looked(told) => return told.receive(&request.wanted, &mut self.output).map(Ok),
-                Reply::Failed { reason, too_large } => return Ok(Err(DecodeError::of(reason, too_large))),
+                Reply::Failed { reason, limit } => return Ok(Err(DecodeError::of(reason, limit))),
             }
         }
     }

@@ -26,10 +26,10 @@ pub fn serve() -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
             Err(error) => return Err(error),
         };
-        limits.bound_memory(request.memory.saturating_add(request.length));
+        limits.bound_memory(request.granted.saturating_add(request.length));
         let bytes = read(&mut input, request.length)?;
         bound_time(request.time);
-        let (reply, pixels, needed) = answer(&request, &bytes, &mut input, &mut output)?;
+        let (reply, pixels, needed) = answer(&request, &bytes, &limits, &mut input, &mut output)?;
         if needed > largest {
             (largest, peak) = (needed, peak_memory());
         }
@@ -51,6 +51,7 @@ fn read(input: &mut impl Read, length: u64) -> io::Result<Vec<u8>> {
 fn answer(
     request: &Request,
     bytes: &[u8],
+    limits: &Limits,
     input: &mut impl Read,
     output: &mut impl Write,
 ) -> io::Result<(Reply, Vec<u8>, u64)> {
@@ -63,6 +64,7 @@ fn answer(
         fail::fail_point!("decoder", |how| misbehave::like(how.as_deref(), request.length));
         let (input, output, result) = &mut *talk.borrow_mut();
         if needed > request.granted && result.is_ok() {
+            limits.bound_memory(needed.saturating_add(request.length));
             let question = Answer { reply: Reply::Needs(needed), peak: 0 };
             *result = send(output, &question, &[]).and_then(|()| input.read_exact(&mut [0; GO.len()]));
         }

@@ -11,7 +11,7 @@ use image::RgbImage;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::media::{DecodeError, Fit, Format, Frame, Looked, Wanted};
+use crate::media::{DecodeError, Fit, Format, Frame, Limit, Looked, Wanted};
 use crate::types::{DetailFeatures, Features, ImageInfo, QuickFeatures, ToneFeatures, TypeGuess};
 
 /// What a process says first, so that any other program is noticed.
@@ -52,7 +52,7 @@ pub(super) enum Reply {
     /// Done; the pixels follow, if any were asked for.
     Looked(Box<Told>),
     /// It cannot be decoded.
-    Failed { reason: String, too_large: bool },
+    Failed { reason: String, limit: Option<Limit> },
 }
 
 /// The answer to [`Reply::Needs`].
@@ -79,7 +79,7 @@ impl Reply {
                 let told = Told { info, quick, tones, detail, kind, size };
                 (Self::Looked(Box::new(told)), pixels.map(RgbImage::into_raw).unwrap_or_default())
             }
-            Err(error) => (Self::Failed { reason: error.to_string(), too_large: error.is_too_large() }, Vec::new()),
+            Err(error) => (Self::Failed { reason: error.to_string(), limit: error.limit() }, Vec::new()),
         }
     }
 }
