@@ -21,6 +21,7 @@ mod files;
 mod list;
 mod lock;
 mod open;
+mod pages;
 mod roots;
 mod runs;
 mod select;

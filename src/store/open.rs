@@ -12,7 +12,7 @@ use super::batch::Writer;
 use super::lock::WriterLock;
 use super::select::add_functions;
 use super::sqlite_error::At;
-use super::{OwnFiles, Store};
+use super::{OwnFiles, Store, pages};
 use crate::error::{Error, Result};
 use crate::types::{open_own, open_regular};
 
@@ -103,10 +103,12 @@ impl Writer {
             // It lists what its owner has, so that it is for its owner; SQLite gives its log the same mode.
             open_own(path).map_err(Error::io("make", path))?;
         }
-        let mut connection = Connection::open(path).at(path)?;
+        pages::register();
+        let mut connection = Connection::open_with_flags_and_vfs(path, OpenFlags::default(), pages::VFS).at(path)?;
         configure(&connection).at(path)?;
         if check_header(&connection, path)? == 0 {
             connection.pragma_update(None, "page_size", PAGE_SIZE).at(path)?;
+            pages::reserve(&connection).at(path)?;
             connection.pragma_update(None, "application_id", APPLICATION_ID).at(path)?;
         }
         connection.pragma_update(None, "journal_mode", "WAL").at(path)?;
@@ -158,7 +160,8 @@ fn open_reader(path: &Path) -> Result<Connection> {
 
 fn open_to_read(name: &OsStr) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    let connection = Connection::open_with_flags(Path::new(name), flags)?;
+    pages::register();
+    let connection = Connection::open_with_flags_and_vfs(Path::new(name), flags, pages::VFS)?;
     configure(&connection)?;
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
     Ok(connection)

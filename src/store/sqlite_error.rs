@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::ErrorCode;
 
+use super::pages::refused_page;
 use crate::error::{Error, Result};
 
 /// Names the database in whatever failed on it.
@@ -42,6 +43,10 @@ fn translate(error: &rusqlite::Error, path: &Path) -> Error {
     );
     let extended = error.sqlite_error().map(|error| error.extended_code);
     match error.sqlite_error_code() {
+        Some(_) if extended == Some(rusqlite::ffi::SQLITE_IOERR_DATA) => {
+            let page = refused_page().map_or_else(|| "a page".into(), |page| format!("page {page}"));
+            Error::Damaged { path, reason: format!("{page} does not match its checksum") }
+        }
         Some(_) if extended == Some(rusqlite::ffi::SQLITE_IOERR_WRITE) => {
             let reason = "it cannot be written to: the disk fails, or files may not be larger (`ulimit -f`)".into();
             Error::Database { path, reason }
