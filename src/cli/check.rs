@@ -1,6 +1,6 @@
 //! `imgidx check`
 
-use imgidx::Result;
+use imgidx::{Error, Result};
 use serde_json::{Map, json};
 
 use super::output::{Done, Failure, Out, count};
@@ -8,15 +8,27 @@ use super::{Global, ask};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Mend what can be rebuilt; damaged vectors are made again by the next `add`
+    /// Mend what can be rebuilt; what is damaged beyond that is removed, and made again by the next `add`
     #[arg(long)]
     repair: bool,
 }
 
+/// What is so damaged that it cannot even be looked at has no use for the usual hint, which is this command.
+fn beyond_repair(error: Error) -> Failure {
+    match error {
+        Error::Damaged { .. } => {
+            let hint =
+                "put a backup in its place, or move it away and add the directories again: pictures are not touched";
+            Failure::Refused { message: error.to_string(), hint: Some(hint.into()) }
+        }
+        error => error.into(),
+    }
+}
+
 pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
-    let mut index = global.open_existing(None)?;
+    let mut index = global.open_existing(None).map_err(beyond_repair)?;
     let _way = args.repair.then(|| ask::make_way(global));
-    let problems = index.check(args.repair)?;
+    let problems = index.check(args.repair).map_err(beyond_repair)?;
     let ok = problems.iter().all(|problem| problem.repaired);
     let mut out = Out::new();
     if global.json {
@@ -41,7 +53,7 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         return Err(Failure::Damaged(format!("{} {advice}", count(left, "problem"))));
     }
     if !problems.is_empty() {
-        global.note("run `imgidx add` on the indexed directories to make removed vectors again");
+        global.note("run `imgidx add` on the indexed directories to make again what was removed");
     }
     Ok(Done::All)
 }

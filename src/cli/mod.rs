@@ -2,6 +2,7 @@
 
 mod add;
 mod ask;
+mod backup;
 mod check;
 mod color;
 mod completions;
@@ -117,6 +118,8 @@ enum Command {
     Export(export::Args),
     /// Look for damage in the index
     Check(check::Args),
+    /// Copy the index to a file, also while it is in use
+    Backup(backup::Args),
     /// List, add, choose and remove models
     #[command(subcommand)]
     Model(model::Command),
@@ -184,6 +187,7 @@ impl Cli {
             Command::Forget(args) => prune::run_forget(&global, args),
             Command::Export(args) => export::run(&global, args),
             Command::Check(args) => check::run(&global, args),
+            Command::Backup(args) => backup::run(&global, args),
             Command::Model(command) => model::run(&global, command),
             Command::Runtime(args) => runtime::run(&global, args),
             Command::Tune(args) => tune::run(&global, args),

@@ -118,6 +118,17 @@ impl Index {
         Lookup { store: &self.store, model_id: active.id, model_name: &active.name, model }
     }
 
+    /// Writes a copy of the last committed state of the database to a file, which is there when it is complete. It may be in use meanwhile,
+    /// and be written to. `each` is told how many pages are copied, and of how many.
+    ///
+    /// The copy is an index like any other: opened under its own name, or put in the place of a lost one.
+    ///
+    /// # Errors
+    /// When there is something else than an older backup at the path, it cannot be written to, or the database is damaged.
+    pub fn backup(&self, to: impl AsRef<Path>, each: impl FnMut(u64, u64)) -> Result<()> {
+        self.store.backup(to.as_ref(), each)
+    }
+
     /// The digest of a picture's content, indexed or not.
     ///
     /// # Errors

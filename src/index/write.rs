@@ -9,7 +9,7 @@ use super::{ActiveModel, Index};
 use crate::error::{Error, Result};
 use crate::indexer::{self, AddOptions, IndexReport, PlanStep, Planner, Progress};
 use crate::search::{collect, damaged_graph, derived_folder, open_codes, refresh_codes, renew_codes};
-use crate::store::{Batch, ModelRow, Problem, Root, Writer};
+use crate::store::{Batch, ModelRow, Problem, Root, Store, Writer};
 use crate::types::ContentHash;
 
 /// A problem that [`Index::check`] found.
@@ -22,6 +22,14 @@ pub struct CheckProblem {
     pub place: String,
     /// Whether it was mended.
     pub repaired: bool,
+}
+
+fn told(problems: impl IntoIterator<Item = Problem>, is_repaired: impl Fn(&Problem) -> bool) -> Vec<CheckProblem> {
+    let told = |problem: Problem| {
+        let repaired = is_repaired(&problem);
+        CheckProblem { what: problem.what, place: problem.place, repaired }
+    };
+    problems.into_iter().map(told).collect()
 }
 
 impl Index {
@@ -233,33 +241,65 @@ impl Index {
 
     /// Looks for damage: in every page, reference and vector of the database, and in the file of codes.
     ///
-    /// With `repair`, damaged vectors are removed so that the next [`Index::add`] makes them again, and the file of
-    /// codes is written again.
+    /// With `repair`, what is damaged is removed so that the next [`Index::add`] makes it again, and derived files are written
+    /// again. If pages of the database are damaged, a new one is made of all that can be read; the old one is kept beside it, under a name
+    /// that the options' notice is told.
     ///
     /// # Errors
     /// When the database cannot be read at all, or another process is writing.
     pub fn check(&mut self, repair: bool) -> Result<Vec<CheckProblem>> {
-        let active = self.active_model()?;
-        let mut problems = self.store.check()?;
-        let in_database = problems.len();
-        problems.extend(self.check_codes(&active)?);
-        let graph = self.store.model(&active.id)?.and_then(|model| damaged_graph(&self.store, &active.id, &model));
-        problems.extend(graph.iter().map(|_| Problem::new("it does not match its checksums", "graph")));
-        let mut repaired = vec![false; problems.len()];
-        if repair && !problems.is_empty() {
-            let mut writer = Writer::open(self.path())?;
-            let mended = writer.repair(&problems[..in_database])?;
-            repaired[..in_database].copy_from_slice(&mended);
-            refresh_codes(&mut writer, &active.id, true)?;
-            graph.iter().for_each(|path| derived_folder(&self.store).set_aside(path));
-            repaired[in_database..].fill(true);
-            let batch = writer.batch()?;
-            batch.count_pending()?;
-            batch.commit()?;
+        let problems = self.store.check()?;
+        if !repair {
+            let is_readable = !problems.iter().any(Problem::needs_salvage);
+            let derived = if is_readable { self.check_derived()? } else { Vec::new() };
+            return Ok(told(problems.into_iter().chain(derived), |_| false));
         }
-        let told =
-            |(problem, repaired): (Problem, bool)| CheckProblem { what: problem.what, place: problem.place, repaired };
-        Ok(problems.into_iter().zip(repaired).map(told).collect())
+        let left = if problems.is_empty() { Vec::new() } else { self.repair(&problems)? };
+        let new: Vec<Problem> = left.iter().filter(|problem| !problems.contains(problem)).cloned().collect();
+        let mut all = told(problems.into_iter().chain(new), |problem| !left.contains(problem));
+        if left.is_empty() {
+            let derived = self.check_derived()?;
+            if !derived.is_empty() {
+                self.renew_derived()?;
+            }
+            all.extend(told(derived, |_| true));
+        }
+        Ok(all)
+    }
+
+    /// Mends the database, and returns the problems that are left.
+    fn repair(&mut self, problems: &[Problem]) -> Result<Vec<Problem>> {
+        let path = self.path().to_owned();
+        let mut writer = Writer::open(&path)?;
+        let mut problems = problems.to_vec();
+        if problems.iter().any(Problem::needs_salvage) {
+            let aside = writer.salvage()?;
+            self.store = Store::open(&path)?;
+            self.options.tell(&format!("the damaged database is kept as `{}`", aside.display()));
+            writer = Writer::open(&path)?;
+            problems = writer.check()?;
+        }
+        let left = writer.repair(&problems)?;
+        let batch = writer.batch()?;
+        batch.count_pending()?;
+        batch.commit()?;
+        writer.checkpoint()?;
+        Ok(left)
+    }
+
+    fn check_derived(&self) -> Result<Vec<Problem>> {
+        let active = self.active_model()?;
+        let mut problems: Vec<Problem> = self.check_codes(&active)?.into_iter().collect();
+        let graph = self.store.model(&active.id)?.and_then(|model| damaged_graph(&self.store, &active.id, &model));
+        problems.extend(graph.iter().map(|_| Problem::of_derived("it does not match its checksums", "graph")));
+        Ok(problems)
+    }
+
+    fn renew_derived(&self) -> Result<()> {
+        let active = self.active_model()?;
+        let graph = self.store.model(&active.id)?.and_then(|model| damaged_graph(&self.store, &active.id, &model));
+        graph.iter().for_each(|path| derived_folder(&self.store).set_aside(path));
+        refresh_codes(&mut Writer::open(self.path())?, &active.id, true).map(|_| ())
     }
 
     fn check_codes(&self, active: &ActiveModel) -> Result<Option<Problem>> {
@@ -268,13 +308,13 @@ impl Index {
         let row = model.row;
         let place = "file of codes";
         let Some(codes) = open_codes(&self.store, &active.id, &model) else {
-            return Ok(Some(Problem::new("it is missing, cut off, or of another state of the database", place)));
+            return Ok(Some(Problem::of_derived("it is missing, cut off, or of another state of the database", place)));
         };
         if !codes.verify() {
-            return Ok(Some(Problem::new("it does not match its checksum", place)));
+            return Ok(Some(Problem::of_derived("it does not match its checksum", place)));
         }
         let (covered, stored) = (codes.status().count, self.store.vectors_up_to(row, codes.status().last)?);
         let fits = stored <= covered;
-        Ok((!fits).then(|| Problem::new(format!("it covers {covered} vectors, and there are {stored}"), place)))
+        Ok((!fits).then(|| Problem::of_derived(format!("it covers {covered} vectors, and there are {stored}"), place)))
     }
 }

@@ -1,14 +1,15 @@
 //! Writing: transactions, and what is put into them that has no page of its own.
 
 use std::ops::Deref;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{OptionalExtension, Params, Row, Transaction, params};
 
 use super::Store;
 use super::lock::WriterLock;
+use super::open::BUSY_TIMEOUT;
 use super::sqlite_error::At;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::types::{Classification, ContentHash, ImageId, ImageInfo, ModelId};
 
 /// The row of a model in one database.
@@ -61,9 +62,18 @@ impl Writer {
         Ok(Batch { transaction: self.store.connection.transaction().at(path)?, path, now: now_ms() })
     }
 
-    /// Brings everything that was committed from the log into the database file.
+    /// Brings everything that was committed from the log into the database file, and empties the log, unless somebody is reading.
     pub fn checkpoint(&self) -> Result<()> {
-        self.connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(())).at(&self.path)
+        let checkpoint = |sql: &str| self.connection.query_row(sql, [], |_| Ok(())).at(&self.path);
+        checkpoint("PRAGMA wal_checkpoint(FULL)")?;
+        // An empty log is of use to those only who look at the files: nobody is waited for.
+        self.connection.busy_timeout(Duration::ZERO).at(&self.path)?;
+        let emptied = checkpoint("PRAGMA wal_checkpoint(TRUNCATE)");
+        self.connection.busy_timeout(BUSY_TIMEOUT).at(&self.path)?;
+        match emptied {
+            Err(Error::Locked { .. }) => Ok(()),
+            result => result,
+        }
     }
 }
 

@@ -12,6 +12,7 @@
 //! # Compatibility
 //! `user_version` is the number of the last file in `schema/` that was applied. Files there are only ever added.
 
+mod backup;
 mod batch;
 mod check;
 mod dupes;
@@ -24,6 +25,7 @@ mod open;
 mod pages;
 mod roots;
 mod runs;
+mod salvage;
 mod select;
 mod sqlite_error;
 mod vectors;

@@ -27,6 +27,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("../../schema/0004_search.sql")),
     M::up(include_str!("../../schema/0005_watch.sql")),
     M::up(include_str!("../../schema/0006_runs.sql")),
+    M::up(include_str!("../../schema/0007_pages.sql")),
 ];
 
 /// Vectors are 2.5 kB: pages of the default 4 kB would hold one each and waste a third.
@@ -40,7 +41,7 @@ const CACHE_KIB: i64 = 8192;
 /// How long to wait for another writer: searchers are writers for moments, to publish what they have made.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Store {
     /// Opens an existing database for reading, on read-only media too.
@@ -103,19 +104,30 @@ impl Writer {
             // It lists what its owner has, so that it is for its owner; SQLite gives its log the same mode.
             open_own(path).map_err(Error::io("make", path))?;
         }
-        pages::register();
-        let mut connection = Connection::open_with_flags_and_vfs(path, OpenFlags::default(), pages::VFS).at(path)?;
-        configure(&connection).at(path)?;
-        if check_header(&connection, path)? == 0 {
-            connection.pragma_update(None, "page_size", PAGE_SIZE).at(path)?;
-            pages::reserve(&connection).at(path)?;
-            connection.pragma_update(None, "application_id", APPLICATION_ID).at(path)?;
-        }
-        connection.pragma_update(None, "journal_mode", "WAL").at(path)?;
-        connection.set_transaction_behavior(TransactionBehavior::Immediate);
-        Migrations::from_slice(MIGRATIONS).to_latest(&mut connection).at(path)?;
-        Ok(Self::new(Store::of(connection, path), lock))
+        Ok(Self::new(Store::of(open_writer(path)?, path), lock))
     }
+}
+
+/// Opens or makes a database, and brings its schema up to date.
+fn open_writer(path: &Path) -> Result<Connection> {
+    pages::register();
+    let mut connection = Connection::open_with_flags_and_vfs(path, OpenFlags::default(), pages::VFS).at(path)?;
+    configure(&connection).at(path)?;
+    if check_header(&connection, path)? == 0 {
+        connection.pragma_update(None, "page_size", PAGE_SIZE).at(path)?;
+        pages::reserve(&connection).at(path)?;
+        connection.pragma_update(None, "application_id", APPLICATION_ID).at(path)?;
+    }
+    connection.pragma_update(None, "journal_mode", "WAL").at(path)?;
+    connection.set_transaction_behavior(TransactionBehavior::Immediate);
+    Migrations::from_slice(MIGRATIONS).to_latest(&mut connection).at(path)?;
+    Ok(connection)
+}
+
+/// Makes a database that nobody else knows of yet, for its owner only.
+pub(super) fn new_database(path: &Path) -> Result<Connection> {
+    open_own(path).map_err(Error::io("make", path))?;
+    open_writer(path)
 }
 
 fn latest() -> i64 {

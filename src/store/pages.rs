@@ -14,11 +14,16 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int, c_void};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
 use std::ptr;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use rusqlite::ffi;
 use rusqlite::{Connection, Error as SqliteError};
+
+use crate::types::open_regular;
 
 /// The name under which SQLite knows the layer.
 pub(super) const VFS: &CStr = c"imgidx";
@@ -44,6 +49,44 @@ thread_local! {
 /// The number of the page that was refused last on this thread; pages count from 1.
 pub(super) fn refused_page() -> Option<u64> {
     REFUSED.get()
+}
+
+/// The pages of a database file that are not what was written, by their numbers; none if its pages have no checksums.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(super) fn damaged_pages(path: &Path) -> io::Result<Vec<u64>> {
+    let mut file = open_regular(path)?;
+    let mut header = [0; 100];
+    match file.read_exact(&mut header) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Vec::new()),
+        result => result?,
+    }
+    let mut known = PageSize(0);
+    known.learn(&header, 0);
+    let mut damaged = Vec::new();
+    if known.0 == 0 {
+        return Ok(damaged);
+    }
+    let (mut page, mut number) = (vec![0; known.0], 0);
+    let mut reader = BufReader::with_capacity(1 << 20, &file);
+    reader.rewind()?;
+    while reader.read_exact(&mut page).is_ok() {
+        number += 1;
+        if !is_whole(&page, number) {
+            damaged.push(number);
+        }
+    }
+    // One that was just being written is whole in a moment.
+    if !damaged.is_empty() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    damaged.retain(|number| {
+        let at = SeekFrom::Start((number - 1) * page.len() as u64);
+        let read = file.seek(at).and_then(|_| file.read_exact(&mut page));
+        read.is_err() || !is_whole(&page, *number)
+    });
+    Ok(damaged)
 }
 
 /// Has a new, still empty database keep the bytes free that checksums need.
@@ -105,9 +148,11 @@ struct File {
     base: ffi::sqlite3_file,
     /// Whether it is a database, and not a log or a temporary file.
     is_database: bool,
-    /// The size of pages that have checksums; 0 as long as none have, or none are known to.
-    page_size: usize,
+    page_size: PageSize,
 }
+
+/// The size of pages that have checksums; 0 as long as none have, or none are known to.
+struct PageSize(usize);
 
 /// Where the system's file is, aligned for whatever it is.
 const REAL_AT: usize = size_of::<File>().next_multiple_of(16);
@@ -134,7 +179,7 @@ unsafe extern "C" fn open(
         let system = system(vfs);
         let this = file.cast::<File>();
         (*this).is_database = flags & ffi::SQLITE_OPEN_MAIN_DB != 0;
-        (*this).page_size = 0;
+        (*this).page_size = PageSize(0);
         (*real(file)).pMethods = ptr::null();
         let code = (*system).xOpen.expect("every VFS has it")(system, name, real(file), flags, out_flags);
         // Without methods SQLite does not close it, as it must not one that the system has not opened.
@@ -157,8 +202,8 @@ unsafe extern "C" fn read(file: *mut ffi::sqlite3_file, to: *mut c_void, amount:
             return code;
         }
         let bytes = std::slice::from_raw_parts(to.cast::<u8>(), amount as usize);
-        this.learn(bytes, offset);
-        match this.page_number(bytes.len(), offset) {
+        this.page_size.learn(bytes, offset);
+        match this.page_size.page_number(bytes.len(), offset) {
             Some(page) if !is_whole(bytes, page) => {
                 REFUSED.set(Some(page));
                 ffi::SQLITE_IOERR_DATA
@@ -177,8 +222,8 @@ unsafe extern "C" fn write(file: *mut ffi::sqlite3_file, from: *const c_void, am
             return write(real(file), from, amount, offset);
         }
         let bytes = std::slice::from_raw_parts(from.cast::<u8>(), amount as usize);
-        this.learn(bytes, offset);
-        let Some(page) = this.page_number(bytes.len(), offset) else {
+        this.page_size.learn(bytes, offset);
+        let Some(page) = this.page_size.page_number(bytes.len(), offset) else {
             return write(real(file), from, amount, offset);
         };
         PAGE.with_borrow_mut(|sealed| {
@@ -190,14 +235,14 @@ unsafe extern "C" fn write(file: *mut ffi::sqlite3_file, from: *const c_void, am
     }
 }
 
-impl File {
+impl PageSize {
     /// Looks into the header, when it comes by.
     fn learn(&mut self, bytes: &[u8], offset: i64) {
         if offset == 0 && bytes.len() > RESERVED_AT && bytes.starts_with(MAGIC) {
             let has_checksums = usize::from(bytes[RESERVED_AT]) == RESERVED;
             let size = usize::from(u16::from_be_bytes([bytes[PAGE_SIZE_AT], bytes[PAGE_SIZE_AT + 1]]));
             // 64 KiB do not fit into two bytes.
-            self.page_size = if !has_checksums {
+            self.0 = if !has_checksums {
                 0
             } else if size == 1 {
                 1 << 16
@@ -210,7 +255,7 @@ impl File {
     /// The number of a page, if it is one that has a checksum, and all of it.
     fn page_number(&self, length: usize, offset: i64) -> Option<u64> {
         let offset = u64::try_from(offset).ok()?;
-        let is_page = self.page_size > RESERVED && length == self.page_size && offset.is_multiple_of(length as u64);
+        let is_page = self.0 > RESERVED && length == self.0 && offset.is_multiple_of(length as u64);
         is_page.then(|| offset / length as u64 + 1)
     }
 }

@@ -26,7 +26,10 @@ pub(super) fn checksum(vector: &[u8]) -> i64 {
     i64::from_le_bytes(first.try_into().expect("eight bytes were split off"))
 }
 
-/// Checks the columns `id, image, vector, checksum` and reads the vector.
+/// What [`read`] reads.
+const COLUMNS: &str = "id, image, vector, checksum, (SELECT dimension FROM model WHERE model.id = embedding.model)";
+
+/// Checks the columns [`COLUMNS`] and reads the vector.
 ///
 /// The outer error is SQLite's, the inner one tells what is wrong with the vector.
 fn read(row: &Row<'_>) -> rusqlite::Result<Result<StoredVector, String>> {
@@ -34,6 +37,11 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<StoredVector, String>> {
     let bytes = row.get_ref(2)?.as_blob()?;
     if checksum(bytes) != row.get::<_, i64>(3)? {
         return Ok(Err(format!("vector {} does not match its checksum", id.0)));
+    }
+    let dimension: i64 = row.get(4)?;
+    if i64::try_from(bytes.len() / 2) != Ok(dimension) {
+        let length = bytes.len() / 2;
+        return Ok(Err(format!("vector {} has {length} components, and its model gives {dimension}", id.0)));
     }
     Ok(match Embedding::from_f16_bytes(bytes) {
         Ok(embedding) => Ok(StoredVector { id, image: ImageId(row.get(1)?), embedding }),
@@ -50,7 +58,7 @@ impl Store {
     pub fn vector_of(&self, image: ImageId, model: ModelRow) -> Result<Option<StoredVector>> {
         let found = self
             .connection
-            .prepare_cached("SELECT id, image, vector, checksum FROM embedding WHERE image = ?1 AND model = ?2")
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM embedding WHERE image = ?1 AND model = ?2"))
             .and_then(|mut statement| statement.query_row([image.0, model.0], read).optional())
             .at(&self.path)?;
         found.map(|vector| self.checked(vector)).transpose()
@@ -60,7 +68,7 @@ impl Store {
     pub fn vector(&self, id: VectorId, model: ModelRow) -> Result<Option<StoredVector>> {
         let found = self
             .connection
-            .prepare_cached("SELECT id, image, vector, checksum FROM embedding WHERE id = ?1 AND model = ?2")
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM embedding WHERE id = ?1 AND model = ?2"))
             .and_then(|mut statement| statement.query_row([id.0, model.0], read).optional())
             .at(&self.path)?;
         found.map(|vector| self.checked(vector)).transpose()
@@ -75,9 +83,9 @@ impl Store {
     ) -> Result<()> {
         let mut statement = self
             .connection
-            .prepare_cached(
-                "SELECT id, image, vector, checksum FROM embedding NOT INDEXED WHERE id > ?1 AND model = ?2 ORDER BY id",
-            )
+            .prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM embedding NOT INDEXED WHERE id > ?1 AND model = ?2 ORDER BY id"
+            ))
             .at(&self.path)?;
         let mut rows = statement.query(params![after.0, model.0]).at(&self.path)?;
         while let Some(row) = rows.next().at(&self.path)? {

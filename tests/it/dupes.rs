@@ -100,7 +100,7 @@ fn only_pictures_that_pass_the_filter_are_compared() {
 #[test]
 fn contents_without_features_are_told_and_still_exact_copies() {
     let sandbox = shelf();
-    let database = rusqlite::Connection::open(sandbox.database()).expect("the database opens");
+    let database = sandbox.tamper();
     database.execute("DELETE FROM feature", []).expect("it can be emptied");
     drop(database);
     let told = sandbox.run_on_index(&["dupes", "--json"]).code(0);

@@ -117,7 +117,7 @@ fn a_damaged_vector_is_found_and_made_again() {
     sandbox.draw("a.png", 1);
     sandbox.draw("b.png", 2);
     sandbox.add();
-    let database = rusqlite::Connection::open(sandbox.database()).expect("the database");
+    let database = sandbox.tamper();
     let damage = "UPDATE embedding SET vector = zeroblob(length(vector)) WHERE id = 1";
     assert_eq!(database.execute(damage, []).expect("it can be damaged"), 1);
     drop(database);

@@ -66,7 +66,7 @@ fn a_file_that_was_read_in_the_tick_of_its_change_is_read_again() {
     assert_eq!(plan(&sandbox, &AddOptions::default()), []);
     // As if the clock of the file system had not moved on between its last change and the reading: then it may have
     // been changed once more afterwards, with the same signature.
-    let database = rusqlite::Connection::open(sandbox.database()).expect("the database");
+    let database = sandbox.tamper();
     database.execute("UPDATE file SET read_at_ns = ctime_ns", []).expect("it can be changed");
     assert_eq!(plan(&sandbox, &AddOptions::default()), [("a.png".to_owned(), ReadCause::Changed)]);
 }

@@ -134,6 +134,14 @@ impl Sandbox {
         self.run(&[&["--db", "photos.db"], arguments].concat())
     }
 
+    /// The database, for changes that the program would not make. Its pages keep their checksums.
+    pub fn tamper(&self) -> rusqlite::Connection {
+        drop(self.open());
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE;
+        let opened = rusqlite::Connection::open_with_flags_and_vfs(self.database(), flags, c"imgidx");
+        opened.expect("the database opens")
+    }
+
     /// Absolute paths of all present files, with their contents.
     pub fn present(&self, database: &str) -> std::collections::BTreeMap<PathBuf, Option<Vec<u8>>> {
         let database = rusqlite::Connection::open(self.path(database)).expect("the database opens");
@@ -361,4 +369,30 @@ pub fn png(seed: u8) -> Vec<u8> {
 pub fn write(path: &Path, bytes: &[u8]) {
     std::fs::create_dir_all(path.parent().expect("it has one")).expect("a folder");
     std::fs::write(path, bytes).expect("a file");
+}
+
+/// Numbers that look random (Knuth's MMIX generator) and are the same in each run.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    /// A number less than `limit`.
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % limit.max(1)
+    }
+
+    /// One of them, if there are any.
+    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
+        if items.is_empty() { None } else { items.get(self.below(items.len())) }
+    }
+}
+
+/// How many rounds a test goes through that could go through any number: `usual`, or as many times that as `IMGIDX_ROUNDS` says.
+pub fn rounds(usual: usize) -> usize {
+    let times = std::env::var("IMGIDX_ROUNDS").ok().and_then(|times| times.parse::<usize>().ok()).unwrap_or(1);
+    usual * times
 }

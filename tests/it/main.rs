@@ -1,10 +1,12 @@
 //! The integration tests: the library through its public interface, and the real program in a clean home.
 
+mod backup;
 mod commands;
 mod concurrency;
 mod corpus;
 #[cfg(unix)]
 mod daemon;
+mod damage;
 mod dupes;
 mod failures;
 mod features;

@@ -158,7 +158,7 @@ fn a_damaged_index_of_words_is_found_and_mended() {
     let sandbox = Sandbox::new();
     sandbox.draw("meadow.png", 1);
     sandbox.add();
-    let database = rusqlite::Connection::open(sandbox.database()).expect("the database opens");
+    let database = sandbox.tamper();
     database.execute("DELETE FROM path_word", []).expect("it can be emptied");
     drop(database);
     assert_eq!(found(&sandbox.open(), "meadow"), Vec::<String>::new());

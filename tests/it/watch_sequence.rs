@@ -9,23 +9,9 @@ use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use crate::kit::{Daemon, Sandbox, png, write};
+use crate::kit::{Daemon, Random, Sandbox, png, write};
 
 const ROOTS: [&str; 3] = ["one", "two", "three"];
-
-/// Numbers that look random (Knuth's MMIX generator).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, most: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % most
-    }
-
-    fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
-        if items.is_empty() { None } else { items.get(self.below(items.len())) }
-    }
-}
 
 /// A file that is being written, with what is still to come.
 struct Open {
@@ -230,7 +216,8 @@ fn run(seed: u64, operations: u64) {
     contents.push(b"dear diary".to_vec());
     contents.push(b"\x89PNG\r\n\x1A\n and then nothing good".to_vec());
     let mut daemon = Daemon::start(&sandbox, &ROOTS);
-    let mut world = World { sandbox: &sandbox, random: Random(seed), open: Vec::new(), contents, done: Vec::new() };
+    let mut world =
+        World { sandbox: &sandbox, random: Random::new(seed), open: Vec::new(), contents, done: Vec::new() };
     for operation in 0..operations {
         world.act();
         // Now and then a moment in which it may look, and now and then it ends in the middle.

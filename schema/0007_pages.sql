@@ -1,0 +1,2 @@
+-- From here on pages of new databases end with a checksum (src/store/pages.rs), which programs that do not know of it would
+-- not keep right: they refuse a database of this version. Nothing changes in the tables.

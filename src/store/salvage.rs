@@ -1,0 +1,252 @@
+//! A new database from all that can still be read of a damaged one.
+//!
+//! Rows are copied one by one: what is on a page that cannot be read is passed over, and so is a row that breaks a rule of the
+//! schema or that its own index does not find. What is lost with them, the next `add` makes again; only pairs of dismissed
+//! duplicates and settings come from nowhere else.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
+
+use super::Store;
+use super::batch::Writer;
+use super::open::new_database;
+use super::sqlite_error::At;
+use crate::error::{Error, Result};
+
+/// Tables with row numbers, each after those that it refers to.
+const TABLES: [&str; 9] = ["root", "model", "label", "image", "file", "embedding", "feature", "failure", "run"];
+
+/// Tables without, read from both ends.
+const SMALL_TABLES: [&str; 2] = ["setting", "dismissal"];
+
+impl Writer {
+    /// Puts a new database, made of what can be read of this one, in its place, and returns where the old one lies now.
+    ///
+    /// # Errors
+    /// When there is no room for it, or nothing can be read at all.
+    pub fn salvage(self) -> Result<PathBuf> {
+        let path = self.path().to_owned();
+        let new_path = Store::beside(&path, "-repaired");
+        remove(&new_path)?;
+        let copied = copy(&self.connection, &new_path);
+        if let Err(error) = copied {
+            remove(&new_path)?;
+            return Err(error);
+        }
+        let aside = set_aside(&path)?;
+        // The log belongs to the old file: it must not be there when the new one has the name.
+        for suffix in ["-wal", "-shm"] {
+            let (from, to) = (Store::beside(&path, suffix), Store::beside(&aside, suffix));
+            match std::fs::rename(&from, to) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io("move", from)(error));
+                }
+                _ => {}
+            }
+        }
+        std::fs::rename(&new_path, &path).map_err(Error::io("replace", &path))?;
+        if let Some(folder) = path.parent() {
+            let _ = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
+        }
+        Ok(aside)
+    }
+}
+
+/// A database and its log are removed.
+fn remove(path: &Path) -> Result<()> {
+    for path in
+        [path.to_owned(), Store::beside(path, "-wal"), Store::beside(path, "-shm"), Store::beside(path, "-journal")]
+    {
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("remove", path)(error)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Gives the damaged file another name too, so that there is no moment without one.
+fn set_aside(path: &Path) -> Result<PathBuf> {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let aside = Store::beside(path, &format!("-damaged-{seconds}"));
+    std::fs::hard_link(path, &aside)
+        .or_else(|_| std::fs::copy(path, &aside).map(|_| ()))
+        .map_err(Error::io("make", &aside))?;
+    Ok(aside)
+}
+
+/// Copies what can be read, and leaves a database without a log behind.
+fn copy(old: &Connection, new_path: &Path) -> Result<()> {
+    let new = new_database(new_path)?;
+    let at = |result: rusqlite::Result<()>| result.at(new_path);
+    at(new.execute_batch("BEGIN IMMEDIATE"))?;
+    for table in TABLES {
+        at(copy_table(old, &new, table))?;
+    }
+    at(copy_classes(old, &new))?;
+    for table in SMALL_TABLES {
+        at(copy_small_table(old, &new, table))?;
+    }
+    at(keep_last_number(old, &new))?;
+    // What was derived from the old rows is made anew.
+    at(new.execute_batch("UPDATE model SET codes = NULL, graph_codes = NULL; COMMIT"))?;
+    // Without a log, so that it is all in one file when it gets its name.
+    at(new.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(())))?;
+    new.close().map_err(|(_, error)| error).at(new_path)?;
+    let file = std::fs::File::open(new_path).map_err(Error::io("open", new_path))?;
+    file.sync_all().map_err(Error::io("write", new_path))
+}
+
+/// Whether an error is that of damaged pages, and not of the new file or the memory.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, SystemIoFailure};
+    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | SystemIoFailure))
+}
+
+fn columns(new: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
+    new.prepare("SELECT name FROM pragma_table_info(?1)")?.query_map([table], |row| row.get(0))?.collect()
+}
+
+/// A row that breaks a rule is left out.
+fn insert(new: &Connection, table: &str, columns: &[String], values: Vec<Value>) -> rusqlite::Result<()> {
+    let marks = vec!["?"; columns.len()].join(", ");
+    let sql = format!("INSERT INTO {table} ({}) VALUES ({marks})", columns.join(", "));
+    match new.prepare_cached(&sql)?.execute(params_from_iter(values)) {
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => Ok(()),
+        result => result.map(|_| ()),
+    }
+}
+
+fn copy_table(old: &Connection, new: &Connection, table: &str) -> rusqlite::Result<()> {
+    let columns = columns(new, table)?;
+    let sql = format!("SELECT rowid, {} FROM {table} NOT INDEXED WHERE rowid > ?1 ORDER BY rowid", columns.join(", "));
+    let mut select = old.prepare(&sql)?;
+    let mut after = i64::MIN;
+    loop {
+        let mut rows = select.query([after])?;
+        let error = loop {
+            match rows.next() {
+                Ok(Some(row)) => {
+                    after = row.get(0)?;
+                    let values: rusqlite::Result<Vec<Value>> = (1..=columns.len()).map(|i| row.get(i)).collect();
+                    // Text that is none cannot have been written.
+                    let Ok(values) = values else { continue };
+                    if is_found(old, table, after, &columns, &values) {
+                        insert(new, table, &columns, values)?;
+                    }
+                }
+                Ok(None) => return Ok(()),
+                Err(error) if is_damage(&error) => break error,
+                Err(error) => return Err(error),
+            }
+        };
+        drop(rows);
+        match next_readable(&mut select, after) {
+            Some(next) => after = next,
+            None => return if after == i64::MIN && table == "root" { Err(error) } else { Ok(()) },
+        }
+    }
+}
+
+/// The smallest number after `after`, or nearly so, behind which rows can be read again.
+fn next_readable(select: &mut rusqlite::Statement<'_>, after: i64) -> Option<i64> {
+    let mut can_read = |after: i64| select.query([after]).and_then(|mut rows| rows.next().map(|_| ())).is_ok();
+    // Numbers begin at 1.
+    let start = after.max(0);
+    let mut step = 1_i64;
+    let found = loop {
+        let Some(next) = start.checked_add(step) else { return None };
+        if can_read(next) {
+            break next;
+        }
+        step = step.checked_mul(2)?;
+    };
+    let (mut fails, mut works) = (start, found);
+    while works - fails > 1 {
+        let middle = fails + (works - fails) / 2;
+        if can_read(middle) { works = middle } else { fails = middle }
+    }
+    Some(works)
+}
+
+/// Whether a content is found by its digest, and a file by its path: if not, one of the two is not what it was.
+fn is_found(old: &Connection, table: &str, id: i64, columns: &[String], values: &[Value]) -> bool {
+    let value = |name: &str| columns.iter().position(|column| column == name).map(|at| values[at].clone());
+    let (sql, keys) = match table {
+        "image" => ("SELECT id FROM image WHERE hash = ?1", vec![value("hash")]),
+        "file" => ("SELECT id FROM file WHERE root = ?1 AND path = ?2", vec![value("root"), value("path")]),
+        _ => return true,
+    };
+    let keys = params_from_iter(keys.into_iter().flatten());
+    let found =
+        old.prepare_cached(sql).and_then(|mut find| find.query_row(keys, |row| row.get::<_, i64>(0)).optional());
+    // Of an index that cannot be read nothing is known.
+    found.map_or(true, |found| found == Some(id))
+}
+
+/// Classes are read for each vector. A vector whose classes cannot be read goes too, so that both are made again.
+fn copy_classes(old: &Connection, new: &Connection) -> rusqlite::Result<()> {
+    let columns = columns(new, "classification")?;
+    let vectors: Vec<(i64, i64)> = new
+        .prepare("SELECT image, model FROM embedding")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    let sql = format!("SELECT {} FROM classification WHERE image = ?1 AND model = ?2", columns.join(", "));
+    for (image, model) in vectors {
+        let read = |row: &rusqlite::Row<'_>| (0..columns.len()).map(|i| row.get(i)).collect::<Result<Vec<Value>, _>>();
+        let classes: rusqlite::Result<Vec<_>> =
+            old.prepare_cached(&sql).and_then(|mut select| select.query_map([image, model], read)?.collect());
+        match classes {
+            Ok(classes) => {
+                let count = classes.len() as i64;
+                classes.into_iter().try_for_each(|values| insert(new, "classification", &columns, values))?;
+                let copied = "SELECT count(*) FROM classification WHERE image = ?1 AND model = ?2";
+                if new.prepare_cached(copied)?.query_row([image, model], |row| row.get::<_, i64>(0))? == count {
+                    continue;
+                }
+            }
+            Err(error) if is_damage(&error) => {}
+            Err(error) => return Err(error),
+        }
+        new.execute("DELETE FROM classification WHERE image = ?1 AND model = ?2", [image, model])?;
+        new.execute("DELETE FROM embedding WHERE image = ?1 AND model = ?2", [image, model])?;
+    }
+    Ok(())
+}
+
+fn copy_small_table(old: &Connection, new: &Connection, table: &str) -> rusqlite::Result<()> {
+    let columns = columns(new, table)?;
+    let key = if table == "setting" { ["key", "key"] } else { ["a", "b"] };
+    for order in ["ASC", "DESC"] {
+        let list = columns.join(", ");
+        let sql = format!("SELECT {list} FROM {table} ORDER BY {} {order}, {} {order}", key[0], key[1]);
+        let mut select = old.prepare(&sql)?;
+        let mut rows = select.query([])?;
+        loop {
+            match rows.next() {
+                Ok(Some(row)) => {
+                    let values = (0..columns.len()).map(|i| row.get(i)).collect::<Result<_, _>>()?;
+                    insert(new, table, &columns, values)?;
+                }
+                Ok(None) => return Ok(()),
+                // The rest comes from the other end, as far as that can be read.
+                Err(error) if is_damage(&error) => break,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The number of a vector is never given again.
+fn keep_last_number(old: &Connection, new: &Connection) -> rusqlite::Result<()> {
+    let sql = "SELECT seq FROM sqlite_sequence WHERE name = 'embedding'";
+    let last = old.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap_or(0);
+    let most: i64 = new.query_row("SELECT ifnull(max(id), 0) FROM embedding", [], |row| row.get(0))?;
+    new.execute("DELETE FROM sqlite_sequence WHERE name = 'embedding'", [])?;
+    new.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('embedding', ?1)", [last.max(most)])?;
+    Ok(())
+}

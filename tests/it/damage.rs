@@ -1,0 +1,255 @@
+//! Damage: a clear error, a repair, or the right answers; never wrong ones, and never a panic.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use imgidx::{AddOptions, Error, Filter, Index, Query, Result};
+use rusqlite::Connection;
+
+use crate::kit::{Random, Sandbox, rounds, write};
+
+/// Everything that an index tells of its pictures.
+type Told = BTreeMap<PathBuf, String>;
+
+fn told(index: &Index) -> Result<Told> {
+    let mut told = Told::new();
+    index.for_each_picture(&Filter::default(), |row| {
+        let vector = index.stored_embedding(&row)?;
+        let features = index.stored_features(&row)?;
+        told.insert(row.path.clone(), format!("{row:?} {vector:?} {features:?}"));
+        Ok(())
+    })?;
+    Ok(told)
+}
+
+/// What people ask: lists, neighbours, words, duplicates, counts.
+fn asked(sandbox: &Sandbox, photo: &Path) -> Vec<Result<String>> {
+    let ask = |question: &dyn Fn(&Index) -> Result<String>| {
+        let index = sandbox.options().open_existing(sandbox.database())?;
+        question(&index)
+    };
+    vec![
+        ask(&|index| told(index).map(|told| format!("{told:?}"))),
+        ask(&|index| index.similar(&Query::image(photo), 10).map(|answer| format!("{:?}", answer.hits))),
+        ask(&|index| index.search(&imgidx::TextQuery::new("photos"), 50).map(|answer| format!("{:?}", answer.hits))),
+        ask(&|index| index.dupes(&imgidx::search::DupeQuery::default()).map(|answer| format!("{:?}", answer.groups))),
+        ask(&|index| index.status().map(|status| format!("{:?} {:?}", status.counts, status.types))),
+        ask(&|index| index.failures().map(|failures| format!("{failures:?}"))),
+    ]
+}
+
+fn indexed(pictures: u8) -> Sandbox {
+    let sandbox = Sandbox::new();
+    for seed in 0..pictures {
+        sandbox.draw(&format!("{}/{seed}.png", seed % 7), seed);
+    }
+    write(&sandbox.photo("broken.gif"), b"GIF89a");
+    fs::copy(sandbox.photo("1/1.png"), sandbox.photo("copy.png")).expect("a copy");
+    sandbox.add();
+    sandbox
+}
+
+/// Does one of the things that disks do.
+fn damage(random: &mut Random, bytes: &mut Vec<u8>) -> String {
+    let at = random.below(bytes.len());
+    match random.below(5) {
+        0 => {
+            bytes.truncate(at);
+            format!("cut off at {at}")
+        }
+        1 => {
+            let end = (at / 4096 * 4096 + 4096).min(bytes.len());
+            bytes[at / 4096 * 4096..end].fill(0);
+            format!("zeros around {at}")
+        }
+        2 => {
+            let from = random.below(bytes.len()) / 512 * 512;
+            let (from, to) = (from, at / 512 * 512);
+            let length = 512.min(bytes.len() - from.max(to));
+            bytes.copy_within(from..from + length, to);
+            format!("a sector of {from} at {to}")
+        }
+        _ => {
+            let bit = random.below(8);
+            bytes[at] ^= 1 << bit;
+            format!("bit {bit} of byte {at}")
+        }
+    }
+}
+
+#[test]
+fn a_damaged_database_answers_rightly_or_not_at_all_and_is_repaired() {
+    let sandbox = indexed(60);
+    let whole = told(&sandbox.open()).expect("it is whole");
+    let photo = sandbox.photo("3/3.png");
+    let right: Vec<String> = asked(&sandbox, &photo).into_iter().map(|answer| answer.expect("it is whole")).collect();
+    let bytes = fs::read(sandbox.database()).expect("it is there");
+    let mut random = Random::new(11);
+    let (mut silent, mut mended, mut lost) = (0, 0, 0);
+    for round in 0..rounds(40) {
+        clear(&sandbox);
+        let mut damaged = bytes.clone();
+        let what = format!("round {round}: {}", damage(&mut random, &mut damaged));
+        write(&sandbox.database(), &damaged);
+        for (answer, right) in asked(&sandbox, &photo).into_iter().zip(&right) {
+            match answer {
+                Ok(answer) => assert_eq!(&answer, right, "{what}"),
+                Err(Error::Damaged { .. } | Error::NotAnIndex { .. } | Error::NoIndex { .. }) => {}
+                Err(other) => panic!("{what}: {other:?}"),
+            }
+        }
+        let checked = sandbox.options().open_existing(sandbox.database()).and_then(|mut index| index.check(true));
+        match checked {
+            Ok(problems) => {
+                assert!(problems.iter().all(|problem| problem.repaired), "{what}: {problems:?}");
+                silent += u32::from(problems.is_empty());
+                mended += 1;
+            }
+            // It cannot be opened: what the hint says is to move it away and to add the directories again.
+            Err(Error::Damaged { .. } | Error::NotAnIndex { .. } | Error::NoIndex { .. }) => {
+                clear(&sandbox);
+                lost += 1;
+            }
+            Err(other) => panic!("{what}: {other:?}"),
+        }
+        let mut index = sandbox.open();
+        index.add([sandbox.photos()], &AddOptions::default()).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(index.check(false).expect("it can be checked"), [], "{what}");
+        assert_eq!(without_rows(&told(&index).expect("it is whole")), without_rows(&whole), "{what}");
+    }
+    eprintln!("{mended} mended, of which {silent} had no damage that matters; {lost} began anew");
+    assert!(mended > silent, "nothing was damaged");
+}
+
+/// Numbers of rows may be others after a repair.
+fn without_rows(told: &Told) -> Vec<(PathBuf, String)> {
+    let strip = |text: &String| match (text.find("ImageId("), text.find("hash:")) {
+        (Some(from), Some(to)) if from < to => [&text[..from], &text[to..]].concat(),
+        _ => text.clone(),
+    };
+    told.iter().map(|(path, text)| (path.clone(), strip(text))).collect()
+}
+
+/// Removes the database and all that lies beside it.
+fn clear(sandbox: &Sandbox) {
+    for entry in fs::read_dir(sandbox.path("")).expect("a folder").flatten() {
+        if entry.file_name().to_string_lossy().starts_with("photos.db") {
+            let path = entry.path();
+            let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        }
+    }
+}
+
+#[test]
+fn a_damaged_log_costs_at_most_what_was_in_it() {
+    let sandbox = indexed(20);
+    let base = fs::read(sandbox.database()).expect("it is there");
+    // A log as a process leaves it that is killed.
+    let reader = Connection::open(sandbox.database()).expect("it opens");
+    let hold = |sql: &str| reader.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a number");
+    reader.execute_batch("BEGIN").expect("a transaction");
+    hold("SELECT count(*) FROM image");
+    for seed in 20..40 {
+        sandbox.draw(&format!("new/{seed}.png"), seed);
+    }
+    sandbox.add();
+    let whole = told(&sandbox.open()).expect("it is whole");
+    let files: Vec<_> = ["photos.db", "photos.db-wal"].map(|name| fs::read(sandbox.path(name)).expect("a file")).into();
+    drop(reader);
+    assert!(files[1].len() > 100_000, "the log has {} bytes", files[1].len());
+    let mut random = Random::new(5);
+    for round in 0..rounds(15) {
+        clear(&sandbox);
+        let mut log = files[1].clone();
+        let what = format!("round {round}: {}", damage(&mut random, &mut log));
+        write(&sandbox.database(), if round % 3 == 0 { &base } else { &files[0] });
+        write(&sandbox.path("photos.db-wal"), &log);
+        let mut index = match sandbox.options().open_existing(sandbox.database()) {
+            Ok(index) => index,
+            Err(error) => panic!("{what}: {error}"),
+        };
+        let problems = index.check(true).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert!(problems.iter().all(|problem| problem.repaired), "{what}: {problems:?}");
+        drop(index);
+        sandbox.add();
+        let index = sandbox.open();
+        assert_eq!(without_rows(&told(&index).expect("it is whole")), without_rows(&whole), "{what}");
+    }
+}
+
+fn tamper(sandbox: &Sandbox, sql: &str) {
+    let unchecked = "PRAGMA foreign_keys = off; PRAGMA ignore_check_constraints = on";
+    sandbox.tamper().execute_batch(&format!("{unchecked}; {sql}")).expect(sql);
+}
+
+#[test]
+fn rows_that_cannot_be_are_told_and_removed_and_come_again() {
+    for (sql, place) in [
+        ("UPDATE image SET width = -1 WHERE id = 5", "image 5"),
+        ("UPDATE image SET orientation = 77 WHERE id = 5", "database"),
+        ("UPDATE root SET vanished = -3", "root 1"),
+        ("UPDATE run SET embedded = -1", "run 1"),
+        ("UPDATE model SET dimension = dimension + 1", "model 1"),
+        ("UPDATE model SET dimension = 4611686018427387904", "model 1"),
+        ("UPDATE classification SET label = label + 1000 WHERE image = 3", "classification"),
+        ("UPDATE embedding SET image = image + 1000 WHERE id = 4", "embedding 4"),
+        ("UPDATE feature SET image = image + 1000 WHERE image = 4", "feature 1004"),
+        ("UPDATE file SET root = 9 WHERE id = 4", "file 4"),
+        ("UPDATE file SET image = 99 WHERE id = 4", "file 4"),
+        ("UPDATE failure SET image = 99", "failure 1"),
+        ("DELETE FROM image WHERE id = 2", "references"),
+        ("DELETE FROM label", "classification"),
+        ("DELETE FROM path_word WHERE rowid = 3", "index of words"),
+        ("INSERT INTO path_word (path_word) VALUES ('delete-all')", "index of words"),
+    ] {
+        let sandbox = indexed(12);
+        let whole = told(&sandbox.open()).expect("it is whole");
+        tamper(&sandbox, sql);
+        let found = sandbox.run_on_index(&["check"]).code(1);
+        assert!(found.stdout.contains(place) || place == "references", "{sql}: {}", found.stdout);
+        for command in [&["list"][..], &["dupes"], &["status"], &["similar", "photos/3/3.png"], &["search", "photos"]] {
+            let answered = sandbox.run_on_index(command);
+            assert!(
+                answered.code == 0 || answered.stderr.contains("damaged"),
+                "{sql}: {command:?}: {}",
+                answered.stderr
+            );
+        }
+        let repaired = sandbox.run_on_index(&["check", "--repair"]).code(0);
+        assert!(!repaired.stdout.is_empty(), "{sql}");
+        sandbox.run_on_index(&["add", "photos"]);
+        sandbox.run_on_index(&["check"]).code(0);
+        assert_eq!(without_rows(&told(&sandbox.open()).expect("it is whole")), without_rows(&whole), "{sql}");
+    }
+}
+
+#[test]
+fn what_comes_from_nowhere_else_outlasts_a_repair() {
+    let sandbox = indexed(60);
+    sandbox.run_on_index(&["dupes", "dismiss", "photos/1/1.png", "photos/copy.png"]).code(0);
+    sandbox.run_on_index(&["model", "use", "imgidx-mobile"]);
+    let dupes = sandbox.run_on_index(&["dupes"]).code(0).stdout;
+    // The last page is one of those that were filled last.
+    let mut bytes = fs::read(sandbox.database()).expect("it is there");
+    let at = bytes.len() - 5000;
+    bytes[at] ^= 1;
+    write(&sandbox.database(), &bytes);
+    let repaired = sandbox.run_on_index(&["check", "--repair"]).code(0);
+    assert!(repaired.stdout.contains("does not match its checksum (repaired)"), "{}", repaired.stdout);
+    assert!(repaired.stderr.contains("is kept as `"), "{}", repaired.stderr);
+    let added = sandbox.run_on_index(&["add", "photos"]).code(0);
+    assert!(!added.stdout.starts_with("60 new") && added.stdout.contains(" 0 missing"), "{}", added.stdout);
+    assert_eq!(sandbox.run_on_index(&["dupes"]).code(0).stdout, dupes, "what was dismissed stays dismissed");
+}
+
+#[test]
+fn what_cannot_even_be_opened_is_not_told_to_repair_itself() {
+    let sandbox = indexed(5);
+    let mut bytes = fs::read(sandbox.database()).expect("it is there");
+    bytes[5000] ^= 1;
+    write(&sandbox.database(), &bytes);
+    let refused = sandbox.run_on_index(&["check", "--repair"]).code(1);
+    assert!(refused.stderr.contains("page 1 does not match its checksum"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("backup") && !refused.stderr.contains("--repair"), "{}", refused.stderr);
+}
