@@ -26,8 +26,14 @@ fn beyond_repair(error: Error) -> Failure {
 }
 
 pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
-    let mut index = global.open_existing(None).map_err(beyond_repair)?;
     let _way = args.repair.then(|| ask::make_way(global));
+    let mut index = match global.open_existing(None) {
+        Err(Error::Damaged { .. }) if args.repair => {
+            global.options(None).open_damaged(global.database()?).map_err(beyond_repair)?
+        }
+        Err(error @ Error::Damaged { .. }) => return Err(error.into()),
+        opened => opened?,
+    };
     let problems = index.check(args.repair).map_err(beyond_repair)?;
     let ok = problems.iter().all(|problem| problem.repaired);
     let mut out = Out::new();

@@ -13,7 +13,7 @@ use crate::media::{DecodeLimits, Filter, Fit, Frame, Wanted};
 use crate::model::{Notice, RuntimeOptions};
 use crate::sandbox::{Helper, Sandbox};
 use crate::search::read_picture;
-use crate::store::{Store, Writer};
+use crate::store::{Store, Writer, salvage};
 use crate::types::Stage;
 
 #[derive(Clone)]
@@ -151,6 +151,22 @@ impl OpenOptions {
     /// [`Error::NoIndex`] if it is not, and the errors of [`OpenOptions::open`].
     pub fn open_existing(self, path: impl AsRef<Path>) -> Result<Index> {
         Index::new(Store::open(path.as_ref())?, self)
+    }
+
+    /// Opens an index that is too damaged for [`OpenOptions::open_existing`]: a new database is made of all that can be read of it. The
+    /// old one is kept beside it, under a name that the notice is told.
+    ///
+    /// # Errors
+    /// When nothing can be read, another process is writing, or there is no room for it.
+    pub fn open_damaged(self, path: impl AsRef<Path>) -> Result<Index> {
+        self.salvage(path.as_ref())?;
+        self.open_existing(path)
+    }
+
+    pub(super) fn salvage(&self, path: &Path) -> Result<()> {
+        let aside = salvage(path)?;
+        self.tell(&format!("the damaged database is kept as `{}`", aside.display()));
+        Ok(())
     }
 
     /// Where models and a fetched ONNX Runtime are kept.

@@ -270,15 +270,13 @@ impl Index {
     /// Mends the database, and returns the problems that are left.
     fn repair(&mut self, problems: &[Problem]) -> Result<Vec<Problem>> {
         let path = self.path().to_owned();
-        let mut writer = Writer::open(&path)?;
         let mut problems = problems.to_vec();
         if problems.iter().any(Problem::needs_salvage) {
-            let aside = writer.salvage()?;
+            self.options.salvage(&path)?;
             self.store = Store::open(&path)?;
-            self.options.tell(&format!("the damaged database is kept as `{}`", aside.display()));
-            writer = Writer::open(&path)?;
-            problems = writer.check()?;
+            problems = self.store.check()?;
         }
+        let mut writer = Writer::open(&path)?;
         let left = writer.repair(&problems)?;
         let batch = writer.batch()?;
         batch.count_pending()?;

@@ -44,6 +44,7 @@ pub use list::{Counts, Held, PictureRow};
 pub use lock::WatcherLock;
 pub use roots::{Root, RootState};
 pub use runs::RunRow;
+pub use salvage::salvage;
 pub use select::{SelectedImage, Selection, Subtree};
 use sqlite_error::At;
 pub use vectors::StoredVector;

@@ -135,7 +135,7 @@ fn latest() -> i64 {
 }
 
 /// The path that a link at this one leads to, so that all find the same lock and the same files beside the database.
-fn real_path(path: &Path) -> PathBuf {
+pub(super) fn real_path(path: &Path) -> PathBuf {
     let is_link = path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
     is_link.then(|| path.canonicalize().ok()).flatten().unwrap_or_else(|| path.to_owned())
 }

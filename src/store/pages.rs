@@ -10,11 +10,11 @@
 //!
 //! The layer is a VFS (<https://sqlite.org/vfs.html>), in which only reading, writing and opening do anything by themselves; all
 //! else is passed on.
-#![expect(clippy::missing_safety_doc, reason = "SQLite calls these functions, by its own rules")]
 
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int, c_void};
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::ptr;
 use std::sync::OnceLock;
@@ -89,6 +89,39 @@ pub(super) fn damaged_pages(path: &Path) -> io::Result<Vec<u64>> {
     Ok(damaged)
 }
 
+/// Makes a damaged database one that SQLite opens: zeros where pages are missing, which nobody takes for a page with rows, and the
+/// checksum of the first page, if the beginning of its header is right.
+///
+/// # Errors
+/// When the file cannot be read or written.
+pub(super) fn make_readable(path: &Path) -> io::Result<()> {
+    const PAGES_AT: usize = 28;
+    let mut file = File::options().read(true).write(true).open(path)?;
+    let mut header = [0; 100];
+    match file.read_exact(&mut header) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+        result => result?,
+    }
+    let mut known = PageSize(0);
+    known.learn(&header, 0);
+    if known.0 == 0 {
+        return Ok(());
+    }
+    let pages = u32::from_be_bytes(header[PAGES_AT..PAGES_AT + 4].try_into().expect("four bytes"));
+    let (length, wanted) = (file.metadata()?.len(), u64::from(pages) * known.0 as u64);
+    // Cut off in the middle of a page, which is none then. A number that is much too large is none either.
+    let whole = length - length % known.0 as u64;
+    file.set_len(whole.max(if wanted <= 64 * length { wanted } else { 0 }))?;
+    let mut first = vec![0; known.0];
+    file.rewind()?;
+    if file.read_exact(&mut first).is_ok() && !is_whole(&first, 1) {
+        seal(&mut first, 1);
+        file.rewind()?;
+        file.write_all(&first)?;
+    }
+    Ok(())
+}
+
 /// Has a new, still empty database keep the bytes free that checksums need.
 pub(super) fn reserve(connection: &Connection) -> rusqlite::Result<()> {
     let mut bytes = RESERVED as c_int;
@@ -144,7 +177,7 @@ pub(super) fn register() {
 
 /// An open file; the system's own follows it in memory.
 #[repr(C)]
-struct File {
+struct LayerFile {
     base: ffi::sqlite3_file,
     /// Whether it is a database, and not a log or a temporary file.
     is_database: bool,
@@ -155,7 +188,7 @@ struct File {
 struct PageSize(usize);
 
 /// Where the system's file is, aligned for whatever it is.
-const REAL_AT: usize = size_of::<File>().next_multiple_of(16);
+const REAL_AT: usize = size_of::<LayerFile>().next_multiple_of(16);
 
 unsafe fn real(file: *mut ffi::sqlite3_file) -> *mut ffi::sqlite3_file {
     // SAFETY: SQLite gives `szOsFile` bytes, of which the system's file has those from here on.
@@ -177,7 +210,7 @@ unsafe extern "C" fn open(
     // SAFETY: the arguments are SQLite's, and the memory of the file is as large as was said.
     unsafe {
         let system = system(vfs);
-        let this = file.cast::<File>();
+        let this = file.cast::<LayerFile>();
         (*this).is_database = flags & ffi::SQLITE_OPEN_MAIN_DB != 0;
         (*this).page_size = PageSize(0);
         (*real(file)).pMethods = ptr::null();
@@ -197,7 +230,7 @@ unsafe extern "C" fn read(file: *mut ffi::sqlite3_file, to: *mut c_void, amount:
     // SAFETY: as in `open`; the buffer has the length that is asked for.
     unsafe {
         let code = method(file).xRead.expect("every file has it")(real(file), to, amount, offset);
-        let this = &mut *file.cast::<File>();
+        let this = &mut *file.cast::<LayerFile>();
         if code != ffi::SQLITE_OK || !this.is_database {
             return code;
         }
@@ -217,7 +250,7 @@ unsafe extern "C" fn write(file: *mut ffi::sqlite3_file, from: *const c_void, am
     // SAFETY: as in `read`.
     unsafe {
         let write = method(file).xWrite.expect("every file has it");
-        let this = &mut *file.cast::<File>();
+        let this = &mut *file.cast::<LayerFile>();
         if !this.is_database {
             return write(real(file), from, amount, offset);
         }

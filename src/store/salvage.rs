@@ -4,15 +4,19 @@
 //! schema or that its own index does not find. What is lost with them, the next `add` makes again; only pairs of dismissed
 //! duplicates and settings come from nowhere else.
 
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params_from_iter};
 
 use super::Store;
-use super::batch::Writer;
-use super::open::new_database;
+use super::lock::WriterLock;
+use super::open::{new_database, real_path};
+use super::pages::{VFS, make_readable, register};
+use super::select::add_functions;
 use super::sqlite_error::At;
 use crate::error::{Error, Result};
 
@@ -22,37 +26,58 @@ const TABLES: [&str; 9] = ["root", "model", "label", "image", "file", "embedding
 /// Tables without, read from both ends.
 const SMALL_TABLES: [&str; 2] = ["setting", "dismissal"];
 
-impl Writer {
-    /// Puts a new database, made of what can be read of this one, in its place, and returns where the old one lies now.
-    ///
-    /// # Errors
-    /// When there is no room for it, or nothing can be read at all.
-    pub fn salvage(self) -> Result<PathBuf> {
-        let path = self.path().to_owned();
-        let new_path = Store::beside(&path, "-repaired");
-        remove(&new_path)?;
-        let copied = copy(&self.connection, &new_path);
-        if let Err(error) = copied {
-            remove(&new_path)?;
-            return Err(error);
-        }
-        let aside = set_aside(&path)?;
-        // The log belongs to the old file: it must not be there when the new one has the name.
-        for suffix in ["-wal", "-shm"] {
-            let (from, to) = (Store::beside(&path, suffix), Store::beside(&aside, suffix));
-            match std::fs::rename(&from, to) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::io("move", from)(error));
-                }
-                _ => {}
-            }
-        }
-        std::fs::rename(&new_path, &path).map_err(Error::io("replace", &path))?;
-        if let Some(folder) = path.parent() {
-            let _ = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
-        }
-        Ok(aside)
+/// Puts a new database, made of what can be read of a damaged one, in its place, and returns where the old one lies now.
+///
+/// # Errors
+/// When another process is writing, there is no room for it, or nothing can be read at all: then everything is as before.
+pub fn salvage(database: &Path) -> Result<PathBuf> {
+    let path = &real_path(database);
+    let _lock = WriterLock::acquire(path, Duration::ZERO)?;
+    let (source, new) = (Store::beside(path, "-repairing"), Store::beside(path, "-repaired"));
+    let made = readable_copy(path, &source).and_then(|()| {
+        remove(&new)?;
+        copy(&open_source(&source)?, &new, path)
+    });
+    remove(&source)?;
+    if let Err(error) = made {
+        remove(&new)?;
+        return Err(error);
     }
+    let aside = set_aside(path)?;
+    // The log belongs to the old file: it must not be there when the new one has the name.
+    for suffix in ["-wal", "-shm"] {
+        let (from, to) = (Store::beside(path, suffix), Store::beside(&aside, suffix));
+        match std::fs::rename(&from, to) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io("move", from)(error)),
+            _ => {}
+        }
+    }
+    std::fs::rename(&new, path).map_err(Error::io("replace", path))?;
+    if let Some(folder) = path.parent() {
+        let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    }
+    Ok(aside)
+}
+
+/// A copy with its log that SQLite opens, if it can be made to: as long as its header says, and with the checksum of its first page
+/// put right, which tells where the tables are. All other pages are read as they are, or not at all.
+fn readable_copy(path: &Path, source: &Path) -> Result<()> {
+    remove(source)?;
+    let copy = |from: &Path, to: &Path| match std::fs::copy(from, to) {
+        Err(error) if error.kind() == ErrorKind::NotFound && from != path => Ok(()),
+        result => result.map(|_| ()).map_err(Error::io("copy", from)),
+    };
+    copy(path, source)?;
+    copy(&Store::beside(path, "-wal"), &Store::beside(source, "-wal"))?;
+    make_readable(source).map_err(Error::io("write", source))
+}
+
+fn open_source(source: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    register();
+    let connection = Connection::open_with_flags_and_vfs(source, flags, VFS).at(source)?;
+    add_functions(&connection).at(source)?;
+    Ok(connection)
 }
 
 /// A database and its log are removed.
@@ -61,7 +86,7 @@ fn remove(path: &Path) -> Result<()> {
         [path.to_owned(), Store::beside(path, "-wal"), Store::beside(path, "-shm"), Store::beside(path, "-journal")]
     {
         match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("remove", path)(error)),
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io("remove", path)(error)),
             _ => {}
         }
     }
@@ -79,9 +104,13 @@ fn set_aside(path: &Path) -> Result<PathBuf> {
 }
 
 /// Copies what can be read, and leaves a database without a log behind.
-fn copy(old: &Connection, new_path: &Path) -> Result<()> {
+fn copy(old: &Connection, new_path: &Path, of: &Path) -> Result<()> {
     let new = new_database(new_path)?;
     let at = |result: rusqlite::Result<()>| result.at(new_path);
+    let mut tables = TABLES.iter().map(|table| is_as_defined(old, &new, table).at(new_path));
+    if !tables.try_fold(false, |any, table| table.map(|table| any || table))? {
+        return Err(Error::Damaged { path: of.to_owned(), reason: "none of its tables can be read".into() });
+    }
     at(new.execute_batch("BEGIN IMMEDIATE"))?;
     for table in TABLES {
         at(copy_table(old, &new, table))?;
@@ -96,7 +125,7 @@ fn copy(old: &Connection, new_path: &Path) -> Result<()> {
     // Without a log, so that it is all in one file when it gets its name.
     at(new.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(())))?;
     new.close().map_err(|(_, error)| error).at(new_path)?;
-    let file = std::fs::File::open(new_path).map_err(Error::io("open", new_path))?;
+    let file = File::open(new_path).map_err(Error::io("open", new_path))?;
     file.sync_all().map_err(Error::io("write", new_path))
 }
 
@@ -104,6 +133,13 @@ fn copy(old: &Connection, new_path: &Path) -> Result<()> {
 fn is_damage(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{DatabaseCorrupt, SystemIoFailure};
     matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | SystemIoFailure))
+}
+
+/// Whether a table is defined as it should be: where its definition is damaged, its rows may be those of another one.
+fn is_as_defined(old: &Connection, new: &Connection, table: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    let definition = |database: &Connection| database.query_row(sql, [table], |row| row.get::<_, String>(0));
+    Ok(definition(old).ok() == Some(definition(new)?))
 }
 
 fn columns(new: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
@@ -121,6 +157,9 @@ fn insert(new: &Connection, table: &str, columns: &[String], values: Vec<Value>)
 }
 
 fn copy_table(old: &Connection, new: &Connection, table: &str) -> rusqlite::Result<()> {
+    if !is_as_defined(old, new, table)? {
+        return Ok(());
+    }
     let columns = columns(new, table)?;
     let sql = format!("SELECT rowid, {} FROM {table} NOT INDEXED WHERE rowid > ?1 ORDER BY rowid", columns.join(", "));
     let mut select = old.prepare(&sql)?;
@@ -158,7 +197,7 @@ fn next_readable(select: &mut rusqlite::Statement<'_>, after: i64) -> Option<i64
     let start = after.max(0);
     let mut step = 1_i64;
     let found = loop {
-        let Some(next) = start.checked_add(step) else { return None };
+        let next = start.checked_add(step)?;
         if can_read(next) {
             break next;
         }
@@ -218,6 +257,9 @@ fn copy_classes(old: &Connection, new: &Connection) -> rusqlite::Result<()> {
 }
 
 fn copy_small_table(old: &Connection, new: &Connection, table: &str) -> rusqlite::Result<()> {
+    if !is_as_defined(old, new, table)? {
+        return Ok(());
+    }
     let columns = columns(new, table)?;
     let key = if table == "setting" { ["key", "key"] } else { ["a", "b"] };
     for order in ["ASC", "DESC"] {

@@ -99,7 +99,11 @@ fn a_damaged_database_answers_rightly_or_not_at_all_and_is_repaired() {
                 Err(other) => panic!("{what}: {other:?}"),
             }
         }
-        let checked = sandbox.options().open_existing(sandbox.database()).and_then(|mut index| index.check(true));
+        let opened = match sandbox.options().open_existing(sandbox.database()) {
+            Err(Error::Damaged { .. }) => sandbox.options().open_damaged(sandbox.database()),
+            opened => opened,
+        };
+        let checked = opened.and_then(|mut index| index.check(true));
         match checked {
             Ok(problems) => {
                 assert!(problems.iter().all(|problem| problem.repaired), "{what}: {problems:?}");
@@ -244,12 +248,38 @@ fn what_comes_from_nowhere_else_outlasts_a_repair() {
 }
 
 #[test]
-fn what_cannot_even_be_opened_is_not_told_to_repair_itself() {
+fn a_database_that_cannot_be_opened_is_repaired_as_far_as_it_can_be_read() {
+    let sandbox = indexed(60);
+    let whole = fs::read(sandbox.database()).expect("it is there");
+    let flipped = {
+        let mut bytes = whole.clone();
+        bytes[5000] ^= 1;
+        bytes
+    };
+    for (damaged, least) in [(flipped, 61), (whole[..whole.len() - 100_000].to_vec(), 20)] {
+        clear(&sandbox);
+        write(&sandbox.database(), &damaged);
+        let refused = sandbox.run_on_index(&["list"]).code(1);
+        assert!(refused.stderr.contains("damaged") && refused.stderr.contains("--repair"), "{}", refused.stderr);
+        let repaired = sandbox.run_on_index(&["check", "--repair"]).code(0);
+        assert!(repaired.stderr.contains("is kept as `"), "{}", repaired.stderr);
+        let kept = sandbox.run_on_index(&["list"]).code(0).lines().len();
+        assert!(kept >= least, "{kept} are left");
+        sandbox.run_on_index(&["add", "photos"]);
+        assert_eq!(sandbox.run_on_index(&["list"]).code(0).lines().len(), 61);
+        sandbox.run_on_index(&["check"]).code(0);
+    }
+}
+
+#[test]
+fn what_cannot_be_repaired_is_not_told_to_repair_itself() {
     let sandbox = indexed(5);
     let mut bytes = fs::read(sandbox.database()).expect("it is there");
-    bytes[5000] ^= 1;
+    // The definitions of all tables.
+    bytes[100..16_000].fill(7);
     write(&sandbox.database(), &bytes);
     let refused = sandbox.run_on_index(&["check", "--repair"]).code(1);
-    assert!(refused.stderr.contains("page 1 does not match its checksum"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("damaged"), "{}", refused.stderr);
     assert!(refused.stderr.contains("backup") && !refused.stderr.contains("--repair"), "{}", refused.stderr);
+    assert_eq!(fs::read(sandbox.database()).expect("it is there"), bytes, "it is as it was");
 }
