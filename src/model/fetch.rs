@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use super::runtime::{Notice, is_library_name};
 use crate::error::io_reason;
@@ -28,6 +29,10 @@ const WHEELS: &[(&str, &str, &str, &str)] = &[
 /// The names under which Python is called.
 pub(super) const PYTHONS: [&str; 2] = ["python3", "python"];
 
+/// How the names of folders begin in which something is being fetched, and the age from which on nobody is at it any more.
+const WORK: &str = ".fetch-";
+const ABANDONED: Duration = Duration::from_secs(3600);
+
 /// The largest library that is unpacked.
 const MAX_LIBRARY_BYTES: u64 = 512 << 20;
 
@@ -47,12 +52,14 @@ pub(super) fn fetch(data_dir: &Path, notice: &Notice) -> Result<PathBuf, String>
     let runtimes = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned()).join("runtime");
     let plain = |error: io::Error| format!("`{}`: {}", runtimes.display(), io_reason(&error));
     std::fs::create_dir_all(&runtimes).map_err(plain)?;
+    clear_remains(&runtimes);
     // Beside its final place, so that the finished folder appears there by a rename, whole or not at all.
-    let work = tempfile::Builder::new().prefix(".fetch-").tempdir_in(&runtimes).map_err(plain)?;
+    let work = tempfile::Builder::new().prefix(WORK).tempdir_in(&runtimes).map_err(plain)?;
     let wheel = download(work.path(), platform, sha256)?;
     let ready = work.path().join("ready");
     std::fs::create_dir(&ready).map_err(plain)?;
     let name = unpack(&wheel, &ready)?;
+    fail::fail_point!("library-unpacked", |_| std::process::abort());
     let target = library_dir(data_dir);
     match std::fs::rename(&ready, &target) {
         // Another process was faster, and its library is the same.
@@ -60,6 +67,20 @@ pub(super) fn fetch(data_dir: &Path, notice: &Notice) -> Result<PathBuf, String>
         result => result.map_err(plain)?,
     }
     Ok(target.join(name))
+}
+
+/// Removes what processes left behind that were killed while they fetched. Another one may be fetching just now.
+fn clear_remains(runtimes: &Path) {
+    let is_old = |metadata: &std::fs::Metadata| {
+        let age = metadata.modified().ok().and_then(|time| time.elapsed().ok());
+        age.is_some_and(|age| age > ABANDONED)
+    };
+    for entry in std::fs::read_dir(runtimes).into_iter().flatten().flatten() {
+        let is_work = entry.file_name().as_encoded_bytes().starts_with(WORK.as_bytes());
+        if is_work && entry.metadata().is_ok_and(|metadata| metadata.is_dir() && is_old(&metadata)) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// Has pip download the pinned wheel into a folder.

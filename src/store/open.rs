@@ -157,6 +157,10 @@ fn open_reader(path: &Path) -> Result<Connection> {
         Err(error @ Error::Database { .. }) => error,
         result => return result,
     };
+    // What a power cut has left behind is brought in order by whoever may write.
+    if recover(path).is_ok() {
+        return open_to_read(path.as_os_str()).at(path);
+    }
     // If the system has no room to open any file, that is what is to be said.
     open_regular(path).map_err(Error::io("open", path))?;
     // On read-only media no log can be opened. Without one the file itself is complete.
@@ -168,6 +172,17 @@ fn open_reader(path: &Path) -> Result<Connection> {
     }
     let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     open_to_read(format!("file:{escaped}?immutable=1").as_ref()).map_err(|_| error)
+}
+
+/// Opens the database once to write to it, which rolls back or forward what was under way when the power went.
+fn recover(path: &Path) -> rusqlite::Result<()> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags_and_vfs(path, flags, pages::VFS)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    if connection.is_readonly("main")? {
+        return Err(rusqlite::Error::InvalidQuery);
+    }
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
 }
 
 fn open_to_read(name: &OsStr) -> rusqlite::Result<Connection> {

@@ -12,6 +12,7 @@
 //! else is passed on.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
@@ -23,6 +24,7 @@ use std::time::Duration;
 use rusqlite::ffi;
 use rusqlite::{Connection, Error as SqliteError};
 
+use super::Store;
 use crate::types::open_regular;
 
 /// The name under which SQLite knows the layer.
@@ -77,16 +79,39 @@ pub(super) fn damaged_pages(path: &Path) -> io::Result<Vec<u64>> {
             damaged.push(number);
         }
     }
-    // One that was just being written is whole in a moment.
-    if !damaged.is_empty() {
-        std::thread::sleep(Duration::from_millis(50));
+    // One that was just being written is whole in a moment, and one that was being written when the power went is in the log.
+    if damaged.is_empty() {
+        return Ok(damaged);
     }
+    std::thread::sleep(Duration::from_millis(50));
+    let in_log = pages_in_log(&Store::beside(path, "-wal"), known.0);
     damaged.retain(|number| {
+        if in_log.contains(number) {
+            return false;
+        }
         let at = SeekFrom::Start((number - 1) * page.len() as u64);
         let read = file.seek(at).and_then(|_| file.read_exact(&mut page));
         read.is_err() || !is_whole(&page, *number)
     });
     Ok(damaged)
+}
+
+/// The pages that a log holds (<https://sqlite.org/walformat.html>); whoever reads takes them from there.
+fn pages_in_log(log: &Path, page_size: usize) -> HashSet<u64> {
+    const FRAME_HEADER: usize = 24;
+    let mut pages = HashSet::new();
+    let Ok(file) = open_regular(log) else { return pages };
+    let mut reader = BufReader::with_capacity(1 << 20, file);
+    let mut header = [0; 32];
+    if reader.read_exact(&mut header).is_err() {
+        return pages;
+    }
+    let mut frame = vec![0; FRAME_HEADER + page_size];
+    // Frames of an earlier log, which is being overwritten, have other salts.
+    while reader.read_exact(&mut frame).is_ok() && frame[8..16] == header[16..24] {
+        pages.insert(u64::from(u32::from_be_bytes(frame[..4].try_into().expect("four bytes"))));
+    }
+    pages
 }
 
 /// Makes a damaged database one that SQLite opens: zeros where pages are missing, which nobody takes for a page with rows, and the
@@ -250,6 +275,11 @@ unsafe extern "C" fn write(file: *mut ffi::sqlite3_file, from: *const c_void, am
     // SAFETY: as in `read`.
     unsafe {
         let write = method(file).xWrite.expect("every file has it");
+        // Killed in the middle of it, so that half of it is there.
+        fail::fail_point!("disk-write", |_| {
+            write(real(file), from, amount / 2, offset);
+            std::process::abort()
+        });
         let this = &mut *file.cast::<LayerFile>();
         if !this.is_database {
             return write(real(file), from, amount, offset);

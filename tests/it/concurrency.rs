@@ -3,7 +3,7 @@
 use std::process::{Child, Stdio};
 use std::time::Instant;
 
-use crate::kit::{Finished, Sandbox};
+use crate::kit::{Finished, Sandbox, rounds};
 
 fn many(sandbox: &Sandbox, count: u8) {
     for seed in 0..count {
@@ -57,23 +57,31 @@ fn a_killed_run_leaves_work_undone_and_never_falsely_done() {
     let start_of_run = Instant::now();
     sandbox.run(&["--db", "whole.db", "add", "photos"]).code(0);
     let length = start_of_run.elapsed();
-    for round in 1..=6_u32 {
-        let mut child = start(&sandbox, &["add", "photos"]);
-        std::thread::sleep(length * round / 7);
-        child.kill().expect("it can be killed");
-        child.wait().expect("it has ended");
-        if sandbox.path("home/.local/share/imgidx/imgidx.db").is_file() {
-            let checked = sandbox.run(&["check"]);
-            assert!(checked.code == 0 || checked.stderr.contains("there is no index"), "{}", checked.stdout);
-        }
-    }
-    sandbox.run(&["add", "photos"]).code(0);
-    sandbox.run(&["check"]).code(0);
-    let export = |database: &[&str]| {
-        let finished = sandbox.run(&[database, &["export", "--vector"]].concat()).code(0);
+    let export = |database: &str| {
+        let finished = sandbox.run(&["--db", database, "export", "--vector"]).code(0);
         finished.stdout.lines().map(str::to_owned).collect::<Vec<_>>()
     };
-    assert_eq!(export(&[]), export(&["--db", "whole.db"]), "the result is that of an undisturbed run");
+    let whole = export("whole.db");
+    let mut kills = 0;
+    for round in 1..=rounds(6) as u32 {
+        let database = format!("{}.db", round / 6);
+        let mut child = start(&sandbox, &["--db", &database, "add", "photos"]);
+        // A prime number, so that the moments are spread whatever the number of rounds.
+        std::thread::sleep(length * (round * 37 % 101) / 101);
+        child.kill().expect("it can be killed");
+        kills += u32::from(!child.wait().expect("it has ended").success());
+        if sandbox.path(&database).is_file() {
+            let checked = sandbox.run(&["--db", &database, "check"]);
+            assert!(checked.code == 0 || checked.stderr.contains("there is no index"), "{}", checked.stdout);
+        }
+        if round % 6 == 5 {
+            sandbox.run(&["--db", &database, "add", "photos"]).code(0);
+            sandbox.run(&["--db", &database, "check"]).code(0);
+            assert_eq!(export(&database), whole, "the result is that of an undisturbed run");
+        }
+    }
+    eprintln!("killed {kills} times");
+    assert!(kills > 0);
 }
 
 #[test]

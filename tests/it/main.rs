@@ -4,6 +4,7 @@ mod backup;
 mod commands;
 mod concurrency;
 mod corpus;
+mod crash;
 #[cfg(unix)]
 mod daemon;
 mod damage;
@@ -19,6 +20,7 @@ mod layers;
 mod models;
 mod moves;
 mod neighbors;
+mod power;
 mod runtime;
 mod search;
 mod sequence;

@@ -13,7 +13,7 @@ use crate::kit::Sandbox;
 const APPLICATION_ID: i64 = 0x696D_6778;
 
 /// Puts a database of an earlier version, and the pictures that it is of, into a sandbox.
-fn restore(sandbox: &Sandbox, version: i64) {
+pub fn restore(sandbox: &Sandbox, version: i64) {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/old");
     for (from, to) in [("beach.png", "beach.png"), ("dog.png", "dog.png"), ("dog.png", "dog copy.png")] {
         fs::copy(data.join(from), sandbox.photo(to)).expect("a picture");
