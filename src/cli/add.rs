@@ -2,8 +2,8 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use imgidx::indexer::{PlanStep, ReadCause, Vanished};
 use imgidx::model::Device;
@@ -107,15 +107,29 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     Ok(if report.failed > 0 { Done::SomeFailed } else { Done::All })
 }
 
+/// What an interrupt cancels.
+static CURRENT: Mutex<Option<CancelToken>> = Mutex::new(None);
+
+/// Whether there was one.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether a command that ends its work by itself was interrupted.
+pub fn is_interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
+
 /// The first interrupt ends the work after what is in hand, the second one at once.
 pub fn cancel_on_interrupt(cancel: &CancelToken) {
-    let (cancel, again) = (cancel.clone(), AtomicBool::new(false));
+    // A command that had to wait for another process begins anew, with another token.
+    *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = Some(cancel.clone());
     let handler = move || {
-        if again.swap(true, Ordering::Relaxed) {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
         let _ = writeln!(std::io::stderr(), "\nfinishing what is in hand; interrupt again to stop at once");
-        cancel.cancel();
+        if let Some(cancel) = &*CURRENT.lock().unwrap_or_else(PoisonError::into_inner) {
+            cancel.cancel();
+        }
     };
     // Without a handler an interrupt ends the process at once, which loses nothing that was committed.
     let _ = ctrlc::set_handler(handler);

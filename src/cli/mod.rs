@@ -37,14 +37,18 @@ mod work;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use imgidx::index::default_data_dir;
 use imgidx::types::{Lab, give_back_large_pieces};
-use imgidx::{Index, OpenOptions, Result};
+use imgidx::{Error, Index, OpenOptions, Result};
 
 use color::ColorOption;
 use output::{Done, Failure, Style};
+
+/// How often it is looked whether another process still writes, beside the time that opening waits itself.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// Finds any picture on your disk by what it looks like.
 #[derive(Debug, Parser)]
@@ -151,9 +155,8 @@ pub fn main() -> ExitCode {
     let _points = fail::FailScenario::setup();
     quiet_decoder_panics();
     give_back_large_pieces();
-    let cli = Cli::parse();
-    let style = cli.global.style();
-    match cli.run() {
+    let (style, ended) = run_when_free();
+    match ended {
         Ok(Done::All) => ExitCode::SUCCESS,
         Ok(Done::SomeFailed) => ExitCode::from(3),
         // Whoever read our output has enough of it.
@@ -161,6 +164,27 @@ pub fn main() -> ExitCode {
         Err(failure) => {
             style.error(&failure);
             ExitCode::from(if matches!(failure, Failure::Usage(_)) { 2 } else { 1 })
+        }
+    }
+}
+
+/// Runs the command; where another process is writing to the index, as soon as that is done.
+fn run_when_free() -> (Style, Result<Done, Failure>) {
+    let mut told = false;
+    loop {
+        // What a command takes from its arguments it takes anew.
+        let cli = Cli::parse();
+        let (style, quiet) = (cli.global.style(), cli.global.quiet);
+        match cli.run() {
+            Err(Failure::Error(error @ Error::Locked { .. })) if !add::is_interrupted() => {
+                if !told && !quiet {
+                    style.note(&format!("{error}; waiting until that is done"));
+                }
+                told = true;
+                std::thread::sleep(RETRY);
+            }
+            Err(Failure::Error(Error::Locked { .. })) => return (style, Err(Error::Interrupted.into())),
+            ended => return (style, ended),
         }
     }
 }

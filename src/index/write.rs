@@ -58,10 +58,14 @@ impl Index {
     ) -> Result<IndexReport> {
         let updater = self.updater(options.device)?;
         let mut report = updater.add(paths, options, &mut progress)?;
-        if report.interrupted {
-            indexer::tidy(&mut Writer::open(self.path())?)?;
-        } else {
-            report.warnings.extend(updater.tidy()?);
+        let tidied = match report.interrupted {
+            true => Writer::open(self.path()).and_then(|mut writer| indexer::tidy(&mut writer)).map(|()| Vec::new()),
+            false => updater.tidy(),
+        };
+        match tidied {
+            // Whoever writes now will tidy up too.
+            Err(Error::Locked { .. }) => {}
+            tidied => report.warnings.extend(tidied?),
         }
         Ok(report)
     }

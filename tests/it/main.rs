@@ -26,6 +26,7 @@ mod search;
 mod sequence;
 mod speed;
 mod surroundings;
+mod together;
 mod upgrade;
 #[cfg(unix)]
 mod watch;

@@ -1,0 +1,81 @@
+//! Many processes at once, of every kind, on one index: none of them shows an error, and what is left is what a fresh scan finds.
+#![cfg(unix)]
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::kit::{Daemon, Random, Sandbox, png, rounds, write};
+
+/// What is run again and again, each by a thread of its own.
+const COMMANDS: [&[&str]; 9] = [
+    &["add", "photos", "--direct"],
+    &["add", "photos/2", "--direct"],
+    &["add", "photos"],
+    &["similar", "query.png", "-k", "20"],
+    &["search", "photos"],
+    &["dupes"],
+    &["check"],
+    &["prune", "--yes"],
+    &["backup", "copy.db"],
+];
+
+/// Changes files as people do: makes, copies, renames, rewrites and removes them.
+fn change(sandbox: &Sandbox, random: &mut Random) {
+    let path = |random: &mut Random| sandbox.photo(format!("{}/{}.png", random.below(4), random.below(12)));
+    let (one, other) = (path(random), path(random));
+    match random.below(5) {
+        0 | 1 => write(&one, &png(random.below(40) as u8)),
+        2 => _ = fs::rename(&one, &other),
+        3 => _ = fs::copy(&one, &other),
+        _ => _ = fs::remove_file(&one),
+    }
+    std::thread::sleep(Duration::from_millis(random.below(30) as u64));
+}
+
+#[test]
+fn processes_of_all_kinds_at_once_show_no_error_and_lose_nothing() {
+    let sandbox = Sandbox::new();
+    for seed in 0..30 {
+        sandbox.draw(&format!("{}/{}.png", seed % 4, seed % 12), seed);
+    }
+    write(&sandbox.path("query.png"), &png(3));
+    sandbox.run_on_index(&["add", "photos"]).code(0);
+    let daemon = Daemon::start(&sandbox, &["photos"]);
+    let (stop, runs) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let until = Instant::now() + Duration::from_secs(5 * rounds(1) as u64);
+    std::thread::scope(|scope| {
+        for arguments in COMMANDS {
+            let (sandbox, stop, runs) = (&sandbox, &stop, &runs);
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let ended = sandbox.run_on_index(arguments);
+                    // A panic here ends the test only when all threads have ended.
+                    stop.fetch_or(ended.code != 0, Ordering::Relaxed);
+                    assert_eq!(ended.code, 0, "{arguments:?}: {}{}", ended.stdout, ended.stderr);
+                    assert!(!ended.stderr.contains("error"), "{arguments:?}: {}", ended.stderr);
+                    runs.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let mut random = Random::new(1);
+        while Instant::now() < until && !stop.load(Ordering::Relaxed) {
+            change(&sandbox, &mut random);
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    daemon.sync();
+    assert_eq!(daemon.logged("error"), 0, "{}", daemon.log());
+    daemon.stop();
+    sandbox.run_on_index(&["add", "photos"]).code(0);
+    sandbox.run_on_index(&["prune"]).code(0);
+    sandbox.run_on_index(&["check"]).code(0);
+    sandbox.run(&["--db", "fresh.db", "add", "photos"]).code(0);
+    assert_eq!(sandbox.present("photos.db"), sandbox.present("fresh.db"));
+    let exported = |database: &str| {
+        let finished = sandbox.run(&["--db", database, "export", "--vector"]).code(0);
+        finished.stdout.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(exported("photos.db"), exported("fresh.db"));
+    eprintln!("{} commands", runs.load(Ordering::Relaxed));
+}
