@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -20,17 +21,24 @@ const COMMANDS: [&[&str]; 9] = [
     &["backup", "copy.db"],
 ];
 
-/// Changes files as people do: makes, copies, renames, rewrites and removes them.
+/// Changes files as programs do that are careful: makes, copies, renames, replaces and removes them. Of a file that is empty just while it is
+/// looked at, `add` would rightly say so.
 fn change(sandbox: &Sandbox, random: &mut Random) {
     let path = |random: &mut Random| sandbox.photo(format!("{}/{}.png", random.below(4), random.below(12)));
     let (one, other) = (path(random), path(random));
     match random.below(5) {
-        0 | 1 => write(&one, &png(random.below(40) as u8)),
+        0 | 1 => replace(sandbox, &one, &png(random.below(40) as u8)),
         2 => _ = fs::rename(&one, &other),
-        3 => _ = fs::copy(&one, &other),
+        3 => _ = fs::read(&one).map(|bytes| replace(sandbox, &other, &bytes)),
         _ => _ = fs::remove_file(&one),
     }
     std::thread::sleep(Duration::from_millis(random.below(30) as u64));
+}
+
+fn replace(sandbox: &Sandbox, path: &Path, bytes: &[u8]) {
+    let unfinished = sandbox.path("unfinished");
+    write(&unfinished, bytes);
+    fs::rename(unfinished, path).expect("it can be renamed");
 }
 
 #[test]
