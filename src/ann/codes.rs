@@ -113,6 +113,11 @@ impl Codes {
         self.file.verify()
     }
 
+    /// Whether something that was read of the file was not there.
+    pub(super) fn is_broken(&self) -> bool {
+        self.file.is_broken()
+    }
+
     /// Checks all that was not looked at yet.
     pub(super) fn check_all(&self) -> Result<(), Damaged> {
         self.file.check_all()

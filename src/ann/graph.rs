@@ -91,6 +91,11 @@ impl Graph {
         &self.codes
     }
 
+    /// Whether its file was cut off while it was in use.
+    pub(super) fn is_broken(&self) -> bool {
+        self.file.is_broken()
+    }
+
     /// Bytes of memory that it takes beside the codes, with the pages of its file.
     pub fn bytes(&self) -> u64 {
         self.file.bytes() + self.near.bytes()

@@ -149,6 +149,11 @@ impl GraphFile {
         &self.about.status
     }
 
+    /// Whether something that was read of it was not there.
+    pub fn is_broken(&self) -> bool {
+        self.file.is_broken()
+    }
+
     /// Length of the file in bytes.
     pub fn bytes(&self) -> u64 {
         self.file.len()

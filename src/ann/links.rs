@@ -42,7 +42,8 @@ pub(super) struct ListsView<'a> {
 impl<'a> ListsView<'a> {
     #[inline(always)]
     pub fn of(&self, at: usize) -> &'a [u32] {
-        &self.members[self.starts[at] as usize..self.starts[at + 1] as usize]
+        // Of a file that was cut off while it is in use, numbers read as zeros.
+        self.members.get(self.starts[at] as usize..self.starts[at + 1] as usize).unwrap_or_default()
     }
 
     /// Whether there are so many lists, and all rows in them are below `rows`.

@@ -17,6 +17,7 @@ mod hnsw;
 mod kernels;
 mod large;
 mod links;
+mod mapping;
 mod pairs;
 mod recent;
 mod refine;

@@ -21,6 +21,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
+use super::mapping::Mapping;
+use crate::types::open_regular;
+
 /// At both ends of the file; as a number, so that it reads as another one where the byte order is another.
 const MAGIC: u64 = u64::from_le_bytes(*b"imgxann3");
 const ALIGNMENT: usize = 64;
@@ -48,7 +51,7 @@ struct SectionEntry {
 /// An open file.
 #[derive(Debug)]
 pub(super) struct SealedFile {
-    map: Mmap,
+    map: Mapping,
     sections: Vec<SectionEntry>,
     checksums: Range<usize>,
     /// The end of what the checksums cover.
@@ -65,10 +68,8 @@ pub(super) struct Section(Range<usize>);
 impl SealedFile {
     /// Opens a file and reads what it is about; `None` if there is none, or none whose end is as it was written.
     pub fn open<M: DeserializeOwned>(path: &Path) -> Option<(Self, M)> {
-        let file = File::open(path).ok()?;
-        // SAFETY: the file is never written in place, only replaced by a rename. Another program that truncated it
-        // while it is mapped could end this process, but could do so to any program that maps files.
-        let map = unsafe { Mmap::map(&file) }.ok()?;
+        let file = open_regular(path).ok()?;
+        let map = Mapping::new(&file).ok()?;
         let footer = map.len().checked_sub(FOOTER)?;
         let number = |at: usize| u64::from_ne_bytes(map[at..at + 8].try_into().expect("eight bytes"));
         if number(footer + 48) != MAGIC || number(0) != MAGIC {
@@ -90,6 +91,11 @@ impl SealedFile {
 
     pub fn seal(&self) -> blake3::Hash {
         self.seal
+    }
+
+    /// Whether something that was read of it was not there: what became of it may not be used.
+    pub fn is_broken(&self) -> bool {
+        self.map.is_broken()
     }
 
     /// Length in bytes.

@@ -177,7 +177,9 @@ impl VectorIndex {
             let uncoded = newer.len() as u64;
             newer.retain(|neighbor| wanted.allows(neighbor.id));
             let search = Search { wanted, rows: self.rows(), graph: self.useful_graph(), source };
-            if let Ok((neighbors, method)) = search.run(&newer, accept)? {
+            if let Ok((neighbors, method)) = search.run(&newer, accept)?
+                && !self.is_broken()
+            {
                 return Ok(Found { neighbors, method, uncoded, ..nothing });
             }
         }
@@ -191,6 +193,12 @@ impl VectorIndex {
         }
         let damaged = !wanted.exact;
         Ok(Found { neighbors: answer.0, method: Method::Scan, damaged, ..nothing })
+    }
+
+    /// Whether a file was cut off while it was in use.
+    fn is_broken(&self) -> bool {
+        self.codes.as_ref().is_some_and(|codes| codes.is_broken())
+            || self.graph.as_ref().is_some_and(|graph| graph.is_broken())
     }
 
     fn rows(&self) -> CodedRows<'_> {

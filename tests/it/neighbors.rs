@@ -183,6 +183,31 @@ fn a_damaged_graph_is_set_aside_and_built_again() {
     }
 }
 
+#[test]
+fn files_that_are_cut_off_while_they_are_in_use_cost_no_answer() {
+    let made = Made::new(1500);
+    for kind in ["codes", "graph"] {
+        let searcher = made.searcher();
+        let ask = |number: u64| searcher.similar_to(&vector(number), &Query::default(), 5).expect("it answers");
+        assert_eq!((ask(3).method, hits(&ask(3))), (Method::Hnsw, made.exact(&vector(3), 5)));
+        let path = made.files(kind).pop().expect("there is one");
+        let length = fs::metadata(&path).expect("it is there").len();
+        // Not everything is read by one query: the rest is cut off under a later one.
+        for part in [3, 2, 1] {
+            let file = fs::File::options().write(true).open(&path);
+            if let Ok(file) = file {
+                file.set_len(length * part / 4).expect("it can be cut");
+            }
+            for number in [7, 77, 777] {
+                assert_eq!(hits(&ask(number)), made.exact(&vector(number), 5), "{kind}, {part} parts of 4");
+            }
+        }
+        searcher.wait_until_settled();
+        let answer = ask(5);
+        assert_eq!((answer.method, hits(&answer)), (Method::Hnsw, made.exact(&vector(5), 5)), "{kind} is made again");
+    }
+}
+
 /// Runs a test of this file in a process of its own, in which a point of failure ends the process.
 fn dies_at(point: &str, made: &Made) {
     let mut command = Command::new(std::env::current_exe().expect("it runs"));
