@@ -47,6 +47,8 @@ pub mod ann;
 #[cfg(unix)]
 pub mod daemon;
 pub mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod index;
 pub mod indexer;
 pub mod media;

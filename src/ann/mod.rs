@@ -38,3 +38,52 @@ pub use graph_file::{GraphOptions, GraphStatus};
 pub use pairs::{BitTable, SignTable};
 pub use recent::Recent;
 pub use search::{Found, Method, Neighbor, VectorIndex, VectorSource, Wanted};
+
+/// For [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzed {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::codes::Codes;
+    use super::folder::DerivedFolder;
+    use super::graph_file::GraphFile;
+    use super::sealed::seal_anything;
+    use crate::types::ModelId;
+
+    /// Bytes of the vectors that there are codes of.
+    const DIMENSION: usize = 8;
+
+    /// Two files: the first 4 bytes tell how much of the rest is of codes.
+    pub fn sealed(folder: &Path, data: &[u8]) {
+        let Some((length, rest)) = data.split_at_checked(4) else { return };
+        let length = u32::from_le_bytes(length.try_into().expect("four bytes")) as usize % (rest.len() + 1);
+        let (of_codes, of_graph) = rest.split_at(length);
+        let (folder, model) = (DerivedFolder::new(folder.join("derived")), ModelId::from([7; 32]));
+        std::fs::create_dir_all(folder.path()).expect("a folder");
+        let (file, seal) = seal_anything(of_codes);
+        let path = folder.codes(&model, &seal).expect("a seal");
+        std::fs::write(&path, file).expect("a file");
+        let codes = Codes::open(&folder, &model, DIMENSION, &seal);
+        if let Some(codes) = codes {
+            let codes = Arc::new(codes);
+            let (rows, _) = (codes.len(), codes.verify());
+            for row in [0, rows / 2, rows.saturating_sub(1)].into_iter().filter(|row| *row < rows) {
+                let _ = codes.ids(row..row + 1);
+                let _ = codes.block(row..row + 1);
+                let _ = codes.bit_rows(row..row + 1);
+            }
+            let (file, _) = seal_anything(of_graph);
+            let path = folder.path().join("fuzzed.graph");
+            std::fs::write(&path, file).expect("a file");
+            if let Some(graph) = GraphFile::open(&path, &codes)
+                && graph.check().is_ok()
+            {
+                for row in [0, rows / 2, rows - 1] {
+                    let _ = graph.neighbors().of(row);
+                }
+            }
+        }
+        let _ = std::fs::remove_file(path);
+    }
+}

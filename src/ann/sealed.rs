@@ -268,6 +268,26 @@ impl Unpublished {
     }
 }
 
+/// A file with the right seal, whose content and header are the given bytes: its first 4 tell how long the header is.
+#[cfg(any(test, fuzzing))]
+pub(super) fn seal_anything(data: &[u8]) -> (Vec<u8>, String) {
+    let (length, rest) = data.split_at_checked(4).unwrap_or((&[0; 4], &[]));
+    let length = u32::from_le_bytes(length.try_into().expect("four bytes")) as usize % (rest.len() + 1);
+    let (header, content) = rest.split_at(length);
+    let mut file = MAGIC.to_ne_bytes().to_vec();
+    file.extend(content);
+    let checksums: Vec<u8> = file.chunks(CHUNK).flat_map(|chunk| crc32fast::hash(chunk).to_ne_bytes()).collect();
+    let start = file.len();
+    file.extend(header);
+    file.extend(&checksums);
+    file.extend((header.len() as u64).to_ne_bytes());
+    file.extend((checksums.len() as u64 / 4).to_ne_bytes());
+    let seal = blake3::hash(&file[start..]);
+    file.extend(seal.as_bytes());
+    file.extend(MAGIC.to_ne_bytes());
+    (file, seal.to_hex().to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

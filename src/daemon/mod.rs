@@ -25,3 +25,15 @@ pub use protocol::{
 };
 pub use server::Server;
 pub use socket::socket_path;
+
+/// For [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzed {
+    use super::{Op, Reply};
+
+    pub fn line(line: &[u8]) -> Option<Op> {
+        // What a client may be told.
+        let _ = serde_json::from_slice::<Reply>(line);
+        super::server::read(line).ok()
+    }
+}

@@ -181,7 +181,7 @@ fn answer_all(shared: &Shared, lines: &mut Lines) -> io::Result<()> {
     }
 }
 
-fn read(line: &[u8]) -> Result<Op, Refusal> {
+pub(super) fn read(line: &[u8]) -> Result<Op, Refusal> {
     // The version first: what a later one asks for need not make sense here.
     #[derive(serde::Deserialize)]
     struct Version {

@@ -26,3 +26,16 @@ pub use features::{SIDE as FEATURE_SIDE, measure, measure_pixels};
 pub use format::{Format, Kind, SNIFF_BYTES, sniff};
 pub use look::{Frame, Looked, Wanted, look};
 pub use resize::{Filter, Fit};
+
+/// For [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzed {
+    pub fn header(data: &[u8]) {
+        let _ = super::sniff(data, None);
+        let _ = super::camera::taken(data);
+        if let Ok(markers) = super::jpeg::read_markers(data) {
+            let _ = markers.part(256).map(|part| part.decoding_bytes());
+            let _ = markers.decoding_bytes();
+        }
+    }
+}

@@ -117,3 +117,19 @@ impl Model {
         Error::Model { model: self.spec.name.clone(), reason: reason.into() }
     }
 }
+
+/// For [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzed {
+    pub fn spec(text: &str) {
+        if let Ok(spec) = super::spec::ModelSpec::parse(text) {
+            let id = spec.id(&blake3::hash(b"a graph"), &[]);
+            let wanted = spec.wanted();
+            assert!(wanted.side >= 1 && wanted.frame.is_some(), "{id}");
+            // What is written down of it in the catalog is read again as the same.
+            let written = serde_json::to_string(&spec).expect("plain data");
+            assert_eq!(super::spec::ModelSpec::parse(&written).as_ref(), Ok(&spec));
+        }
+        let _ = super::preprocessor::input_spec(text);
+    }
+}

@@ -129,3 +129,23 @@ impl Sandbox {
         }
     }
 }
+
+/// For [`crate::fuzzing`].
+#[cfg(all(unix, any(test, fuzzing)))]
+pub(crate) mod fuzzed {
+    use super::wire::{Answer, Reply, receive};
+    use crate::media::{Filter, Fit, Frame, Wanted};
+
+    pub fn answer(mut data: &[u8]) {
+        let frame = Frame { fit: Fit::Inside, width: 20, height: 10, filter: Filter::Bilinear };
+        let wanted = Wanted { side: 10, feature_time: None, frame: Some(frame) };
+        while let Ok(Answer { reply, .. }) = receive(&mut data) {
+            if let Reply::Looked(told) = reply
+                && let Ok(looked) = told.receive(&wanted, &mut data)
+            {
+                let pixels = looked.pixels.expect("they were asked for");
+                assert!(pixels.width() <= 20 && pixels.height() <= 10);
+            }
+        }
+    }
+}

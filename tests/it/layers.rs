@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("search", &["scan", "media", "model", "store", "ann"]),
     ("index", &["indexer", "search", "sandbox", "scan", "media", "model", "store", "ann"]),
     ("watch", &["index", "indexer", "scan", "store"]),
+    ("fuzzing", &["daemon", "index", "search", "sandbox", "media", "model", "store", "ann"]),
     ("daemon", &["watch", "index", "indexer", "search", "scan", "store"]),
 ];
 
