@@ -10,7 +10,7 @@ use super::{Graph, Model};
 /// The built-in model's name.
 pub const BUILTIN_NAME: &str = "efficientnet-lite0";
 
-const GRAPH: &[u8] = include_bytes!("../../models/model.onnx");
+pub(super) const GRAPH: &[u8] = include_bytes!("../../models/model.onnx");
 const SPEC: &str = include_str!("../../models/spec.json");
 const LABELS: &str = include_str!("../../models/labels.txt");
 

@@ -6,9 +6,10 @@ use image::RgbImage;
 
 use super::device::Device;
 use super::embedder::Embedder;
+use super::files::{read_description, read_graph};
 use super::onnx::{Runtime, Session};
 use super::preprocessor;
-use super::spec::{Distance, ModelSpec, OutputSpec, read_bounded};
+use super::spec::{Distance, ModelSpec, OutputSpec};
 use super::{BUILTIN_NAME, Graph, Model, infer};
 use crate::error::{Error, Result};
 use crate::types::ModelId;
@@ -69,7 +70,7 @@ impl Catalog {
     fn added(&self, name: &str) -> Result<CatalogEntry> {
         let folder = self.folder.join(name);
         let spec = ModelSpec::read(&folder.join("spec.json"))?;
-        let id = read_bounded(&folder.join(ID_FILE))?;
+        let id = read_description(&folder.join(ID_FILE))?;
         let id = id.trim().parse().map_err(|error| Error::Model { model: name.into(), reason: format!("{error}") })?;
         Ok(CatalogEntry { spec, id, folder: Some(folder) })
     }
@@ -135,11 +136,11 @@ fn read_folder(folder: &Path, name: Option<&str>, runtime: &Runtime) -> Result<M
     let mut spec = if spec_file.is_file() {
         ModelSpec::read(&spec_file)?
     } else if config_file.is_file() {
-        let input = preprocessor::input_spec(&read_bounded(&config_file)?)
+        let input = preprocessor::input_spec(&read_description(&config_file)?)
             .map_err(|reason| bad(format!("preprocessor_config.json: {reason}")))?;
         let file = find_graph(folder).map_err(bad)?;
         let path = folder.join(&file);
-        let graph = std::fs::read(&path).map_err(Error::io("read the graph", &path))?;
+        let graph = read_graph(&path)?;
         let session = Session::open(runtime, &graph, Device::Cpu, 1)?.map_err(bad)?;
         let outputs: OutputSpec = infer::output_spec(&session.outputs).map_err(bad)?;
         let name = folder.file_name().map(|name| name.to_string_lossy().replace(' ', "-")).unwrap_or_default();
@@ -191,7 +192,7 @@ fn write_folder(model: &mut Model, source: &Path, target: &Path) -> Result<()> {
         copy(labels)?;
     }
     if let Graph::File(path) = &model.graph {
-        let bytes = std::fs::read(path).map_err(Error::io("read the graph", path))?;
+        let bytes = read_graph(path)?;
         model.spec.digest = Some(blake3::hash(&bytes).to_hex().to_string());
     }
     let spec = serde_json::to_string_pretty(&model.spec).expect("a spec is plain data");

@@ -9,7 +9,9 @@ mod catalog;
 mod device;
 mod device_memory;
 mod embedder;
+mod external;
 mod fetch;
+mod files;
 mod infer;
 mod onnx;
 mod preprocessor;
@@ -76,7 +78,7 @@ impl Model {
     /// Puts a spec together with the files that it names.
     fn assemble(folder: &Path, spec: ModelSpec) -> Result<Self> {
         let path = folder.join(&spec.file);
-        let bytes = std::fs::read(&path).map_err(Error::io("read the graph", &path))?;
+        let bytes = files::read_graph(&path)?;
         let digest = blake3::hash(&bytes);
         if spec.digest.as_ref().is_some_and(|expected| *expected != digest.to_hex().as_str()) {
             let reason = format!("the digest of `{}` is {digest}, and not the one in its spec", path.display());
@@ -84,11 +86,7 @@ impl Model {
         }
         let labels = match &spec.labels {
             None => Vec::new(),
-            Some(file) => {
-                let path = folder.join(file);
-                let text = std::fs::read_to_string(&path).map_err(Error::io("read the labels", &path))?;
-                text.lines().map(str::to_owned).collect()
-            }
+            Some(file) => files::read_labels(&folder.join(file))?,
         };
         Ok(Self { id: spec.id(&digest, &labels), labels: labels.into(), graph: Graph::File(path), spec })
     }
@@ -109,7 +107,7 @@ impl Model {
     fn graph(&self) -> Result<Cow<'static, [u8]>> {
         match &self.graph {
             Graph::BuiltIn(bytes) => Ok(Cow::Borrowed(bytes)),
-            Graph::File(path) => std::fs::read(path).map(Cow::Owned).map_err(Error::io("read the graph", path)),
+            Graph::File(path) => files::read_graph(path).map(Cow::Owned),
         }
     }
 

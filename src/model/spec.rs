@@ -4,12 +4,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::files::read_description;
 use crate::error::{Error, Result};
 use crate::media::{FEATURE_SIDE, Filter, Fit, Frame, Wanted};
 use crate::types::ModelId;
-
-/// The largest `spec.json` that is read.
-const MAX_SPEC_BYTES: u64 = 1 << 20;
 
 /// The description of a model, as it stands in `spec.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -165,7 +163,8 @@ impl ModelSpec {
     /// # Errors
     /// When it cannot be read, or makes no sense by itself.
     pub fn read(path: &Path) -> Result<Self> {
-        Self::parse(&read_bounded(path)?).map_err(|reason| Error::Model { model: path.display().to_string(), reason })
+        Self::parse(&read_description(path)?)
+            .map_err(|reason| Error::Model { model: path.display().to_string(), reason })
     }
 
     /// Reads and checks the text of a spec; the error is the reason.
@@ -251,16 +250,6 @@ struct Meaning<'a> {
     outputs: &'a OutputSpec,
     distance: &'a Distance,
     labels: &'a [String],
-}
-
-/// Reads a small text file.
-pub(super) fn read_bounded(path: &Path) -> Result<String> {
-    let length = std::fs::metadata(path).map_err(Error::io("read", path))?.len();
-    if length > MAX_SPEC_BYTES {
-        let reason = format!("{length} bytes are too many for a description");
-        return Err(Error::Model { model: path.display().to_string(), reason });
-    }
-    std::fs::read_to_string(path).map_err(Error::io("read", path))
 }
 
 #[cfg(test)]

@@ -152,15 +152,13 @@ fn is_database(path: &Path) -> Result<bool> {
     }
 }
 
+/// Opens a reader. It may write all the same, to the log: whoever closes the database last brings the log into it and removes it, so
+/// that there is one file when nobody is at work. Another program that opened it then would do so too, without checksums.
 fn open_reader(path: &Path) -> Result<Connection> {
-    let error = match open_to_read(path.as_os_str()).at(path) {
+    let error = match open_to_read(path.as_os_str(), OpenFlags::SQLITE_OPEN_READ_WRITE).at(path) {
         Err(error @ Error::Database { .. }) => error,
         result => return result,
     };
-    // What a power cut has left behind is brought in order by whoever may write.
-    if recover(path).is_ok() {
-        return open_to_read(path.as_os_str()).at(path);
-    }
     // If the system has no room to open any file, that is what is to be said.
     open_regular(path).map_err(Error::io("open", path))?;
     // On read-only media no log can be opened. Without one the file itself is complete.
@@ -171,25 +169,16 @@ fn open_reader(path: &Path) -> Result<Connection> {
         return Err(Error::Database { path: path.to_owned(), reason: reason.into() });
     }
     let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    open_to_read(format!("file:{escaped}?immutable=1").as_ref()).map_err(|_| error)
+    let name = format!("file:{escaped}?immutable=1");
+    open_to_read(name.as_ref(), OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|_| error)
 }
 
-/// Opens the database once to write to it, which rolls back or forward what was under way when the power went.
-fn recover(path: &Path) -> rusqlite::Result<()> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags_and_vfs(path, flags, pages::VFS)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    if connection.is_readonly("main")? {
-        return Err(rusqlite::Error::InvalidQuery);
-    }
-    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
-}
-
-fn open_to_read(name: &OsStr) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+fn open_to_read(name: &OsStr, mode: OpenFlags) -> rusqlite::Result<Connection> {
+    let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     pages::register();
     let connection = Connection::open_with_flags_and_vfs(Path::new(name), flags, pages::VFS)?;
     configure(&connection)?;
+    connection.pragma_update(None, "query_only", true)?;
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
     Ok(connection)
 }

@@ -41,6 +41,24 @@ fn the_second_writer_waits_for_the_first_one_and_names_it_and_readers_do_not() {
     sandbox.run(&["--db", "photos.db", "prune"]).code(0);
 }
 
+#[test]
+fn when_nobody_is_at_work_the_index_is_one_file_that_other_programs_may_open() {
+    let sandbox = Sandbox::new();
+    many(&sandbox, 20);
+    sandbox.run_on_index(&["add", "photos"]).code(0);
+    for command in [&["list"][..], &["similar", "photos/000.png"], &["check"], &["add", "photos"], &["prune"]] {
+        sandbox.run_on_index(command).code(0);
+        for suffix in ["-wal", "-shm", "-journal"] {
+            assert!(!sandbox.path(format!("photos.db{suffix}")).exists(), "{command:?} leaves a {suffix} behind");
+        }
+        // Any other program, without the layer that has the checksums: its last one to close it has nothing to write.
+        let other = rusqlite::Connection::open(sandbox.database()).expect("it opens");
+        other.query_row("SELECT count(*) FROM file", [], |row| row.get::<_, u64>(0)).expect("a number");
+        drop(other);
+        sandbox.run_on_index(&["check"]).code(0);
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn one_who_waits_can_be_interrupted() {

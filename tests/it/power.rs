@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -98,8 +98,8 @@ impl Disk {
 }
 
 impl World {
-    fn change(&mut self, path: &PathBuf, change: Change) {
-        self.files.entry(path.clone()).or_default().since.push(change);
+    fn change(&mut self, path: &Path, change: Change) {
+        self.files.entry(path.to_owned()).or_default().since.push(change);
         self.writes += 1;
         if self.every > 0 && self.writes.is_multiple_of(self.every) {
             self.shoot();
