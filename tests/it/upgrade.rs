@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use imgidx::{AddOptions, Query, TextQuery};
+use serde_json::Value;
 
 use crate::kit::Sandbox;
 
@@ -55,15 +56,47 @@ fn databases_of_earlier_versions_are_measured_without_being_embedded_again() {
 
 #[test]
 fn databases_without_what_watching_and_runs_need_are_used_as_they_are() {
-    for version in [4, 5] {
+    for version in [4, 5, 6] {
         let sandbox = Sandbox::new();
         restore(&sandbox, version);
         let mut index = sandbox.open();
-        assert_eq!(index.runs(10).expect("none"), []);
+        let before = index.runs(10).expect("runs").len();
         let report = index.add([sandbox.photos()], &AddOptions::default()).expect("it can be indexed");
         assert_eq!((report.unchanged, report.embedded, report.measured), (3, 0, 0), "of {version}: {report:?}");
-        assert_eq!(index.runs(10).expect("one").len(), 1);
+        assert_eq!(index.runs(10).expect("one more").len(), before + 1);
         assert_eq!(index.search(&TextQuery::new("dog"), 10).expect("an answer").hits.len(), 1);
         assert_eq!(index.check(false).expect("it can be checked"), []);
+    }
+}
+
+#[test]
+fn what_databases_of_all_earlier_versions_tell_is_what_a_new_one_tells() {
+    for version in 2..=6 {
+        let sandbox = Sandbox::new();
+        restore(&sandbox, version);
+        let export = |database: &str| {
+            sandbox.run(&["--db", database, "add", "photos"]).code(0);
+            sandbox.run(&["--db", database, "check"]).code(0);
+            let exported = sandbox.run(&["--db", database, "export", "--vector"]).code(0);
+            let mut rows: Vec<Value> =
+                exported.lines().iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+            for labels in rows.iter_mut().filter_map(|row| row["labels"].as_array_mut()) {
+                // The first versions stored guesses too.
+                labels.retain(|label| label["score"].as_f64().is_some_and(|score| score >= 0.05));
+            }
+            rows
+        };
+        assert_eq!(export("photos.db"), export("new.db"), "of version {version}");
+        let answer =
+            |database: &str, arguments: &[&str]| sandbox.run(&[&["--db", database], arguments].concat()).code(0).stdout;
+        for arguments in
+            [&["search", "dog"][..], &["dupes"], &["similar", "photos/dog.png"], &["list", "--type", "simple"]]
+        {
+            assert_eq!(
+                answer("photos.db", arguments),
+                answer("new.db", arguments),
+                "of version {version}: {arguments:?}"
+            );
+        }
     }
 }
