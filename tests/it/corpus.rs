@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use imgidx::{AddOptions, Filter, Query};
 
-use crate::kit::{Sandbox, corpus};
+use crate::kit::{Random, Sandbox, corpus, rounds, write};
 
 #[test]
 fn the_built_in_model_names_what_photos_show() {
@@ -86,4 +86,75 @@ fn hostile_files_are_indexed_skipped_or_refused_with_a_reason() {
     let again = index.add([&folder], &AddOptions::default()).expect("it can be indexed");
     assert_eq!((again.new, again.changed, again.failed, again.embedded), (0, 0, 0, 0));
     assert_eq!(again.unchanged + again.skipped, report.new + report.failed + report.skipped);
+}
+
+/// Bits flipped, ends cut off, and parts of one file put into another.
+fn mutated(random: &mut Random, files: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = random.pick(files).expect("there are some").clone();
+    match random.below(3) {
+        0 => {
+            for _ in 0..=random.below(20) {
+                let (at, bit) = (random.below(bytes.len()), random.below(8));
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte ^= 1 << bit;
+                }
+            }
+        }
+        1 => bytes.truncate(random.below(bytes.len() + 1)),
+        _ => {
+            let other = random.pick(files).expect("there are some");
+            let (from, to) = (random.below(other.len() + 1), random.below(bytes.len() + 1));
+            let length = random.below(4096).min(other.len() - from).min(bytes.len() - to);
+            bytes[to..to + length].copy_from_slice(&other[from..from + length]);
+        }
+    }
+    bytes
+}
+
+#[test]
+fn mutations_of_hostile_files_end_nothing_and_keep_nobody_from_being_indexed() {
+    let Some(folder) = corpus("hostile") else { return };
+    let sandbox = Sandbox::new();
+    let mut files = Vec::new();
+    let mut folders = vec![folder];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+            match entry.path() {
+                path if path.is_dir() => folders.push(path),
+                path if entry.metadata().is_ok_and(|metadata| metadata.len() < 1 << 20) => files.push(path),
+                _ => {}
+            }
+        }
+    }
+    files.sort();
+    let contents: Vec<Vec<u8>> = files.iter().map(|path| std::fs::read(path).expect("a file")).collect();
+    let mut random = Random::new(17);
+    let count = rounds(150);
+    for number in 0..count {
+        let mutation = mutated(&mut random, &contents);
+        let extension = random.pick(&files).and_then(|path| path.extension()).unwrap_or_default();
+        let name = format!("{number:05}.{}", extension.to_string_lossy());
+        write(&sandbox.photo("mutated").join(name), &mutation);
+    }
+    for seed in 0..20 {
+        sandbox.draw(&format!("good/{seed}.png"), seed);
+    }
+    let added = sandbox.run_on_index(&["add", "photos", "--json"]);
+    assert!(added.code == 0 || added.code == 3, "{}", added.stderr);
+    let report = added.json();
+    assert!(report["peak_memory_bytes"].as_u64().is_none_or(|peak| peak < 700 << 20), "{report}");
+    assert_eq!(sandbox.run_on_index(&["list", "--under", "photos/good"]).lines().len(), 20, "every good one");
+    let failures = sandbox.run_on_index(&["failures", "--json"]).code(0).json();
+    let failures = failures["failures"].as_array().expect("a list");
+    let reasons: Vec<&str> = failures.iter().map(|failure| failure["reason"].as_str().expect("text")).collect();
+    assert!(reasons.iter().all(|reason| reason.len() > 6), "{reasons:?}");
+    let of = |words: &str| reasons.iter().filter(|reason| reason.contains(words)).count();
+    eprintln!(
+        "{count} mutations: {} failures, {} crashed, {} took too long, {} too much memory; {report}",
+        reasons.len(),
+        of("crashed"),
+        of("longer than"),
+        of("more memory")
+    );
+    sandbox.run_on_index(&["check"]).code(0);
 }
