@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
 use super::Store;
 use super::open::new_database;
-use super::pages::damaged_pages;
+use super::pages::{damaged_pages, has_checksums};
 use super::sqlite_error::At;
 use crate::error::{Error, Result};
+use crate::types::open_own;
 
 /// Pages that are copied before others get a turn.
 const STEP: i32 = 1000;
@@ -52,7 +54,14 @@ impl Store {
     }
 
     fn copy_to(&self, path: &Path, each: &mut impl FnMut(u64, u64)) -> Result<()> {
-        let mut copy = new_database(path)?;
+        // Pages without room for checksums must not get any: the copy of an older database is made without the layer that puts them there.
+        let mut copy = match has_checksums(&self.connection) {
+            true => new_database(path)?,
+            false => {
+                open_own(path).map_err(Error::io("make", path))?;
+                Connection::open(path).at(path)?
+            }
+        };
         let no_log =
             |copy: &rusqlite::Connection| copy.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(())).at(path);
         no_log(&copy)?;

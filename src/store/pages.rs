@@ -96,6 +96,80 @@ pub(super) fn damaged_pages(path: &Path) -> io::Result<Vec<u64>> {
     Ok(damaged)
 }
 
+/// As [`damaged_pages`], of the database of a connection, through its own file: to open and close another one in the same process would
+/// give up all locks that this process has on it (<https://sqlite.org/howtocorrupt.html>, 2.2).
+///
+/// # Errors
+/// When the file cannot be read.
+pub(super) fn damaged_pages_of(connection: &Connection, path: &Path) -> io::Result<Vec<u64>> {
+    let Some(file) = file_of(connection) else { return Ok(Vec::new()) };
+    // SAFETY: the file is the layer's, and open as long as the connection.
+    let page_size = unsafe { (*file.cast::<LayerFile>()).page_size.0 };
+    if page_size == 0 {
+        return Ok(Vec::new());
+    }
+    let mut page = vec![0; page_size];
+    let mut is_damaged = |number: u64| {
+        let at = (number - 1) * page_size as u64;
+        // SAFETY: the buffer has the length that is asked for.
+        let code = unsafe {
+            let read = method(file).xRead.expect("every file has it");
+            read(real(file), page.as_mut_ptr().cast(), page_size as c_int, at as i64)
+        };
+        match code {
+            ffi::SQLITE_OK => Ok(!is_whole(&page, number)),
+            // It ends in this page, or has become shorter.
+            ffi::SQLITE_IOERR_SHORT_READ => Ok(false),
+            _ => Err(io::Error::other("a page cannot be read")),
+        }
+    };
+    let mut size = 0;
+    // SAFETY: as above.
+    unsafe { method(file).xFileSize.expect("every file has it")(real(file), &raw mut size) };
+    let mut damaged = Vec::new();
+    for number in 1..=size as u64 / page_size as u64 {
+        if is_damaged(number)? {
+            damaged.push(number);
+        }
+    }
+    if damaged.is_empty() {
+        return Ok(damaged);
+    }
+    std::thread::sleep(Duration::from_millis(50));
+    let in_log = pages_in_log(&Store::beside(path, "-wal"), page_size);
+    let mut left = Vec::new();
+    for number in damaged {
+        if !in_log.contains(&number) && is_damaged(number)? {
+            left.push(number);
+        }
+    }
+    Ok(left)
+}
+
+/// The layer's file of a connection's database.
+fn file_of(connection: &Connection) -> Option<*mut ffi::sqlite3_file> {
+    let mut file: *mut ffi::sqlite3_file = ptr::null_mut();
+    // SAFETY: the handle is open, and this operation takes a pointer to a pointer.
+    let code = unsafe {
+        let operation = ffi::SQLITE_FCNTL_FILE_POINTER;
+        ffi::sqlite3_file_control(connection.handle(), c"main".as_ptr(), operation, (&raw mut file).cast())
+    };
+    // SAFETY: whose methods are the layer's is one of its files.
+    let is_ours = code == ffi::SQLITE_OK
+        && !file.is_null()
+        && unsafe {
+            ptr::eq((*file).pMethods, &raw const WITH_SHARED_MEMORY)
+                || ptr::eq((*file).pMethods, &raw const WITHOUT_SHARED_MEMORY)
+        };
+    is_ours.then_some(file)
+}
+
+/// Whether the pages of a connection's database have checksums.
+pub(super) fn has_checksums(connection: &Connection) -> bool {
+    // SAFETY: as above.
+    file_of(connection).is_some_and(|file| unsafe { (*file.cast::<LayerFile>()).page_size.0 != 0 })
+}
+
 /// The pages that a log holds (<https://sqlite.org/walformat.html>); whoever reads takes them from there.
 fn pages_in_log(log: &Path, page_size: usize) -> HashSet<u64> {
     const FRAME_HEADER: usize = 24;
@@ -369,11 +443,17 @@ pass_on! {
     check_reserved_lock = xCheckReservedLock(result: *mut c_int) -> c_int;
     file_control = xFileControl(operation: c_int, argument: *mut c_void) -> c_int;
     sector_size = xSectorSize() -> c_int;
-    device_characteristics = xDeviceCharacteristics() -> c_int;
     shm_map = xShmMap(page: c_int, size: c_int, extend: c_int, at: *mut *mut c_void) -> c_int;
     shm_lock = xShmLock(offset: c_int, count: c_int, flags: c_int) -> c_int;
     shm_barrier = xShmBarrier();
     shm_unmap = xShmUnmap(delete: c_int) -> c_int;
+}
+
+/// Without reading parts of pages, which have no checksum of their own: SQLite would read long values so.
+unsafe extern "C" fn device_characteristics(file: *mut ffi::sqlite3_file) -> c_int {
+    const SUBPAGE_READ: c_int = 0x8000;
+    // SAFETY: as above.
+    unsafe { method(file).xDeviceCharacteristics.expect("every file has it")(real(file)) & !SUBPAGE_READ }
 }
 
 /// Functions that call the one of the system's VFS.

@@ -67,8 +67,9 @@ fn readable_copy(path: &Path, source: &Path) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound && from != path => Ok(()),
         result => result.map(|_| ()).map_err(Error::io("copy", from)),
     };
-    copy(path, source)?;
+    // The log first: a reader that ends in between brings it into the database and removes it.
     copy(&Store::beside(path, "-wal"), &Store::beside(source, "-wal"))?;
+    copy(path, source)?;
     make_readable(source).map_err(Error::io("write", source))
 }
 
