@@ -122,6 +122,9 @@ pub fn is_interrupted() -> bool {
 pub fn cancel_on_interrupt(cancel: &CancelToken) {
     // A command that had to wait for another process begins anew, with another token.
     *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = Some(cancel.clone());
+    if is_interrupted() {
+        cancel.cancel();
+    }
     let handler = move || {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
             std::process::exit(130);

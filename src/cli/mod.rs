@@ -176,14 +176,16 @@ fn run_when_free() -> (Style, Result<Done, Failure>) {
         let cli = Cli::parse();
         let (style, quiet) = (cli.global.style(), cli.global.quiet);
         match cli.run() {
-            Err(Failure::Error(error @ Error::Locked { .. })) if !add::is_interrupted() => {
+            Err(Failure::Error(error @ Error::Locked { holder: Some(_), .. })) if !add::is_interrupted() => {
                 if !told && !quiet {
                     style.note(&format!("{error}; waiting until that is done"));
                 }
                 told = true;
                 std::thread::sleep(RETRY);
             }
-            Err(Failure::Error(Error::Locked { .. })) => return (style, Err(Error::Interrupted.into())),
+            Err(Failure::Error(Error::Locked { holder: Some(_), .. })) => {
+                return (style, Err(Error::Interrupted.into()));
+            }
             ended => return (style, ended),
         }
     }

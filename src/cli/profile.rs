@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -70,6 +70,9 @@ thread_local! {
     static ENTERED: RefCell<Vec<Entered>> = const { RefCell::new(Vec::new()) };
 }
 
+/// The one of this process: there can be no other.
+static STARTED: OnceLock<Profile> = OnceLock::new();
+
 impl Profile {
     /// Begins to take times, for the rest of the process.
     pub fn start(path: &Path) -> Result<Self> {
@@ -83,10 +86,15 @@ impl Profile {
             threads: AtomicU64::new(0),
             state: Mutex::new(state),
         };
+        if let Some(profile) = STARTED.get() {
+            // The command had to wait for another process, and begins anew.
+            *profile.shared.state() = shared.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+            return Ok(profile.clone());
+        }
         let profile = Self { shared: Arc::new(shared) };
         let set = tracing::subscriber::set_global_default(profile.clone());
         set.map_err(|error| Error::Invalid(format!("--profile: {error}")))?;
-        Ok(profile)
+        Ok(STARTED.get_or_init(|| profile).clone())
     }
 
     /// Writes down memory and queues.

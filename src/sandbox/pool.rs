@@ -1,6 +1,7 @@
 //! The processes that there are, and what their deaths mean.
 
 use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -12,9 +13,14 @@ use super::process::{Death, Process};
 use super::wire::Request;
 use crate::error::io_reason;
 use crate::media::{DecodeError, DecodeLimits, Format, Limit, Looked, Wanted};
+use crate::types::is_exhausted;
 
 /// Bytes of pixels that a process may take without asking: enough for most pictures.
 const GRANTED: u64 = 4 << 20;
+
+/// How often it is tried to start a process while the system has no room for one, and how long it is waited in between.
+const TRIES: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Processes of one program: as many as there are pictures being looked at.
 #[derive(Debug)]
@@ -61,12 +67,12 @@ impl Pool {
             time: limits.time,
             wanted: *wanted,
         };
-        let mut tries = 0;
+        let mut is_last = false;
         loop {
-            let mut process = self.process()?;
+            let mut process = if is_last { self.start()? } else { self.process()? };
+            let had_served = process.has_served;
             let looked = trace_span!("look").in_scope(|| process.look(&request, bytes, &hold));
             self.peak.fetch_max(process.peak, Ordering::Relaxed);
-            tries += 1;
             match looked {
                 Ok(looked) => {
                     locked(&self.idle).push(process);
@@ -74,10 +80,12 @@ impl Pool {
                 }
                 Err(death) => {
                     self.remove(process);
-                    // It may have been ended by somebody else, for instance when the system had no memory left.
-                    if tries == 2 || !matches!(death, Death::Other(_)) {
+                    // It may have been ended by somebody else, for instance when the system had no memory left; or an earlier picture has
+                    // left too little memory or time to this one. A new process tells.
+                    if is_last || !(had_served || matches!(death, Death::Other(_))) {
                         return Some(Err(blame(&death, limits.time)));
                     }
+                    is_last = true;
                 }
             }
         }
@@ -89,15 +97,32 @@ impl Pool {
         }
         // The lock is not held while one starts.
         let idle = locked(&self.idle).pop();
-        if idle.is_some() {
-            return idle;
+        idle.or_else(|| self.start())
+    }
+
+    /// Starts a process. Where the system has no room for one just now, that of another picture will do, or a later moment.
+    fn start(&self) -> Option<Process> {
+        for _ in 0..TRIES {
+            match Process::start(&self.helper) {
+                Ok(process) => {
+                    locked(&self.alive).insert(process.id());
+                    return Some(process);
+                }
+                // Those that are there come to an end of their pictures; where there are none, waiting is in vain.
+                Err(error) if is_passing(&error) && !locked(&self.alive).is_empty() => {
+                    std::thread::sleep(PAUSE);
+                    let idle = locked(&self.idle).pop();
+                    if idle.is_some() {
+                        return idle;
+                    }
+                }
+                Err(error) => {
+                    let _ = self.broken.set(io_reason(&error));
+                    return None;
+                }
+            }
         }
-        let started = Process::start(&self.helper);
-        match &started {
-            Ok(process) => _ = locked(&self.alive).insert(process.id()),
-            Err(error) => _ = self.broken.set(io_reason(error)),
-        }
-        started.ok()
+        None
     }
 
     fn remove(&self, process: Process) {
@@ -120,6 +145,11 @@ impl Pool {
     pub fn peak_memory(&self) -> u64 {
         self.peak.load(Ordering::Relaxed)
     }
+}
+
+/// Whether it is the system that has no room just now, and not the program that cannot be started.
+fn is_passing(error: &std::io::Error) -> bool {
+    is_exhausted(error) || error.kind() == ErrorKind::WouldBlock
 }
 
 /// The failure of a picture that a process has died of.

@@ -17,6 +17,9 @@ const START: Duration = Duration::from_secs(20);
 /// How much longer than on a processor a picture may take by the clock: others want the processor too.
 const PATIENCE: u32 = 6;
 
+/// How long a process may take to end that has closed its pipes.
+const END: Duration = Duration::from_secs(5);
+
 /// How much is read of what a process has printed before it died.
 const LAST_WORDS: u64 = 4096;
 
@@ -28,6 +31,8 @@ pub(super) struct Process {
     output: Output,
     /// The most memory that it had for itself, in bytes.
     pub peak: u64,
+    /// Whether it has looked at a picture already, which may have left something behind.
+    pub has_served: bool,
 }
 
 /// Why there is no answer.
@@ -56,7 +61,7 @@ impl Process {
             return Err(io::Error::other("it has no pipes"));
         };
         let output = Output { pipe, deadline: Instant::now() + START };
-        let mut process = Self { child, input, output, peak: 0 };
+        let mut process = Self { child, input, output, peak: 0, has_served: false };
         let mut greeting = [0; GREETING.len()];
         process.output.read_exact(&mut greeting)?;
         if &greeting != GREETING {
@@ -74,8 +79,9 @@ impl Process {
         bytes: &[u8],
         hold: impl Fn(u64) -> H,
     ) -> Result<Result<Looked, DecodeError>, Death> {
-        self.output.deadline = Instant::now() + PATIENCE * request.time;
-        self.ask(request, bytes, hold).map_err(|error| self.cause(&error))
+        let looked = self.ask(request, bytes, hold).map_err(|error| self.cause(&error));
+        self.has_served = true;
+        looked
     }
 
     fn ask<H>(
@@ -85,6 +91,8 @@ impl Process {
         hold: impl Fn(u64) -> H,
     ) -> io::Result<Result<Looked, DecodeError>> {
         let mut held = Some(hold(request.granted + request.length));
+        // Not before: others may have all the room for long.
+        self.output.deadline = Instant::now() + PATIENCE * request.time;
         send(&mut self.input, request, bytes)?;
         loop {
             let Answer { reply, peak } = receive(&mut self.output)?;
@@ -111,13 +119,25 @@ impl Process {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => {}
             _ => return Death::Other(format!("its answer was not understood: {error}")),
         }
-        // Only its end closes both pipes.
-        let Ok(status) = self.child.wait() else { return Death::Other("it was lost".into()) };
+        let Some(status) = self.end() else { return Death::Other("it closed its pipes".into()) };
         let mut words = Vec::new();
         if let Some(errors) = self.child.stderr.take() {
             let _ = errors.take(LAST_WORDS).read_to_end(&mut words);
         }
         death(status, &String::from_utf8_lossy(&words))
+    }
+
+    /// How it ended. As a rule only its end closes the pipes; where it does not end, it is ended, and nothing is known.
+    fn end(&mut self) -> Option<ExitStatus> {
+        let until = Instant::now() + END;
+        while Instant::now() < until {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let _ = self.child.kill();
+        None
     }
 
     /// The memory that it has for itself now, in bytes; 0 where the system does not tell.

@@ -27,8 +27,8 @@ pub fn serve() -> io::Result<()> {
             Err(error) => return Err(error),
         };
         limits.bound_memory(request.granted.saturating_add(request.length));
-        let bytes = read(&mut input, request.length)?;
         bound_time(request.time);
+        let bytes = read(&mut input, request.length)?;
         let (reply, pixels, needed) = answer(&request, &bytes, &limits, &mut input, &mut output)?;
         if needed > largest {
             (largest, peak) = (needed, peak_memory());

@@ -34,6 +34,10 @@ impl Store {
         if to.symlink_metadata().is_ok() {
             // Nothing but an older backup is replaced.
             Self::open(to)?;
+            // Another process that has it open would go on with a log that is not this one's.
+            if Self::beside(to, "-wal").metadata().is_ok_and(|log| log.len() > 0) {
+                return Err(Error::Invalid(format!("`{}` is in use", to.display())));
+            }
         }
         let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;

@@ -560,6 +560,30 @@ mod tests {
     }
 
     #[test]
+    fn no_flipped_bit_of_a_long_value_is_ever_read() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("photos.db");
+        let mut writer = Writer::open(&path).expect("it is made");
+        let batch = writer.batch().expect("a transaction");
+        let long = "a long value ".repeat(20_000);
+        batch.set_setting("long", &long).expect("a row");
+        batch.commit().expect("it is written");
+        drop(writer);
+        let bytes = std::fs::read(&path).expect("it is there");
+        let places: Vec<usize> =
+            bytes.windows(12).enumerate().filter(|(_, at)| at == b"a long value").map(|at| at.0).collect();
+        assert!(places.len() > 15_000);
+        for at in places.into_iter().step_by(1500) {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1;
+            std::fs::write(&path, &flipped).expect("a file");
+            let read = Store::open(&path).and_then(|store| store.setting("long"));
+            let error = read.expect_err("it is damaged").to_string();
+            assert!(error.contains(&format!("page {} does not match", at / 16_384 + 1)), "{error}");
+        }
+    }
+
+    #[test]
     fn a_page_in_the_place_of_another_is_refused() {
         let (_dir, path, bytes) = database();
         let mut swapped = bytes.clone();

@@ -26,7 +26,8 @@ fn the_second_writer_waits_for_the_first_one_and_names_it_and_readers_do_not() {
     sandbox.draw("new.png", 77);
     std::fs::remove_file(sandbox.photo("001.png")).expect("it is there");
     let writer = imgidx::store::Writer::open(&sandbox.database()).expect("nobody else writes");
-    let mut waiting = start(&sandbox, &["--db", "photos.db", "add", "photos"]);
+    let profiled = ["--db", "photos.db", "add", "photos", "--profile", "trace.json"];
+    let mut waiting = start(&sandbox, &profiled);
     let mut told = BufReader::new(waiting.stderr.take().expect("a pipe"));
     let mut line = String::new();
     told.read_line(&mut line).expect("it says something");
@@ -38,6 +39,8 @@ fn the_second_writer_waits_for_the_first_one_and_names_it_and_readers_do_not() {
     drop(writer);
     let added = Finished::new(&["add"], waiting.wait_with_output().expect("it ends")).code(0);
     assert!(added.stdout.starts_with("1 new, 0 changed, 0 moved, 2 unchanged, 1 missing"), "{}", added.stdout);
+    let profile = std::fs::read_to_string(sandbox.path("trace.json")).expect("it is written");
+    assert!(profile.contains("\"embed\""), "{profile}");
     sandbox.run(&["--db", "photos.db", "prune"]).code(0);
 }
 

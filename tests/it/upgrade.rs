@@ -100,3 +100,26 @@ fn what_databases_of_all_earlier_versions_tell_is_what_a_new_one_tells() {
         }
     }
 }
+
+#[test]
+fn a_backup_of_a_large_database_without_page_checksums_is_the_same() {
+    let sandbox = Sandbox::new();
+    restore(&sandbox, 6);
+    sandbox.run_on_index(&["list"]).code(0);
+    // More than SQLite holds in memory: pages go to the disk before the first one does, which tells that they have no checksums.
+    let fill = "WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 30000)
+                INSERT INTO setting (key, value) SELECT 'key ' || n, hex(randomblob(500)) FROM number";
+    let database = rusqlite::Connection::open(sandbox.database()).expect("it opens");
+    database.execute_batch(fill).expect("rows");
+    let rows = |database: &rusqlite::Connection| -> Vec<(String, String)> {
+        let mut statement = database.prepare("SELECT key, value FROM setting ORDER BY key").expect("a statement");
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        statement.query_map([], read).expect("rows").map(|row| row.expect("a row")).collect()
+    };
+    let before = rows(&database);
+    drop(database);
+    sandbox.run_on_index(&["backup", "copy.db"]).code(0);
+    sandbox.run(&["--db", "copy.db", "check"]).code(0);
+    let copy = rusqlite::Connection::open(sandbox.path("copy.db")).expect("it opens");
+    assert!(before.len() >= 30_000 && rows(&copy) == before);
+}
