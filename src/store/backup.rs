@@ -46,10 +46,6 @@ impl Store {
         let work = work.map_err(Error::io("make a folder in", folder))?;
         let copy = work.path().join("copy.db");
         self.copy_to(&copy, &mut each)?;
-        if let Some(page) = damaged_pages(&copy).map_err(Error::io("read", &copy))?.first() {
-            let reason = format!("page {page} of the copy does not match its checksum");
-            return Err(Error::Damaged { path: to.to_owned(), reason });
-        }
         let file = std::fs::File::open(&copy).map_err(Error::io("open", &copy))?;
         file.sync_all().map_err(Error::io("write", &copy))?;
         std::fs::rename(&copy, to).map_err(Error::io("replace", to))?;
@@ -86,6 +82,10 @@ impl Store {
             }
         }
         no_log(&copy)?;
+        if let Some(page) = damaged_pages(&copy, path).map_err(Error::io("read", path))?.first() {
+            let reason = format!("page {page} of the copy does not match its checksum");
+            return Err(Error::Damaged { path: path.to_owned(), reason });
+        }
         copy.close().map_err(|(_, error)| error).at(path)
     }
 }

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OpenFlags, Row};
 
 use super::Store;
 use super::batch::{Batch, ModelRow, Writer};
-use super::pages::{VFS, damaged_pages_of};
+use super::pages::{VFS, damaged_pages};
 use super::select::Selection;
 use super::sqlite_error::At;
 use super::vectors::checksum;
@@ -69,7 +69,7 @@ const VALUES: [(&str, &str); 5] = [
 impl Store {
     /// Looks at every page, reference, value and vector.
     pub fn check(&self) -> Result<Vec<Problem>> {
-        let pages = damaged_pages_of(&self.connection, &self.path).map_err(Error::io("read", &self.path))?;
+        let pages = damaged_pages(&self.connection, &self.path).map_err(Error::io("read", &self.path))?;
         let of_page =
             |page: &u64| Problem::new("it does not match its checksum", format!("page {page}"), Mend::Salvage);
         let mut problems: Vec<Problem> = pages.iter().map(of_page).collect();

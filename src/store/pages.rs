@@ -15,7 +15,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, Write};
 use std::path::Path;
 use std::ptr;
 use std::sync::OnceLock;
@@ -53,55 +53,14 @@ pub(super) fn refused_page() -> Option<u64> {
     REFUSED.get()
 }
 
-/// The pages of a database file that are not what was written, by their numbers; none if its pages have no checksums.
+/// The pages of a connection's database that are not what was written, by their numbers; none if its pages have no checksums.
+///
+/// They are read through the connection's own file: to open and close another one in the same process would give up all locks that
+/// this process has on it (<https://sqlite.org/howtocorrupt.html>, 2.2).
 ///
 /// # Errors
 /// When the file cannot be read.
-pub(super) fn damaged_pages(path: &Path) -> io::Result<Vec<u64>> {
-    let mut file = open_regular(path)?;
-    let mut header = [0; 100];
-    match file.read_exact(&mut header) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Vec::new()),
-        result => result?,
-    }
-    let mut known = PageSize(0);
-    known.learn(&header, 0);
-    let mut damaged = Vec::new();
-    if known.0 == 0 {
-        return Ok(damaged);
-    }
-    let (mut page, mut number) = (vec![0; known.0], 0);
-    let mut reader = BufReader::with_capacity(1 << 20, &file);
-    reader.rewind()?;
-    while reader.read_exact(&mut page).is_ok() {
-        number += 1;
-        if !is_whole(&page, number) {
-            damaged.push(number);
-        }
-    }
-    // One that was just being written is whole in a moment, and one that was being written when the power went is in the log.
-    if damaged.is_empty() {
-        return Ok(damaged);
-    }
-    std::thread::sleep(Duration::from_millis(50));
-    let in_log = pages_in_log(&Store::beside(path, "-wal"), known.0);
-    damaged.retain(|number| {
-        if in_log.contains(number) {
-            return false;
-        }
-        let at = SeekFrom::Start((number - 1) * page.len() as u64);
-        let read = file.seek(at).and_then(|_| file.read_exact(&mut page));
-        read.is_err() || !is_whole(&page, *number)
-    });
-    Ok(damaged)
-}
-
-/// As [`damaged_pages`], of the database of a connection, through its own file: to open and close another one in the same process would
-/// give up all locks that this process has on it (<https://sqlite.org/howtocorrupt.html>, 2.2).
-///
-/// # Errors
-/// When the file cannot be read.
-pub(super) fn damaged_pages_of(connection: &Connection, path: &Path) -> io::Result<Vec<u64>> {
+pub(super) fn damaged_pages(connection: &Connection, path: &Path) -> io::Result<Vec<u64>> {
     let Some(file) = file_of(connection) else { return Ok(Vec::new()) };
     // SAFETY: the file is the layer's, and open as long as the connection.
     let page_size = unsafe { (*file.cast::<LayerFile>()).page_size.0 };
@@ -135,6 +94,7 @@ pub(super) fn damaged_pages_of(connection: &Connection, path: &Path) -> io::Resu
     if damaged.is_empty() {
         return Ok(damaged);
     }
+    // One that was just being written is whole in a moment, and one that was being written when the power went is in the log.
     std::thread::sleep(Duration::from_millis(50));
     let in_log = pages_in_log(&Store::beside(path, "-wal"), page_size);
     let mut left = Vec::new();
