@@ -9,47 +9,10 @@ use std::time::Duration;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
+use super::error::{DecodeError, plain};
 use super::format::Format;
 use super::{camera, color, jpeg, large_png, svg};
 use crate::types::ImageInfo;
-use serde::{Deserialize, Serialize};
-
-/// Why a file cannot be decoded, in words for a person.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub struct DecodeError {
-    reason: String,
-    limit: Option<Limit>,
-}
-
-/// A limit that stands in the way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Limit {
-    /// [`DecodeLimits::memory`].
-    Memory,
-    /// [`DecodeLimits::time`].
-    Time,
-}
-
-impl DecodeError {
-    pub(super) fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), limit: None }
-    }
-
-    fn too_large(reason: impl Into<String>) -> Self {
-        Self::of(reason, Some(Limit::Memory))
-    }
-
-    /// An error that was found in another process.
-    pub(crate) fn of(reason: impl Into<String>, limit: Option<Limit>) -> Self {
-        Self { reason: reason.into(), limit }
-    }
-
-    /// The limit that stands in the way, if it is only that.
-    pub fn limit(&self) -> Option<Limit> {
-        self.limit
-    }
-}
 
 /// What decoding one picture may cost.
 #[derive(Debug, Clone, Copy)]
@@ -290,32 +253,6 @@ fn conversion_bytes(color: image::ColorType) -> u64 {
     }
 }
 
-/// The decoder's message without the preamble about encoders and formats.
-fn plain(error: image::ImageError) -> DecodeError {
-    use image::ImageError;
-    use image::error::UnsupportedErrorKind::{Color, Format, GenericFeature};
-    if matches!(error, ImageError::Limits(_)) {
-        return DecodeError::too_large("decoding needs more memory than is allowed");
-    }
-    DecodeError::new(match &error {
-        ImageError::IoError(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => {
-            "the file ends before its picture does".into()
-        }
-        ImageError::IoError(io) => crate::error::io_reason(io),
-        ImageError::Unsupported(unsupported) => match unsupported.kind() {
-            Color(color) => format!("not supported: pixels of type {color:?}"),
-            GenericFeature(what) => format!("not supported: {what}"),
-            Format(_) => "not supported: this variant of the format".into(),
-            _ => unsupported.to_string(),
-        },
-        ImageError::Decoding(damage) => match std::error::Error::source(damage) {
-            Some(source) => format!("damaged: {}", source.to_string().trim_matches('"')),
-            None => "damaged".into(),
-        },
-        _ => error.to_string(),
-    })
-}
-
 thread_local! {
     static DECODING: Cell<bool> = const { Cell::new(false) };
 }
@@ -342,6 +279,7 @@ fn guarded<T>(run: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::Limit;
     use image::{Rgb, Rgba, RgbaImage};
 
     fn png(image: &DynamicImage) -> Vec<u8> {

@@ -13,7 +13,8 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::camera;
-use super::decode::{DecodeError, Picture};
+use super::decode::Picture;
+use super::error::{DecodeError, damaged};
 
 /// Passes over the picture that a progressive file may ask for. Encoders write about ten; each one costs as much as
 /// decoding the whole picture, so that 40 kB could keep a processor busy for a minute.
@@ -224,10 +225,6 @@ fn decode_cmyk(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> 
 fn ink_to_rgb(ink: [u8; 4]) -> [u8; 3] {
     let paper = ink.map(|x| 255 - u16::from(x));
     [0, 1, 2].map(|i| ((paper[i] * paper[3] + 127) / 255) as u8)
-}
-
-fn damaged(error: impl std::fmt::Display) -> DecodeError {
-    DecodeError::new(format!("damaged: {}", error.to_string().trim_matches('"')))
 }
 
 fn to_image(width: usize, height: usize, pixels: Vec<u8>) -> Result<RgbImage, DecodeError> {

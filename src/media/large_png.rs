@@ -11,7 +11,8 @@ use png::{ColorType, Transformations};
 
 use super::camera;
 use super::color::on_white;
-use super::decode::{DecodeError, Picture};
+use super::decode::Picture;
+use super::error::{DecodeError, damaged};
 
 /// How many times as many pixels as are wanted in the end are kept: the last step of scaling averages over as many.
 const OVERSAMPLING: u32 = 2;
@@ -143,10 +144,6 @@ impl Means {
         RgbImage::from_raw(width.div_ceil(divisor), height.div_ceil(divisor), self.pixels)
             .ok_or_else(|| DecodeError::new("the decoder gave too few rows"))
     }
-}
-
-fn damaged(error: png::DecodingError) -> DecodeError {
-    DecodeError::new(format!("damaged: {error}"))
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 use tracing::trace_span;
 
-use super::decode::{DecodeError, DecodeLimits, Picture, decode_within};
+use super::decode::{DecodeLimits, Picture, decode_within};
+use super::error::DecodeError;
 use super::features::measure;
 use super::format::Format;
 use super::resize::{Filter, Fit};

@@ -10,6 +10,7 @@ mod color;
 mod content;
 mod decode;
 mod drawn;
+mod error;
 mod features;
 mod format;
 mod jpeg;
@@ -20,8 +21,9 @@ mod svg;
 
 pub(crate) use content::has_picture_extension;
 pub use content::{Content, Reading, read_content};
-pub use decode::{DecodeError, DecodeLimits, Decoder, Limit, Picture, decode_within, is_decoding};
+pub use decode::{DecodeLimits, Decoder, Picture, decode_within, is_decoding};
 pub(crate) use drawn::{drawn_photograph, drawn_picture};
+pub use error::{DecodeError, Limit};
 pub use features::{SIDE as FEATURE_SIDE, measure, measure_pixels};
 pub use format::{Format, Kind, SNIFF_BYTES, sniff};
 pub use look::{Frame, Looked, Wanted, look};

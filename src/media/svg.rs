@@ -9,7 +9,8 @@ use image::RgbImage;
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{self, fontdb, roxmltree};
 
-use super::decode::{DecodeError, Picture};
+use super::decode::Picture;
+use super::error::DecodeError;
 
 /// The shorter side is rendered at this many pixels, which leaves models of up to 448 pixels a margin.
 const SHORTER_SIDE: f32 = 512.0;

@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use super::Helper;
 use super::wire::{Answer, GO, GREETING, Reply, Request, receive, send};
@@ -27,7 +28,7 @@ const LAST_WORDS: u64 = 4096;
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
-    input: ChildStdin,
+    input: Input,
     output: Output,
     /// The most memory that it had for itself, in bytes.
     pub peak: u64,
@@ -60,6 +61,9 @@ impl Process {
         let (Some(input), Some(pipe)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(io::Error::other("it has no pipes"));
         };
+        // Whether it reads is looked at before; a pipe that is full would keep this thread however long it stays so.
+        set_nonblocking(&input)?;
+        let input = Input { pipe: input, deadline: Instant::now() + START };
         let output = Output { pipe, deadline: Instant::now() + START };
         let mut process = Self { child, input, output, peak: 0, has_served: false };
         let mut greeting = [0; GREETING.len()];
@@ -93,6 +97,7 @@ impl Process {
         let mut held = Some(hold(request.granted + request.length));
         // Not before: others may have all the room for long.
         self.output.deadline = Instant::now() + PATIENCE * request.time;
+        self.input.deadline = self.output.deadline;
         send(&mut self.input, request, bytes)?;
         loop {
             let Answer { reply, peak } = receive(&mut self.output)?;
@@ -104,6 +109,7 @@ impl Process {
                     let before = Instant::now();
                     held = Some(hold(needed.saturating_add(request.length)));
                     self.output.deadline += before.elapsed();
+                    self.input.deadline = self.output.deadline;
                     self.input.write_all(&GO)?;
                 }
                 Reply::Looked(told) => return told.receive(&request.wanted, &mut self.output).map(Ok),
@@ -171,6 +177,45 @@ impl Drop for Process {
     }
 }
 
+fn set_nonblocking(pipe: &ChildStdin) -> io::Result<()> {
+    let flags = fcntl_getfl(pipe)?;
+    Ok(fcntl_setfl(pipe, flags | OFlags::NONBLOCK)?)
+}
+
+/// Waits until a pipe can be used, or a moment has come.
+fn wait_for(pipe: PollFd<'_>, deadline: Instant) -> io::Result<()> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+    match poll(&mut [pipe], Some(&left))? {
+        0 => Err(io::ErrorKind::TimedOut.into()),
+        _ => Ok(()),
+    }
+}
+
+/// What a process is told, until a moment.
+#[derive(Debug)]
+struct Input {
+    pipe: ChildStdin,
+    deadline: Instant,
+}
+
+impl Write for Input {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.pipe.write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    wait_for(PollFd::new(&self.pipe, PollFlags::OUT), self.deadline)?;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// What a process says, until a moment.
 #[derive(Debug)]
 struct Output {
@@ -180,19 +225,15 @@ struct Output {
 
 impl Read for Output {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
-        match poll(&mut [PollFd::new(&self.pipe, PollFlags::IN)], Some(&left)) {
-            Ok(0) => Err(io::ErrorKind::TimedOut.into()),
-            Ok(_) => self.pipe.read(buffer),
-            Err(error) => Err(error.into()),
-        }
+        wait_for(PollFd::new(&self.pipe, PollFlags::IN), self.deadline)?;
+        self.pipe.read(buffer)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::Wanted;
 
     #[test]
     fn another_program_is_not_taken_for_a_decoder() {
@@ -202,6 +243,23 @@ mod tests {
             let helper = Helper { program: program.into(), arguments: arguments.into_iter().map(Into::into).collect() };
             assert!(Process::start(&helper).is_err(), "{program}");
         }
+    }
+
+    #[test]
+    fn a_process_that_does_not_read_is_not_waited_for_longer_than_one_that_does_not_answer() {
+        let script = format!("printf '{}'; exec sleep 600", String::from_utf8_lossy(GREETING));
+        let helper = Helper { program: "sh".into(), arguments: vec!["-c".into(), script.into()] };
+        let mut process = Process::start(&helper).unwrap();
+        let bytes = vec![0; 1 << 20];
+        let request = Request {
+            format: "png".into(),
+            length: bytes.len() as u64,
+            memory: 1 << 20,
+            granted: 1 << 20,
+            time: Duration::from_millis(20),
+            wanted: Wanted { side: 1, feature_time: None, frame: None },
+        };
+        assert_eq!(process.look(&request, &bytes, |_| ()).unwrap_err(), Death::Late);
     }
 
     #[test]
