@@ -82,8 +82,10 @@ impl SealedFile {
         let end = table.checked_sub(header_length)?;
         let fits = end.div_ceil(CHUNK) == chunks && blake3::hash(&map[end..footer + 16]) == seal;
         let Header { sections, about } = fits.then(|| serde_json::from_slice::<Header<M>>(&map[end..table]).ok())??;
-        let inside = |s: &SectionEntry| s.start.checked_add(s.bytes).is_some_and(|to| to <= end);
-        sections.iter().all(inside).then_some(())?;
+        let is_sound = |s: &SectionEntry| {
+            s.start.is_multiple_of(ALIGNMENT) && s.start.checked_add(s.bytes).is_some_and(|to| to <= end)
+        };
+        sections.iter().all(is_sound).then_some(())?;
         let checked = (0..chunks).map(|_| AtomicBool::new(false)).collect();
         let file = Self { map, sections, checksums: table..footer, end, seal, checked, all_checked: false.into() };
         Some((file, about))
