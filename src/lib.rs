@@ -58,6 +58,7 @@ pub mod scan;
 pub mod search;
 pub mod store;
 pub mod types;
+pub mod vector;
 pub mod watch;
 
 #[doc(inline)]

@@ -113,7 +113,7 @@ impl OpenOptions {
         let failed = |stage, reason| Error::Picture { path: path.to_owned(), stage, reason };
         let content = read_picture(path).map_err(|reason| failed(Stage::Read, reason))?;
         let frame = Some(Frame { fit: Fit::Inside, width: side, height: side, filter: Filter::Lanczos });
-        let wanted = Wanted { side, feature_time: Some(Duration::ZERO), frame };
+        let wanted = Wanted { side, feature_time: Some(Duration::ZERO), frame, alpha: false };
         let limits = DecodeLimits::default();
         let looked = self.sandbox.look(&content.bytes, content.format, limits, &wanted, |_| ());
         let looked = looked.map_err(|error| failed(Stage::Decode, error.to_string()))?;

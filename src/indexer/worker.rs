@@ -116,7 +116,7 @@ fn prepare(shop: &Workshop<'_>, worker: usize, job: Job<'_>) -> Result<Prepared,
     drop(held);
     let hash = content.hash;
     match looked_at {
-        Ok(Looked { info, features, pixels }) => {
+        Ok(Looked { info, features, pixels, .. }) => {
             let decoded = Decoded { hash, bytes, info, features };
             match pixels {
                 Some(pixels) => Ok(Prepared { seen, decoded, pixels }),

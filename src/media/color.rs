@@ -1,6 +1,6 @@
 //! Any pixel layout to 8-bit RGB on white, and colour profiles to sRGB.
 
-use image::{DynamicImage, RgbImage};
+use image::{DynamicImage, GrayImage, RgbImage};
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
 
 /// Converts decoded pixels to 8-bit RGB; transparent ones are composited on white.
@@ -16,6 +16,21 @@ pub(super) fn to_rgb(image: DynamicImage) -> RgbImage {
         }
         other => other.into_rgb8(),
     }
+}
+
+/// How opaque each pixel is; `None` if all are wholly.
+pub(super) fn alpha_of(image: &DynamicImage) -> Option<GrayImage> {
+    if !image.color().has_alpha() {
+        return None;
+    }
+    let opacity: Vec<u8> = match image {
+        DynamicImage::ImageRgba8(rgba) => rgba.pixels().map(|pixel| pixel[3]).collect(),
+        DynamicImage::ImageLumaA8(gray) => gray.pixels().map(|pixel| pixel[1]).collect(),
+        other => image::GenericImageView::pixels(other).map(|(_, _, pixel)| pixel[3]).collect(),
+    };
+    let is_opaque = opacity.iter().all(|alpha| *alpha == 255);
+    let alpha = GrayImage::from_raw(image.width(), image.height(), opacity).expect("a byte was made for each pixel");
+    (!is_opaque).then_some(alpha)
 }
 
 /// A channel of a transparent colour before white.

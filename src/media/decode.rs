@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
 use super::error::{DecodeError, plain};
 use super::format::Format;
@@ -45,6 +45,8 @@ pub struct Picture {
     pub(super) profile: Option<Vec<u8>>,
     pub(super) taken: Option<String>,
     pub(super) has_alpha: bool,
+    /// How opaque each pixel was before it was composited on white, unless all were wholly.
+    pub(super) alpha: Option<GrayImage>,
     pub(super) truncated: bool,
     /// The size to tell, where it is not that of the pixels: a vector graphic is rendered at another one.
     pub(super) nominal_size: Option<(u32, u32)>,
@@ -62,6 +64,7 @@ impl Picture {
             profile: None,
             taken: None,
             has_alpha: false,
+            alpha: None,
             truncated: false,
             nominal_size: None,
             filled: None,
@@ -209,7 +212,9 @@ impl<'a> Decoder<'a> {
                 let profile = decoder.icc_profile().ok().flatten();
                 let image = DynamicImage::from_decoder(decoder).map_err(plain)?;
                 let has_alpha = image.color().has_alpha();
-                Ok(Picture { orientation, profile, taken, has_alpha, ..Picture::from_rgb(color::to_rgb(image)) })
+                let alpha = color::alpha_of(&image);
+                let picture = Picture::from_rgb(color::to_rgb(image));
+                Ok(Picture { orientation, profile, taken, has_alpha, alpha, ..picture })
             }
         })
     }
@@ -244,11 +249,12 @@ pub fn decode_within<H>(
 
 /// Bytes that converting a pixel to 8-bit RGB takes beside the decoded ones.
 fn conversion_bytes(color: image::ColorType) -> u64 {
-    use image::ColorType::{La8, La16, Rgb8, Rgb32F, Rgba16, Rgba32F};
+    use image::ColorType::{La8, La16, Rgb8, Rgb32F, Rgba8, Rgba16, Rgba32F};
     match color {
         Rgb8 => 0,
-        Rgb32F | Rgba32F => 16 + 3,
-        La8 | La16 | Rgba16 => 4 + 3,
+        Rgb32F | Rgba32F => 16 + 3 + 1,
+        La8 | La16 | Rgba16 => 4 + 3 + 1,
+        Rgba8 => 3 + 1,
         _ => 3,
     }
 }
@@ -264,12 +270,17 @@ pub fn is_decoding() -> bool {
     DECODING.get()
 }
 
+/// Runs something that may panic and is caught, without a word of it.
+pub(crate) fn quietly<T>(run: impl FnOnce() -> T) -> T {
+    DECODING.set(true);
+    let result = run();
+    DECODING.set(false);
+    result
+}
+
 /// Runs a decoder so that a panic in it is an error of this one picture.
 fn guarded<T>(run: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeError> {
-    DECODING.set(true);
-    let result = catch_unwind(AssertUnwindSafe(run));
-    DECODING.set(false);
-    result.unwrap_or_else(|panic| {
+    quietly(|| catch_unwind(AssertUnwindSafe(run))).unwrap_or_else(|panic| {
         let message =
             panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
         Err(DecodeError::new(format!("the decoder broke off: {}", message.unwrap_or("it gave no reason"))))

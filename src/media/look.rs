@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use image::RgbImage;
+use image::{GrayImage, RgbImage};
 use serde::{Deserialize, Serialize};
 use tracing::trace_span;
 
@@ -31,6 +31,11 @@ impl Frame {
     pub fn of(&self, picture: &Picture) -> RgbImage {
         picture.resized(self.fit, self.width, self.height, self.filter)
     }
+
+    /// How opaque those pixels are, where a picture fits inside; `None` if all are wholly.
+    fn alpha_of(&self, picture: &Picture) -> Option<GrayImage> {
+        picture.resized_alpha(self.width, self.height, self.filter)
+    }
 }
 
 /// What is wanted of a picture.
@@ -42,6 +47,8 @@ pub struct Wanted {
     pub feature_time: Option<Duration>,
     /// The pixels that are wanted, if any.
     pub frame: Option<Frame>,
+    /// Whether to tell what is transparent of those pixels, if anything is. For frames that are [`Fit::Inside`] only.
+    pub alpha: bool,
 }
 
 /// What a look at a picture has told.
@@ -53,6 +60,8 @@ pub struct Looked {
     pub features: Features,
     /// The pixels, where a frame was given.
     pub pixels: Option<RgbImage>,
+    /// How opaque each of those pixels is (they are composited on white): 255 is wholly. `None` if it was not asked for, or all are.
+    pub alpha: Option<GrayImage>,
 }
 
 /// Decodes a picture, measures it, and scales it.
@@ -68,10 +77,13 @@ pub fn look<H>(
     wanted: &Wanted,
     hold: impl Fn(u64) -> H,
 ) -> Result<Looked, DecodeError> {
-    let decode = || decode_within(bytes, format, limits, wanted.side, hold);
+    // A part of the pixels has no alpha.
+    let side = if wanted.alpha && format == Format::Raster(image::ImageFormat::Png) { u32::MAX } else { wanted.side };
+    let decode = || decode_within(bytes, format, limits, side, hold);
     let (picture, _held) = trace_span!("decode").in_scope(decode)?;
     let deadline = wanted.feature_time.map(|time| Instant::now() + time);
     let features = trace_span!("features").in_scope(|| measure(&picture, deadline));
     let pixels = wanted.frame.map(|frame| trace_span!("scale").in_scope(|| frame.of(&picture)));
-    Ok(Looked { info: picture.info(format), features, pixels })
+    let alpha = wanted.frame.filter(|_| wanted.alpha).and_then(|frame| frame.alpha_of(&picture));
+    Ok(Looked { info: picture.info(format), features, pixels, alpha })
 }

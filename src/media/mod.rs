@@ -21,12 +21,14 @@ mod svg;
 
 pub(crate) use content::has_picture_extension;
 pub use content::{Content, Reading, read_content};
+pub(crate) use decode::quietly;
 pub use decode::{DecodeLimits, Decoder, Picture, decode_within, is_decoding};
 pub(crate) use drawn::{drawn_photograph, drawn_picture};
 pub use error::{DecodeError, Limit};
 pub use features::{SIDE as FEATURE_SIDE, measure, measure_pixels};
 pub use format::{Format, Kind, SNIFF_BYTES, sniff};
 pub use look::{Frame, Looked, Wanted, look};
+pub(crate) use resize::scale_rgb;
 pub use resize::{Filter, Fit};
 
 /// For [`crate::fuzzing`].

@@ -2,7 +2,7 @@
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-use image::{DynamicImage, RgbImage};
+use image::{DynamicImage, GrayImage, RgbImage};
 use serde::{Deserialize, Serialize};
 
 use super::color;
@@ -93,17 +93,50 @@ impl Picture {
         upright.into_rgb8()
     }
 
-    fn scaled(&self, crop: Crop, width: u32, height: u32, filter: Filter) -> RgbImage {
-        let (source_width, source_height) = self.pixels.dimensions();
-        let source = ImageRef::new(source_width, source_height, self.pixels.as_raw(), PixelType::U8x3)
-            .expect("an image's buffer has three bytes for each pixel");
-        let mut target = Image::new(width, height, PixelType::U8x3);
-        let options = ResizeOptions::new().resize_alg(filter.algorithm()).crop(crop.0, crop.1, crop.2, crop.3);
-        Resizer::new()
-            .resize(&source, &mut target, &options)
-            .expect("the crop lies inside the source and the pixel types are equal");
-        RgbImage::from_raw(width, height, target.into_vec()).expect("the target has three bytes for each pixel")
+    /// How opaque the pixels are that [`Picture::resized`] gives for [`Fit::Inside`]; `None` if all are wholly.
+    pub(super) fn resized_alpha(&self, width: u32, height: u32, filter: Filter) -> Option<GrayImage> {
+        let alpha = self.alpha.as_ref()?;
+        let (width, height) = if swaps_sides(self.orientation()) { (height, width) } else { (width, height) };
+        let (w, h) = (f64::from(alpha.width()), f64::from(alpha.height()));
+        let (width, height) = inside(w, h, width, height, 1.0);
+        let bytes =
+            scaled(alpha.as_raw(), alpha.dimensions(), PixelType::U8, (0.0, 0.0, w, h), (width, height), filter);
+        let scaled = GrayImage::from_raw(width, height, bytes).expect("the target has a byte for each pixel");
+        let mut upright = DynamicImage::ImageLuma8(scaled);
+        upright.apply_orientation(self.orientation());
+        Some(upright.into_luma8())
     }
+
+    fn scaled(&self, crop: Crop, width: u32, height: u32, filter: Filter) -> RgbImage {
+        let (bytes, size) = (self.pixels.as_raw(), self.pixels.dimensions());
+        let bytes = scaled(bytes, size, PixelType::U8x3, crop, (width, height), filter);
+        RgbImage::from_raw(width, height, bytes).expect("the target has three bytes for each pixel")
+    }
+}
+
+/// Pixels scaled to any size, also to a larger one.
+pub(crate) fn scale_rgb(pixels: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbImage {
+    let (w, h) = pixels.dimensions();
+    let crop = (0.0, 0.0, f64::from(w), f64::from(h));
+    let bytes = scaled(pixels.as_raw(), (w, h), PixelType::U8x3, crop, (width, height), filter);
+    RgbImage::from_raw(width, height, bytes).expect("the target has three bytes for each pixel")
+}
+
+fn scaled(
+    bytes: &[u8],
+    size: (u32, u32),
+    pixel_type: PixelType,
+    crop: Crop,
+    (width, height): (u32, u32),
+    filter: Filter,
+) -> Vec<u8> {
+    let source = ImageRef::new(size.0, size.1, bytes, pixel_type).expect("the buffer is as long as its pixels");
+    let mut target = Image::new(width, height, pixel_type);
+    let options = ResizeOptions::new().resize_alg(filter.algorithm()).crop(crop.0, crop.1, crop.2, crop.3);
+    Resizer::new()
+        .resize(&source, &mut target, &options)
+        .expect("the crop lies inside the source and the pixel types are equal");
+    target.into_vec()
 }
 
 /// The part of the source that the centre crop shows: scaling just that is the same as scaling all and cropping.

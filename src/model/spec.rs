@@ -221,7 +221,7 @@ impl ModelSpec {
 
     /// What is wanted of a picture for the model, and for its features.
     pub fn wanted(&self) -> Wanted {
-        Wanted { side: self.shorter_side(), feature_time: None, frame: Some(self.frame()) }
+        Wanted { side: self.shorter_side(), feature_time: None, frame: Some(self.frame()), alpha: false }
     }
 
     /// What the shorter side of a picture is scaled down to, at most, in pixels, for the model and for the features: a decoder need

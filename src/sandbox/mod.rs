@@ -138,7 +138,7 @@ pub(crate) mod fuzzed {
 
     pub fn answer(mut data: &[u8]) {
         let frame = Frame { fit: Fit::Inside, width: 20, height: 10, filter: Filter::Bilinear };
-        let wanted = Wanted { side: 10, feature_time: None, frame: Some(frame) };
+        let wanted = Wanted { side: 10, feature_time: None, frame: Some(frame), alpha: true };
         while let Ok(Answer { reply, .. }) = receive(&mut data) {
             if let Reply::Looked(told) = reply
                 && let Ok(looked) = told.receive(&wanted, &mut data)

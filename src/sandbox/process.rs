@@ -257,7 +257,7 @@ mod tests {
             memory: 1 << 20,
             granted: 1 << 20,
             time: Duration::from_millis(20),
-            wanted: Wanted { side: 1, feature_time: None, frame: None },
+            wanted: Wanted { side: 1, feature_time: None, frame: None, alpha: false },
         };
         assert_eq!(process.look(&request, &bytes, |_| ()).unwrap_err(), Death::Late);
     }

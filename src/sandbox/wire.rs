@@ -7,7 +7,7 @@
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
-use image::RgbImage;
+use image::{GrayImage, RgbImage};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -68,16 +68,20 @@ pub(super) struct Told {
     kind: Option<TypeGuess>,
     /// Width and height of the pixels that follow.
     size: Option<(u32, u32)>,
+    /// Whether their alpha follows them.
+    has_alpha: bool,
 }
 
 impl Reply {
     /// A result as it is sent, and the pixels that follow it.
     pub fn new(result: Result<Looked, DecodeError>) -> (Self, Vec<u8>) {
         match result {
-            Ok(Looked { info, features: Features { quick, tones, detail, kind }, pixels }) => {
+            Ok(Looked { info, features: Features { quick, tones, detail, kind }, pixels, alpha }) => {
                 let size = pixels.as_ref().map(RgbImage::dimensions);
-                let told = Told { info, quick, tones, detail, kind, size };
-                (Self::Looked(Box::new(told)), pixels.map(RgbImage::into_raw).unwrap_or_default())
+                let told = Told { info, quick, tones, detail, kind, size, has_alpha: alpha.is_some() };
+                let mut bytes = pixels.map(RgbImage::into_raw).unwrap_or_default();
+                bytes.extend(alpha.map(GrayImage::into_raw).unwrap_or_default());
+                (Self::Looked(Box::new(told)), bytes)
             }
             Err(error) => (Self::Failed { reason: error.to_string(), limit: error.limit() }, Vec::new()),
         }
@@ -87,7 +91,7 @@ impl Reply {
 impl Told {
     /// Reads the pixels that follow, which have to be what was asked for.
     pub fn receive(self, wanted: &Wanted, from: &mut impl Read) -> io::Result<Looked> {
-        let Self { info, quick, tones, detail, kind, size } = self;
+        let Self { info, quick, tones, detail, kind, size, has_alpha } = self;
         let pixels = match (size, wanted.frame) {
             (None, None) => None,
             (Some((width, height)), Some(frame)) if fits(frame, width, height) => {
@@ -97,7 +101,16 @@ impl Told {
             }
             _ => return Err(invalid("other pixels than were asked for")),
         };
-        Ok(Looked { info, features: Features { quick, tones, detail, kind }, pixels })
+        let alpha = match size {
+            Some((width, height)) if has_alpha && wanted.alpha => {
+                let mut bytes = vec![0; width as usize * height as usize];
+                from.read_exact(&mut bytes)?;
+                GrayImage::from_raw(width, height, bytes)
+            }
+            _ if has_alpha => return Err(invalid("alpha that was not asked for")),
+            _ => None,
+        };
+        Ok(Looked { info, features: Features { quick, tones, detail, kind }, pixels, alpha })
     }
 }
 

@@ -63,7 +63,7 @@ pub(crate) fn examine(image: &QueryImage, store: &Store, model: ModelRow, eye: &
         return Ok(Examined { path, hash, bytes, row, info, embedding, classes, features, indexed: true });
     }
     let undecodable = |reason: String| Error::Picture { path: path.clone(), stage: Stage::Decode, reason };
-    let Looked { info, features, pixels } =
+    let Looked { info, features, pixels, .. } =
         eye.look(&content, format)?.map_err(|error| undecodable(error.to_string()))?;
     let Embedded { embedding, classes } = eye.embed(pixels.expect("they were asked for"))?;
     let features = Some(features);

@@ -1,0 +1,47 @@
+//! Distances between colours.
+
+/// A colour: red, green, blue.
+pub(super) type Rgb = [u8; 3];
+
+/// A weighted Euclidean distance, 0 to 442; green counts a little more, as it does for the eye.
+pub(super) fn distance(a: Rgb, b: Rgb) -> f32 {
+    squared_distance(a, b).sqrt()
+}
+
+/// The square of [`distance`].
+pub(super) fn squared_distance(a: Rgb, b: Rgb) -> f32 {
+    const WEIGHTS: [f32; 3] = [0.9, 1.2, 0.9];
+    (0..3)
+        .map(|i| {
+            let difference = f32::from(a[i]) - f32::from(b[i]);
+            WEIGHTS[i] * difference * difference
+        })
+        .sum()
+}
+
+/// How far a colour lies from the line between two others; `None` if it does not lie between them.
+pub(super) fn distance_from_mixtures(color: Rgb, a: Rgb, b: Rgb) -> Option<f32> {
+    let to = |other: Rgb| [0, 1, 2].map(|i| f32::from(other[i]) - f32::from(a[i]));
+    let dot = |x: [f32; 3], y: [f32; 3]| x[0] * y[0] + x[1] * y[1] + x[2] * y[2];
+    let (line, point) = (to(b), to(color));
+    let share = dot(line, point) / dot(line, line);
+    // Not a number where both are the same.
+    if !(0.04..=0.96).contains(&share) {
+        return None;
+    }
+    let off = [0, 1, 2].map(|i| point[i] - share * line[i]);
+    Some(dot(off, off).sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grey_is_a_mixture_of_black_and_white_and_red_is_none() {
+        assert_eq!(distance_from_mixtures([128; 3], [0; 3], [255; 3]), Some(0.0));
+        assert!(distance_from_mixtures([255, 0, 0], [0; 3], [255; 3]).is_some_and(|distance| distance > 200.0));
+        assert_eq!(distance_from_mixtures([255; 3], [0; 3], [255; 3]), None);
+        assert_eq!(distance_from_mixtures([9; 3], [7; 3], [7; 3]), None);
+    }
+}

@@ -1,0 +1,20 @@
+//! From pixels to paths: one trace of a drawing with given parameters, and how good it is.
+//!
+//! A [`Source`] is a picture that is to be traced. Its colours become a palette without the mixtures that anti-aliasing makes at
+//! edges; its pixels are enlarged and snapped to the palette, so that an edge lies where it lay between the pixels; the areas
+//! become paths (`vtracer`); and the paths are drawn again (`resvg`) and compared with the picture.
+
+mod canvas;
+mod color;
+mod outline;
+mod palette;
+mod parameters;
+mod quality;
+mod render;
+mod source;
+
+pub use outline::{Drawn, NotDrawn};
+pub use parameters::{Compositing, Parameters};
+pub use quality::{Quality, Reference, score, structural_similarity};
+pub use render::render;
+pub use source::{MAX_PIXELS, Source, SourceFacts};

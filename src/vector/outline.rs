@@ -1,0 +1,174 @@
+//! Areas of one colour to paths.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use vtracer::{CancelToken, Color, ColorImage, Config, Hierarchical, VectorDoc};
+
+use super::canvas::Canvas;
+use super::palette::Palette;
+use super::parameters::{Compositing, Parameters};
+use super::source::Source;
+use crate::media::quietly;
+
+/// A drawing in paths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drawn {
+    /// The whole SVG document.
+    pub svg: String,
+    /// How many areas it has.
+    pub shapes: u32,
+}
+
+/// Why there is no drawing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotDrawn {
+    /// There was no time.
+    #[error("there was not enough time")]
+    Late,
+    /// Parameters are outside of their ranges.
+    #[error("parameters are outside of their ranges")]
+    Invalid,
+    /// The tracer broke off.
+    #[error("the tracer broke off: {0}")]
+    Failed(String),
+}
+
+impl Source {
+    /// Traces the picture. The SVG has the size of the original; its coordinates are those of the enlarged picture.
+    ///
+    /// # Errors
+    /// When parameters are outside of their ranges, the deadline passes, or the tracer fails.
+    pub fn trace(&self, parameters: &Parameters, deadline: Option<Instant>) -> Result<Drawn, NotDrawn> {
+        if !parameters.are_valid() {
+            return Err(NotDrawn::Invalid);
+        }
+        let palette = Palette::of(self, parameters.radius, parameters.colors.into());
+        let canvas = Canvas::new(self, &palette, parameters.scale);
+        let (width, height) = (canvas.width, canvas.height);
+        let top = u32::from(self.ground.is_some());
+        let image = to_image(canvas, &palette, self.ground.is_some());
+        let config = config(parameters, &palette, self.ground.is_some());
+        let draw = || draw(&image, &config, deadline);
+        let (paths, shapes) = quietly(|| catch_unwind(AssertUnwindSafe(draw)))
+            .unwrap_or_else(|_| Err(NotDrawn::Failed("it gave no reason".into())))?;
+        let (w, h) = self.size;
+        let svg = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{w}\" height=\"{h}\" viewBox=\"0 {top} {width} {height}\" \
+             preserveAspectRatio=\"none\">\n{paths}</svg>\n"
+        );
+        Ok(Drawn { svg, shapes })
+    }
+}
+
+/// Pixels for the tracer. Of a transparent picture with a row of nothing above and below: the tracer leaves out what is transparent only
+/// where that is a good part of some rows.
+fn to_image(canvas: Canvas, palette: &Palette, is_transparent: bool) -> ColorImage {
+    let (width, height) = (canvas.width as usize, canvas.height as usize);
+    let margin = if is_transparent { 4 * width } else { 0 };
+    let mut pixels = Vec::with_capacity(4 * width * height + 2 * margin);
+    pixels.resize(margin, 0);
+    for color in &canvas.colors {
+        // The ground is the first colour.
+        let [red, green, blue] = palette.colors()[usize::from(*color)];
+        pixels.extend(if is_transparent && *color == 0 { [0; 4] } else { [red, green, blue, 255] });
+    }
+    pixels.resize(pixels.len() + margin, 0);
+    ColorImage { pixels, width, height: height + 2 * usize::from(is_transparent) }
+}
+
+fn config(parameters: &Parameters, palette: &Palette, is_transparent: bool) -> Config {
+    let colors = &palette.colors()[usize::from(is_transparent && palette.colors().len() > 1)..];
+    Config {
+        hierarchical: match parameters.compositing {
+            Compositing::Stacked => Hierarchical::Stacked,
+            Compositing::Cutout => Hierarchical::Cutout,
+        },
+        filter_speckle: parameters.speckle.into(),
+        // All of them: the pixels have the palette's colours. More than 8 would wrap.
+        color_precision: 8,
+        layer_difference: parameters.layers.into(),
+        corner_threshold: parameters.corner.into(),
+        simplify: (parameters.simplify > 0.0).then(|| parameters.simplify.into()),
+        path_precision: Some(parameters.precision.into()),
+        // Small areas get the mean of what they are added to, and then one of these again.
+        palette: colors.iter().map(|[red, green, blue]| Color::new(*red, *green, *blue)).collect(),
+        optimize: 2,
+        ..Config::default()
+    }
+}
+
+/// The paths as SVG, and how many there are.
+fn draw(image: &ColorImage, config: &Config, deadline: Option<Instant>) -> Result<(String, u32), NotDrawn> {
+    let failed = |error: vtracer::Error| match error {
+        vtracer::Error::Cancelled => NotDrawn::Late,
+        other => NotDrawn::Failed(other.to_string()),
+    };
+    let pipeline = config.build().map_err(failed)?;
+    let cancel = CancelToken::new();
+    let mut look_at_the_clock = |_| {
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            cancel.cancel();
+        }
+    };
+    let document: VectorDoc = pipeline.run_with_progress(image, &cancel, &mut look_at_the_clock).map_err(failed)?;
+    let svg = pipeline.writer.write(&document);
+    Ok((inner(&svg).to_owned(), document.shapes.len() as u32))
+}
+
+/// What is inside of the document's only element.
+fn inner(svg: &str) -> &str {
+    let start = svg.find("<svg").and_then(|at| Some(at + svg[at..].find('>')? + 1)).unwrap_or(0);
+    let end = svg.rfind("</svg>").unwrap_or(svg.len());
+    svg[start..end].trim_start()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::render;
+    use super::*;
+    use image::{GrayImage, Luma, Rgb, RgbImage};
+
+    fn ring() -> (RgbImage, GrayImage) {
+        let distance = |x: u32, y: u32| f32::hypot(x as f32 - 24.0, y as f32 - 32.0);
+        let is_there = |x, y| (8.0..20.0).contains(&distance(x, y));
+        let pixels = RgbImage::from_fn(48, 64, |x, y| Rgb(if is_there(x, y) { [200, 30, 60] } else { [255; 3] }));
+        let alpha = GrayImage::from_fn(48, 64, |x, y| Luma([255 * u8::from(is_there(x, y))]));
+        (pixels, alpha)
+    }
+
+    #[test]
+    fn a_trace_has_the_size_of_the_original_and_looks_like_it() {
+        let (pixels, _) = ring();
+        let source = Source::new(pixels.clone(), None, (480, 640));
+        for compositing in [Compositing::Stacked, Compositing::Cutout] {
+            let drawn = source.trace(&Parameters { compositing, ..Parameters::DEFAULT }, None).expect("a drawing");
+            assert!(drawn.svg.contains("width=\"480\" height=\"640\" viewBox=\"0 0 192 256\""), "{}", drawn.svg);
+            let shown = render(&drawn.svg, 48, 64, [255; 3]).expect("it can be drawn");
+            let off = shown.pixels().zip(pixels.pixels()).filter(|(a, b)| a[1].abs_diff(b[1]) > 100).count();
+            assert!(off < 20, "{off} pixels differ");
+        }
+    }
+
+    #[test]
+    fn what_is_transparent_stays_so_and_nothing_is_moved() {
+        let (pixels, alpha) = ring();
+        let source = Source::new(pixels, Some(&alpha), (48, 64));
+        for compositing in [Compositing::Stacked, Compositing::Cutout] {
+            let drawn = source.trace(&Parameters { compositing, ..Parameters::DEFAULT }, None).expect("a drawing");
+            let shown = render(&drawn.svg, 48, 64, [0, 255, 0]).expect("it can be drawn");
+            let color = |x, y| shown.get_pixel(x, y).0;
+            assert_eq!((color(1, 1), color(24, 32)), ([0, 255, 0], [0, 255, 0]), "{compositing:?}");
+            assert_eq!((color(24, 19), color(24, 45)), ([200, 30, 60], [200, 30, 60]), "{compositing:?}");
+        }
+    }
+
+    #[test]
+    fn a_deadline_is_kept_and_ranges_are_checked() {
+        let (pixels, _) = ring();
+        let source = Source::new(pixels, None, (48, 64));
+        assert_eq!(source.trace(&Parameters::DEFAULT, Some(Instant::now())), Err(NotDrawn::Late));
+        let invalid = Parameters { scale: 20.0, ..Parameters::DEFAULT };
+        assert_eq!(source.trace(&invalid, None), Err(NotDrawn::Invalid));
+    }
+}

@@ -1,0 +1,229 @@
+//! The colours of a drawing, without those that anti-aliasing mixes at its edges.
+
+use std::collections::HashMap;
+
+use image::RgbImage;
+
+use super::color::{Rgb, distance, distance_from_mixtures, squared_distance};
+use super::source::Source;
+
+/// Colours so close are the same to the eye, and to noise.
+const SAME: f32 = 6.0;
+
+/// Sides so far apart can be mixed.
+const APART: f32 = 12.0;
+
+/// How far a colour without an area of its own has to be from all mixtures of others.
+const OWN: f32 = 16.0;
+
+/// Colours that are looked at to be merged.
+const MOST: usize = 1024;
+
+/// What a pixel is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// As those around it.
+    Flat,
+    /// A mixture of those on two sides of it, or on the border of the picture, where that cannot be told.
+    Mixture,
+    /// Neither: part of a line, a point, a corner.
+    Fine,
+}
+
+/// Tells of each pixel what it is.
+pub(super) fn kinds(pixels: &RgbImage) -> Vec<Kind> {
+    let (width, height) = (pixels.width() as i32, pixels.height() as i32);
+    let at = |x: i32, y: i32| {
+        let is_inside = x >= 0 && y >= 0 && x < width && y < height;
+        is_inside.then(|| pixels.get_pixel(x as u32, y as u32).0)
+    };
+    let places = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
+    places.map(|(x, y)| kind(at(x, y).expect("it is inside"), |dx, dy| at(x + dx, y + dy))).collect()
+}
+
+fn kind(color: Rgb, beside: impl Fn(i32, i32) -> Option<Rgb>) -> Kind {
+    let (mut is_flat, mut is_mixture) = (true, false);
+    for (dx, dy) in [(1, 0), (0, 1), (1, 1), (1, -1)] {
+        let (a, b) = (beside(-dx, -dy), beside(dx, dy));
+        is_flat &= [a, b].into_iter().flatten().all(|side| squared_distance(side, color) <= SAME * SAME);
+        match (a, b) {
+            (Some(a), Some(b)) => is_mixture |= !is_flat && mixes(color, a, b),
+            _ => is_mixture = true,
+        }
+    }
+    match (is_flat, is_mixture) {
+        (true, _) => Kind::Flat,
+        (false, true) => Kind::Mixture,
+        (false, false) => Kind::Fine,
+    }
+}
+
+/// Whether a colour lies between two others, and is neither of them.
+fn mixes(color: Rgb, a: Rgb, b: Rgb) -> bool {
+    let (whole, to_a, to_b) = (distance(a, b), distance(a, color), distance(color, b));
+    whole > APART && to_a > SAME / 2.0 && to_b > SAME / 2.0 && to_a + to_b < whole * 1.1 + 2.0
+}
+
+/// The colours of a drawing, the most frequent ones first.
+#[derive(Debug, Clone)]
+pub(super) struct Palette {
+    colors: Vec<Rgb>,
+}
+
+/// A colour of the palette, and how far it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Nearest {
+    pub color: u16,
+    pub distance: f32,
+}
+
+/// A colour, and how many pixels of which kind have it.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    color: Rgb,
+    flat: u32,
+    fine: u32,
+}
+
+impl Counted {
+    /// Areas count, and lines a little.
+    fn weight(&self) -> u64 {
+        10 * u64::from(self.flat) + u64::from(self.fine)
+    }
+}
+
+impl Palette {
+    /// Finds a picture's colours: those closer than `radius` are one, and there are at most `most`. The ground is always one of them.
+    pub fn of(source: &Source, radius: f32, most: usize) -> Self {
+        let merged = merge(count(source), radius);
+        let mut kept: Vec<Counted> = Vec::new();
+        kept.extend(source.ground.map(|color| Counted { color, flat: u32::MAX, fine: 0 }));
+        for found in merged {
+            if kept.len() >= most {
+                break;
+            }
+            let is_ground = source.ground.is_some_and(|ground| distance(ground, found.color) < radius);
+            // An area speaks for itself.
+            let is_color = found.flat >= 4 || found.flat + found.fine >= 3 && !is_mixture(found.color, &kept);
+            if is_color && !is_ground {
+                kept.push(found);
+            }
+        }
+        if kept.is_empty() {
+            kept.push(Counted { color: mean(&source.pixels), flat: 0, fine: 0 });
+        }
+        Self { colors: kept.into_iter().map(|counted| counted.color).collect() }
+    }
+
+    pub fn colors(&self) -> &[Rgb] {
+        &self.colors
+    }
+
+    /// The nearest of some of the colours.
+    pub fn nearest_of(&self, among: &[u16], color: Rgb) -> u16 {
+        let squared = |index: &u16| squared_distance(self.colors[usize::from(*index)], color);
+        let nearest = among.iter().min_by(|a, b| squared(a).total_cmp(&squared(b)));
+        *nearest.expect("there are colours to choose from")
+    }
+
+    /// The nearest colour of each pixel.
+    pub fn indices(&self, pixels: &RgbImage) -> Vec<Nearest> {
+        let all: Vec<u16> = (0..self.colors.len() as u16).collect();
+        let mut known: HashMap<Rgb, Nearest> = HashMap::new();
+        let mut nearest = |color: Rgb| {
+            *known.entry(color).or_insert_with(|| {
+                let index = self.nearest_of(&all, color);
+                Nearest { color: index, distance: distance(self.colors[usize::from(index)], color) }
+            })
+        };
+        pixels.pixels().map(|pixel| nearest(pixel.0)).collect()
+    }
+}
+
+/// Colours of areas and lines, by their weights.
+fn count(source: &Source) -> Vec<Counted> {
+    let mut counts: HashMap<Rgb, (u32, u32)> = HashMap::new();
+    for (pixel, kind) in source.pixels.pixels().zip(&source.kinds) {
+        match kind {
+            Kind::Flat => counts.entry(pixel.0).or_default().0 += 1,
+            Kind::Fine => counts.entry(pixel.0).or_default().1 += 1,
+            Kind::Mixture => {}
+        }
+    }
+    let mut all: Vec<Counted> = counts.into_iter().map(|(color, (flat, fine))| Counted { color, flat, fine }).collect();
+    sort(&mut all);
+    all
+}
+
+/// The heaviest first, and the same order each time.
+fn sort(colors: &mut [Counted]) {
+    colors.sort_unstable_by(|a, b| b.weight().cmp(&a.weight()).then(a.color.cmp(&b.color)));
+}
+
+/// Adds lighter colours to heavier ones that are closer than `radius`.
+fn merge(colors: Vec<Counted>, radius: f32) -> Vec<Counted> {
+    let mut merged: Vec<Counted> = Vec::new();
+    for found in colors {
+        let is_near = |other: &Counted| squared_distance(other.color, found.color) < radius * radius;
+        match merged.iter().position(is_near) {
+            Some(near) => {
+                merged[near].flat += found.flat;
+                merged[near].fine += found.fine;
+            }
+            None if merged.len() < MOST => merged.push(found),
+            None => {}
+        }
+    }
+    sort(&mut merged);
+    merged
+}
+
+fn is_mixture(color: Rgb, of: &[Counted]) -> bool {
+    let is_between = |a: &Counted, b: &Counted| {
+        distance_from_mixtures(color, a.color, b.color).is_some_and(|distance| distance < OWN)
+    };
+    of.iter().enumerate().any(|(i, a)| of[..i].iter().any(|b| is_between(a, b)))
+}
+
+fn mean(pixels: &RgbImage) -> Rgb {
+    let sum = pixels.pixels().fold([0u64; 3], |sum, pixel| [0, 1, 2].map(|i| sum[i] + u64::from(pixel[i])));
+    sum.map(|channel| (channel / pixels.pixels().len().max(1) as u64) as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{Rgb as Pixel, imageops};
+
+    fn palette(pixels: RgbImage) -> Vec<Rgb> {
+        let size = pixels.dimensions();
+        Palette::of(&Source::new(pixels, None, size), 12.0, 64).colors().to_vec()
+    }
+
+    /// A red disc on white, with soft edges.
+    fn disc(radius: f32) -> RgbImage {
+        let sharp = RgbImage::from_fn(400, 400, |x, y| {
+            let (dx, dy) = (x as f32 - 200.0, y as f32 - 200.0);
+            Pixel(if dx * dx + dy * dy < 16.0 * radius * radius { [200, 0, 0] } else { [255; 3] })
+        });
+        imageops::resize(&sharp, 100, 100, imageops::FilterType::Triangle)
+    }
+
+    #[test]
+    fn soft_edges_add_no_colors() {
+        assert_eq!(palette(disc(30.0)), [[255; 3], [200, 0, 0]]);
+    }
+
+    #[test]
+    fn a_thin_line_keeps_its_color() {
+        let pixels = RgbImage::from_fn(60, 60, |_, y| Pixel(if y == 30 { [0, 0, 200] } else { [255; 3] }));
+        assert_eq!(palette(pixels), [[255; 3], [0, 0, 200]]);
+    }
+
+    #[test]
+    fn there_is_always_a_color() {
+        let checkered = RgbImage::from_fn(2, 2, |x, y| Pixel([(255 * ((x + y) % 2)) as u8; 3]));
+        assert_eq!(palette(checkered).len(), 1);
+        assert_eq!(palette(RgbImage::from_pixel(1, 1, Pixel([3, 4, 5]))), [[3, 4, 5]]);
+    }
+}
