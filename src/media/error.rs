@@ -48,7 +48,9 @@ pub(super) fn plain(error: image::ImageError) -> DecodeError {
         ImageError::Limits(_) => DecodeError::too_large("decoding needs more memory than is allowed"),
         ImageError::IoError(io) => match io.kind() {
             std::io::ErrorKind::UnexpectedEof => DecodeError::new(CUT_OFF),
-            std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput => damaged(io),
+            std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput | std::io::ErrorKind::Other => {
+                damaged(io)
+            }
             _ => DecodeError::new(crate::error::io_reason(io)),
         },
         ImageError::Unsupported(unsupported) => match unsupported.kind() {
@@ -88,9 +90,9 @@ pub(super) fn damaged(error: impl std::fmt::Display) -> DecodeError {
 /// What decoders say as they print it for their own developers.
 fn in_words(told: &str) -> String {
     let mut words = told.trim_start_matches("format error: ").to_owned();
-    // "ChunkType { type: IHDR, critical: true, … } chunk"
-    while let Some((before, name, after)) = between(&words, "ChunkType { type: ", "}") {
-        let name = name.split(',').next().unwrap_or_default();
+    // "ChunkType { type: IHDR, critical: true, … safecopy: false } chunk"; a damaged name may have a brace in it.
+    while let Some((before, name, after)) = between(&words, "ChunkType { type: ", ", critical:") {
+        let after = after.split_once(" }").map_or("", |(_, after)| after);
         let is_name = name.len() == 4 && name.bytes().all(|byte| byte.is_ascii_alphabetic());
         let name = if is_name { format!("`{name}`") } else { "unknown".to_owned() };
         words = format!("{before}{name}{after}");
@@ -127,7 +129,7 @@ mod tests {
                 "CRC error: expected 1 have 2 while decoding ChunkType { type: IDAT, critical: true } chunk.",
                 "damaged: CRC error: expected 1 have 2 while decoding `IDAT` chunk.",
             ),
-            ("ChunkType { type: \u{81}b, critical: true } chunk first", "damaged: unknown chunk first"),
+            ("ChunkType { type: \u{81}b}, critical: true } chunk first", "damaged: unknown chunk first"),
             ("DDS FourCC [65, 84, 73, 49]", "damaged: DDS compression `ATI1`"),
             ("DDS FourCC [255, 84, 73, 49]", "damaged: DDS FourCC [255, 84, 73, 49]"),
         ] {
