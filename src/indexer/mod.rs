@@ -10,6 +10,7 @@ mod engine;
 mod gate;
 mod governor;
 mod inflight;
+mod looker;
 mod machine;
 mod options;
 mod pipeline;

@@ -1,8 +1,8 @@
 //! The stages of `add` and the queues between them.
 //!
 //! ```text
-//! planner ──paths──▶ readers ──contents──▶ workers ──vectors──▶ writer (the calling thread)
-//!    └──────────── what needs no reading ───────────────────────▲
+//! planner ──paths──▶ readers ──contents──▶ lookers ──pixels──▶ workers ──vectors──▶ writer (the calling thread)
+//!    └──────────── what needs no reading ───────────────────────────────────────────▲
 //! ```
 
 use std::collections::{HashMap, HashSet};
@@ -22,14 +22,15 @@ use super::engine::Engine;
 use super::gate::Gate;
 use super::governor::{Governor, Pace};
 use super::inflight::InFlight;
+use super::looker::{Job, Workshop, look_ahead};
 use super::options::AddOptions;
 use super::planning::plan_all;
 use super::record::{Claims, Outcome, Recorder, Seen};
 use super::report::{IndexReport, Progress, Waiting};
-use super::room::Room;
+use super::room::{AHEAD, Room};
 use super::targets::{Target, prepare};
 use super::trial::Setting;
-use super::worker::{Job, Workshop, work};
+use super::worker::work;
 use crate::error::{Error, Result, io_reason};
 use crate::media::{DecodeLimits, Reading, read_content};
 use crate::model::Device;
@@ -215,6 +216,7 @@ fn run(
     };
     let (path_sender, paths) = bounded(PATH_QUEUE);
     let (job_sender, jobs) = bounded(2 * workers);
+    let (picture_sender, picture_receiver) = bounded(AHEAD * workers);
     let (outcome_sender, outcomes) = bounded(OUTCOME_QUEUE);
     let mut governor = Governor::new(limit_now(&stages.room, engine), Pace { workers, batch });
     let mut is_settled = stages.options.batch_size.is_some();
@@ -230,12 +232,16 @@ fn run(
             spawn(scope, format!("reader {reader}"), &outcome_sender, read);
         }
         for worker in 0..workers {
-            let (shop, jobs, outcomes) = (&shop, jobs.clone(), outcome_sender.clone());
-            let work = move || work(shop, worker, &jobs, &outcomes);
+            let (shop, jobs, pictures, outcomes) =
+                (&shop, jobs.clone(), picture_sender.clone(), outcome_sender.clone());
+            let look = move || look_ahead(shop, worker, &jobs, &pictures, &outcomes);
+            spawn(scope, format!("looker {}", worker + 1), &outcome_sender, look);
+            let (pictures, outcomes) = (picture_receiver.clone(), outcome_sender.clone());
+            let work = move || work(shop, worker, &pictures, &outcomes);
             spawn(scope, format!("worker {}", worker + 1), &outcome_sender, work);
         }
         // Each queue ends when its last sender is gone, so none may be left here.
-        drop((paths, job_sender, jobs, outcome_sender));
+        drop((paths, job_sender, jobs, picture_sender, picture_receiver, outcome_sender));
         let mut tell = |report: &IndexReport| {
             let memory = memory_now(&mut governor, engine);
             let waiting = Waiting {

@@ -5,6 +5,10 @@ use crate::model::{Element, Model};
 /// A session beside its graph, and a worker's pictures of usual size.
 const WORKER: u64 = 10 << 20;
 
+/// Pictures that are ready for the model and wait, for each worker. With fewer of them lookers would stand still while workers do not, and a
+/// core with them.
+pub(super) const AHEAD: usize = 4;
+
 /// Values between layers that are alive at a time, in multiples of the input: 2.8 MiB a picture were measured with the
 /// built-in model, whose input has 0.15.
 const ACTIVATIONS: u64 = 20;
@@ -75,6 +79,8 @@ struct Cost {
     session: u64,
     /// A picture as it goes in, and as it is laid out for that.
     input: u64,
+    /// A picture that waits for the model.
+    waiting: u64,
     picture: u64,
     own_sessions: bool,
 }
@@ -89,13 +95,21 @@ impl Cost {
         let pixels = 3 * u64::from(input.width) * u64::from(input.height);
         // Weights are laid out anew for the processor beside the graph itself.
         let session = 2 * model.graph_bytes();
-        Self { session, input: pixels * (1 + value), picture: ACTIVATIONS * pixels * value, own_sessions }
+        Self {
+            session,
+            input: pixels * (1 + value),
+            waiting: pixels,
+            picture: ACTIVATIONS * pixels * value,
+            own_sessions,
+        }
     }
 
     fn of_all(&self, workers: usize, batch: usize) -> u64 {
         let (workers, batch) = (workers as u64, batch as u64);
         let sessions = if self.own_sessions { workers } else { 1 };
-        Room::PROGRAM + workers * WORKER + sessions * (self.session + batch * self.picture)
+        Room::PROGRAM
+            + workers * (WORKER + AHEAD as u64 * self.waiting)
+            + sessions * (self.session + batch * self.picture)
     }
 
     /// So much that two thirds are enough for all workers, but at most half of the machine's memory.

@@ -1,6 +1,6 @@
 //! One process that decodes, as seen from the one that started it.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -20,6 +20,10 @@ const PATIENCE: u32 = 6;
 
 /// How long a process may take to end that has closed its pipes.
 const END: Duration = Duration::from_secs(5);
+
+/// The size of a pipe: what a program may have without privileges.
+#[cfg(target_os = "linux")]
+const PIPE_BYTES: usize = 1 << 20;
 
 /// How much is read of what a process has printed before it died.
 const LAST_WORDS: u64 = 4096;
@@ -61,6 +65,8 @@ impl Process {
         let (Some(input), Some(pipe)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(io::Error::other("it has no pipes"));
         };
+        widen(&input);
+        widen(&pipe);
         // Whether it reads is looked at before; a pipe that is full would keep this thread however long it stays so.
         set_nonblocking(&input)?;
         let input = Input { pipe: input, deadline: Instant::now() + START };
@@ -177,6 +183,14 @@ impl Drop for Process {
     }
 }
 
+/// Makes a pipe large enough for most pictures: with the usual 64 KiB both sides would have to wake each other several times for each. Where
+/// that is not allowed it stays as it is.
+#[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "pipes have a fixed size elsewhere"))]
+fn widen(pipe: &impl std::os::fd::AsFd) {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_BYTES);
+}
+
 fn set_nonblocking(pipe: &ChildStdin) -> io::Result<()> {
     let flags = fcntl_getfl(pipe)?;
     Ok(fcntl_setfl(pipe, flags | OFlags::NONBLOCK)?)
@@ -201,8 +215,12 @@ struct Input {
 
 impl Write for Input {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         loop {
-            match self.pipe.write(bytes) {
+            match self.pipe.write_vectored(pieces) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     wait_for(PollFd::new(&self.pipe, PollFlags::OUT), self.deadline)?;
                 }

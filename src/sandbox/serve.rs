@@ -16,7 +16,9 @@ use crate::media::{DecodeLimits, look};
 /// When what comes is not understood.
 pub fn serve() -> io::Result<()> {
     let limits = Limits::start()?;
-    let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
+    // Not through the standard library's buffer, which looks for ends of lines.
+    let mut output = standard_output()?;
+    let mut input = io::stdin().lock();
     output.write_all(GREETING)?;
     output.flush()?;
     let (mut peak, mut largest) = (peak_memory(), 0);
@@ -35,6 +37,17 @@ pub fn serve() -> io::Result<()> {
         }
         send(&mut output, &Answer { reply, peak }, &pixels)?;
     }
+}
+
+#[cfg(unix)]
+fn standard_output() -> io::Result<std::fs::File> {
+    use std::os::fd::AsFd;
+    Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
+}
+
+#[cfg(not(unix))]
+fn standard_output() -> io::Result<io::StdoutLock<'static>> {
+    Ok(io::stdout().lock())
 }
 
 fn read(input: &mut impl Read, length: u64) -> io::Result<Vec<u8>> {

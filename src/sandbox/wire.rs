@@ -4,7 +4,7 @@
 //! pixels follow their message as they are. Both ends are the same program, but what comes from a process that decodes is not
 //! trusted: lengths are bounded, and pixels have the size that was asked for.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::time::Duration;
 
 use image::{GrayImage, RgbImage};
@@ -131,8 +131,18 @@ pub(super) fn send(to: &mut impl Write, message: &impl Serialize, rest: &[u8]) -
     let mut frame = postcard::to_extend(message, vec![0; 4]).map_err(io::Error::other)?;
     let length = u32::try_from(frame.len() - 4).map_err(io::Error::other)?;
     frame[..4].copy_from_slice(&length.to_le_bytes());
-    to.write_all(&frame)?;
-    to.write_all(rest)?;
+    // In one piece, which wakes the other side once.
+    let mut pieces = [IoSlice::new(&frame), IoSlice::new(rest)];
+    let mut left = pieces.as_mut_slice();
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        match to.write_vectored(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut left, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
     to.flush()
 }
 
