@@ -57,6 +57,7 @@ pub mod sandbox;
 pub mod scan;
 pub mod search;
 pub mod store;
+pub mod trace;
 pub mod types;
 pub mod vector;
 pub mod watch;

@@ -15,6 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("vector", &["media"]),
     ("indexer", &["scan", "media", "model", "sandbox", "store", "ann"]),
     ("search", &["scan", "media", "model", "store", "ann"]),
+    ("trace", &["vector"]),
     ("index", &["indexer", "search", "sandbox", "scan", "media", "model", "store", "ann"]),
     ("watch", &["index", "indexer", "scan", "store"]),
     ("fuzzing", &["daemon", "index", "search", "sandbox", "media", "model", "store", "ann"]),
