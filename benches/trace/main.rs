@@ -1,4 +1,5 @@
-//! `cargo bench --bench trace -- grid FOLDER FILE`: every candidate on every logo of a folder, as JSON, for `fit.py`.
+//! `cargo bench --bench trace -- grid FOLDER FILE`: every candidate on every logo of a folder, as JSON: for each
+//! the logo's features, and of each candidate SSIMULACRA2, bytes, score and seconds.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -16,14 +17,13 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["grid", folder, file] => grid(Path::new(folder), Path::new(file)),
-        _ => println!("nothing to do: see benches/trace/README.md"),
+        _ => println!("usage: cargo bench --bench trace -- grid FOLDER FILE"),
     }
 }
 
 struct Logo {
     name: String,
     small: RgbImage,
-    large: RgbImage,
 }
 
 fn logos(folder: &Path) -> Vec<Logo> {
@@ -39,8 +39,8 @@ fn logo(file: &Path) -> Option<Logo> {
     let (w, h) = (tree.size().width(), tree.size().height());
     let scale = SIDE / w.max(h);
     let side = |length: f32| ((length * scale).round() as u32).max(1);
-    let render = |times: u32| imgidx::vector::render(&svg, times * side(w), times * side(h), [255; 3]);
-    Some(Logo { name: file.file_stem()?.to_string_lossy().into_owned(), small: render(1)?, large: render(4)? })
+    let small = imgidx::vector::render(&svg, side(w), side(h), [255; 3])?;
+    Some(Logo { name: file.file_stem()?.to_string_lossy().into_owned(), small })
 }
 
 fn grid(folder: &Path, file: &Path) {
@@ -85,6 +85,5 @@ fn row(logo: &Logo, candidates: &[Parameters]) -> Option<Value> {
             json!([alike, drawn.svg.len(), score(alike, drawn.svg.len()), seconds])
         })
         .collect();
-    let _ = &logo.large;
     Some(json!({ "name": logo.name, "type": kind, "features": features, "facts": source.facts(), "results": results }))
 }

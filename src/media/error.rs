@@ -13,9 +13,9 @@ pub struct DecodeError {
 /// A limit that stands in the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Limit {
-    /// [`DecodeLimits::memory`].
+    /// [`DecodeLimits::memory`](super::DecodeLimits::memory).
     Memory,
-    /// [`DecodeLimits::time`].
+    /// [`DecodeLimits::time`](super::DecodeLimits::time).
     Time,
 }
 

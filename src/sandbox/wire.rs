@@ -15,7 +15,7 @@ use crate::media::{DecodeError, Fit, Format, Frame, Limit, Looked, Wanted};
 use crate::types::{DetailFeatures, Features, ImageInfo, QuickFeatures, ToneFeatures, TypeGuess};
 
 /// What a process says first, so that any other program is noticed.
-pub(super) const GREETING: &[u8; 16] = b"imgidx decoder 1";
+pub(super) const GREETING: &[u8; 16] = b"imgidx decoder 2";
 
 /// The longest message: a thousandth of it is usual.
 const MAX_MESSAGE: u32 = 1 << 20;
