@@ -194,7 +194,7 @@ impl<'a> Run<'a> {
 
     /// Looks whether places have come or gone, or are others now. What the system told of those that are in doubt is no longer
     /// true of what is there.
-    fn look_at_places(&mut self, doubtful: &[Arc<Path>]) -> Result<()> {
+    pub(super) fn look_at_places(&mut self, doubtful: &[Arc<Path>]) -> Result<()> {
         for at in 0..self.places.len() {
             let place = &self.places[at];
             let (was_online, start) = (place.is_online(), place.start.clone());
@@ -254,6 +254,11 @@ impl<'a> Run<'a> {
             Request::Reload => return self.load_places(),
             Request::Rescan(paths) => self.rescan(&paths),
             Request::Sync(done) => {
+                // What has come back since the last look is not listened to, so that nothing told of what is in it.
+                if let Err(error) = self.look_at_places(&[]) {
+                    let _ = done.send(Err(error.to_string()));
+                    return Err(error);
+                }
                 self.observer.flush();
                 self.count_folders();
                 let polled = self.places.iter().filter(|place| place.is_polled());

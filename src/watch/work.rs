@@ -129,7 +129,7 @@ impl Run<'_> {
                 self.look_at_offline(&report);
                 (self.retry, self.failure) = (RETRY, None);
                 self.tidy_soon();
-                Ok(())
+                self.look_for_returned()
             }
             Ok(None) => {
                 self.put_back(&changes, are_folders, Duration::ZERO);
@@ -217,6 +217,11 @@ impl Run<'_> {
                 self.lose(at);
             }
         }
+    }
+
+    /// A place may have come back between the moment that it was lost and this scan, which has found it then.
+    fn look_for_returned(&mut self) -> Result<()> {
+        if self.places.iter().all(Place::is_online) { Ok(()) } else { self.look_at_places(&[]) }
     }
 
     /// Notes which places have been scanned.

@@ -277,6 +277,24 @@ fn a_root_that_is_replaced_is_listened_to_in_its_new_place() {
 }
 
 #[test]
+fn a_root_that_comes_back_is_in_the_index_at_the_next_sync() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("one.png", 1);
+    let mut daemon = Daemon::start(&sandbox, &["photos"]);
+    daemon.sync();
+    fs::rename(sandbox.photos(), sandbox.path("old")).expect("it can be renamed");
+    daemon.wait_for("it is away", |daemon| !daemon.events("offline").is_empty());
+    daemon.sync();
+    fs::rename(sandbox.path("old"), sandbox.photos()).expect("it can be renamed");
+    sandbox.draw("two.png", 2);
+    daemon.sync();
+    assert_eq!(present(&sandbox), ["one.png", "two.png"]);
+    sandbox.draw("three.png", 3);
+    daemon.sync();
+    assert_eq!(present(&sandbox), ["one.png", "three.png", "two.png"]);
+}
+
+#[test]
 fn an_index_among_its_pictures_does_not_keep_itself_busy() {
     let sandbox = Sandbox::new();
     sandbox.draw("one.png", 1);
