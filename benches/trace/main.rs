@@ -79,7 +79,7 @@ fn row(logo: &Logo, candidates: &[Parameters]) -> Option<Value> {
         .iter()
         .map(|parameters| {
             let start = Instant::now();
-            let drawn = source.trace(parameters, None).expect("a drawing");
+            let drawn = source.trace(parameters, &|| false).expect("a drawing");
             let seconds = start.elapsed().as_secs_f64();
             let alike = reference.ssimulacra2(&drawn.svg).expect("a comparison");
             json!([alike, drawn.svg.len(), score(alike, drawn.svg.len()), seconds])

@@ -45,7 +45,7 @@ pub struct Picture {
     pub(super) profile: Option<Vec<u8>>,
     pub(super) taken: Option<String>,
     pub(super) has_alpha: bool,
-    /// How opaque each pixel was before it was composited on white, unless all were wholly.
+    /// How opaque each pixel was before it was composited on white, if that was to be kept and not all were wholly.
     pub(super) alpha: Option<GrayImage>,
     pub(super) truncated: bool,
     /// The size to tell, where it is not that of the pixels: a vector graphic is rendered at another one.
@@ -108,6 +108,7 @@ pub struct Decoder<'a> {
     memory: u64,
     /// Whether only a part of the pixels is made, by a way that is more easily put off by damage.
     is_part: bool,
+    keeps_alpha: bool,
 }
 
 enum Source<'a> {
@@ -170,7 +171,7 @@ impl<'a> Decoder<'a> {
             Format::Raster(format) => return Self::open_raster(bytes, format, limits),
         };
         let is_part = matches!(source, Source::JpegPart { .. } | Source::PngPart { .. });
-        Ok(Self { source, memory, is_part })
+        Ok(Self { source, memory, is_part, keeps_alpha: false })
     }
 
     fn open_raster(bytes: &'a [u8], format: ImageFormat, limits: DecodeLimits) -> Result<Self, DecodeError> {
@@ -187,7 +188,14 @@ impl<'a> Decoder<'a> {
         inner.max_alloc = Some(limits.memory);
         // Refused by decoders that know no limits; what they announce is checked by the caller.
         let _ = decoder.set_limits(inner);
-        Ok(Self { source: Source::Raster(Box::new(decoder)), memory, is_part: false })
+        Ok(Self { source: Source::Raster(Box::new(decoder)), memory, is_part: false, keeps_alpha: false })
+    }
+
+    /// Keeps beside the pixels how opaque they were, of raster pictures that are decoded whole.
+    #[must_use]
+    pub fn keep_alpha(mut self, keep: bool) -> Self {
+        self.keeps_alpha = keep;
+        self
     }
 
     /// Bytes of pixels that decoding will hold at its peak.
@@ -212,7 +220,7 @@ impl<'a> Decoder<'a> {
                 let profile = decoder.icc_profile().ok().flatten();
                 let image = DynamicImage::from_decoder(decoder).map_err(plain)?;
                 let has_alpha = image.color().has_alpha();
-                let alpha = color::alpha_of(&image);
+                let alpha = self.keeps_alpha.then(|| color::alpha_of(&image)).flatten();
                 let picture = Picture::from_rgb(color::to_rgb(image));
                 Ok(Picture { orientation, profile, taken, has_alpha, alpha, ..picture })
             }
@@ -234,12 +242,23 @@ pub fn decode_within<H>(
     side: u32,
     hold: impl Fn(u64) -> H,
 ) -> Result<(Picture, H), DecodeError> {
-    let decoder = Decoder::open_for(bytes, format, limits, side)?;
+    decode_for(bytes, format, limits, (side, false), hold)
+}
+
+/// As [`decode_within`]; with `keep_alpha`, as [`Decoder::keep_alpha`] does.
+pub(super) fn decode_for<H>(
+    bytes: &[u8],
+    format: Format,
+    limits: DecodeLimits,
+    (side, keep_alpha): (u32, bool),
+    hold: impl Fn(u64) -> H,
+) -> Result<(Picture, H), DecodeError> {
+    let decoder = Decoder::open_for(bytes, format, limits, side)?.keep_alpha(keep_alpha);
     let (is_part, held) = (decoder.is_part, hold(decoder.memory));
     match decoder.decode() {
         Err(_) if is_part => {
             drop(held);
-            let decoder = Decoder::open(bytes, format, limits)?;
+            let decoder = Decoder::open(bytes, format, limits)?.keep_alpha(keep_alpha);
             let held = hold(decoder.memory);
             Ok((decoder.decode()?, held))
         }

@@ -6,7 +6,7 @@ use image::{GrayImage, RgbImage};
 use serde::{Deserialize, Serialize};
 use tracing::trace_span;
 
-use super::decode::{DecodeLimits, Picture, decode_within};
+use super::decode::{DecodeLimits, Picture, decode_for};
 use super::error::DecodeError;
 use super::features::measure;
 use super::format::Format;
@@ -79,7 +79,7 @@ pub fn look<H>(
 ) -> Result<Looked, DecodeError> {
     // A part of the pixels has no alpha.
     let side = if wanted.alpha && format == Format::Raster(image::ImageFormat::Png) { u32::MAX } else { wanted.side };
-    let decode = || decode_within(bytes, format, limits, side, hold);
+    let decode = || decode_for(bytes, format, limits, (side, wanted.alpha), hold);
     let (picture, _held) = trace_span!("decode").in_scope(decode)?;
     let deadline = wanted.feature_time.map(|time| Instant::now() + time);
     let features = trace_span!("features").in_scope(|| measure(&picture, deadline));

@@ -5,7 +5,7 @@
 use std::io::Read;
 use std::sync::{Arc, OnceLock};
 
-use image::{GrayImage, RgbImage};
+use image::RgbImage;
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{self, fontdb, roxmltree};
 
@@ -65,10 +65,10 @@ impl Drawing {
         (side(self.tree.size().width()), side(self.tree.size().height()))
     }
 
-    /// Bytes that rendering holds: RGBA for the canvas and a layer, and the RGB result with its alpha.
+    /// Bytes that rendering holds: RGBA for the canvas and a layer, and the RGB result.
     pub fn decoding_bytes(&self) -> u64 {
         let (width, height) = self.raster_size();
-        u64::from(width) * u64::from(height) * (4 + 4 + 3 + 1)
+        u64::from(width) * u64::from(height) * (4 + 4 + 3)
     }
 
     pub fn render(&self) -> Result<Picture, DecodeError> {
@@ -78,13 +78,11 @@ impl Drawing {
         // Colours are premultiplied, so that white paper just adds what the drawing leaves uncovered.
         let covered = canvas.data().chunks_exact(4);
         let has_alpha = covered.clone().any(|p| p[3] < 255);
-        let opacity = || covered.clone().map(|p| p[3]).collect();
-        let alpha = has_alpha.then(|| GrayImage::from_raw(width, height, opacity()).expect("a byte for each pixel"));
         let flat = covered.flat_map(|p| [p[0], p[1], p[2]].map(|color| color.saturating_add(255 - p[3]))).collect();
         let pixels = RgbImage::from_raw(width, height, flat).expect("three bytes were made for each pixel");
         let nominal = |length: f32| length.round().max(1.0) as u32;
         let nominal_size = Some((nominal(self.tree.size().width()), nominal(self.tree.size().height())));
-        Ok(Picture { has_alpha, alpha, nominal_size, ..Picture::from_rgb(pixels) })
+        Ok(Picture { has_alpha, nominal_size, ..Picture::from_rgb(pixels) })
     }
 }
 

@@ -58,12 +58,13 @@ impl Problem {
 }
 
 /// Rows that are read one by one, each as the program reads them, by their numbers.
-const VALUES: [(&str, &str); 5] = [
+const VALUES: [(&str, &str); 6] = [
     ("root", "SELECT id FROM root ORDER BY id"),
     ("image", "SELECT id FROM image ORDER BY id"),
     ("feature", "SELECT image FROM feature ORDER BY image"),
     ("failure", "SELECT id FROM failure ORDER BY id"),
     ("run", "SELECT id FROM run ORDER BY id"),
+    ("trace", "SELECT id FROM trace ORDER BY id"),
 ];
 
 impl Store {
@@ -170,6 +171,7 @@ impl Store {
                 })
             }
             "feature" => self.features(ImageId(id)).map(|_| ()),
+            "trace" => self.trace_at(id).map(|_| ()),
             "failure" => query("SELECT attempts, reason FROM failure WHERE id = ?1", |row| {
                 row.get::<_, u32>(0).and(row.get::<_, String>(1)).map(|_| ())
             }),
@@ -307,6 +309,7 @@ impl Batch<'_> {
             }
             "feature" => _ = self.run("DELETE FROM feature WHERE image = ?1", [id])?,
             "run" => _ = self.run("DELETE FROM run WHERE id = ?1", [id])?,
+            "trace" => _ = self.run("DELETE FROM trace WHERE id = ?1", [id])?,
             _ => _ = self.run("DELETE FROM failure WHERE id = ?1", [id])?,
         }
         Ok(())

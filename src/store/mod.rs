@@ -3,7 +3,8 @@
 //! # Locking
 //! A [`Store`] reads and is never blocked: the journal is a write-ahead log, and every query sees one committed
 //! state. A [`Writer`] holds the lock file beside the database, so that there is one writing process at a time;
-//! each [`Batch`] is one `BEGIN IMMEDIATE` transaction.
+//! each [`Batch`] is one `BEGIN IMMEDIATE` transaction. A [`Recorder`] writes traces, which nothing else depends on, without
+//! that lock.
 //!
 //! # Durability
 //! `synchronous=NORMAL`: a killed process loses nothing that was committed; after a power cut the last batches may
@@ -28,6 +29,7 @@ mod runs;
 mod salvage;
 mod select;
 mod sqlite_error;
+mod traces;
 mod vectors;
 mod words;
 
@@ -47,6 +49,7 @@ pub use runs::RunRow;
 pub use salvage::salvage;
 pub use select::{SelectedImage, Selection, Subtree};
 use sqlite_error::At;
+pub use traces::{Recorder, TraceLesson, TraceRow};
 pub use vectors::StoredVector;
 pub use words::{LabelRow, SeenLabel};
 

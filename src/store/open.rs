@@ -28,6 +28,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("../../schema/0005_watch.sql")),
     M::up(include_str!("../../schema/0006_runs.sql")),
     M::up(include_str!("../../schema/0007_pages.sql")),
+    M::up(include_str!("../../schema/0008_traces.sql")),
 ];
 
 /// Vectors are 2.5 kB: pages of the default 4 kB would hold one each and waste a third.
@@ -122,6 +123,11 @@ fn open_writer(path: &Path) -> Result<Connection> {
     connection.set_transaction_behavior(TransactionBehavior::Immediate);
     Migrations::from_slice(MIGRATIONS).to_latest(&mut connection).at(path)?;
     Ok(connection)
+}
+
+/// Opens a database that is up to date to write beside its writer.
+pub(super) fn open_recorder(path: &Path) -> Result<Store> {
+    Ok(Store::of(open_writer(path)?, path))
 }
 
 /// Makes a database that nobody else knows of yet, for its owner only.

@@ -21,7 +21,8 @@ use super::sqlite_error::At;
 use crate::error::{Error, Result};
 
 /// Tables with row numbers, each after those that it refers to.
-const TABLES: [&str; 9] = ["root", "model", "label", "image", "file", "embedding", "feature", "failure", "run"];
+const TABLES: [&str; 10] =
+    ["root", "model", "label", "image", "file", "embedding", "feature", "failure", "run", "trace"];
 
 /// Tables without, read from both ends.
 const SMALL_TABLES: [&str; 2] = ["setting", "dismissal"];

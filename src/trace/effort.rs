@@ -1,10 +1,11 @@
 //! How much is tried.
 
-use std::time::Instant;
+use std::thread;
 
 use serde::{Deserialize, Serialize};
 
 use super::candidates::CANDIDATES;
+use super::limits::Limits;
 use crate::vector::{NotDrawn, Parameters, Quality, Reference, Source, score};
 
 /// How much is tried for a trace.
@@ -36,6 +37,16 @@ impl Tier {
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|tier| tier.as_str() == name)
     }
+
+    /// Its number: 0 is the fastest.
+    pub fn rank(self) -> u8 {
+        self as u8
+    }
+
+    /// The tier of a number.
+    pub fn from_rank(rank: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(rank)).copied()
+    }
 }
 
 /// The best drawing that was found.
@@ -53,34 +64,43 @@ pub struct Found {
     pub shapes: u32,
     /// How many drawings were compared.
     pub tried: u32,
-    /// Whether there was no time for all that the tier would try.
-    pub cut_short: bool,
+    /// Whether there was time for all that the tier tries.
+    pub complete: bool,
+    /// What each of [`CANDIDATES`] is worth, where it was tried.
+    pub candidates: CandidateScores,
 }
+
+/// What each of [`CANDIDATES`] is worth on a picture, where it was tried.
+pub type CandidateScores = [Option<f64>; CANDIDATES.len()];
 
 /// Finds the best drawing of a picture. `starts` are tried before anything else, the first of them in any case, however late it is: so a tier
 /// never finds less than the one below it if it starts with what that one found.
 ///
 /// # Errors
 /// When nothing can be drawn or compared.
-pub fn find(source: &Source, tier: Tier, starts: &[Parameters], deadline: Option<Instant>) -> Result<Found, NotDrawn> {
+pub fn find(source: &Source, tier: Tier, starts: &[Parameters], limits: &impl Limits) -> Result<Found, NotDrawn> {
     let reference = Reference::new(source).map_err(NotDrawn::Failed)?;
+    let bytes = bytes_for(source, tier);
     let mut attempt =
-        Attempt { source, reference: &reference, deadline, best: None, tried: Vec::new(), cut_short: false };
-    for start in if starts.is_empty() { &CANDIDATES[..1] } else { starts } {
-        attempt.consider(start)?;
-    }
-    if tier >= Tier::Balanced {
-        for candidate in &CANDIDATES {
-            attempt.consider(candidate)?;
-        }
-    }
+        Attempt { source, reference: &reference, limits, bytes, best: None, tried: Vec::new(), complete: true };
+    let starts = if starts.is_empty() { &CANDIDATES[..1] } else { starts };
+    let candidates = if tier >= Tier::Balanced { &CANDIDATES[..] } else { &[] };
+    attempt.consider(&[starts, candidates].concat(), |_| false)?;
     if tier == Tier::Quality {
         attempt.descend()?;
     }
     attempt.finish()
 }
 
-struct Best {
+/// About how many bytes of memory a search takes on one processor, and with each one more.
+pub fn bytes_for(source: &Source, tier: Tier) -> u64 {
+    let largest = if tier == Tier::Quality { Parameters::LARGEST_SCALE } else { CANDIDATES[0].scale };
+    let scale = CANDIDATES.iter().map(|candidate| candidate.scale).fold(largest, f32::max);
+    source.traced_bytes(scale) + source.compared_bytes()
+}
+
+/// A drawing that was compared.
+struct Candidate {
     svg: String,
     parameters: Parameters,
     ssimulacra2: f64,
@@ -89,59 +109,88 @@ struct Best {
 }
 
 /// The search for the best drawing of one picture.
-struct Attempt<'a> {
+struct Attempt<'a, L> {
     source: &'a Source,
     reference: &'a Reference,
-    deadline: Option<Instant>,
-    best: Option<Best>,
-    tried: Vec<Parameters>,
-    cut_short: bool,
+    limits: &'a L,
+    /// Memory that one more drawing takes.
+    bytes: u64,
+    best: Option<Candidate>,
+    /// What was tried, and what it was worth.
+    tried: Vec<(Parameters, f64)>,
+    complete: bool,
 }
 
-impl Attempt<'_> {
-    /// Tries parameters unless they were tried or it is too late; tells whether they are the best so far.
-    fn consider(&mut self, parameters: &Parameters) -> Result<bool, NotDrawn> {
-        if self.tried.contains(parameters) {
-            return Ok(false);
-        }
-        // The first one is drawn in any case.
-        let deadline = self.deadline.filter(|_| self.best.is_some());
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            self.cut_short = true;
-            return Ok(false);
-        }
-        let drawn = match self.source.trace(parameters, deadline) {
-            Err(NotDrawn::Late) => {
-                self.cut_short = true;
-                return Ok(false);
+impl<L: Limits> Attempt<'_, L> {
+    /// Tries what was not tried yet, as many at a time as there may be, until it is late or `is_enough` of whether the best so far was
+    /// among the last ones. Tells whether there is a better one.
+    fn consider(&mut self, all: &[Parameters], is_enough: impl Fn(bool) -> bool) -> Result<bool, NotDrawn> {
+        let mut new: Vec<Parameters> = Vec::new();
+        for parameters in all {
+            if !new.contains(parameters) && !self.tried.iter().any(|(tried, _)| tried == parameters) {
+                new.push(*parameters);
             }
-            drawn => drawn?,
-        };
-        self.tried.push(*parameters);
+        }
+        let mut left = new.as_slice();
+        let mut is_better = false;
+        while !left.is_empty() && !is_enough(is_better) {
+            // The first one is drawn in any case.
+            if self.best.is_some() && self.limits.is_late() {
+                self.complete = false;
+                break;
+            }
+            let spare: Vec<L::Spare> = (1..left.len()).map_while(|_| self.limits.spare(self.bytes)).collect();
+            let (now, later) = left.split_at(spare.len() + 1);
+            left = later;
+            for (i, drawn) in self.draw_all(now).into_iter().enumerate() {
+                match drawn {
+                    Ok(drawn) => is_better |= self.take(drawn),
+                    // As much as there was time for.
+                    Err(NotDrawn::Late) if self.best.is_some() || i > 0 => self.complete = false,
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(is_better)
+    }
+
+    fn draw_all(&self, all: &[Parameters]) -> Vec<Result<Candidate, NotDrawn>> {
+        let must = |i: usize| self.best.is_none() && i == 0;
+        let [rest @ .., last] = all else { return Vec::new() };
+        thread::scope(|scope| {
+            let others: Vec<_> =
+                rest.iter().enumerate().map(|(i, it)| scope.spawn(move || self.draw(it, must(i)))).collect();
+            let last = self.draw(last, must(rest.len()));
+            let broken = |_| Err(NotDrawn::Failed("its thread broke off".into()));
+            let mut drawn: Vec<_> = others.into_iter().map(|thread| thread.join().unwrap_or_else(broken)).collect();
+            drawn.push(last);
+            drawn
+        })
+    }
+
+    fn draw(&self, parameters: &Parameters, is_needed: bool) -> Result<Candidate, NotDrawn> {
+        let is_late = || if is_needed { self.limits.is_too_late() } else { self.limits.is_late() };
+        let drawn = self.source.trace(parameters, &is_late)?;
         let ssimulacra2 = self.reference.ssimulacra2(&drawn.svg).map_err(NotDrawn::Failed)?;
         let score = score(ssimulacra2, drawn.svg.len());
-        let is_best = self.best.as_ref().is_none_or(|best| score > best.score);
+        Ok(Candidate { svg: drawn.svg, parameters: *parameters, ssimulacra2, score, shapes: drawn.shapes })
+    }
+
+    /// Takes in a drawing, and tells whether it is the best so far.
+    fn take(&mut self, drawn: Candidate) -> bool {
+        self.tried.push((drawn.parameters, drawn.score));
+        let is_best = self.best.as_ref().is_none_or(|best| drawn.score > best.score);
         if is_best {
-            self.best =
-                Some(Best { svg: drawn.svg, parameters: *parameters, ssimulacra2, score, shapes: drawn.shapes });
+            self.best = Some(drawn);
         }
-        Ok(is_best)
+        is_best
     }
 
     /// Coordinate descent: whatever is better is the next to start from.
     fn descend(&mut self) -> Result<(), NotDrawn> {
         while let Some(from) = self.best.as_ref().map(|best| best.parameters) {
-            let mut is_better = false;
-            for neighbor in from.neighbors() {
-                if self.cut_short {
-                    return Ok(());
-                }
-                if self.consider(&neighbor)? {
-                    is_better = true;
-                    break;
-                }
-            }
-            if !is_better {
+            let is_better = self.consider(&from.neighbors(), |is_better| is_better)?;
+            if !is_better || !self.complete {
                 return Ok(());
             }
         }
@@ -151,23 +200,27 @@ impl Attempt<'_> {
     fn finish(self) -> Result<Found, NotDrawn> {
         let best = self.best.ok_or(NotDrawn::Late)?;
         let ssim = self.reference.ssim(&best.svg).map_err(NotDrawn::Failed)?;
+        let score_of =
+            |parameters: &Parameters| self.tried.iter().find(|(tried, _)| tried == parameters).map(|(_, score)| *score);
         Ok(Found {
+            candidates: CANDIDATES.each_ref().map(score_of),
             svg: best.svg,
             parameters: best.parameters,
             quality: Quality { ssimulacra2: best.ssimulacra2, ssim },
             score: best.score,
             shapes: best.shapes,
             tried: self.tried.len() as u32,
-            cut_short: self.cut_short,
+            complete: self.complete,
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::limits::NoLimits;
     use super::*;
     use image::{Rgb, RgbImage, imageops};
-    use std::time::Duration;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// A disc before a square, with soft edges.
     fn drawing() -> Source {
@@ -186,7 +239,7 @@ mod tests {
     #[test]
     fn a_tier_never_finds_less_than_the_one_below() {
         let source = drawing();
-        let find = |tier, starts: &[Parameters]| find(&source, tier, starts, None).expect("a drawing");
+        let find = |tier, starts: &[Parameters]| find(&source, tier, starts, &NoLimits).expect("a drawing");
         let fast = find(Tier::Fast, &CANDIDATES[..1]);
         let balanced = find(Tier::Balanced, &[fast.parameters]);
         let quality = find(Tier::Quality, &[balanced.parameters]);
@@ -198,9 +251,50 @@ mod tests {
     #[test]
     fn what_there_is_no_time_for_is_left_out_and_there_is_a_drawing_nevertheless() {
         let source = drawing();
-        let late = Instant::now().checked_sub(Duration::from_secs(1));
-        let found = find(&source, Tier::Quality, &CANDIDATES[..1], late).expect("a drawing");
-        assert!(found.cut_short);
+        let limits = Hurried { late_after: 0, ..Hurried::with(1) };
+        let found = find(&source, Tier::Quality, &CANDIDATES[..1], &limits).expect("a drawing");
+        assert!(!found.complete);
         assert_eq!((found.tried, found.parameters), (1, CANDIDATES[0]));
+    }
+
+    #[test]
+    fn what_is_found_does_not_depend_on_how_many_are_drawn_at_a_time() {
+        let source = drawing();
+        let one = find(&source, Tier::Balanced, &CANDIDATES[2..3], &NoLimits).expect("a drawing");
+        for threads in [2, 4, 9] {
+            let limits = Hurried::with(threads);
+            assert_eq!(find(&source, Tier::Balanced, &CANDIDATES[2..3], &limits).expect("a drawing"), one, "{threads}");
+        }
+        assert!(one.candidates.iter().all(|score| score.is_some_and(|score| score <= one.score)));
+    }
+
+    /// Has no more time after it was asked for it so often.
+    struct Hurried {
+        threads: usize,
+        taken: AtomicUsize,
+        late_after: usize,
+        asked: AtomicUsize,
+    }
+
+    impl Hurried {
+        fn with(threads: usize) -> Self {
+            Self { threads, taken: AtomicUsize::new(0), late_after: usize::MAX, asked: AtomicUsize::new(0) }
+        }
+    }
+
+    impl Limits for Hurried {
+        type Spare = ();
+
+        fn is_late(&self) -> bool {
+            self.asked.fetch_add(1, Ordering::Relaxed) >= self.late_after
+        }
+
+        fn is_too_late(&self) -> bool {
+            false
+        }
+
+        fn spare(&self, _bytes: u64) -> Option<()> {
+            (self.taken.fetch_add(1, Ordering::Relaxed) % self.threads + 1 < self.threads).then_some(())
+        }
     }
 }

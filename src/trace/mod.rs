@@ -2,6 +2,8 @@
 
 mod candidates;
 mod effort;
+mod limits;
 
 pub use candidates::{CANDIDATES, first_for};
-pub use effort::{Found, Tier, find};
+pub use effort::{CandidateScores, Found, Tier, bytes_for, find};
+pub use limits::{Limits, NoLimits};

@@ -72,7 +72,7 @@ impl Canvas {
 }
 
 /// The size of the enlarged picture, at most [`MAX_PIXELS`] in all.
-fn size((width, height): (u32, u32), scale: f32) -> (u32, u32) {
+pub(super) fn size((width, height): (u32, u32), scale: f32) -> (u32, u32) {
     let pixels = f64::from(width) * f64::from(height);
     let scale = f64::from(scale).min((MAX_PIXELS as f64 / pixels).sqrt()).max(1.0);
     let side = |length: u32| ((f64::from(length) * scale).floor() as u32).max(length);

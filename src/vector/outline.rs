@@ -1,11 +1,10 @@
 //! Areas of one colour to paths.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
 
 use vtracer::{CancelToken, Color, ColorImage, Config, Hierarchical, VectorDoc};
 
-use super::canvas::Canvas;
+use super::canvas::{self, Canvas};
 use super::palette::Palette;
 use super::parameters::{Compositing, Parameters};
 use super::source::Source;
@@ -34,12 +33,22 @@ pub enum NotDrawn {
     Failed(String),
 }
 
+/// Bytes that a trace takes for each pixel of the enlarged picture: with the tracer's areas as they grow and the paths that they become.
+const TRACED: u64 = 60;
+
 impl Source {
-    /// Traces the picture. The SVG has the size of the original; its coordinates are those of the enlarged picture.
+    /// About how many bytes of memory a trace takes, of the picture enlarged so much.
+    pub fn traced_bytes(&self, scale: f32) -> u64 {
+        let (width, height) = canvas::size(self.pixels.dimensions(), scale);
+        TRACED * u64::from(width) * u64::from(height)
+    }
+
+    /// Traces the picture. The SVG has the size of the original; its coordinates are those of the enlarged picture. `is_late` is asked now and
+    /// then whether to give up.
     ///
     /// # Errors
-    /// When parameters are outside of their ranges, the deadline passes, or the tracer fails.
-    pub fn trace(&self, parameters: &Parameters, deadline: Option<Instant>) -> Result<Drawn, NotDrawn> {
+    /// When parameters are outside of their ranges, it is late, or the tracer fails.
+    pub fn trace(&self, parameters: &Parameters, is_late: &dyn Fn() -> bool) -> Result<Drawn, NotDrawn> {
         if !parameters.are_valid() {
             return Err(NotDrawn::Invalid);
         }
@@ -49,7 +58,7 @@ impl Source {
         let top = u32::from(self.ground.is_some());
         let image = to_image(canvas, &palette, self.ground.is_some());
         let config = config(parameters, &palette, self.ground.is_some());
-        let draw = || draw(&image, &config, deadline);
+        let draw = || draw(&image, &config, is_late);
         let (paths, shapes) = quietly(|| catch_unwind(AssertUnwindSafe(draw)))
             .unwrap_or_else(|_| Err(NotDrawn::Failed("it gave no reason".into())))?;
         let (w, h) = self.size;
@@ -99,7 +108,7 @@ fn config(parameters: &Parameters, palette: &Palette, is_transparent: bool) -> C
 }
 
 /// The paths as SVG, and how many there are.
-fn draw(image: &ColorImage, config: &Config, deadline: Option<Instant>) -> Result<(String, u32), NotDrawn> {
+fn draw(image: &ColorImage, config: &Config, is_late: &dyn Fn() -> bool) -> Result<(String, u32), NotDrawn> {
     let failed = |error: vtracer::Error| match error {
         vtracer::Error::Cancelled => NotDrawn::Late,
         other => NotDrawn::Failed(other.to_string()),
@@ -107,7 +116,7 @@ fn draw(image: &ColorImage, config: &Config, deadline: Option<Instant>) -> Resul
     let pipeline = config.build().map_err(failed)?;
     let cancel = CancelToken::new();
     let mut look_at_the_clock = |_| {
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        if is_late() {
             cancel.cancel();
         }
     };
@@ -142,7 +151,7 @@ mod tests {
         let (pixels, _) = ring();
         let source = Source::new(pixels.clone(), None, (480, 640));
         for compositing in [Compositing::Stacked, Compositing::Cutout] {
-            let drawn = source.trace(&Parameters { compositing, ..Parameters::DEFAULT }, None).expect("a drawing");
+            let drawn = source.trace(&Parameters { compositing, ..Parameters::DEFAULT }, &|| false).expect("a drawing");
             assert!(drawn.svg.contains("width=\"480\" height=\"640\" viewBox=\"0 0 192 256\""), "{}", drawn.svg);
             let shown = render(&drawn.svg, 48, 64, [255; 3]).expect("it can be drawn");
             let off = shown.pixels().zip(pixels.pixels()).filter(|(a, b)| a[1].abs_diff(b[1]) > 100).count();
@@ -155,7 +164,7 @@ mod tests {
         let (pixels, alpha) = ring();
         let source = Source::new(pixels, Some(&alpha), (48, 64));
         for compositing in [Compositing::Stacked, Compositing::Cutout] {
-            let drawn = source.trace(&Parameters { compositing, ..Parameters::DEFAULT }, None).expect("a drawing");
+            let drawn = source.trace(&Parameters { compositing, ..Parameters::DEFAULT }, &|| false).expect("a drawing");
             let shown = render(&drawn.svg, 48, 64, [0, 255, 0]).expect("it can be drawn");
             let color = |x, y| shown.get_pixel(x, y).0;
             assert_eq!((color(1, 1), color(24, 32)), ([0, 255, 0], [0, 255, 0]), "{compositing:?}");
@@ -164,11 +173,11 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_is_kept_and_ranges_are_checked() {
+    fn a_trace_that_is_late_ends_and_ranges_are_checked() {
         let (pixels, _) = ring();
         let source = Source::new(pixels, None, (48, 64));
-        assert_eq!(source.trace(&Parameters::DEFAULT, Some(Instant::now())), Err(NotDrawn::Late));
+        assert_eq!(source.trace(&Parameters::DEFAULT, &|| true), Err(NotDrawn::Late));
         let invalid = Parameters { scale: 20.0, ..Parameters::DEFAULT };
-        assert_eq!(source.trace(&invalid, None), Err(NotDrawn::Invalid));
+        assert_eq!(source.trace(&invalid, &|| false), Err(NotDrawn::Invalid));
     }
 }

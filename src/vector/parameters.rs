@@ -36,6 +36,9 @@ pub struct Parameters {
 }
 
 impl Parameters {
+    /// The largest [`Self::scale`].
+    pub const LARGEST_SCALE: f32 = 8.0;
+
     /// A good start for anything.
     pub const DEFAULT: Self = Self {
         scale: 4.0,
@@ -51,7 +54,7 @@ impl Parameters {
 
     /// Whether all are within their ranges; what lies outside would wrap or hang in the tracer.
     pub fn are_valid(&self) -> bool {
-        (1.0..=8.0).contains(&self.scale)
+        (1.0..=Self::LARGEST_SCALE).contains(&self.scale)
             && (1.0..=100.0).contains(&self.radius)
             && (2..=256).contains(&self.colors)
             && (0.0..=10.0).contains(&self.simplify)

@@ -38,6 +38,17 @@ impl std::fmt::Debug for Reference {
     }
 }
 
+/// Bytes that a comparison takes for each pixel: the scales of three channels of two pictures, and what is blurred of them.
+const COMPARED: u64 = 200;
+
+impl Source {
+    /// About how many bytes of memory a comparison takes, with its [`Reference`].
+    pub fn compared_bytes(&self) -> u64 {
+        let (width, height) = self.pixels().dimensions();
+        COMPARED * (u64::from(width) * u64::from(height)).min(MAX_COMPARED as u64)
+    }
+}
+
 impl Reference {
     /// Prepares a picture for comparisons, at a megapixel at most.
     ///

@@ -56,7 +56,7 @@ fn databases_of_earlier_versions_are_measured_without_being_embedded_again() {
 
 #[test]
 fn databases_without_what_watching_and_runs_need_are_used_as_they_are() {
-    for version in [4, 5, 6] {
+    for version in [4, 5, 6, 7] {
         let sandbox = Sandbox::new();
         restore(&sandbox, version);
         let mut index = sandbox.open();
@@ -71,7 +71,7 @@ fn databases_without_what_watching_and_runs_need_are_used_as_they_are() {
 
 #[test]
 fn what_databases_of_all_earlier_versions_tell_is_what_a_new_one_tells() {
-    for version in 2..=6 {
+    for version in 2..=7 {
         let sandbox = Sandbox::new();
         restore(&sandbox, version);
         let export = |database: &str| {
