@@ -7,13 +7,12 @@ use crossbeam_channel::{Receiver, Sender};
 use image::RgbImage;
 use tracing::trace_span;
 
-use super::budget::{ByteBudget, Held};
-use super::cancel::CancelToken;
 use super::engine::Engine;
 use super::gate::{Gate, OpenAtEnd};
 use super::inflight::InFlight;
 use super::record::{Decoded, Outcome, Seen};
 use crate::media::{Content, DecodeError, DecodeLimits, Limit, Looked, Wanted};
+use crate::types::{ByteBudget, CancelToken, Held};
 
 /// A picture that was read and is to be decoded and embedded.
 pub(super) struct Job<'a> {

@@ -4,8 +4,6 @@
 //! plan says, on every core, and one writer stores it. Between the stages are bounded queues, and what lies in them
 //! is counted in bytes, so that memory does not grow with the number or the size of files.
 
-mod budget;
-mod cancel;
 mod engine;
 mod gate;
 mod governor;
@@ -24,7 +22,7 @@ mod trial;
 mod vanish;
 mod worker;
 
-pub use cancel::CancelToken;
+pub use crate::types::CancelToken;
 pub(crate) use engine::Engine;
 pub(crate) use machine::machine;
 pub use options::AddOptions;

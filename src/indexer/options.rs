@@ -3,10 +3,10 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use super::cancel::CancelToken;
 use crate::media::DecodeLimits;
 use crate::model::Device;
 use crate::scan::ScanOptions;
+use crate::types::CancelToken;
 
 /// The options of [`Index::add`](crate::Index::add). The defaults serve.
 #[derive(Debug, Clone)]

@@ -16,8 +16,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use tracing::trace_span;
 
-use super::budget::ByteBudget;
-use super::cancel::CancelToken;
 use super::engine::Engine;
 use super::gate::Gate;
 use super::governor::{Governor, Pace};
@@ -36,7 +34,7 @@ use crate::media::{DecodeLimits, Reading, read_content};
 use crate::model::Device;
 use crate::scan::{ScanOptions, ScannedFile};
 use crate::store::{ContentState, FoundFile, ModelRow, Store, Writer};
-use crate::types::{RootId, Stage, current_memory, give_back_memory, path_from_bytes};
+use crate::types::{ByteBudget, CancelToken, RootId, Stage, current_memory, give_back_memory, path_from_bytes};
 
 /// Outcomes that a transaction holds at most. What is in an open transaction is lost if the process is killed.
 const BATCH_OUTCOMES: usize = 256;

@@ -8,11 +8,11 @@ use std::time::Instant;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-use super::cancel::CancelToken;
 use super::room::Room;
 use crate::error::{Error, Result};
 use crate::media::{Content, DecodeLimits, look};
 use crate::model::{Device, Embedder, Model, Runtime};
+use crate::types::CancelToken;
 
 /// A way to work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,7 +1,10 @@
 //! The words that every layer shares: identities, vectors, classes and file signatures.
 //!
-//! Plain values, which every module may use and which use none; and what the system tells of this process.
+//! Plain values, which every module may use and which use none; what the system tells of this process; and what many threads share: bytes
+//! that they may hold together, and a sign to stop.
 
+mod budget;
+mod cancel;
 mod color;
 mod embedding;
 mod features;
@@ -12,6 +15,8 @@ mod own_file;
 mod path_bytes;
 mod pictures;
 
+pub(crate) use budget::{ByteBudget, Held};
+pub use cancel::CancelToken;
 pub use color::Lab;
 pub use embedding::{Classification, Embedding, InvalidEmbedding};
 pub use features::{

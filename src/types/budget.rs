@@ -4,7 +4,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 /// Bytes that may be held at a time. Whoever wants more than is free waits.
 #[derive(Debug)]
-pub(super) struct ByteBudget {
+pub(crate) struct ByteBudget {
     total: u64,
     free: Mutex<u64>,
     freed: Condvar,
@@ -12,7 +12,7 @@ pub(super) struct ByteBudget {
 
 /// Bytes that are held until this is dropped.
 #[derive(Debug)]
-pub(super) struct Held<'a> {
+pub(crate) struct Held<'a> {
     budget: &'a ByteBudget,
     bytes: u64,
 }
@@ -30,6 +30,13 @@ impl ByteBudget {
         let mut free = self.freed.wait_while(free, |free| *free < bytes).unwrap_or_else(PoisonError::into_inner);
         *free -= bytes;
         Held { budget: self, bytes }
+    }
+
+    /// Takes the bytes if they are free.
+    pub fn try_hold(&self, bytes: u64) -> Option<Held<'_>> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        *free = free.checked_sub(bytes)?;
+        Some(Held { budget: self, bytes })
     }
 }
 
@@ -70,5 +77,15 @@ mod tests {
         let budget = ByteBudget::new(10);
         drop(budget.hold(1000));
         drop(budget.hold(10));
+    }
+
+    #[test]
+    fn what_is_not_free_is_not_taken_by_those_who_do_not_wait() {
+        let budget = ByteBudget::new(10);
+        let seven = budget.try_hold(7).expect("all are free");
+        assert!(budget.try_hold(4).is_none());
+        drop(budget.try_hold(3).expect("three are free"));
+        drop(seven);
+        assert!(budget.try_hold(10).is_some() && budget.try_hold(11).is_none());
     }
 }

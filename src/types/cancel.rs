@@ -22,7 +22,7 @@ impl CancelToken {
     }
 
     /// A flag of its own that is also set when this one is.
-    pub(super) fn child(&self) -> Self {
+    pub(crate) fn child(&self) -> Self {
         Self { flag: Arc::default(), parent: Some(self.flag.clone()) }
     }
 }
