@@ -142,6 +142,28 @@ pub enum Error {
         /// Why no further.
         reason: String,
     },
+    /// A picture that was to be traced is no drawing, or is one of paths already.
+    #[error("`{}` {}", path.display(), no_drawing(*is_photo))]
+    NoDrawing {
+        /// The picture.
+        path: PathBuf,
+        /// Whether it looks like a photograph; else it is an SVG.
+        is_photo: bool,
+    },
+    /// A picture could not be traced.
+    #[error("cannot trace `{}`: {reason}", path.display())]
+    NotTraced {
+        /// The picture.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// There is a file where one is to be written, and it may be somebody's work.
+    #[error("`{}` is there already, and was not made by imgidx", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
     /// An option's value makes no sense.
     #[error("{0}")]
     Invalid(String),
@@ -184,6 +206,10 @@ impl Error {
                 Some("leave out --device, or give --runtime the path of an ONNX Runtime that has it".into())
             }
             Self::BrokenDevice { .. } => Some("leave out --device, or give another one".into()),
+            Self::Exists { .. } => Some("--overwrite replaces it; -o names another file".into()),
+            Self::NoDrawing { is_photo: true, .. } => {
+                Some("--force traces photographs too; their traces are large and look like paintings".into())
+            }
             Self::Model { .. } => Some("`imgidx model list` shows the models that can be used".into()),
             _ => None,
         }
@@ -207,6 +233,10 @@ pub(crate) fn io_reason(error: &io::Error) -> String {
         Some(end) => text[..end].to_owned(),
         None => text,
     }
+}
+
+fn no_drawing(is_photo: bool) -> &'static str {
+    if is_photo { "looks like a photograph, and only drawings are traced" } else { "is an SVG already" }
 }
 
 fn holder_name(holder: Option<u32>) -> String {

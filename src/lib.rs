@@ -70,3 +70,5 @@ pub use index::{Index, OpenOptions};
 pub use indexer::{AddOptions, CancelToken, IndexReport, Progress};
 #[doc(inline)]
 pub use search::{Answer, Filter, Hit, Query, QueryImage, Searcher, SearcherOptions, TextAnswer, TextQuery};
+#[doc(inline)]
+pub use trace::{Tier, TraceOptions, Traced};

@@ -16,8 +16,16 @@ const SIDE: f32 = 256.0;
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["grid", folder, file] => grid(Path::new(folder), Path::new(file)),
-        _ => println!("usage: cargo bench --bench trace -- grid FOLDER FILE"),
+        ["grid", folder, file] => grid(Path::new(folder), Path::new(file), &candidates()),
+        ["grid", folder, file, candidates] => {
+            let candidates = std::fs::read_to_string(candidates).expect("a file");
+            grid(
+                Path::new(folder),
+                Path::new(file),
+                &serde_json::from_str::<Vec<Parameters>>(&candidates).expect("parameters"),
+            );
+        }
+        _ => println!("usage: cargo bench --bench trace -- grid FOLDER FILE [CANDIDATES]"),
     }
 }
 
@@ -43,9 +51,8 @@ fn logo(file: &Path) -> Option<Logo> {
     Some(Logo { name: file.file_stem()?.to_string_lossy().into_owned(), small })
 }
 
-fn grid(folder: &Path, file: &Path) {
-    let candidates = candidates();
-    let rows: Vec<Value> = logos(folder).par_iter().filter_map(|logo| row(logo, &candidates)).collect();
+fn grid(folder: &Path, file: &Path, candidates: &[Parameters]) {
+    let rows: Vec<Value> = logos(folder).par_iter().filter_map(|logo| row(logo, candidates)).collect();
     let document = json!({ "candidates": candidates, "logos": rows });
     std::fs::write(file, document.to_string()).expect("a file");
 }

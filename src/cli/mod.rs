@@ -31,6 +31,8 @@ mod sheet;
 mod show;
 mod similar;
 mod status;
+mod trace;
+mod trace_sheet;
 mod tune;
 mod watch;
 mod work;
@@ -98,6 +100,8 @@ enum Command {
     Similar(similar::Args),
     /// Find pictures by what is in them, by words in their paths, type, colour, size or date
     Search(search::Args),
+    /// Make clean SVGs of logos and other drawings
+    Trace(trace::Args),
     /// Find copies: the same bytes, near copies and look-alikes; nothing is ever deleted
     Dupes(dupes::Args),
     /// Keep the index current with its directories, until it is interrupted
@@ -201,6 +205,7 @@ impl Cli {
             Command::Add(args) => add::run(&global, args),
             Command::Similar(args) => similar::run(&global, args),
             Command::Search(args) => search::run(&global, args),
+            Command::Trace(args) => trace::run(&global, args),
             Command::Dupes(args) => dupes::run(&global, args),
             Command::Watch(args) => watch::run(&global, args),
             #[cfg(unix)]

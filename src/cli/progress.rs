@@ -51,6 +51,36 @@ impl Bar {
     }
 }
 
+/// Shows how many of a number of files are done.
+pub struct CountBar(ProgressBar);
+
+impl CountBar {
+    /// A bar on standard error; invisible if that is no terminal or nothing is to be shown.
+    pub fn new(quiet: bool) -> Self {
+        let visible = !quiet && std::io::stderr().is_terminal();
+        let target = if visible { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(Some(0), target);
+        bar.set_style(style("{wide_bar:.cyan/blue} {pos}/{len} files  {msg}  ETA {eta}"));
+        Self(bar)
+    }
+
+    /// One more of them is done.
+    pub fn advance(&self, of: usize, message: String) {
+        self.0.set_length(of as u64);
+        self.0.inc(1);
+        self.0.set_message(message);
+    }
+
+    /// Prints above the bar.
+    pub fn above<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.0.suspend(print)
+    }
+
+    pub fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
 fn message(progress: &Progress, now: f64, average: f64, verbose: bool) -> String {
     let mut text = format!("{now:.0} images/s (average {average:.0})");
     if let Some(memory) = progress.memory {

@@ -21,7 +21,7 @@ const QUALITY: u8 = 82;
 /// Thumbnails that are made before any is written.
 const AT_ONCE: usize = 64;
 
-const STYLE: &str = include_str!("sheet.css");
+pub const STYLE: &str = include_str!("sheet.css");
 
 /// A page with thumbnails.
 pub struct Sheet<'a> {
@@ -122,7 +122,7 @@ fn thumbnail(path: &Path, options: &OpenOptions) -> Result<String, String> {
 }
 
 /// Text that a browser shows as it is.
-fn text(raw: &str) -> String {
+pub fn text(raw: &str) -> String {
     let mut safe = String::with_capacity(raw.len());
     for c in printable(raw).chars() {
         match c {

@@ -35,6 +35,24 @@ pub enum Reading {
     Failed(String, Option<FileStat>, i64),
 }
 
+impl Reading {
+    /// The picture, or why there is none, for somebody who has named its path.
+    ///
+    /// # Errors
+    /// With the reason, if there is none.
+    pub fn picture(self, path: &Path) -> Result<Content, String> {
+        match self {
+            Self::Content(content, ..) => Ok(content),
+            Self::Skipped(reason, ..) | Self::Failed(reason, ..) => Err(reason),
+            Self::Exhausted(error) => Err(io_reason(&error)),
+            Self::InFlux => match path.symlink_metadata() {
+                Ok(_) => Err("it is being written".into()),
+                Err(error) => Err(io_reason(&error)),
+            },
+        }
+    }
+}
+
 /// Reads a file if it is a picture of at most `max_bytes`; of other files only the beginning is read.
 ///
 /// `hold` is called with the length before that many bytes are taken from memory.

@@ -6,7 +6,7 @@ use image::RgbImage;
 
 use super::query::QueryImage;
 use crate::error::{Error, Result};
-use crate::media::{Content, DecodeError, Format, Kind, Looked, Reading, read_content, sniff};
+use crate::media::{Content, DecodeError, Format, Kind, Looked, read_content, sniff};
 use crate::model::Embedded;
 use crate::store::{ModelRow, Store};
 use crate::types::{Classification, ContentHash, Embedding, Features, ImageId, ImageInfo, Stage};
@@ -98,13 +98,5 @@ pub(crate) fn read_picture(path: &Path) -> std::result::Result<Content, String> 
     if path.is_dir() {
         return Err("it is a folder".into());
     }
-    match read_content(path, MAX_BYTES, |_| ()).0 {
-        Reading::Content(content, ..) => Ok(content),
-        Reading::Skipped(reason, ..) | Reading::Failed(reason, ..) => Err(reason),
-        Reading::Exhausted(error) => Err(crate::error::io_reason(&error)),
-        Reading::InFlux => match path.symlink_metadata() {
-            Ok(_) => Err("it is being written".into()),
-            Err(error) => Err(crate::error::io_reason(&error)),
-        },
-    }
+    read_content(path, MAX_BYTES, |_| ()).0.picture(path)
 }

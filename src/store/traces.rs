@@ -57,12 +57,14 @@ pub struct TraceRow {
 /// What can be learned from a trace.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TraceLesson {
-    /// The picture's type.
-    pub kind: Option<ImageType>,
-    /// What its drawing depends on, as JSON.
+    /// What the drawing depends on, as JSON.
     pub facts: String,
     /// What each candidate was worth, as JSON.
     pub candidates: String,
+    /// What the drawing is worth.
+    pub score: f64,
+    /// How much was tried.
+    pub tier: u8,
 }
 
 impl Store {
@@ -90,11 +92,11 @@ impl Store {
     pub fn trace_lessons(&self, version: u32, most: usize) -> Result<Vec<TraceLesson>> {
         self.connection
             .prepare_cached(
-                "SELECT type, facts, candidates FROM trace WHERE version = ?1 AND tier > 0 ORDER BY traced_at DESC LIMIT ?2",
+                "SELECT facts, candidates, score, tier FROM trace WHERE version = ?1 AND tier > 0 ORDER BY traced_at DESC LIMIT ?2",
             )
             .and_then(|mut statement| {
                 let read = |row: &Row<'_>| {
-                    Ok(TraceLesson { kind: kind(row, 0)?, facts: row.get(1)?, candidates: row.get(2)? })
+                    Ok(TraceLesson { facts: row.get(0)?, candidates: row.get(1)?, score: row.get(2)?, tier: row.get(3)? })
                 };
                 statement.query_map(params![version, most], read)?.collect()
             })
@@ -251,7 +253,7 @@ mod tests {
         assert_eq!(kept(0, 60.0), row(1, 50.0));
         assert_eq!(kept(1, 40.0), row(1, 50.0));
         assert_eq!(kept(2, 45.0), row(2, 45.0));
-        let lesson = TraceLesson { kind: Some(ImageType::Simple), facts: "{}".into(), candidates: "[1, null]".into() };
+        let lesson = TraceLesson { facts: "{}".into(), candidates: "[1, null]".into(), score: 45.0, tier: 2 };
         let store = Store::open(&path).expect("it opens");
         assert_eq!(store.trace_lessons(3, 10).expect("lessons"), [lesson]);
         assert_eq!(store.trace_lessons(2, 10).expect("none"), []);

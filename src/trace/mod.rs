@@ -1,9 +1,73 @@
-//! Finding the parameters by which a drawing is traced best, in the time that there is.
+//! Finding the parameters by which a drawing is traced best, in the time that there is, and learning from what was found.
 
+mod batch;
 mod candidates;
 mod effort;
+mod experience;
+mod facts;
 mod limits;
+mod linear;
+mod options;
+mod pictures;
+mod prior;
+mod record;
 
+pub(crate) use batch::{Batch, Outcome, Passed, Ready};
 pub use candidates::{CANDIDATES, first_for};
 pub use effort::{CandidateScores, Found, Tier, bytes_for, find};
+pub use experience::Estimate;
+pub(crate) use experience::{Experience, LESSONS, Lesson};
+pub use facts::TraceFacts;
 pub use limits::{Limits, NoLimits};
+pub use options::TraceOptions;
+pub(crate) use pictures::{Wish, wishes};
+pub use record::{Compared, Traced, VERSION};
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::types::{ContentHash, ImageType};
+    use crate::vector::{Parameters, Quality, SourceFacts};
+
+    /// Facts of a picture with edges of some length.
+    pub fn facts(edges: f32) -> TraceFacts {
+        let source = SourceFacts {
+            megapixels: 0.065,
+            colors: 4,
+            flat: 0.9 - edges / 2.0,
+            mixed: edges / 4.0,
+            fine: edges / 4.0,
+            off_palette: 3.0,
+            edges,
+            transparent: false,
+        };
+        TraceFacts {
+            kind: Some(ImageType::Simple),
+            source,
+            entropy: 1.5,
+            gradient_fraction: 0.0,
+            corner_density: 10.0,
+            shades: 4,
+        }
+    }
+
+    pub fn traced() -> Traced {
+        Traced {
+            hash: ContentHash::of(b"a picture"),
+            facts: facts(0.125),
+            tier: Tier::Balanced,
+            svg: "<svg/>".into(),
+            parameters: Parameters::DEFAULT,
+            quality: Quality { ssimulacra2: 75.5, ssim: 0.9875 },
+            score: 70.25,
+            shapes: 7,
+            tried: 6,
+            complete: true,
+            time: Duration::from_millis(321),
+            stored: false,
+            compared: None,
+        }
+    }
+}

@@ -13,7 +13,7 @@ mod quality;
 mod render;
 mod source;
 
-pub use outline::{Drawn, NotDrawn};
+pub use outline::{Drawn, MARK, NotDrawn};
 pub use parameters::{Compositing, Parameters};
 pub use quality::{Quality, Reference, score, structural_similarity};
 pub use render::render;

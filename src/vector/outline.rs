@@ -10,6 +10,9 @@ use super::parameters::{Compositing, Parameters};
 use super::source::Source;
 use crate::media::quietly;
 
+/// A comment that is in the beginning of every document, by which our own are told from others.
+pub const MARK: &str = "<!-- traced by imgidx -->";
+
 /// A drawing in paths.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drawn {
@@ -64,7 +67,7 @@ impl Source {
         let (w, h) = self.size;
         let svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{w}\" height=\"{h}\" viewBox=\"0 {top} {width} {height}\" \
-             preserveAspectRatio=\"none\">\n{paths}</svg>\n"
+             preserveAspectRatio=\"none\">\n{MARK}\n{paths}</svg>\n"
         );
         Ok(Drawn { svg, shapes })
     }

@@ -1,0 +1,469 @@
+//! `imgidx trace`
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use imgidx::index::{TraceEstimate, TraceReport, TraceStep};
+use imgidx::trace::{Tier, TraceFacts, TraceOptions, Traced};
+use imgidx::vector::MARK;
+use imgidx::{CancelToken, Error, Index, Result};
+use serde_json::{Map, Value, json};
+
+use super::add::cancel_on_interrupt;
+use super::output::{Done, Failure, Out, count, human_bytes, insert_path, object};
+use super::progress::CountBar;
+use super::trace_sheet::TraceSheet;
+use super::{Global, parse_size};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Pictures, and folders of them
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Where the SVG is written, or the folder for several; `-` is standard output [default: the picture's name, ending in
+    /// svg, in the current folder]
+    #[arg(short, long, value_name = "FILE|DIR")]
+    out: Option<PathBuf>,
+    /// How much is tried: fast is one candidate, balanced the best of six, quality improves that until nothing helps
+    #[arg(long, value_name = "TIER", default_value = "balanced")]
+    tier: TierArg,
+    /// Seconds for each picture; then the best drawing so far is taken
+    #[arg(long, value_name = "SECONDS", default_value_t = TraceOptions::TIME.as_secs_f64(), value_parser = parse_seconds)]
+    time_limit: f64,
+    /// Tell what a trace can be expected to be worth, and make none
+    #[arg(long, conflicts_with_all = ["out", "preview_html", "overwrite"])]
+    predict: bool,
+    /// Write a page with each picture, its trace, and where they differ
+    #[arg(long, value_name = "FILE")]
+    preview_html: Option<PathBuf>,
+    /// Trace photographs too
+    #[arg(long)]
+    force: bool,
+    /// Replace SVGs that were not made by this command
+    #[arg(long)]
+    overwrite: bool,
+    /// Processors to use [default: all]
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Memory that all of it may take, such as 300M [default: 512M]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    memory: Option<u64>,
+}
+
+/// [`Tier`] as an argument.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum TierArg {
+    Fast,
+    Balanced,
+    Quality,
+}
+
+impl From<TierArg> for Tier {
+    fn from(tier: TierArg) -> Self {
+        match tier {
+            TierArg::Fast => Self::Fast,
+            TierArg::Balanced => Self::Balanced,
+            TierArg::Quality => Self::Quality,
+        }
+    }
+}
+
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(seconds),
+        _ => Err(format!("`{text}` is not a number of seconds from 0 to 86400")),
+    }
+}
+
+impl Args {
+    fn options(&self, cancel: CancelToken) -> TraceOptions {
+        TraceOptions {
+            time: Duration::from_secs_f64(self.time_limit),
+            photos: self.force,
+            threads: self.threads,
+            memory: self.memory,
+            pixels: self.preview_html.is_some(),
+            cancel,
+            ..TraceOptions::of(self.tier.into())
+        }
+    }
+
+    /// Whether there is one picture at most.
+    fn is_single(&self) -> bool {
+        matches!(self.paths.as_slice(), [one] if !one.is_dir())
+    }
+}
+
+pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
+    let cancel = CancelToken::default();
+    cancel_on_interrupt(&cancel);
+    let options = args.options(cancel);
+    let index = global.options(None).open(global.database()?)?;
+    if args.predict { predict(global, &args, &index, &options) } else { trace(global, &args, &index, &options) }
+}
+
+/// Where SVGs are written.
+enum Destination {
+    Output,
+    File(PathBuf),
+    Folder(PathBuf),
+}
+
+impl Destination {
+    fn of(args: &Args) -> Result<Self, Failure> {
+        let usage = |text: &str| Err(Failure::Usage(text.into()));
+        match (&args.out, args.is_single()) {
+            (None, true) => Ok(Self::Folder(PathBuf::new())),
+            (None, false) => usage("-o DIR is needed: it says where the SVGs of several pictures are written"),
+            (Some(out), true) if out.as_os_str() == "-" => Ok(Self::Output),
+            (Some(out), false) if out.as_os_str() == "-" => usage("only one SVG can be written to standard output"),
+            (Some(out), false) if out.exists() && !out.is_dir() => {
+                Err(Failure::Usage(format!("`{}` is no folder, and there may be several SVGs", out.display())))
+            }
+            (Some(out), true) if !out.is_dir() && !out.as_os_str().as_encoded_bytes().ends_with(b"/") => {
+                Ok(Self::File(out.clone()))
+            }
+            (Some(out), _) => Ok(Self::Folder(out.clone())),
+        }
+    }
+
+    fn path(&self, target: &Path) -> Option<PathBuf> {
+        match self {
+            Self::Output => None,
+            Self::File(file) => Some(file.clone()),
+            Self::Folder(folder) => Some(folder.join(target)),
+        }
+    }
+}
+
+/// Puts back into order what comes out of order.
+struct InOrder<T> {
+    next: usize,
+    waiting: BTreeMap<usize, T>,
+}
+
+impl<T> InOrder<T> {
+    fn new() -> Self {
+        Self { next: 0, waiting: BTreeMap::new() }
+    }
+
+    /// Takes in one, and gives out what is next, as far as it is there.
+    fn push(&mut self, index: usize, item: T) -> Vec<T> {
+        self.waiting.insert(index, item);
+        let mut ready = Vec::new();
+        while let Some(item) = self.waiting.remove(&self.next) {
+            self.next += 1;
+            ready.push(item);
+        }
+        ready
+    }
+
+    /// What is left when nothing comes any more.
+    fn rest(self) -> impl Iterator<Item = T> {
+        self.waiting.into_values()
+    }
+}
+
+fn trace(global: &Global, args: &Args, index: &Index, options: &TraceOptions) -> Result<Done, Failure> {
+    let destination = Destination::of(args)?;
+    let sheet = args.preview_html.as_deref().map(TraceSheet::create).transpose()?;
+    let bar = CountBar::new(global.quiet);
+    let mut told = Told {
+        global,
+        args,
+        destination: &destination,
+        out: Out::new(),
+        sheet,
+        rows: Vec::new(),
+        failures: Vec::new(),
+        failed: 0,
+    };
+    let (mut order, mut failure) = (InOrder::new(), None);
+    let result = index.trace(&args.paths, options, |step| {
+        bar.advance(step.of, String::new());
+        let of_all = bar.above(|| order.push(step.index, step).into_iter().try_for_each(|step| told.take(step)));
+        // An error of ours ends the run; the library has no name for it.
+        of_all.map_err(|error| {
+            failure = Some(error);
+            Error::Interrupted
+        })
+    });
+    bar.finish();
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    let report = result?;
+    order.rest().try_for_each(|step| told.take(step))?;
+    told.finish(&report)
+}
+
+/// What is told of traces.
+struct Told<'a> {
+    global: &'a Global,
+    args: &'a Args,
+    destination: &'a Destination,
+    out: Out,
+    sheet: Option<TraceSheet>,
+    rows: Vec<Value>,
+    /// Those that could not be traced or written, as JSON where that is wanted.
+    failures: Vec<Value>,
+    failed: u64,
+}
+
+impl Told<'_> {
+    /// Writes the SVG of a picture that was traced, and tells of it.
+    fn take(&mut self, step: TraceStep<Traced>) -> Result<(), Failure> {
+        let TraceStep { path, target, result, .. } = step;
+        let file = self.destination.path(&target);
+        let written = match result {
+            None => return Ok(()),
+            Some(Ok(traced)) => match &file {
+                Some(file) => write_svg(file, &traced.svg, self.args.overwrite).map(|()| traced),
+                None => Ok(traced),
+            },
+            Some(Err(error)) => Err(error),
+        };
+        match written {
+            Ok(traced) => self.tell(&path, file.as_deref(), &traced),
+            Err(error) if self.args.is_single() => Err(error.into()),
+            Err(error) => {
+                self.failed += 1;
+                match self.global.json {
+                    true => self.failures.push(failed(&path, &error)),
+                    false => self.global.style().error(&Failure::Error(error)),
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn tell(&mut self, path: &Path, file: Option<&Path>, traced: &Traced) -> Result<(), Failure> {
+        if let Some(sheet) = &mut self.sheet {
+            sheet.add(path, traced)?;
+        }
+        if self.global.json {
+            self.rows.push(row(path, file, traced).into());
+        } else if let Some(file) = file {
+            self.out.path(&format!("{}  ", line(traced)), file, '\n')?;
+            self.out.flush()?;
+        } else {
+            std::io::stdout().write_all(traced.svg.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, report: &TraceReport) -> Result<Done, Failure> {
+        if let Some(sheet) = self.sheet {
+            sheet.finish()?;
+            self.global
+                .note(&format!("wrote `{}`", self.args.preview_html.as_ref().expect("it was asked for").display()));
+        }
+        if self.global.json {
+            let mut fields = Map::from_iter([("traces".to_owned(), Value::from(self.rows))]);
+            fields.insert("failed".into(), self.failures.into());
+            fields.insert("photos".into(), json!(report.photos));
+            fields.insert("stored".into(), json!(report.stored));
+            fields.insert("interrupted".into(), json!(report.interrupted));
+            fields.insert("seconds".into(), json!(report.seconds));
+            self.out.document(fields)?;
+        }
+        self.out.finish()?;
+        if !self.args.is_single() {
+            tell_report(self.global, report, self.failed, "traced");
+        }
+        if report.interrupted {
+            return Err(Error::Interrupted.into());
+        }
+        Ok(if self.failed == 0 { Done::All } else { Done::SomeFailed })
+    }
+}
+
+/// Says how a run over several pictures went.
+fn tell_report(global: &Global, report: &TraceReport, failed: u64, what: &str) {
+    if report.photos > 0 {
+        let photos = count(report.photos, "photograph");
+        global.note(&format!("{photos} left out: only drawings are traced; --force traces photographs too"));
+    }
+    let known =
+        if report.stored > 0 { format!(", {} of them known from before", report.stored) } else { String::new() };
+    let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
+    let pictures = count(report.traced, "picture");
+    global.note(&format!("{pictures} {what}{known}{failed} in {:.2} s", report.seconds));
+}
+
+/// Writes an SVG, complete or not at all. What is there is replaced if this command has made it, or if that is wanted.
+fn write_svg(file: &Path, svg: &str, overwrite: bool) -> Result<()> {
+    if !overwrite && !may_replace(file)? {
+        let path = file.to_owned();
+        return Err(Error::Exists { path });
+    }
+    let folder = match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(folder).map_err(Error::io("make the folder", folder))?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".imgidx-").suffix(".svg");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut scratch = builder.tempfile_in(folder).map_err(Error::io("write to", folder))?;
+    scratch.write_all(svg.as_bytes()).map_err(Error::io("write", file))?;
+    scratch.persist(file).map_err(|error| Error::io("write", file)(error.error)).map(|_| ())
+}
+
+/// Whether nothing is at a path, or an SVG that this command has made.
+fn may_replace(file: &Path) -> Result<bool> {
+    let mut beginning = Vec::new();
+    match std::fs::File::open(file) {
+        Ok(there) => there.take(1024).read_to_end(&mut beginning).map_err(Error::io("read", file))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(Error::io("read", file)(error)),
+    };
+    Ok(beginning.is_empty() || beginning.windows(MARK.len()).any(|part| part == MARK.as_bytes()))
+}
+
+fn line(traced: &Traced) -> String {
+    let (quality, bytes) = (traced.quality, human_bytes(traced.svg.len() as u64));
+    let time = if traced.stored { "known".to_owned() } else { format!("{:.2} s", traced.time.as_secs_f64()) };
+    let shapes = count(traced.shapes.into(), "shape");
+    format!(
+        "{:.1}  SSIMULACRA2 {:.1}  SSIM {:.3}  {bytes}  {shapes}  {time}",
+        traced.score, quality.ssimulacra2, quality.ssim
+    )
+}
+
+fn picture(path: &Path, hash: &imgidx::types::ContentHash, facts: &TraceFacts) -> Map<String, Value> {
+    let mut fields = Map::new();
+    insert_path(&mut fields, "path", path);
+    fields.insert("image".into(), json!(hash.to_string()));
+    fields.insert("type".into(), json!(facts.kind));
+    fields
+}
+
+fn row(path: &Path, file: Option<&Path>, traced: &Traced) -> Map<String, Value> {
+    let mut fields = picture(path, &traced.hash, &traced.facts);
+    match file {
+        Some(file) => insert_path(&mut fields, "svg", file),
+        None => drop(fields.insert("document".into(), json!(traced.svg))),
+    }
+    fields.append(&mut object(json!({
+        "tier": traced.tier,
+        "score": traced.score,
+        "ssimulacra2": traced.quality.ssimulacra2,
+        "ssim": traced.quality.ssim,
+        "bytes": traced.svg.len(),
+        "shapes": traced.shapes,
+        "tried": traced.tried,
+        "complete": traced.complete,
+        "stored": traced.stored,
+        "milliseconds": traced.time.as_millis() as u64,
+        "parameters": traced.parameters,
+        "facts": traced.facts,
+    })));
+    fields
+}
+
+fn failed(path: &Path, error: &Error) -> Value {
+    let mut fields = Map::new();
+    insert_path(&mut fields, "path", path);
+    fields.insert("reason".into(), json!(error.to_string()));
+    fields.into()
+}
+
+fn predict(global: &Global, args: &Args, index: &Index, options: &TraceOptions) -> Result<Done, Failure> {
+    let bar = CountBar::new(global.quiet);
+    let (mut order, mut steps) = (InOrder::new(), Vec::new());
+    let report = index.estimate_traces(&args.paths, options, |step| {
+        bar.advance(step.of, String::new());
+        steps.extend(order.push(step.index, step));
+        Ok(())
+    });
+    bar.finish();
+    let report = report?;
+    steps.extend(order.rest());
+    let (mut out, mut rows, mut failures) = (Out::new(), Vec::new(), Vec::new());
+    for TraceStep { path, result, .. } in steps {
+        match result {
+            None => {}
+            Some(Ok(told)) if global.json => rows.push(Value::from(estimate_row(&path, &told))),
+            Some(Ok(told)) => out.path(&format!("{}  ", estimate_line(&told)), &path, '\n')?,
+            Some(Err(error)) if args.is_single() => return Err(error.into()),
+            Some(Err(error)) if global.json => failures.push(failed(&path, &error)),
+            Some(Err(error)) => global.style().error(&Failure::Error(error)),
+        }
+    }
+    if global.json {
+        out.document(Map::from_iter([
+            ("estimates".to_owned(), Value::from(rows)),
+            ("failed".to_owned(), Value::from(failures)),
+        ]))?;
+    }
+    out.finish()?;
+    if !args.is_single() {
+        tell_report(global, &report, report.failed, "looked at");
+    }
+    if report.interrupted {
+        return Err(Error::Interrupted.into());
+    }
+    Ok(if report.failed == 0 { Done::All } else { Done::SomeFailed })
+}
+
+fn estimate_line(told: &TraceEstimate) -> String {
+    let estimate = told.estimate;
+    let learned = match estimate.lessons {
+        0 => "from logos that came with the program".to_owned(),
+        lessons => format!("from {}", count(lessons as u64, "trace")),
+    };
+    let known =
+        told.known.map_or_else(String::new, |(score, tier)| format!("  (traced: {score:.1}, {})", tier.as_str()));
+    format!("estimated {:.0} ± {:.0} {learned}{known}", estimate.score, estimate.error)
+}
+
+fn estimate_row(path: &Path, told: &TraceEstimate) -> Map<String, Value> {
+    let mut fields = picture(path, &told.hash, &told.facts);
+    let estimate = told.estimate;
+    fields.insert(
+        "estimate".into(),
+        json!({ "score": estimate.score, "error": estimate.error, "lessons": estimate.lessons }),
+    );
+    fields.insert(
+        "traced".into(),
+        told.known.map_or(Value::Null, |(score, tier)| json!({ "score": score, "tier": tier })),
+    );
+    fields.insert("facts".into(), json!(told.facts));
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_out_of_order_is_put_back_into_it() {
+        let mut order = InOrder::new();
+        assert_eq!(order.push(1, 'b'), []);
+        assert_eq!(order.push(3, 'd'), []);
+        assert_eq!(order.push(0, 'a'), ['a', 'b']);
+        assert_eq!(order.push(4, 'e'), []);
+        assert_eq!(order.rest().collect::<Vec<_>>(), ['d', 'e']);
+    }
+
+    #[test]
+    fn only_what_this_command_has_made_is_replaced() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("new/a.svg");
+        let ours = format!("<svg>\n{MARK}\n</svg>");
+        write_svg(&file, &ours, false).expect("there is nothing");
+        write_svg(&file, &ours, false).expect("it is ours");
+        std::fs::write(&file, "<svg>somebody's</svg>").expect("a file");
+        assert!(matches!(write_svg(&file, &ours, false), Err(Error::Exists { .. })));
+        assert_eq!(std::fs::read_to_string(&file).expect("it is there"), "<svg>somebody's</svg>");
+        write_svg(&file, &ours, true).expect("it was asked for");
+        assert_eq!(std::fs::read_to_string(&file).expect("it is there"), ours);
+        assert_eq!(std::fs::read_dir(dir.path().join("new")).expect("a folder").count(), 1);
+    }
+}

@@ -1,0 +1,268 @@
+//! Many pictures: read, decoded by other processes, and traced, on all processors and within a limit of memory.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Sender, bounded};
+
+use super::pictures::Wish;
+use super::{Limits, TraceFacts, TraceOptions, Traced};
+use crate::error::{Error, Result};
+use crate::media::{DecodeLimits, Filter, Fit, Format, Frame, Looked, Reading, Wanted, read_content};
+use crate::sandbox::Sandbox;
+use crate::store::Store;
+use crate::types::{ByteBudget, ContentHash, Held, ImageType, Stage};
+use crate::vector::Source;
+
+/// The longer side of the pixels that are traced, at most.
+const SIDE: u32 = 2048;
+
+/// What the program takes beside files, pixels and drawings.
+const PROGRAM: u64 = 48 << 20;
+
+/// What drawings may take for each processor: enough for a picture of 256 pixels a side, five times enlarged.
+const DRAWINGS: u64 = 76 << 20;
+
+/// How long the first drawing of a picture may take.
+const TOO_LATE: Duration = Duration::from_secs(60);
+
+/// A picture that is ready to be traced.
+pub(crate) struct Ready<'a> {
+    pub path: &'a Path,
+    pub hash: ContentHash,
+    /// When its file began to be read.
+    pub start: Instant,
+    /// The drawing that is known of it.
+    pub known: Option<Traced>,
+    /// What it is traced from, and what is known of that, if it was looked at: where a known drawing is enough it is not.
+    pub source: Option<(Source, TraceFacts)>,
+}
+
+/// What becomes of a picture that was wished for.
+pub(crate) enum Outcome<T> {
+    Done(T),
+    /// It is no picture, or no drawing, and nobody has named it.
+    PassedOver(Passed),
+    Failed(Error),
+}
+
+/// Why a picture was passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Passed {
+    NoPicture,
+    Photo,
+    Svg,
+}
+
+/// What all workers share.
+pub(crate) struct Batch<'a> {
+    pub database: &'a Path,
+    pub sandbox: &'a Sandbox,
+    pub options: &'a TraceOptions,
+    files: ByteBudget,
+    pixels: ByteBudget,
+    drawings: ByteBudget,
+    /// Bytes of pixels that one picture may take.
+    most_pixels: u64,
+    /// Processors that nobody uses.
+    idle: AtomicUsize,
+}
+
+impl<'a> Batch<'a> {
+    pub fn new(database: &'a Path, sandbox: &'a Sandbox, options: &'a TraceOptions) -> Self {
+        let threads = threads(options);
+        let room = options.memory.unwrap_or(TraceOptions::MEMORY).saturating_sub(PROGRAM).max(32 << 20);
+        let drawings = (threads as u64 * DRAWINGS).min(room / 2);
+        let most_pixels = (room - drawings) / 4 * 3;
+        Self {
+            database,
+            sandbox,
+            options,
+            files: ByteBudget::new((room - drawings) / 4),
+            pixels: ByteBudget::new(most_pixels),
+            drawings: ByteBudget::new(drawings),
+            most_pixels,
+            idle: AtomicUsize::new(threads),
+        }
+    }
+
+    /// Has each picture worked on; `each` is told what came of it, as it comes. Ends early when the work is cancelled or `each` fails.
+    pub fn run<T: Send>(
+        &self,
+        wishes: &[Wish],
+        is_enough: impl Fn(&Traced) -> bool + Sync,
+        work: impl Fn(&Self, Ready<'_>) -> Result<T> + Sync,
+        mut each: impl FnMut(usize, Outcome<T>) -> Result<()>,
+    ) -> Result<()> {
+        let workers = threads(self.options).min(wishes.len());
+        let (results, received) = bounded(2 * workers);
+        let next = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for _ in 0..workers {
+                let (results, next, is_enough, work) = (results.clone(), &next, &is_enough, &work);
+                // Taken here, so that none looks idle whose thread has not begun.
+                let processor = self.processor();
+                scope.spawn(move || {
+                    let _processor = processor;
+                    self.work_off(wishes, next, &results, is_enough, work);
+                });
+            }
+            drop(results);
+            // Dropping what is received ends the workers.
+            received.into_iter().try_for_each(|(i, outcome)| each(i, outcome))
+        })
+    }
+
+    fn work_off<T>(
+        &self,
+        wishes: &[Wish],
+        next: &AtomicUsize,
+        results: &Sender<(usize, Outcome<T>)>,
+        is_enough: &impl Fn(&Traced) -> bool,
+        work: &impl Fn(&Self, Ready<'_>) -> Result<T>,
+    ) {
+        let mut store = None;
+        while !self.options.cancel.is_cancelled() {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            let Some(wish) = wishes.get(i) else { return };
+            let outcome = self.fulfil(wish, &mut store, is_enough, work);
+            if results.send((i, outcome)).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn fulfil<T>(
+        &self,
+        wish: &Wish,
+        store: &mut Option<Store>,
+        is_enough: &impl Fn(&Traced) -> bool,
+        work: &impl Fn(&Self, Ready<'_>) -> Result<T>,
+    ) -> Outcome<T> {
+        let prepared = self.prepare(wish, store, is_enough);
+        match prepared {
+            Ok(Ok(ready)) => work(self, ready).map_or_else(Outcome::Failed, Outcome::Done),
+            Ok(Err(passed)) => Outcome::PassedOver(passed),
+            Err(error) => Outcome::Failed(error),
+        }
+    }
+
+    /// Reads a picture, and decodes it unless a drawing is known that is enough.
+    fn prepare<'w>(
+        &self,
+        wish: &'w Wish,
+        store: &mut Option<Store>,
+        is_enough: &impl Fn(&Traced) -> bool,
+    ) -> Result<Result<Ready<'w>, Passed>> {
+        let (path, start) = (wish.path.as_path(), Instant::now());
+        let failed = |stage, reason| Error::Picture { path: path.to_owned(), stage, reason };
+        let refused = |passed: Passed| match wish.is_named {
+            true => Err(Error::NoDrawing { path: path.to_owned(), is_photo: passed == Passed::Photo }),
+            false => Ok(Err(passed)),
+        };
+        if let Some(reason) = &wish.unreadable {
+            return Err(failed(Stage::Scan, reason.clone()));
+        }
+        let (reading, _held) =
+            read_content(path, self.options.memory.unwrap_or(TraceOptions::MEMORY), |bytes| self.files.hold(bytes));
+        let content = match reading {
+            Reading::Skipped(..) if !wish.is_named => return Ok(Err(Passed::NoPicture)),
+            reading => reading.picture(path).map_err(|reason| failed(Stage::Read, reason))?,
+        };
+        if content.format == Format::Svg {
+            return refused(Passed::Svg);
+        }
+        let store = match store {
+            Some(store) => store,
+            none => none.insert(Store::open(self.database)?),
+        };
+        let known = store.trace(&content.hash)?.and_then(Traced::from_row);
+        let mut ready = Ready { path, hash: content.hash, start, known, source: None };
+        if ready.known.as_ref().is_some_and(is_enough) {
+            return Ok(Ok(ready));
+        }
+        let limits = DecodeLimits { memory: self.most_pixels, time: self.options.picture_time };
+        let hold = |bytes| self.pixels.hold(bytes);
+        let looked = self.sandbox.look(&content.bytes, content.format, limits, &wanted(), hold);
+        let looked = looked.map_err(|error| failed(Stage::Decode, error.to_string()))?;
+        let Looked { info, features, pixels, alpha } = looked;
+        let is_photo = features.kind.is_some_and(|kind| kind.label == ImageType::Photo);
+        if is_photo && !self.options.photos {
+            return refused(Passed::Photo);
+        }
+        let pixels = pixels.expect("they were asked for");
+        let source = Source::new(pixels, alpha.as_ref(), (info.width, info.height));
+        let facts = TraceFacts::of(&source, &features);
+        ready.source = Some((source, facts));
+        Ok(Ok(ready))
+    }
+
+    /// Waits until there is memory for a search, and tells what it may take.
+    pub fn limits(&self, bytes: u64) -> Share<'_> {
+        let held = self.drawings.hold(bytes);
+        let start = Instant::now();
+        let deadline = start + self.options.time;
+        Share { batch: self, deadline, too_late: start + self.options.time.max(TOO_LATE), _held: held }
+    }
+
+    /// Takes a processor, if there is one.
+    fn processor(&self) -> Option<Processor<'_>> {
+        let take = |idle: usize| idle.checked_sub(1);
+        let taken = self.idle.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        taken.is_ok().then_some(Processor { idle: &self.idle })
+    }
+}
+
+fn threads(options: &TraceOptions) -> usize {
+    let all = || thread::available_parallelism().map_or(1, usize::from);
+    options.threads.map_or_else(all, usize::from)
+}
+
+fn wanted() -> Wanted {
+    let frame = Frame { fit: Fit::Inside, width: SIDE, height: SIDE, filter: Filter::Lanczos };
+    Wanted { side: SIDE, feature_time: None, frame: Some(frame), alpha: true }
+}
+
+/// A processor that is in use until this is dropped.
+pub(crate) struct Processor<'a> {
+    idle: &'a AtomicUsize,
+}
+
+impl Drop for Processor<'_> {
+    fn drop(&mut self) {
+        self.idle.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What the search for one picture's drawing may take.
+pub(crate) struct Share<'a> {
+    batch: &'a Batch<'a>,
+    deadline: Instant,
+    too_late: Instant,
+    _held: Held<'a>,
+}
+
+/// A processor and memory for one more drawing.
+pub(crate) struct Spare<'a> {
+    _processor: Processor<'a>,
+    _held: Held<'a>,
+}
+
+impl<'a> Limits for Share<'a> {
+    type Spare = Spare<'a>;
+
+    fn is_late(&self) -> bool {
+        self.batch.options.cancel.is_cancelled() || Instant::now() >= self.deadline
+    }
+
+    fn is_too_late(&self) -> bool {
+        Instant::now() >= self.too_late
+    }
+
+    fn spare(&self, bytes: u64) -> Option<Spare<'a>> {
+        let processor = self.batch.processor()?;
+        Some(Spare { _processor: processor, _held: self.batch.drawings.try_hold(bytes)? })
+    }
+}

@@ -1,0 +1,116 @@
+//! Which pictures are to be traced: those that were named, and those in folders that were.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use image::ImageFormat;
+
+use crate::error::{Error, Result};
+use crate::scan::{ScanOptions, Start, Walker};
+use crate::types::path_from_bytes;
+
+/// A file that may be a picture to trace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wish {
+    /// Its path.
+    pub path: PathBuf,
+    /// A path for its SVG in some folder, which no other one has: as it lies in the folder that was named, or its name, with another ending.
+    pub target: PathBuf,
+    /// Whether it was named itself: then it is an error if it is no drawing.
+    pub is_named: bool,
+    /// Why nothing can be known of it.
+    pub unreadable: Option<String>,
+}
+
+/// The files that were named, and all in the folders that were, as `add` finds them, each once.
+///
+/// # Errors
+/// When a path is not there.
+pub(crate) fn wishes(paths: &[PathBuf]) -> Result<Vec<Wish>> {
+    let mut all: Vec<Wish> = Vec::new();
+    for path in paths {
+        // Whether it is there at all.
+        let metadata = path.metadata().map_err(Error::io("read", path))?;
+        let name = path.file_name().map(PathBuf::from).unwrap_or_default();
+        if metadata.is_dir() {
+            // Several folders may have the same names in them.
+            all.extend(in_folder(path, if paths.len() > 1 { &name } else { Path::new("") })?);
+        } else {
+            all.push(Wish { path: path.clone(), target: name, is_named: true, unreadable: None });
+        }
+    }
+    let mut seen = HashSet::new();
+    all.retain(|wish| seen.insert(wish.path.clone()));
+    name_targets(&mut all);
+    Ok(all)
+}
+
+/// Gives each its own name that ends in `svg`. What is no picture by its name comes last, so that it takes no name from those that are.
+fn name_targets(wishes: &mut [Wish]) {
+    let is_picture = |wish: &Wish| wish.path.extension().and_then(ImageFormat::from_extension).is_some();
+    let mut taken = HashSet::new();
+    for is_first in [true, false] {
+        for wish in wishes.iter_mut().filter(|wish| is_picture(wish) == is_first) {
+            let ending = |added: &str| {
+                let mut name = wish.target.clone().into_os_string();
+                name.push(added);
+                PathBuf::from(name)
+            };
+            let names = [wish.target.with_extension("svg"), ending(".svg")].into_iter();
+            let mut names = names.chain((2_u64..).map(|number| ending(&format!("-{number}.svg"))));
+            wish.target = names.find(|name| taken.insert(name.clone())).expect("there is always another number");
+        }
+    }
+}
+
+fn in_folder(folder: &Path, within: &Path) -> Result<Vec<Wish>> {
+    let walker = Walker::new(folder, (folder, Start::Asked), &[], &ScanOptions::default())?;
+    let wish = |path: &[u8], unreadable| {
+        let relative = path_from_bytes(path);
+        Wish { path: folder.join(&relative), target: within.join(relative), is_named: false, unreadable }
+    };
+    Ok(walker
+        .map(|found| match found {
+            Ok(file) => wish(&file.path, None),
+            Err(error) => wish(&error.path, Some(error.reason)),
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_named_and_what_is_in_folders_is_wished_for_once() {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir_all(dir.path().join("logos/old")).expect("a folder");
+        for file in ["logos/a.png", "logos/old/b.png", "logos/.hidden.png"] {
+            std::fs::write(dir.path().join(file), "").expect("a file");
+        }
+        let (folder, named) = (dir.path().join("logos"), dir.path().join("logos/a.png"));
+        let found = wishes(&[named.clone(), folder, named]).expect("they are there");
+        let told: Vec<_> = found.iter().map(|wish| (wish.target.to_str().expect("UTF-8"), wish.is_named)).collect();
+        assert_eq!(told, [("a.svg", true), ("logos/old/b.svg", false)]);
+        assert!(matches!(wishes(&[dir.path().join("nowhere")]), Err(Error::Io { .. })));
+    }
+
+    #[test]
+    fn no_two_pictures_have_the_same_target() {
+        let dir = tempfile::tempdir().expect("a folder");
+        for file in ["a/x.png", "b/a/x.png", "a.gif", "a.png", "a.txt", "b.svg", "b.webp", "c"] {
+            let path = dir.path().join(file);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+            std::fs::write(path, "").expect("a file");
+        }
+        let targets = |paths: &[&str]| -> Vec<String> {
+            let paths: Vec<PathBuf> = paths.iter().map(|path| dir.path().join(path)).collect();
+            let found = wishes(&paths).expect("they are there");
+            found.into_iter().map(|wish| wish.target.to_string_lossy().into_owned()).collect()
+        };
+        let all = ["a.svg", "a.png.svg", "a.txt.svg", "a/x.svg", "b.svg.svg", "b.svg", "b/a/x.svg", "c.svg"];
+        assert_eq!(targets(&[""]), all);
+        assert_eq!(targets(&["a", "b/a"]), ["a/x.svg", "a/x.png.svg"]);
+        assert_eq!(targets(&["a/x.png", "b/a/x.png"]), ["x.svg", "x.png.svg"]);
+    }
+}
