@@ -1,96 +1,156 @@
-//! `cargo bench --bench trace -- grid FOLDER FILE`: every candidate on every logo of a folder, as JSON: for each
-//! the logo's features, and of each candidate SSIMULACRA2, bytes, score and seconds.
+//! What `evaluate.py` and `fit.py`, beside this file, are made of:
+//!
+//! ```text
+//! cargo bench --bench trace -- render SVGS SIDE PICTURES     draws the SVGs of a folder on white, as PNGs
+//! cargo bench --bench trace -- defaults PICTURES TRACES      traces them with vtracer alone, as it comes
+//! cargo bench --bench trace -- compare SVGS PICTURES TRACES  tells how good the traces of a folder are, as JSON
+//! cargo bench --bench trace -- grid PICTURES FILE [FILE]     tries each of many parameters on each picture, or those of a JSON file
+//! ```
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use image::RgbImage;
 use imgidx::media::{Picture, measure};
-use imgidx::vector::{Compositing, Parameters, Reference, Source, score};
+use imgidx::trace::{CANDIDATES, TraceFacts};
+use imgidx::vector::{Compositing, Parameters, Reference, Source, render, score, structural_similarity};
 use rayon::prelude::*;
+use resvg::usvg::{Options, Tree};
 use serde_json::{Value, json};
 
-/// The longer side of a logo, in pixels.
-const SIDE: f32 = 256.0;
+/// The longer side at which traces are compared with what the pictures were drawn from.
+const LARGE: u32 = 1024;
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["grid", folder, file] => grid(Path::new(folder), Path::new(file), &candidates()),
-        ["grid", folder, file, candidates] => {
-            let candidates = std::fs::read_to_string(candidates).expect("a file");
+        ["render", svgs, side, pictures] => draw(svgs.as_ref(), side.parse().expect("a number"), pictures.as_ref()),
+        ["defaults", pictures, traces] => trace_by_default(pictures.as_ref(), traces.as_ref()),
+        ["compare", svgs, pictures, traces] => compare(svgs.as_ref(), pictures.as_ref(), traces.as_ref()),
+        ["grid", pictures, file] => grid(pictures.as_ref(), file.as_ref(), &many()),
+        ["grid", pictures, file, parameters] => {
+            let text = fs::read_to_string(parameters).expect("a file");
             grid(
-                Path::new(folder),
-                Path::new(file),
-                &serde_json::from_str::<Vec<Parameters>>(&candidates).expect("parameters"),
+                pictures.as_ref(),
+                file.as_ref(),
+                &serde_json::from_str::<Vec<Parameters>>(&text).expect("parameters"),
             );
         }
-        _ => println!("usage: cargo bench --bench trace -- grid FOLDER FILE [CANDIDATES]"),
+        ["one", picture, parameters, file] => {
+            let pixels = read(picture.as_ref());
+            let size = pixels.dimensions();
+            let parameters: Parameters = serde_json::from_str(parameters).expect("parameters");
+            fs::write(file, Source::new(pixels, None, size).trace(&parameters, &|| false).expect("a trace").svg)
+                .expect("a file");
+        }
+        _ => println!("benches/trace/evaluate.py and fit.py tell what this is for"),
     }
 }
 
-struct Logo {
-    name: String,
-    small: RgbImage,
+/// The files of a folder with an ending, by their names without it.
+fn files(folder: &Path, ending: &str) -> Vec<(String, PathBuf)> {
+    let all = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("a file").path());
+    let mut all: Vec<(String, PathBuf)> = all
+        .filter(|path| path.extension().is_some_and(|extension| extension == ending))
+        .map(|path| (path.file_stem().expect("it has a name").to_string_lossy().into_owned(), path))
+        .collect();
+    all.sort();
+    all
 }
 
-fn logos(folder: &Path) -> Vec<Logo> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).expect("a folder").flatten().map(|e| e.path()).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "svg"));
-    files.sort();
-    files.par_iter().filter_map(|file| logo(file)).collect()
-}
-
-fn logo(file: &Path) -> Option<Logo> {
-    let svg = std::fs::read_to_string(file).ok()?;
-    let tree = resvg::usvg::Tree::from_str(&svg, &resvg::usvg::Options::default()).ok()?;
-    let (w, h) = (tree.size().width(), tree.size().height());
-    let scale = SIDE / w.max(h);
+/// An SVG drawn on white, with a longer side of so many pixels.
+fn drawn(svg: &Path, side: u32) -> Option<RgbImage> {
+    let svg = fs::read_to_string(svg).ok()?;
+    let size = Tree::from_str(&svg, &Options::default()).ok()?.size();
+    let scale = side as f32 / size.width().max(size.height());
     let side = |length: f32| ((length * scale).round() as u32).max(1);
-    let small = imgidx::vector::render(&svg, side(w), side(h), [255; 3])?;
-    Some(Logo { name: file.file_stem()?.to_string_lossy().into_owned(), small })
+    render(&svg, side(size.width()), side(size.height()), [255; 3])
 }
 
-fn grid(folder: &Path, file: &Path, candidates: &[Parameters]) {
-    let rows: Vec<Value> = logos(folder).par_iter().filter_map(|logo| row(logo, candidates)).collect();
-    let document = json!({ "candidates": candidates, "logos": rows });
-    std::fs::write(file, document.to_string()).expect("a file");
+fn draw(svgs: &Path, side: u32, pictures: &Path) {
+    fs::create_dir_all(pictures).expect("a folder");
+    files(svgs, "svg").par_iter().for_each(|(name, path)| match drawn(path, side) {
+        Some(pixels) => pixels.save(pictures.join(format!("{name}.png"))).expect("a picture"),
+        None => eprintln!("`{}` cannot be drawn", path.display()),
+    });
 }
 
-fn candidates() -> Vec<Parameters> {
+fn read(picture: &Path) -> RgbImage {
+    image::open(picture).expect("a picture").into_rgb8()
+}
+
+fn trace_by_default(pictures: &Path, traces: &Path) {
+    fs::create_dir_all(traces).expect("a folder");
+    files(pictures, "png").par_iter().for_each(|(name, path)| {
+        let pixels = image::open(path).expect("a picture").into_rgba8();
+        let (width, height) = (pixels.width() as usize, pixels.height() as usize);
+        let image = vtracer::ColorImage { pixels: pixels.into_raw(), width, height };
+        let svg = vtracer::Config::default().build().expect("defaults").to_svg(&image).expect("a trace");
+        fs::write(traces.join(format!("{name}.svg")), svg).expect("a file");
+    });
+}
+
+fn compare(svgs: &Path, pictures: &Path, traces: &Path) {
+    let row = |(name, path): &(String, PathBuf)| -> Option<Value> {
+        let svg = fs::read_to_string(traces.join(format!("{name}.svg"))).ok()?;
+        let pixels = read(path);
+        let size = pixels.dimensions();
+        let reference = Reference::new(&Source::new(pixels, None, size)).expect("it can be compared");
+        let original = drawn(&svgs.join(format!("{name}.svg")), LARGE).expect("it was drawn before");
+        let large = render(&svg, original.width(), original.height(), [255; 3]).expect("it parses");
+        Some(json!({
+            "name": name,
+            "ssimulacra2": reference.ssimulacra2(&svg).expect("it can be compared"),
+            "ssim": reference.ssim(&svg).expect("it can be compared"),
+            "original_ssim": structural_similarity(&original, &large),
+            "bytes": svg.len(),
+        }))
+    };
+    let rows: Vec<Value> = files(pictures, "png").par_iter().filter_map(row).collect();
+    println!("{}", Value::from(rows));
+}
+
+fn grid(pictures: &Path, file: &Path, parameters: &[Parameters]) {
+    let row = |(name, path): &(String, PathBuf)| {
+        let pixels = read(path);
+        let size = pixels.dimensions();
+        let features = measure(&Picture::from_rgb(pixels.clone()), None);
+        let source = Source::new(pixels, None, size);
+        let facts = TraceFacts::of(&source, &features);
+        let reference = Reference::new(&source).expect("it can be compared");
+        let results: Vec<Value> = parameters
+            .iter()
+            .map(|parameters| {
+                let start = Instant::now();
+                let drawn = source.trace(parameters, &|| false).expect("a drawing");
+                let seconds = start.elapsed().as_secs_f64();
+                let alike = reference.ssimulacra2(&drawn.svg).expect("a comparison");
+                json!([alike, drawn.svg.len(), score(alike, drawn.svg.len()), seconds])
+            })
+            .collect();
+        json!({ "name": name, "facts": facts, "numbers": facts.numbers(), "results": results })
+    };
+    let rows: Vec<Value> = files(pictures, "png").par_iter().map(row).collect();
+    let document = json!({ "parameters": parameters, "candidates": CANDIDATES, "pictures": rows });
+    fs::write(file, document.to_string()).expect("a file");
+}
+
+/// Parameters that differ in what matters.
+fn many() -> Vec<Parameters> {
     let mut all = Vec::new();
     let d = Parameters::DEFAULT;
-    for scale in [3.0, 4.0, 5.0, 6.0] {
+    for scale in [4.0, 5.0] {
         for compositing in [Compositing::Stacked, Compositing::Cutout] {
-            for simplify in [0.5, 1.0, 1.5] {
-                for (radius, colors, layers) in [(12.0, 64, 16), (6.0, 256, 8), (24.0, 32, 16), (4.0, 256, 4)] {
-                    all.push(Parameters { scale, compositing, simplify, radius, colors, layers, ..d });
+            for simplify in [0.5, 0.75, 1.0, 1.5] {
+                for radius in [3.0, 4.0, 6.0, 12.0, 24.0] {
+                    for layers in [0, 8, 16] {
+                        all.push(Parameters { scale, compositing, simplify, radius, colors: 256, layers, ..d });
+                    }
                 }
             }
         }
     }
-    all.push(Parameters { speckle: 8, ..d });
-    all.push(Parameters { speckle: 2, ..d });
-    all.push(Parameters { corner: 45, scale: 5.0, ..d });
-    all.push(Parameters { corner: 80, scale: 5.0, ..d });
-    all.push(Parameters { scale: 2.0, precision: 1, simplify: 0.5, ..d });
+    all.extend(CANDIDATES.into_iter().filter(|candidate| !all.contains(candidate)).collect::<Vec<_>>());
     all
-}
-
-fn row(logo: &Logo, candidates: &[Parameters]) -> Option<Value> {
-    let features = measure(&Picture::from_rgb(logo.small.clone()), None);
-    let kind = features.kind.map(|kind| kind.label.as_str());
-    let source = Source::new(logo.small.clone(), None, logo.small.dimensions());
-    let reference = Reference::new(&source).ok()?;
-    let results: Vec<Value> = candidates
-        .iter()
-        .map(|parameters| {
-            let start = Instant::now();
-            let drawn = source.trace(parameters, &|| false).expect("a drawing");
-            let seconds = start.elapsed().as_secs_f64();
-            let alike = reference.ssimulacra2(&drawn.svg).expect("a comparison");
-            json!([alike, drawn.svg.len(), score(alike, drawn.svg.len()), seconds])
-        })
-        .collect();
-    Some(json!({ "name": logo.name, "type": kind, "features": features, "facts": source.facts(), "results": results }))
 }

@@ -24,7 +24,7 @@ pub struct TraceFacts {
 }
 
 /// How many numbers there are.
-pub(super) const NUMBERS: usize = 10;
+pub(crate) const NUMBERS: usize = 10;
 
 impl TraceFacts {
     /// Those of a picture.
@@ -40,7 +40,7 @@ impl TraceFacts {
     }
 
     /// As numbers of about equal weight: what grows by factors as its logarithm.
-    pub(super) fn numbers(&self) -> [f64; NUMBERS] {
+    pub fn numbers(&self) -> [f64; NUMBERS] {
         let SourceFacts { colors, flat, mixed, fine, off_palette, edges, .. } = self.source;
         let log = |value: f64| value.max(0.0).ln_1p();
         [

@@ -6,6 +6,7 @@
 
 mod canvas;
 mod color;
+mod fit;
 mod outline;
 mod palette;
 mod parameters;

@@ -2,9 +2,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use vtracer::{CancelToken, Color, ColorImage, Config, Hierarchical, VectorDoc};
+use vtracer::compose::Compositing as Composition;
+use vtracer::fitter::{CurveFitter, FittedGeom, PixelFitter};
+use vtracer::ir::{PathCmd, RegionMask};
+use vtracer::optimize::OptimizerPass;
+use vtracer::{CancelToken, Color, ColorImage, Config, Hierarchical, PointF64, VectorDoc};
 
 use super::canvas::{self, Canvas};
+use super::fit::{self, Fitting, Piece, Point};
 use super::palette::Palette;
 use super::parameters::{Compositing, Parameters};
 use super::source::Source;
@@ -61,7 +66,10 @@ impl Source {
         let top = u32::from(self.ground.is_some());
         let image = to_image(canvas, &palette, self.ground.is_some());
         let config = config(parameters, &palette, self.ground.is_some());
-        let draw = || draw(&image, &config, is_late);
+        let frame = (Point::new(0.0, top.into()), Point::new(width.into(), (top + height).into()));
+        let is_fitted = parameters.straight && parameters.compositing == Compositing::Stacked;
+        let fitter = is_fitted.then(|| Fitter::new(parameters, frame));
+        let draw = || draw(&image, &config, fitter, is_late);
         let (paths, shapes) = quietly(|| catch_unwind(AssertUnwindSafe(draw)))
             .unwrap_or_else(|_| Err(NotDrawn::Failed("it gave no reason".into())))?;
         let (w, h) = self.size;
@@ -111,12 +119,23 @@ fn config(parameters: &Parameters, palette: &Palette, is_transparent: bool) -> C
 }
 
 /// The paths as SVG, and how many there are.
-fn draw(image: &ColorImage, config: &Config, is_late: &dyn Fn() -> bool) -> Result<(String, u32), NotDrawn> {
+fn draw(
+    image: &ColorImage,
+    config: &Config,
+    fitter: Option<Fitter>,
+    is_late: &dyn Fn() -> bool,
+) -> Result<(String, u32), NotDrawn> {
     let failed = |error: vtracer::Error| match error {
         vtracer::Error::Cancelled => NotDrawn::Late,
         other => NotDrawn::Failed(other.to_string()),
     };
-    let pipeline = config.build().map_err(failed)?;
+    let mut pipeline = config.build().map_err(failed)?;
+    if let Some(fitter) = fitter {
+        pipeline.compositing = Composition::Stacked(Box::new(fitter));
+        pipeline.curve_passes.clear();
+        // Before coordinates are rounded, when it can still be told what is straight.
+        pipeline.optimizers.insert(0, Box::new(Straighten));
+    }
     let cancel = CancelToken::new();
     let mut look_at_the_clock = |_| {
         if is_late() {
@@ -126,6 +145,76 @@ fn draw(image: &ColorImage, config: &Config, is_late: &dyn Fn() -> bool) -> Resu
     let document: VectorDoc = pipeline.run_with_progress(image, &cancel, &mut look_at_the_clock).map_err(failed)?;
     let svg = pipeline.writer.write(&document);
     Ok((inner(&svg).to_owned(), document.shapes.len() as u32))
+}
+
+/// Fits outlines with corners and straight lines.
+struct Fitter(Fitting);
+
+impl Fitter {
+    fn new(parameters: &Parameters, frame: (Point, Point)) -> Self {
+        let (tolerance, corner) = (parameters.simplify.max(0.1).into(), f64::from(parameters.corner).to_radians());
+        Self(Fitting { tolerance, corner, frame })
+    }
+}
+
+impl CurveFitter for Fitter {
+    fn fit_region(&self, mask: &RegionMask) -> Vec<FittedGeom> {
+        let from = |point: &PointF64| Point::new(point.x, point.y);
+        let to = |point: Point| PointF64 { x: point.x, y: point.y };
+        let fitted = PixelFitter.fit_region(mask).into_iter().map(|outline| {
+            let FittedGeom::Polyline(corners) = outline else { return outline };
+            let outline = fit::fit(&corners.iter().map(from).collect::<Vec<_>>(), &self.0);
+            let mut at = outline.start;
+            let curve = |piece: &Piece| {
+                let (start, end) = (at, piece.end());
+                at = end;
+                // There are only curves; what is straight is found again by its control points.
+                let (a, b) = match *piece {
+                    Piece::Line(end) => (start.toward(end, 1.0 / 3.0), start.toward(end, 2.0 / 3.0)),
+                    Piece::Curve(a, b, _) => (a, b),
+                };
+                [start, a, b, end].map(to)
+            };
+            FittedGeom::Beziers(outline.pieces.iter().map(curve).collect())
+        });
+        fitted.collect()
+    }
+}
+
+/// Makes lines of curves that are straight.
+struct Straighten;
+
+impl OptimizerPass for Straighten {
+    fn run(&self, document: &mut VectorDoc) {
+        for path in document.shapes.iter_mut().flat_map(|shape| &mut shape.path.subpaths) {
+            let mut at = path.start().unwrap_or_default();
+            for command in &mut path.commands {
+                match *command {
+                    PathCmd::CubicTo(a, b, end) => {
+                        if is_straight(at, a, b, end) {
+                            *command = PathCmd::LineTo(end);
+                        }
+                        at = end;
+                    }
+                    PathCmd::LineTo(end) | PathCmd::MoveTo(end) => at = end,
+                    PathCmd::Close => {}
+                }
+            }
+            // What closes a path is a line back to its beginning.
+            let start = path.start();
+            if let [.., PathCmd::LineTo(end), PathCmd::Close] = path.commands.as_slice()
+                && Some(*end) == start
+            {
+                path.commands.remove(path.commands.len() - 2);
+            }
+        }
+    }
+}
+
+fn is_straight(from: PointF64, a: PointF64, b: PointF64, to: PointF64) -> bool {
+    let (x, y) = (to.x - from.x, to.y - from.y);
+    let length = f64::hypot(x, y).max(1e-9);
+    [a, b].iter().all(|point| ((point.x - from.x) * y - (point.y - from.y) * x).abs() / length < 0.05)
 }
 
 /// What is inside of the document's only element.

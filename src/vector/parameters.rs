@@ -33,6 +33,9 @@ pub struct Parameters {
     pub precision: u8,
     /// How areas are put together.
     pub compositing: Compositing,
+    /// Whether sharp corners and straight lines are looked for, or else everything is smoothed. Where areas share their edges, these are smoothed in
+    /// any case.
+    pub straight: bool,
 }
 
 impl Parameters {
@@ -50,6 +53,7 @@ impl Parameters {
         corner: 60,
         precision: 0,
         compositing: Compositing::Stacked,
+        straight: true,
     };
 
     /// Whether all are within their ranges; what lies outside would wrap or hang in the tracer.
@@ -81,6 +85,7 @@ impl Parameters {
         all.extend(steps(&SIMPLIFY, self.simplify).map(|simplify| Self { simplify, ..*self }));
         all.extend(steps(&SCALES, self.scale).map(|scale| Self { scale, ..*self }));
         all.push(Self { compositing: other, ..*self });
+        all.push(Self { straight: !self.straight, ..*self });
         all.extend(steps(&RADII, self.radius).map(|radius| Self { radius, ..*self }));
         all.extend(steps(&LAYERS, self.layers).map(|layers| Self { layers, ..*self }));
         all.extend(steps(&SPECKLES, self.speckle).map(|speckle| Self { speckle, ..*self }));

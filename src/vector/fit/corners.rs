@@ -1,0 +1,101 @@
+//! Where an outline turns sharply.
+
+use super::Fitting;
+use super::geometry::{Line, Point, Steps};
+
+/// Steps that tell the direction before and after a step.
+const REACH: usize = 9;
+
+/// Steps next to a corner that are rounded.
+pub(super) const ROUNDED: usize = 3;
+
+/// Steps that tell where a side of a corner goes.
+const SIDE: usize = 12;
+
+/// How far a corner may be from the outline, in pixels.
+const FAR: f64 = 6.0;
+
+/// A corner of an outline.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Corner {
+    /// The step that is next to it.
+    pub step: usize,
+    /// Where it is.
+    pub point: Point,
+    /// Whether it is nowhere else.
+    pub is_fixed: bool,
+}
+
+/// Finds the corners of an outline, in its order: where it turns by at least an angle, and where it comes to a side of the picture or leaves it.
+pub(super) fn find(steps: &Steps, fitting: &Fitting) -> Vec<Corner> {
+    let count = steps.len();
+    let sides: Vec<Option<u8>> = (0..count).map(|step| side(steps.at(step), fitting.frame)).collect();
+    let changes = (0..count).filter(|step| sides[*step] != sides[(step + 1) % count]);
+    let fixed: Vec<Corner> =
+        changes.map(|step| Corner { step, point: corner_after(steps, step), is_fixed: true }).collect();
+    let is_free = |step: &usize| {
+        let away = |corner: &Corner| (step + count - corner.step) % count;
+        fixed.iter().all(|corner| away(corner).min(count - away(corner)) > REACH / 2)
+    };
+    let reach = REACH.min(count / 6).max(2);
+    let turns: Vec<f64> = (0..count).map(|step| turn(steps, step, reach)).collect();
+    let is_sharpest = |step: usize| {
+        let around = (1..=reach).flat_map(|away| [(step + away) % count, (step + count - away) % count]);
+        // Of several that are the same, the first one.
+        around.into_iter().all(|other| turns[other] < turns[step] || turns[other] == turns[step] && other > step)
+    };
+    let sharp = (0..count).filter(|step| turns[*step] >= fitting.corner && is_sharpest(*step)).filter(is_free);
+    let sharp = sharp.map(|step| Corner { step, point: steps.at(step), is_fixed: false });
+    let mut found: Vec<Corner> = sharp.chain(fixed.iter().copied()).collect();
+    found.sort_by_key(|corner| corner.step);
+    let place = |i: usize| {
+        let (corner, before) = (found[i], found[(i + found.len() - 1) % found.len()]);
+        let after = found[(i + 1) % found.len()];
+        let room = |from: Corner, to: Corner| (to.step + count - from.step - 1) % count + 1;
+        let meeting = || point_of(steps, corner.step, room(before, corner), room(corner, after));
+        if corner.is_fixed { corner } else { Corner { point: meeting(), ..corner } }
+    };
+    (0..found.len()).map(place).collect()
+}
+
+/// The side of the picture that a step goes along.
+fn side(step: Point, (first, last): (Point, Point)) -> Option<u8> {
+    let is_at = |at: f64, side: f64| (at - side).abs() < 1e-6;
+    let sides = [is_at(step.x, first.x), is_at(step.y, first.y), is_at(step.x, last.x), is_at(step.y, last.y)];
+    sides.iter().position(|is_there| *is_there).map(|side| side as u8)
+}
+
+/// The corner of a pixel between a step and the next one.
+fn corner_after(steps: &Steps, step: usize) -> Point {
+    let (here, next) = (steps.at(step), steps.at(step + 1));
+    // A step along a row lies between two columns, and the other way round.
+    let is_along_row = |step: Point| step.y.fract() == 0.0;
+    match (is_along_row(here), is_along_row(next)) {
+        (true, false) => Point::new(next.x, here.y),
+        (false, true) => Point::new(here.x, next.y),
+        _ => here.toward(next, 0.5),
+    }
+}
+
+/// By how much the outline turns around a step.
+fn turn(steps: &Steps, step: usize, reach: usize) -> f64 {
+    let here = step + steps.len();
+    let before = Line::through(steps.between(here - reach, here));
+    let after = Line::through(steps.between(here, here + reach));
+    before.zip(after).map_or(0.0, |(before, after)| before.turn(&after))
+}
+
+/// Where a corner is: where its sides meet, of which there are so many steps up to the next corners.
+fn point_of(steps: &Steps, step: usize, before: usize, after: usize) -> Point {
+    let (here, at) = (step + steps.len(), steps.at(step));
+    // Up to the middle of what is between two corners.
+    let far = |room: usize| SIDE.min(room / 2);
+    let (first, last) = (far(before), far(after));
+    if first < ROUNDED + 2 || last < ROUNDED + 2 {
+        return at;
+    }
+    let before = Line::through(steps.between(here - first, here - ROUNDED));
+    let after = Line::through(steps.between(here + ROUNDED, here + last));
+    let meeting = before.zip(after).and_then(|(before, after)| before.meets(&after));
+    meeting.filter(|point| point.distance(at) < FAR).unwrap_or(at)
+}

@@ -1,0 +1,173 @@
+//! The outline of an area, a staircase of pixels, as straight lines and curves with corners where they are.
+//!
+//! Where the outline turns is found first: a corner is where the directions before and after differ. The pixels next to a corner were rounded by
+//! being enlarged, so that it lies where its two sides meet. What is between corners is a line if it fits one, and else curves (Schneider, "An
+//! algorithm for automatically fitting digitized curves", Graphics Gems 1990) and the long lines between them.
+
+mod corners;
+mod curve;
+mod geometry;
+mod runs;
+
+use geometry::Steps;
+pub(super) use geometry::{Piece, Point};
+
+/// How closely outlines are followed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fitting {
+    /// How far a curve may be off, in pixels.
+    pub tolerance: f64,
+    /// The angle from which on there is a corner, in radians.
+    pub corner: f64,
+    /// The first and the last corner of the picture: what goes along its sides stays there.
+    pub frame: (Point, Point),
+}
+
+/// The outline of an area: where it begins, and its pieces, the last of which ends there.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Outline {
+    pub start: Point,
+    pub pieces: Vec<Piece>,
+}
+
+/// Outlines with fewer steps stay as they are: of a point there is nothing to find out.
+const FEWEST_STEPS: usize = 16;
+
+/// Fits a closed outline whose corners lie on pixels' corners, and whose sides are along rows and columns.
+pub(super) fn fit(corners: &[Point], fitting: &Fitting) -> Outline {
+    let steps = Steps::along(corners);
+    if steps.len() < FEWEST_STEPS {
+        return polygon(corners);
+    }
+    let corners = corners::find(&steps, fitting);
+    runs::join(&steps, &corners, fitting.tolerance)
+}
+
+fn polygon(corners: &[Point]) -> Outline {
+    let start = corners.first().copied().unwrap_or_default();
+    let rest = corners.iter().skip(1).filter(|corner| **corner != start);
+    Outline { start, pieces: rest.copied().chain([start]).map(Piece::Line).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FITTING: Fitting =
+        Fitting { tolerance: 1.0, corner: 1.0, frame: (Point { x: 0.0, y: 0.0 }, Point { x: 200.0, y: 200.0 }) };
+
+    /// The outline of the pixels whose middles are inside, one area without holes, as the tracer gives it.
+    fn outline_of(size: i32, is_inside: impl Fn(f64, f64) -> bool) -> Vec<Point> {
+        let inside = |x: i32, y: i32| is_inside(f64::from(x) + 0.5, f64::from(y) + 0.5);
+        let (x, y) = (0..size * size).map(|i| (i % size, i / size)).find(|&(x, y)| inside(x, y)).expect("a pixel");
+        let (start, mut at, mut direction) = ((x, y), (x, y), (1, 0));
+        let mut corners = vec![Point::new(f64::from(x), f64::from(y))];
+        loop {
+            at = (at.0 + direction.0, at.1 + direction.1);
+            // The pixels before the corner, to the left and to the right of the direction.
+            let (dx, dy) = direction;
+            let ahead = |side: i32| {
+                let (x, y) = (2 * at.0 + dx - side * dy, 2 * at.1 + dy + side * dx);
+                inside((x - 1).div_euclid(2), (y - 1).div_euclid(2))
+            };
+            let (left, right) = (ahead(-1), ahead(1));
+            let turned = match (left, right) {
+                (true, _) => (dy, -dx),
+                (false, true) => direction,
+                (false, false) => (-dy, dx),
+            };
+            if turned != direction || at == start {
+                corners.push(Point::new(f64::from(at.0), f64::from(at.1)));
+            }
+            if at == start {
+                return corners;
+            }
+            direction = turned;
+        }
+    }
+
+    fn ends(outline: &Outline) -> Vec<Point> {
+        outline.pieces.iter().map(Piece::end).collect()
+    }
+
+    #[test]
+    fn a_square_is_four_lines() {
+        let outline = fit(&outline_of(100, |x, y| (20.0..80.0).contains(&x) && (30.0..70.0).contains(&y)), &FITTING);
+        assert!(outline.pieces.iter().all(|piece| matches!(piece, Piece::Line(_))), "{outline:?}");
+        let mut found: Vec<(i32, i32)> =
+            ends(&outline).iter().map(|p| (p.x.round() as i32, p.y.round() as i32)).collect();
+        found.sort_unstable();
+        assert_eq!(found, [(20, 30), (20, 70), (80, 30), (80, 70)]);
+    }
+
+    #[test]
+    fn a_slanted_triangle_has_its_corners() {
+        // Its sides go through pixels as they come.
+        let corners = [(20.0, 150.0), (180.0, 120.0), (70.0, 15.0)];
+        let inside = |x: f64, y: f64| {
+            (0..3).all(|i| {
+                let ((ax, ay), (bx, by)) = (corners[i], corners[(i + 1) % 3]);
+                (bx - ax) * (y - ay) - (by - ay) * (x - ax) < 0.0
+            })
+        };
+        let outline = fit(&outline_of(200, inside), &FITTING);
+        assert_eq!(outline.pieces.len(), 3, "{outline:?}");
+        for (x, y) in corners {
+            let off = ends(&outline).iter().map(|end| f64::hypot(end.x - x, end.y - y)).fold(f64::INFINITY, f64::min);
+            assert!(off < 1.0, "{x} {y}: {outline:?}");
+        }
+    }
+
+    #[test]
+    fn a_disc_is_a_few_curves_that_stay_close() {
+        let (radius, middle) = (70.0, 100.0);
+        let outline = fit(&outline_of(200, |x, y| f64::hypot(x - middle, y - middle) < radius), &FITTING);
+        assert!((3..=6).contains(&outline.pieces.len()), "{} pieces", outline.pieces.len());
+        let mut from = outline.start;
+        for piece in &outline.pieces {
+            for i in 0..=8 {
+                let at = piece.at(from, f64::from(i) / 8.0);
+                let off = (f64::hypot(at.x - middle, at.y - middle) - radius).abs();
+                assert!(off < 0.9, "{off} at {at:?}");
+            }
+            from = piece.end();
+        }
+        assert_eq!(from, outline.start);
+    }
+
+    #[test]
+    fn sides_of_a_rounded_square_are_straight() {
+        let inside = |x: f64, y: f64| {
+            let (dx, dy) = ((x - 100.0).abs() - 50.0, (y - 100.0).abs() - 50.0);
+            f64::hypot(dx.max(0.0), dy.max(0.0)) < 30.0
+        };
+        let outline = fit(&outline_of(200, inside), &FITTING);
+        let lines = outline.pieces.iter().filter(|piece| matches!(piece, Piece::Line(_))).count();
+        assert_eq!((lines, outline.pieces.len()), (4, 8), "{outline:?}");
+    }
+
+    #[test]
+    fn what_goes_along_the_side_of_the_picture_stays_there() {
+        // A disc that touches all sides leaves a corner to each.
+        let inside = |x: f64, y: f64| {
+            (0.0..200.0).contains(&x)
+                && (0.0..200.0).contains(&y)
+                && x < 100.0
+                && y < 100.0
+                && f64::hypot(x - 100.0, y - 100.0) > 100.0
+        };
+        let outline = fit(&outline_of(200, inside), &FITTING);
+        let mut on_side = ends(&outline);
+        on_side.retain(|end| end.x.abs() < 1e-9 || end.y.abs() < 1e-9);
+        assert!(on_side.contains(&Point::new(0.0, 0.0)) && on_side.len() == 3, "{outline:?}");
+        assert!(on_side.iter().all(|end| end.x == 0.0 || end.y == 0.0), "{outline:?}");
+    }
+
+    #[test]
+    fn a_point_stays_as_it_is() {
+        let corners = [(1.0, 1.0), (3.0, 1.0), (3.0, 2.0), (1.0, 2.0), (1.0, 1.0)].map(|(x, y)| Point::new(x, y));
+        let outline = fit(&corners, &FITTING);
+        assert_eq!((outline.start, ends(&outline)), (corners[0], corners[1..].to_vec()));
+        assert_eq!(fit(&[], &FITTING).pieces, [Piece::Line(Point::default())]);
+    }
+}

@@ -1,0 +1,252 @@
+//! What is between corners: lines and curves.
+
+use super::Outline;
+use super::corners::{Corner, ROUNDED};
+use super::curve::{curves, direction, direction_around};
+use super::geometry::{Line, Piece, Point, Steps};
+
+/// How far steps may be off a straight line, in pixels: they are half a pixel off a slanted one by themselves.
+const STRAIGHT: f64 = 0.8;
+
+/// The same for a line between curves, of which it has to be told.
+const STRAIGHT_BETWEEN: f64 = 0.55;
+
+/// Pixels that such a line is long at least.
+const LONG: f64 = 22.0;
+
+/// How much longer what is on an arc becomes when it may be off twice as far: the root of 2. What is on a line becomes hardly longer.
+const LONGER: f64 = 1.22;
+
+/// How far it may be bowed, in pixels: an arc that is as far off as a line may be is bowed by twice that.
+const BOWED: f64 = 0.25;
+
+/// Joins the corners of an outline.
+pub(super) fn join(steps: &Steps, corners: &[Corner], tolerance: f64) -> Outline {
+    let count = steps.len();
+    let runs: Vec<Run> = match corners {
+        // Somewhere it has to begin.
+        [] => return ring(steps, tolerance),
+        [one] => vec![Run::new(steps, *one, Corner { step: one.step + count, ..*one })],
+        several => (0..several.len())
+            .map(|i| {
+                let (from, to) = (several[i], several[(i + 1) % several.len()]);
+                let step = if to.step <= from.step { to.step + count } else { to.step };
+                Run::new(steps, from, Corner { step, ..to })
+            })
+            .collect(),
+    };
+    // Where two lines meet, they tell where the corner is.
+    let mut points: Vec<Point> = (0..runs.len())
+        .map(|i| {
+            let (before, after) = (&runs[(i + runs.len() - 1) % runs.len()], &runs[i]);
+            let meeting = before.line.zip(after.line).and_then(|(before, after)| before.meets(&after));
+            let meeting = meeting.filter(|meeting| !corners[i].is_fixed && meeting.distance(after.from) < 6.0);
+            meeting.unwrap_or(after.from)
+        })
+        .collect();
+    for i in (0..runs.len()).filter(|i| runs[*i].line.is_some()) {
+        let next = (i + 1) % points.len();
+        if !corners[i].is_fixed && !corners[next].is_fixed {
+            (points[i], points[next]) = align(points[i], points[next]);
+        }
+    }
+    let mut pieces = Vec::new();
+    for (i, run) in runs.iter().enumerate() {
+        run.draw(points[i], points[(i + 1) % points.len()], tolerance, &mut pieces);
+    }
+    Outline { start: points[0], pieces }
+}
+
+/// The ends of a line, along a row or a column if they nearly are.
+fn align(from: Point, to: Point) -> (Point, Point) {
+    let (x, y) = ((from.x + to.x) / 2.0, (from.y + to.y) / 2.0);
+    let (across, down) = ((from.x - to.x).abs(), (from.y - to.y).abs());
+    if across < 0.8 && down > 8.0 {
+        (Point { x, ..from }, Point { x, ..to })
+    } else if down < 0.8 && across > 8.0 {
+        (Point { y, ..from }, Point { y, ..to })
+    } else {
+        (from, to)
+    }
+}
+
+/// What is between two corners.
+struct Run {
+    from: Point,
+    /// The steps that are not rounded by the corners.
+    inner: Vec<Point>,
+    /// The line that they are on.
+    line: Option<Line>,
+}
+
+impl Run {
+    fn new(steps: &Steps, from: Corner, to: Corner) -> Self {
+        let (first, last) = (from.step + ROUNDED, to.step.saturating_sub(ROUNDED));
+        let inner: Vec<Point> = if first <= last { steps.between(first, last).collect() } else { Vec::new() };
+        let line = Line::through(inner.iter().copied()).filter(|_| inner.len() >= 4);
+        let is_straight = |line: &Line| inner.iter().all(|point| line.offset(*point).abs() <= STRAIGHT);
+        let line = line.filter(is_straight);
+        Self { from: from.point, inner, line }
+    }
+
+    fn draw(&self, from: Point, to: Point, tolerance: f64, pieces: &mut Vec<Piece>) {
+        if self.line.is_some() || self.inner.len() < 4 {
+            pieces.push(Piece::Line(to));
+            return;
+        }
+        let points: Vec<Point> = [from].into_iter().chain(self.inner.iter().copied()).chain([to]).collect();
+        draw_through(&points, tolerance, pieces);
+    }
+}
+
+/// An outline without corners.
+fn ring(steps: &Steps, tolerance: f64) -> Outline {
+    let count = steps.len();
+    // Beginning within a line, if there is one, nothing is cut in two but that.
+    let mut all: Vec<Point> = steps.between(0, count - 1).collect();
+    let smooth = smoothed(&all, true);
+    let lines = lines(&[all.as_slice(), all.as_slice()].concat());
+    if let Some((from, to)) = lines.into_iter().max_by_key(|(from, to)| to - from) {
+        let middle = (from + to) / 2 % count;
+        all.rotate_left(middle);
+        all.push(all[0]);
+        let mut pieces = Vec::new();
+        draw_through(&all, tolerance, &mut pieces);
+        return join_ends(Outline { start: all[0], pieces });
+    }
+    let mut points = smooth;
+    points.push(points[0]);
+    let around: Vec<Point> = (count - 8..count).chain(0..=8).map(|i| points[i % count]).collect();
+    let tangent = direction_around(&around, 8);
+    let mut pieces = Vec::new();
+    curves(&points, tangent, tangent, tolerance, &mut pieces);
+    Outline { start: points[0], pieces }
+}
+
+/// Makes one line of the first and the last, where an outline begins within it.
+fn join_ends(mut outline: Outline) -> Outline {
+    if let [Piece::Line(first), .., Piece::Line(_)] = outline.pieces.as_slice() {
+        outline.start = *first;
+        outline.pieces.remove(0);
+        if let Some(Piece::Line(end)) = outline.pieces.last_mut() {
+            *end = outline.start;
+        }
+    }
+    outline
+}
+
+/// Draws lines where they are long, and curves between them, through points from the first to the last.
+fn draw_through(points: &[Point], tolerance: f64, pieces: &mut Vec<Piece>) {
+    let last = points.len() - 1;
+    let mut at = 0;
+    let mut before: Option<Line> = None;
+    let mut from = points[0];
+    let all = lines(points);
+    for (i, &(start, end)) in all.iter().enumerate() {
+        let Some(line) = Line::through(points[start..=end].iter().copied()) else { continue };
+        let begins = if start == 0 { points[0] } else { line.nearest(points[start]) };
+        let ends = if end == last { points[last] } else { line.nearest(points[end]) };
+        if start > at {
+            let mut between = vec![from];
+            between.extend_from_slice(&points[at + 1..start]);
+            between.push(begins);
+            curve_between(&between, before, Some(line), tolerance, pieces);
+        }
+        pieces.push(Piece::Line(ends));
+        (at, from, before) = (end, ends, Some(line));
+        debug_assert!(i + 1 == all.len() || all[i + 1].0 >= end);
+    }
+    if at < last {
+        let mut between = vec![from];
+        between.extend_from_slice(&points[at + 1..]);
+        curve_between(&between, before, None, tolerance, pieces);
+    }
+}
+
+/// Draws curves that go on from a line and into another one, if there are any.
+fn curve_between(points: &[Point], before: Option<Line>, after: Option<Line>, tolerance: f64, pieces: &mut Vec<Piece>) {
+    if points.len() < 3 {
+        pieces.push(Piece::Line(points[points.len() - 1]));
+        return;
+    }
+    let smooth = smoothed(points, false);
+    let reach = 6.min(smooth.len() - 1);
+    let last = smooth.len() - 1;
+    let start = before.map_or_else(|| direction(smooth[0], smooth[reach]), |line| line.direction);
+    let end = after.map_or_else(|| direction(smooth[last - reach], smooth[last]), |line| line.direction);
+    curves(&smooth, start, end, tolerance, pieces);
+}
+
+/// Points without the jumps from one row of pixels to the next.
+fn smoothed(points: &[Point], is_ring: bool) -> Vec<Point> {
+    let mut smooth = points.to_vec();
+    let count = points.len();
+    for _ in 0..4 {
+        let old = smooth.clone();
+        for i in 0..count {
+            if is_ring || (i > 0 && i + 1 < count) {
+                let (a, b, c) = (old[(i + count - 1) % count], old[i], old[(i + 1) % count]);
+                smooth[i] = Point::new((a.x + 2.0 * b.x + c.x) / 4.0, (a.y + 2.0 * b.y + c.y) / 4.0);
+            }
+        }
+    }
+    smooth
+}
+
+/// Long straight stretches among points: the first and the last point of each, in their order.
+fn lines(points: &[Point]) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    while start + 1 < points.len() {
+        let end = straight_from(points, start, STRAIGHT_BETWEEN);
+        let length = points[start].distance(points[end]);
+        let goes_on = || {
+            let longer = straight_from(points, start, 2.0 * STRAIGHT_BETWEEN);
+            points[start].distance(points[longer]) > LONGER * length + 8.0
+        };
+        if length >= LONG && bow(&points[start..=end]) <= BOWED && !goes_on() {
+            found.push((start, end));
+            start = end;
+        } else {
+            start += 3;
+        }
+    }
+    found
+}
+
+/// How far points are bowed away from a straight line: the middle from the ends, by the parabola that is least off.
+fn bow(points: &[Point]) -> f64 {
+    let Some(line) = Line::through(points.iter().copied()) else { return 0.0 };
+    let half = (points.len() - 1) as f64 / 2.0;
+    let (mut sum, mut squares) = (0.0, 0.0);
+    for (i, point) in points.iter().enumerate() {
+        let along = i as f64 / half - 1.0;
+        let parabola = along * along - 1.0 / 3.0;
+        sum += line.offset(*point) * parabola;
+        squares += parabola * parabola;
+    }
+    (sum / squares).abs()
+}
+
+/// The last point up to which all lie within a distance of a straight line.
+fn straight_from(points: &[Point], start: usize, distance: f64) -> usize {
+    let fits = |end: usize| {
+        let stretch = &points[start..=end];
+        Line::through(stretch.iter().copied())
+            .is_some_and(|line| stretch.iter().all(|point| line.offset(*point).abs() <= distance))
+    };
+    // It grows by factors, and is narrowed down then: nearly all that it could be.
+    let (mut good, mut step) = (start, 8);
+    let last = points.len() - 1;
+    while good + step <= last && fits(good + step) {
+        good += step;
+        step *= 2;
+    }
+    while step > 0 {
+        if good + step <= last && fits(good + step) {
+            good += step;
+        }
+        step /= 2;
+    }
+    good
+}
