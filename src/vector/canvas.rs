@@ -2,6 +2,7 @@
 
 use image::RgbImage;
 
+use super::color::Rgb;
 use super::palette::{Kind, Nearest, Palette};
 use super::source::{MAX_PIXELS, Source};
 use crate::media::{Filter, scale_rgb};
@@ -20,6 +21,8 @@ pub(super) struct Canvas {
     pub width: u32,
     pub height: u32,
     pub colors: Vec<u16>,
+    /// The pixels before they were snapped.
+    pixels: RgbImage,
 }
 
 impl Canvas {
@@ -30,14 +33,11 @@ impl Canvas {
     pub fn new(source: &Source, palette: &Palette, scale: f32) -> Self {
         let small = &source.pixels;
         let (width, height) = size(small.dimensions(), scale);
-        let large;
-        let large = if (width, height) == small.dimensions() {
-            small
-        } else {
-            large = scale_rgb(small, width, height, Filter::Bicubic);
-            &large
+        let pixels = match (width, height) == small.dimensions() {
+            true => small.clone(),
+            false => scale_rgb(small, width, height, Filter::Bicubic),
         };
-        let mut canvas = Self { width, height, colors: vec![0; width as usize * height as usize] };
+        let mut canvas = Self { width, height, colors: vec![0; width as usize * height as usize], pixels };
         let around = Around::new(source, palette);
         let columns = Cells::new(small.width(), width);
         let rows = Cells::new(small.height(), height);
@@ -45,29 +45,48 @@ impl Canvas {
         for y in 0..small.height() {
             for x in 0..small.width() {
                 around.colors(x, y, &mut choice);
-                canvas.fill(large, palette, columns.of(x), rows.of(y), &choice);
+                canvas.fill(palette, columns.of(x), rows.of(y), &choice);
             }
         }
         canvas
     }
 
-    fn fill(
-        &mut self,
-        large: &RgbImage,
-        palette: &Palette,
-        columns: std::ops::Range<u32>,
-        rows: std::ops::Range<u32>,
-        choice: &[u16],
-    ) {
+    fn fill(&mut self, palette: &Palette, columns: std::ops::Range<u32>, rows: std::ops::Range<u32>, choice: &[u16]) {
         for y in rows {
             for x in columns.clone() {
                 let color = match choice {
                     [only] => *only,
-                    several => palette.nearest_of(several, large.get_pixel(x, y).0),
+                    several => palette.nearest_of(several, self.pixels.get_pixel(x, y).0),
                 };
                 self.colors[y as usize * self.width as usize + x as usize] = color;
             }
         }
+    }
+}
+
+impl Canvas {
+    /// The colours of two neighbouring pixels, if they differ.
+    pub fn colors_of(&self, palette: &Palette, a: (u32, u32), b: (u32, u32)) -> Option<(Rgb, Rgb)> {
+        let at = |(x, y): (u32, u32)| self.colors[y as usize * self.width as usize + x as usize];
+        (at(a) != at(b)).then(|| (palette.colors()[usize::from(at(a))], palette.colors()[usize::from(at(b))]))
+    }
+
+    /// Where between the middles of two neighbouring pixels their colours change into each other, 0 to 1: where the pixels, before they were
+    /// snapped, are as much one as the other.
+    pub fn edge_between(&self, palette: &Palette, a: (u32, u32), b: (u32, u32)) -> f64 {
+        let at = |(x, y): (u32, u32)| self.colors[y as usize * self.width as usize + x as usize];
+        let color = |pixel| palette.colors()[usize::from(at(pixel))].map(f64::from);
+        let (from, to) = (color(a), color(b));
+        let way = [0, 1, 2].map(|i| to[i] - from[i]);
+        let whole: f64 = way.iter().map(|part| part * part).sum();
+        let part = |(x, y): (u32, u32)| {
+            let pixel = self.pixels.get_pixel(x, y).0;
+            (0..3).map(|i| (f64::from(pixel[i]) - from[i]) * way[i]).sum::<f64>() / whole
+        };
+        let (before, after) = (part(a), part(b));
+        let edge = (0.5 - before) / (after - before);
+        // Two of one colour have no edge, nor have those that differ from both.
+        if whole > 0.0 && edge.is_finite() { edge.clamp(0.0, 1.0) } else { 0.5 }
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod canvas;
 mod color;
+mod edge;
 mod fit;
 mod outline;
 mod palette;

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use image::RgbImage;
 use vtracer::compose::Compositing as Composition;
 use vtracer::fitter::{CurveFitter, FittedGeom, PixelFitter};
 use vtracer::ir::{PathCmd, RegionMask};
@@ -9,6 +10,7 @@ use vtracer::optimize::OptimizerPass;
 use vtracer::{CancelToken, Color, ColorImage, Config, Hierarchical, PointF64, VectorDoc};
 
 use super::canvas::{self, Canvas};
+use super::edge;
 use super::fit::{self, Fitting, Piece, Point};
 use super::palette::Palette;
 use super::parameters::{Compositing, Parameters};
@@ -64,11 +66,11 @@ impl Source {
         let canvas = Canvas::new(self, &palette, parameters.scale);
         let (width, height) = (canvas.width, canvas.height);
         let top = u32::from(self.ground.is_some());
-        let image = to_image(canvas, &palette, self.ground.is_some());
+        let image = to_image(&canvas, &palette, self.ground.is_some());
         let config = config(parameters, &palette, self.ground.is_some());
         let frame = (Point::new(0.0, top.into()), Point::new(width.into(), (top + height).into()));
         let is_fitted = parameters.straight && parameters.compositing == Compositing::Stacked;
-        let fitter = is_fitted.then(|| Fitter::new(parameters, frame));
+        let fitter = is_fitted.then(|| Fitter::new(parameters, self.pixels.clone(), canvas, palette, frame));
         let draw = || draw(&image, &config, fitter, is_late);
         let (paths, shapes) = quietly(|| catch_unwind(AssertUnwindSafe(draw)))
             .unwrap_or_else(|_| Err(NotDrawn::Failed("it gave no reason".into())))?;
@@ -83,7 +85,7 @@ impl Source {
 
 /// Pixels for the tracer. Of a transparent picture with a row of nothing above and below: the tracer leaves out what is transparent only
 /// where that is a good part of some rows.
-fn to_image(canvas: Canvas, palette: &Palette, is_transparent: bool) -> ColorImage {
+fn to_image(canvas: &Canvas, palette: &Palette, is_transparent: bool) -> ColorImage {
     let (width, height) = (canvas.width as usize, canvas.height as usize);
     let margin = if is_transparent { 4 * width } else { 0 };
     let mut pixels = Vec::with_capacity(4 * width * height + 2 * margin);
@@ -148,12 +150,39 @@ fn draw(
 }
 
 /// Fits outlines with corners and straight lines.
-struct Fitter(Fitting);
+struct Fitter {
+    fitting: Fitting,
+    canvas: Canvas,
+    palette: Palette,
+    pixels: RgbImage,
+}
 
 impl Fitter {
-    fn new(parameters: &Parameters, frame: (Point, Point)) -> Self {
+    fn new(parameters: &Parameters, pixels: RgbImage, canvas: Canvas, palette: Palette, frame: (Point, Point)) -> Self {
         let (tolerance, corner) = (parameters.simplify.max(0.1).into(), f64::from(parameters.corner).to_radians());
-        Self(Fitting { tolerance, corner, frame })
+        Self { fitting: Fitting { tolerance, corner, frame }, canvas, palette, pixels }
+    }
+
+    /// Moves the middle of a pixel's side to where the edge is between the pixels on both sides.
+    fn edge(&self, side: Point) -> Point {
+        let (first, last) = self.fitting.frame;
+        let (x, y) = (side.x - first.x, side.y - first.y);
+        let is_on_frame = x == 0.0 || y == 0.0 || side.x == last.x || side.y == last.y;
+        if is_on_frame {
+            return side;
+        }
+        let (column, row) = (x as u32, y as u32);
+        let is_along_row = y.fract() == 0.0;
+        let before = if is_along_row { (column, row - 1) } else { (column - 1, row) };
+        let Some(colors) = self.canvas.colors_of(&self.palette, before, (column, row)) else { return side };
+        let (small, canvas) = (&self.pixels, &self.canvas);
+        let scale_x = f64::from(canvas.width) / f64::from(small.width());
+        let scale_y = f64::from(canvas.height) / f64::from(small.height());
+        if let Some(found) = edge::locate(small, colors, Point::new(x / scale_x, y / scale_y)) {
+            return Point::new(first.x + found.x * scale_x, first.y + found.y * scale_y);
+        }
+        let edge = canvas.edge_between(&self.palette, before, (column, row)) - 0.5;
+        if is_along_row { Point::new(side.x, side.y + edge) } else { Point::new(side.x + edge, side.y) }
     }
 }
 
@@ -163,7 +192,8 @@ impl CurveFitter for Fitter {
         let to = |point: Point| PointF64 { x: point.x, y: point.y };
         let fitted = PixelFitter.fit_region(mask).into_iter().map(|outline| {
             let FittedGeom::Polyline(corners) = outline else { return outline };
-            let outline = fit::fit(&corners.iter().map(from).collect::<Vec<_>>(), &self.0);
+            let outline =
+                fit::fit(&corners.iter().map(from).collect::<Vec<_>>(), &self.fitting, |side| self.edge(side));
             let mut at = outline.start;
             let curve = |piece: &Piece| {
                 let (start, end) = (at, piece.end());

@@ -29,7 +29,7 @@ pub(super) struct Corner {
 /// Finds the corners of an outline, in its order: where it turns by at least an angle, and where it comes to a side of the picture or leaves it.
 pub(super) fn find(steps: &Steps, fitting: &Fitting) -> Vec<Corner> {
     let count = steps.len();
-    let sides: Vec<Option<u8>> = (0..count).map(|step| side(steps.at(step), fitting.frame)).collect();
+    let sides: Vec<Option<u8>> = (0..count).map(|step| side(steps.side(step), fitting.frame)).collect();
     let changes = (0..count).filter(|step| sides[*step] != sides[(step + 1) % count]);
     let fixed: Vec<Corner> =
         changes.map(|step| Corner { step, point: corner_after(steps, step), is_fixed: true }).collect();
@@ -67,7 +67,7 @@ fn side(step: Point, (first, last): (Point, Point)) -> Option<u8> {
 
 /// The corner of a pixel between a step and the next one.
 fn corner_after(steps: &Steps, step: usize) -> Point {
-    let (here, next) = (steps.at(step), steps.at(step + 1));
+    let (here, next) = (steps.side(step), steps.side(step + 1));
     // A step along a row lies between two columns, and the other way round.
     let is_along_row = |step: Point| step.y.fract() == 0.0;
     match (is_along_row(here), is_along_row(next)) {

@@ -51,30 +51,40 @@ impl Piece {
     }
 }
 
-/// The middles of the pixels' sides that an outline goes along. They lie nearer to a slanted side than the pixels' corners do.
+/// The sides of pixels that an outline goes along.
 #[derive(Debug, Clone)]
 pub(super) struct Steps {
-    middles: Vec<Point>,
+    /// Their middles.
+    sides: Vec<Point>,
+    /// Where the edge is that they stand for.
+    edges: Vec<Point>,
 }
 
 impl Steps {
-    pub fn along(corners: &[Point]) -> Self {
-        let mut middles = Vec::new();
+    /// The steps between corners; `edge` moves the middle of a pixel's side to where the edge is.
+    pub fn along(corners: &[Point], edge: impl Fn(Point) -> Point) -> Self {
+        let mut sides = Vec::new();
         for (i, from) in corners.iter().enumerate() {
             let to = corners[(i + 1) % corners.len()];
             let count = from.distance(to).round() as usize;
-            middles.extend((0..count).map(|step| from.toward(to, (step as f64 + 0.5) / count as f64)));
+            sides.extend((0..count).map(|step| from.toward(to, (step as f64 + 0.5) / count as f64)));
         }
-        Self { middles }
+        let edges = sides.iter().map(|side| edge(*side)).collect();
+        Self { sides, edges }
+    }
+
+    /// The middle of a pixel's side.
+    pub fn side(&self, index: usize) -> Point {
+        self.sides[index % self.sides.len()]
     }
 
     pub fn len(&self) -> usize {
-        self.middles.len()
+        self.edges.len()
     }
 
-    /// A step, counted on around the outline.
+    /// Where the edge is at a step, counted on around the outline.
     pub fn at(&self, index: usize) -> Point {
-        self.middles[index % self.middles.len()]
+        self.edges[index % self.edges.len()]
     }
 
     /// The steps from one to another, both included.

@@ -34,8 +34,10 @@ pub(super) struct Outline {
 const FEWEST_STEPS: usize = 16;
 
 /// Fits a closed outline whose corners lie on pixels' corners, and whose sides are along rows and columns.
-pub(super) fn fit(corners: &[Point], fitting: &Fitting) -> Outline {
-    let steps = Steps::along(corners);
+///
+/// `edge` moves the middle of a pixel's side to where the edge is between the pixels on both sides.
+pub(super) fn fit(corners: &[Point], fitting: &Fitting, edge: impl Fn(Point) -> Point) -> Outline {
+    let steps = Steps::along(corners, edge);
     if steps.len() < FEWEST_STEPS {
         return polygon(corners);
     }
@@ -92,7 +94,8 @@ mod tests {
 
     #[test]
     fn a_square_is_four_lines() {
-        let outline = fit(&outline_of(100, |x, y| (20.0..80.0).contains(&x) && (30.0..70.0).contains(&y)), &FITTING);
+        let outline =
+            fit(&outline_of(100, |x, y| (20.0..80.0).contains(&x) && (30.0..70.0).contains(&y)), &FITTING, |side| side);
         assert!(outline.pieces.iter().all(|piece| matches!(piece, Piece::Line(_))), "{outline:?}");
         let mut found: Vec<(i32, i32)> =
             ends(&outline).iter().map(|p| (p.x.round() as i32, p.y.round() as i32)).collect();
@@ -110,7 +113,7 @@ mod tests {
                 (bx - ax) * (y - ay) - (by - ay) * (x - ax) < 0.0
             })
         };
-        let outline = fit(&outline_of(200, inside), &FITTING);
+        let outline = fit(&outline_of(200, inside), &FITTING, |side| side);
         assert_eq!(outline.pieces.len(), 3, "{outline:?}");
         for (x, y) in corners {
             let off = ends(&outline).iter().map(|end| f64::hypot(end.x - x, end.y - y)).fold(f64::INFINITY, f64::min);
@@ -121,7 +124,7 @@ mod tests {
     #[test]
     fn a_disc_is_a_few_curves_that_stay_close() {
         let (radius, middle) = (70.0, 100.0);
-        let outline = fit(&outline_of(200, |x, y| f64::hypot(x - middle, y - middle) < radius), &FITTING);
+        let outline = fit(&outline_of(200, |x, y| f64::hypot(x - middle, y - middle) < radius), &FITTING, |side| side);
         assert!((3..=6).contains(&outline.pieces.len()), "{} pieces", outline.pieces.len());
         let mut from = outline.start;
         for piece in &outline.pieces {
@@ -141,7 +144,7 @@ mod tests {
             let (dx, dy) = ((x - 100.0).abs() - 50.0, (y - 100.0).abs() - 50.0);
             f64::hypot(dx.max(0.0), dy.max(0.0)) < 30.0
         };
-        let outline = fit(&outline_of(200, inside), &FITTING);
+        let outline = fit(&outline_of(200, inside), &FITTING, |side| side);
         let lines = outline.pieces.iter().filter(|piece| matches!(piece, Piece::Line(_))).count();
         assert_eq!((lines, outline.pieces.len()), (4, 8), "{outline:?}");
     }
@@ -156,7 +159,7 @@ mod tests {
                 && y < 100.0
                 && f64::hypot(x - 100.0, y - 100.0) > 100.0
         };
-        let outline = fit(&outline_of(200, inside), &FITTING);
+        let outline = fit(&outline_of(200, inside), &FITTING, |side| side);
         let mut on_side = ends(&outline);
         on_side.retain(|end| end.x.abs() < 1e-9 || end.y.abs() < 1e-9);
         assert!(on_side.contains(&Point::new(0.0, 0.0)) && on_side.len() == 3, "{outline:?}");
@@ -166,8 +169,8 @@ mod tests {
     #[test]
     fn a_point_stays_as_it_is() {
         let corners = [(1.0, 1.0), (3.0, 1.0), (3.0, 2.0), (1.0, 2.0), (1.0, 1.0)].map(|(x, y)| Point::new(x, y));
-        let outline = fit(&corners, &FITTING);
+        let outline = fit(&corners, &FITTING, |side| side);
         assert_eq!((outline.start, ends(&outline)), (corners[0], corners[1..].to_vec()));
-        assert_eq!(fit(&[], &FITTING).pieces, [Piece::Line(Point::default())]);
+        assert_eq!(fit(&[], &FITTING, |side| side).pieces, [Piece::Line(Point::default())]);
     }
 }

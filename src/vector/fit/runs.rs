@@ -181,7 +181,7 @@ fn curve_between(points: &[Point], before: Option<Line>, after: Option<Line>, to
 fn smoothed(points: &[Point], is_ring: bool) -> Vec<Point> {
     let mut smooth = points.to_vec();
     let count = points.len();
-    for _ in 0..4 {
+    for _ in 0..5 {
         let old = smooth.clone();
         for i in 0..count {
             if is_ring || (i > 0 && i + 1 < count) {

@@ -1,0 +1,117 @@
+//! Where an edge between two colours goes through the pixels that anti-aliasing has mixed.
+
+use image::RgbImage;
+
+use super::color::Rgb;
+use super::fit::Point;
+
+/// Pixels on either side of an edge that are looked at: few, where there is not room for more.
+const REACHES: [i32; 2] = [3, 2];
+
+/// How much of the other colour there may be at the ends.
+const PURE: f64 = 0.1;
+
+/// How far an edge may be from where it was looked for, in pixels.
+const FAR: f64 = 1.0;
+
+/// The place of an edge between two colours near a point, exact where only these two are: a pixel is mixed by how much of it lies on each side, so
+/// that the shares of one colour in a column (or a row, of a steep edge) add up to the height at which the edge goes through it. `None` where
+/// it cannot be told: at corners, and of what is narrower than a few pixels.
+pub(super) fn locate(pixels: &RgbImage, (first, second): (Rgb, Rgb), near: Point) -> Option<Point> {
+    let mixed = Mixed::new(pixels, first, second)?;
+    let (column, row) = (near.x.floor() as i32, near.y.floor() as i32);
+    let sum = |cells: [(i32, i32); 3]| cells.iter().map(|(x, y)| mixed.share(*x, *y)).sum::<f64>();
+    let side =
+        |dx: i32, dy: i32| sum([-1, 0, 1].map(|along| (column + dx + along * dy.abs(), row + dy + along * dx.abs())));
+    let (across, down) = (side(1, 0) - side(-1, 0), side(0, 1) - side(0, -1));
+    let found = if down.abs() >= across.abs() {
+        Point::new(near.x, between(near.x, |x| height(row, down > 0.0, |y| mixed.share(x, y)))?)
+    } else {
+        Point::new(between(near.y, |y| height(column, across > 0.0, |x| mixed.share(x, y)))?, near.y)
+    };
+    (found.distance(near) <= FAR).then_some(found)
+}
+
+/// A value between two columns, from those in their middles.
+fn between(place: f64, at: impl Fn(i32) -> Option<f64>) -> Option<f64> {
+    let left = (place - 0.5).floor();
+    let (before, after) = (at(left as i32)?, at(left as i32 + 1)?);
+    Some(before + (place - 0.5 - left) * (after - before))
+}
+
+/// The height at which an edge goes through a column, near to a row; the second colour comes after it if the share rises.
+fn height(row: i32, is_rising: bool, share: impl Fn(i32) -> f64) -> Option<f64> {
+    let before = |y: i32| if is_rising { 1.0 - share(y) } else { share(y) };
+    let reach = REACHES.into_iter().find(|reach| before(row - reach) >= 1.0 - PURE && before(row + reach) <= PURE)?;
+    Some(f64::from(row - reach) + (row - reach..=row + reach).map(before).sum::<f64>())
+}
+
+/// Pixels as mixtures of two colours.
+struct Mixed<'a> {
+    pixels: &'a RgbImage,
+    first: [f64; 3],
+    way: [f64; 3],
+    whole: f64,
+}
+
+impl<'a> Mixed<'a> {
+    fn new(pixels: &'a RgbImage, first: Rgb, second: Rgb) -> Option<Self> {
+        let first = first.map(f64::from);
+        let way = [0, 1, 2].map(|i| f64::from(second[i]) - first[i]);
+        let whole = way.iter().map(|part| part * part).sum();
+        (whole > 0.0).then_some(Self { pixels, first, way, whole })
+    }
+
+    /// How much of a pixel is of the second colour, 0 to 1. Beyond the border it is as on it.
+    fn share(&self, x: i32, y: i32) -> f64 {
+        let inside = |at: i32, length: u32| at.clamp(0, length as i32 - 1) as u32;
+        let pixel = self.pixels.get_pixel(inside(x, self.pixels.width()), inside(y, self.pixels.height())).0;
+        let along: f64 = (0..3).map(|i| (f64::from(pixel[i]) - self.first[i]) * self.way[i]).sum();
+        (along / self.whole).clamp(0.0, 1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::Rgb as Pixel;
+
+    const INK: Rgb = [200, 30, 60];
+    const PAPER: Rgb = [255, 255, 255];
+
+    /// A picture of ink where `is_ink` says so, each pixel mixed by 32 × 32 points of it.
+    fn drawn(is_ink: impl Fn(f64, f64) -> bool) -> RgbImage {
+        RgbImage::from_fn(64, 64, |x, y| {
+            let points = (0..1024).map(|i| (f64::from(i % 32) / 32.0, f64::from(i / 32) / 32.0));
+            let ink = points
+                .filter(|(dx, dy)| is_ink(f64::from(x) + dx + 1.0 / 64.0, f64::from(y) + dy + 1.0 / 64.0))
+                .count();
+            let part = ink as f64 / 1024.0;
+            Pixel(
+                [0, 1, 2]
+                    .map(|i| (f64::from(PAPER[i]) + part * (f64::from(INK[i]) - f64::from(PAPER[i]))).round() as u8),
+            )
+        })
+    }
+
+    #[test]
+    fn the_edge_of_a_disc_is_where_it_is() {
+        let disc = drawn(|x, y| f64::hypot(x - 32.3, y - 31.8) < 20.4);
+        for degree in (0..360).step_by(5) {
+            let (sin, cos) = f64::from(degree).to_radians().sin_cos();
+            let near = Point::new(32.3 + 20.0 * cos, 31.8 + 20.0 * sin);
+            let found = locate(&disc, (INK, PAPER), near).expect("there is an edge");
+            let off = f64::hypot(found.x - 32.3, found.y - 31.8) - 20.4;
+            assert!(off.abs() < 0.03, "{degree}: {off}");
+            let swapped = locate(&disc, (PAPER, INK), near).expect("there is an edge");
+            assert!(swapped.distance(found) < 1e-9);
+        }
+    }
+
+    #[test]
+    fn of_a_thin_line_and_of_one_colour_nothing_is_told() {
+        let line = drawn(|_, y| (30.2..31.7).contains(&y));
+        assert_eq!(locate(&line, (PAPER, INK), Point::new(20.0, 30.0)), None);
+        assert_eq!(locate(&line, (INK, INK), Point::new(20.0, 30.0)), None);
+    }
+}
