@@ -5,6 +5,7 @@
 //! cargo bench --bench trace -- defaults PICTURES TRACES      traces them with vtracer alone, as it comes
 //! cargo bench --bench trace -- compare SVGS PICTURES TRACES  tells how good the traces of a folder are, as JSON
 //! cargo bench --bench trace -- grid PICTURES FILE [FILE]     tries each of many parameters on each picture, or those of a JSON file
+//! cargo bench --bench trace -- one PICTURE PARAMETERS SVG    traces a picture with some parameters, as JSON
 //! ```
 
 use std::fs;

@@ -186,7 +186,7 @@ fn trace_one(batch: &Batch<'_>, ready: Ready<'_>, experience: &Experience) -> Re
     let failed = |error: NotDrawn| Error::NotTraced { path: ready.path.to_owned(), reason: error.to_string() };
     let found = find(&source, options.tier, &[first], &limits).map_err(failed)?;
     let candidates = found.candidates;
-    let traced = Traced::new(ready.hash, facts, options.tier, found, ready.start.elapsed());
+    let traced = Traced::new(ready.hash, facts, options.tier, found, ready.time + limits.time());
     let row = traced.to_row(&candidates);
     Ok((Traced { compared, ..traced }, Some(row)))
 }

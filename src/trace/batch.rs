@@ -17,7 +17,7 @@ use crate::types::{ByteBudget, ContentHash, Held, ImageType, Stage};
 use crate::vector::Source;
 
 /// The longer side of the pixels that are traced, at most.
-const SIDE: u32 = 2048;
+const SIDE: u32 = 1536;
 
 /// What the program takes beside files, pixels and drawings.
 const PROGRAM: u64 = 48 << 20;
@@ -32,8 +32,8 @@ const TOO_LATE: Duration = Duration::from_secs(60);
 pub(crate) struct Ready<'a> {
     pub path: &'a Path,
     pub hash: ContentHash,
-    /// When its file began to be read.
-    pub start: Instant,
+    /// How long it took to get ready.
+    pub time: Duration,
     /// The drawing that is known of it.
     pub known: Option<Traced>,
     /// What it is traced from, and what is known of that, if it was looked at: where a known drawing is enough it is not.
@@ -179,7 +179,7 @@ impl<'a> Batch<'a> {
             none => none.insert(Store::open(self.database)?),
         };
         let known = store.trace(&content.hash)?.and_then(Traced::from_row);
-        let mut ready = Ready { path, hash: content.hash, start, known, source: None };
+        let mut ready = Ready { path, hash: content.hash, time: start.elapsed(), known, source: None };
         if ready.known.as_ref().is_some_and(is_enough) {
             return Ok(Ok(ready));
         }
@@ -196,6 +196,7 @@ impl<'a> Batch<'a> {
         let source = Source::new(pixels, alpha.as_ref(), (info.width, info.height));
         let facts = TraceFacts::of(&source, &features);
         ready.source = Some((source, facts));
+        ready.time = start.elapsed();
         Ok(Ok(ready))
     }
 
@@ -203,8 +204,8 @@ impl<'a> Batch<'a> {
     pub fn limits(&self, bytes: u64) -> Share<'_> {
         let held = self.drawings.hold(bytes);
         let start = Instant::now();
-        let deadline = start + self.options.time;
-        Share { batch: self, deadline, too_late: start + self.options.time.max(TOO_LATE), _held: held }
+        let (deadline, too_late) = (start + self.options.time, start + self.options.time.max(TOO_LATE));
+        Share { batch: self, start, deadline, too_late, _held: held }
     }
 
     /// Takes a processor, if there is one.
@@ -239,9 +240,17 @@ impl Drop for Processor<'_> {
 /// What the search for one picture's drawing may take.
 pub(crate) struct Share<'a> {
     batch: &'a Batch<'a>,
+    start: Instant,
     deadline: Instant,
     too_late: Instant,
     _held: Held<'a>,
+}
+
+impl Share<'_> {
+    /// How long it has been used.
+    pub fn time(&self) -> Duration {
+        self.start.elapsed()
+    }
 }
 
 /// A processor and memory for one more drawing.

@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(size((256, 256), 4.0), (1024, 1024));
         assert_eq!(size((2048, 2048), 4.0), (2048, 2048));
         let (width, height) = size((1500, 900), 8.0);
-        assert!(u64::from(width) * u64::from(height) <= MAX_PIXELS && width > 2600, "{width}");
+        assert!(u64::from(width) * u64::from(height) <= MAX_PIXELS && width > 1900, "{width}");
         assert_eq!(size((4096, 1), 2.0), (8192, 2));
     }
 

@@ -33,7 +33,7 @@ pub struct Drawn {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotDrawn {
     /// There was no time.
-    #[error("there was not enough time")]
+    #[error("it has so many details that it takes too long")]
     Late,
     /// Parameters are outside of their ranges.
     #[error("parameters are outside of their ranges")]
@@ -66,6 +66,9 @@ impl Source {
         let canvas = Canvas::new(self, &palette, parameters.scale);
         let (width, height) = (canvas.width, canvas.height);
         let top = u32::from(self.ground.is_some());
+        if self.ground.is_some() && canvas.colors.iter().all(|color| *color == 0) {
+            return Ok(self.document("", (width, height), 0));
+        }
         let image = to_image(&canvas, &palette, self.ground.is_some());
         let config = config(parameters, &palette, self.ground.is_some());
         let frame = (Point::new(0.0, top.into()), Point::new(width.into(), (top + height).into()));
@@ -74,12 +77,17 @@ impl Source {
         let draw = || draw(&image, &config, fitter, is_late);
         let (paths, shapes) = quietly(|| catch_unwind(AssertUnwindSafe(draw)))
             .unwrap_or_else(|_| Err(NotDrawn::Failed("it gave no reason".into())))?;
-        let (w, h) = self.size;
+        Ok(self.document(&paths, (width, height), shapes))
+    }
+
+    /// The document around paths on an enlarged picture of some size.
+    fn document(&self, paths: &str, (width, height): (u32, u32), shapes: u32) -> Drawn {
+        let ((w, h), top) = (self.size, u32::from(self.ground.is_some()));
         let svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{w}\" height=\"{h}\" viewBox=\"0 {top} {width} {height}\" \
              preserveAspectRatio=\"none\">\n{MARK}\n{paths}</svg>\n"
         );
-        Ok(Drawn { svg, shapes })
+        Drawn { svg, shapes }
     }
 }
 
@@ -292,6 +300,15 @@ mod tests {
             assert_eq!((color(1, 1), color(24, 32)), ([0, 255, 0], [0, 255, 0]), "{compositing:?}");
             assert_eq!((color(24, 19), color(24, 45)), ([200, 30, 60], [200, 30, 60]), "{compositing:?}");
         }
+    }
+
+    #[test]
+    fn where_all_is_transparent_there_is_nothing_to_draw() {
+        let alpha = GrayImage::new(48, 64);
+        let source = Source::new(RgbImage::from_pixel(48, 64, Rgb([255; 3])), Some(&alpha), (48, 64));
+        let drawn = source.trace(&Parameters::DEFAULT, &|| false).expect("a drawing");
+        assert_eq!(drawn.shapes, 0);
+        assert_eq!(render(&drawn.svg, 4, 4, [9, 90, 200]).expect("it can be drawn").get_pixel(2, 2).0, [9, 90, 200]);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::color::{Rgb, squared_distance};
 use super::palette::{Kind, Palette, kinds};
 
-/// The most pixels of a picture, and of what it is enlarged to: 4 megapixels.
-pub const MAX_PIXELS: u64 = 1 << 22;
+/// The most pixels that a picture is enlarged to: 1,536 a side, for which the tracer takes 100 MB.
+pub const MAX_PIXELS: u64 = 1536 * 1536;
 
 /// Opacity from which on a pixel is there.
 const OPAQUE: u8 = 128;

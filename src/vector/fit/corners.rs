@@ -7,7 +7,7 @@ use super::geometry::{Line, Point, Steps};
 const REACH: usize = 9;
 
 /// Steps next to a corner that are rounded.
-pub(super) const ROUNDED: usize = 3;
+pub(super) const ROUNDED: usize = 2;
 
 /// Steps that tell where a side of a corner goes.
 const SIDE: usize = 12;

@@ -3,7 +3,7 @@
 use super::geometry::{Line, Piece, Point};
 
 /// Points on either side that tell the direction at a point.
-const REACH: usize = 8;
+const REACH: usize = 12;
 
 /// How often points are given better places on a curve.
 const ROUNDS: usize = 6;

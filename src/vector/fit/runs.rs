@@ -6,19 +6,19 @@ use super::curve::{curves, direction, direction_around};
 use super::geometry::{Line, Piece, Point, Steps};
 
 /// How far steps may be off a straight line, in pixels: they are half a pixel off a slanted one by themselves.
-const STRAIGHT: f64 = 0.8;
+const STRAIGHT: f64 = 0.5;
 
 /// The same for a line between curves, of which it has to be told.
-const STRAIGHT_BETWEEN: f64 = 0.55;
+const STRAIGHT_BETWEEN: f64 = 0.3;
 
 /// Pixels that such a line is long at least.
-const LONG: f64 = 22.0;
+const LONG: f64 = 40.0;
 
 /// How much longer what is on an arc becomes when it may be off twice as far: the root of 2. What is on a line becomes hardly longer.
 const LONGER: f64 = 1.22;
 
 /// How far it may be bowed, in pixels: an arc that is as far off as a line may be is bowed by twice that.
-const BOWED: f64 = 0.25;
+const BOWED: f64 = 0.12;
 
 /// Joins the corners of an outline.
 pub(super) fn join(steps: &Steps, corners: &[Corner], tolerance: f64) -> Outline {
@@ -181,7 +181,7 @@ fn curve_between(points: &[Point], before: Option<Line>, after: Option<Line>, to
 fn smoothed(points: &[Point], is_ring: bool) -> Vec<Point> {
     let mut smooth = points.to_vec();
     let count = points.len();
-    for _ in 0..5 {
+    for _ in 0..10 {
         let old = smooth.clone();
         for i in 0..count {
             if is_ring || (i > 0 && i + 1 < count) {
