@@ -27,6 +27,7 @@ mod sequence;
 mod speed;
 mod surroundings;
 mod together;
+mod trace;
 mod upgrade;
 #[cfg(unix)]
 mod watch;

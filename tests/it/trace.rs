@@ -1,0 +1,356 @@
+//! `imgidx trace`: pictures to SVGs, remembered and learned from.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use image::{DynamicImage, GrayImage, Luma, Rgb, RgbImage, Rgba, RgbaImage};
+use imgidx::trace::{CANDIDATES, Tier, TraceOptions};
+use imgidx::vector::{MARK, render};
+use serde_json::Value;
+
+use crate::kit::{Sandbox, corpus};
+
+/// A disc before a square, with soft edges; another one for each seed.
+fn logo(side: u32, seed: u8) -> RgbImage {
+    let (large, seed) = (4 * side, f32::from(seed));
+    let sharp = RgbImage::from_fn(large, large, |x, y| {
+        let (x, y) = (x as f32 / large as f32, y as f32 / large as f32);
+        let (dx, dy) = (x - 0.55, y - 0.45);
+        Rgb(match () {
+            () if dx.hypot(dy) < 0.2 + 0.001 * seed => [20, 90, 200],
+            () if (0.15..0.75).contains(&x) && (0.3..0.9).contains(&y) => [250, 180, 30],
+            () => [255; 3],
+        })
+    });
+    image::imageops::resize(&sharp, side, side, image::imageops::FilterType::Triangle)
+}
+
+fn save(sandbox: &Sandbox, name: &str, picture: impl Into<DynamicImage>) -> PathBuf {
+    let path = sandbox.photo(name);
+    fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+    picture.into().save(&path).expect("a picture");
+    path
+}
+
+fn svg(path: &Path) -> String {
+    fs::read_to_string(path).expect("an SVG")
+}
+
+/// A photograph of the corpus, if it is there.
+fn photo(sandbox: &Sandbox) -> Option<PathBuf> {
+    let mut all: Vec<PathBuf> =
+        fs::read_dir(corpus("photos")?).expect("a folder").map(|entry| entry.expect("a file").path()).collect();
+    all.sort();
+    let to = sandbox.photo("a photo.jpg");
+    fs::copy(&all[0], &to).expect("it can be copied");
+    Some(to)
+}
+
+#[test]
+fn a_logo_becomes_an_svg_of_its_size_and_a_second_trace_is_free() {
+    let sandbox = Sandbox::new();
+    save(&sandbox, "logo.png", logo(96, 0));
+    let traced = || sandbox.run_on_index(&["--json", "trace", "photos/logo.png"]).code(0).json()["traces"][0].take();
+    let first = traced();
+    let made = svg(&sandbox.path("logo.svg"));
+    assert!(made.starts_with("<svg") && made.contains("width=\"96\" height=\"96\"") && made.contains(MARK), "{made}");
+    assert_eq!((first["tier"].as_str(), first["stored"].as_bool()), (Some("balanced"), Some(false)));
+    assert_eq!((first["tried"].as_u64(), first["bytes"].as_u64()), (Some(6), Some(made.len() as u64)));
+    assert!(first["ssimulacra2"].as_f64() > Some(80.0) && first["ssim"].as_f64() > Some(0.98), "{first}");
+    let shown = render(&made, 96, 96, [255; 3]).expect("it can be drawn");
+    assert_eq!((shown.get_pixel(52, 43).0, shown.get_pixel(20, 80).0), ([20, 90, 200], [250, 180, 30]));
+
+    fs::remove_file(sandbox.path("logo.svg")).expect("it is there");
+    // By the content: another name is no other picture.
+    fs::rename(sandbox.photo("logo.png"), sandbox.photo("other")).expect("it can be renamed");
+    let second = sandbox.run_on_index(&["--json", "trace", "photos/other", "-o", "logo.svg"]).code(0).json();
+    assert_eq!((second["traces"][0]["stored"].as_bool(), second["stored"].as_u64()), (Some(true), Some(1)));
+    assert_eq!(svg(&sandbox.path("logo.svg")), made);
+    for field in ["score", "parameters", "facts", "milliseconds", "tried", "image", "type"] {
+        assert_eq!(second["traces"][0][field], first[field], "{field}");
+    }
+    sandbox.run_on_index(&["check"]).code(0);
+}
+
+#[test]
+fn a_higher_tier_is_never_worth_less_and_is_given_for_a_lower_one() {
+    let sandbox = Sandbox::new();
+    save(&sandbox, "logo.png", logo(64, 0));
+    let score = |database: &str, tier: &str| {
+        let traced =
+            sandbox.run(&["--db", database, "--json", "trace", "photos/logo.png", "--tier", tier]).code(0).json();
+        (traced["traces"][0]["score"].as_f64().expect("a score"), traced["traces"][0]["tier"].to_string())
+    };
+    let alone: Vec<f64> =
+        ["fast", "balanced", "quality"].iter().map(|tier| score(&format!("{tier}.db"), tier).0).collect();
+    assert!(alone.is_sorted(), "{alone:?}");
+    let one_after_another: Vec<f64> =
+        ["fast", "balanced", "quality"].iter().map(|tier| score("one.db", tier).0).collect();
+    assert!(one_after_another.is_sorted(), "{one_after_another:?}");
+    assert_eq!(score("one.db", "fast"), (one_after_another[2], "\"quality\"".to_owned()));
+}
+
+#[test]
+fn without_time_there_is_one_drawing_and_with_more_time_it_is_improved() {
+    let sandbox = Sandbox::new();
+    save(&sandbox, "logo.png", logo(64, 0));
+    let traced = |time: &str| {
+        let args = ["--json", "trace", "photos/logo.png", "--tier", "quality", "--threads", "1", "--time-limit", time];
+        sandbox.run_on_index(&args).code(0).json()["traces"][0].take()
+    };
+    let hurried = traced("0");
+    assert_eq!((hurried["tried"].as_u64(), hurried["complete"].as_bool()), (Some(1), Some(false)));
+    let patient = traced("60");
+    assert_eq!((patient["stored"].as_bool(), patient["complete"].as_bool()), (Some(false), Some(true)));
+    assert!(patient["score"].as_f64() > hurried["score"].as_f64(), "{hurried} {patient}");
+    assert_eq!(traced("0")["stored"], true);
+}
+
+#[test]
+fn photographs_are_refused_where_they_are_named_and_left_out_in_folders() {
+    let sandbox = Sandbox::new();
+    save(&sandbox, "logos/logo.png", logo(64, 0));
+    fs::write(sandbox.photo("logos/notes.txt"), "no picture").expect("a file");
+    fs::write(sandbox.photo("logos/drawn.svg"), "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>")
+        .expect("a file");
+    let refused = sandbox.run_on_index(&["trace", "photos/logos/drawn.svg"]).code(1).stderr;
+    assert!(refused.contains("`photos/logos/drawn.svg` is an SVG already"), "{refused}");
+    let refused = sandbox.run_on_index(&["trace", "photos/logos/notes.txt"]).code(1).stderr;
+    assert!(refused.contains("notes.txt") && refused.contains("not a picture"), "{refused}");
+    sandbox.run_on_index(&["trace", "photos", "-o", "svgs"]).code(0);
+    assert_eq!(fs::read_dir(sandbox.path("svgs/logos")).expect("a folder").count(), 1);
+
+    let Some(photo) = photo(&sandbox) else { return };
+    let refused = sandbox.run_on_index(&["trace", "photos/a photo.jpg"]).code(1).stderr;
+    assert!(
+        refused.contains("`photos/a photo.jpg` looks like a photograph") && refused.contains("--force"),
+        "{refused}"
+    );
+    let folder = sandbox.run_on_index(&["trace", "photos", "-o", "svgs"]).code(0);
+    assert!(folder.stderr.contains("1 photograph left out"), "{}", folder.stderr);
+    assert!(!sandbox.path("svgs/a photo.svg").exists());
+    sandbox.run_on_index(&["trace", photo.to_str().expect("UTF-8"), "--force", "--tier", "fast"]).code(0);
+    assert!(sandbox.path("a photo.svg").exists());
+}
+
+#[test]
+fn what_somebody_has_drawn_is_not_replaced() {
+    let sandbox = Sandbox::new();
+    save(&sandbox, "logo.png", logo(64, 0));
+    fs::write(sandbox.path("logo.svg"), "<svg>mine</svg>").expect("a file");
+    let refused = sandbox.run_on_index(&["trace", "photos/logo.png"]).code(1).stderr;
+    assert!(refused.contains("`logo.svg` is there already") && refused.contains("--overwrite"), "{refused}");
+    assert_eq!(svg(&sandbox.path("logo.svg")), "<svg>mine</svg>");
+    sandbox.run_on_index(&["trace", "photos/logo.png", "--overwrite"]).code(0);
+    assert!(svg(&sandbox.path("logo.svg")).contains(MARK));
+    // Our own is replaced without a word.
+    sandbox.run_on_index(&["trace", "photos/logo.png", "--tier", "quality"]).code(0);
+    let printed = sandbox.run_on_index(&["trace", "photos/logo.png", "-o", "-"]).code(0).stdout;
+    assert_eq!(printed, svg(&sandbox.path("logo.svg")));
+}
+
+#[test]
+fn several_pictures_need_a_folder_and_come_in_their_order() {
+    let sandbox = Sandbox::new();
+    for (seed, name) in ["b.png", "a.png", "sub/c.png"].iter().enumerate() {
+        save(&sandbox, name, logo(48, seed as u8));
+    }
+    fs::write(sandbox.photo("broken.png"), b"\x89PNG\r\n\x1A\nbroken").expect("a file");
+    sandbox.run_on_index(&["trace", "photos"]).code(2);
+    sandbox.run_on_index(&["trace", "photos/a.png", "photos/b.png", "-o", "photos/a.png"]).code(2);
+    let told = sandbox.run_on_index(&["trace", "photos", "-o", "out/svgs", "--tier", "fast"]).code(3);
+    let files: Vec<&str> = told.stdout.lines().map(|line| line.rsplit("  ").next().expect("a path")).collect();
+    assert_eq!(files, ["out/svgs/a.svg", "out/svgs/b.svg", "out/svgs/sub/c.svg"]);
+    assert!(
+        told.stderr.contains("broken.png") && told.stderr.contains("3 pictures traced, 1 failed"),
+        "{}",
+        told.stderr
+    );
+    let told = sandbox.run_on_index(&["--json", "trace", "photos", "-o", "out/svgs"]).code(3).json();
+    assert_eq!(told["failed"][0]["path"], "photos/broken.png");
+    assert_eq!(told["traces"].as_array().map(Vec::len), Some(3));
+}
+
+#[test]
+fn what_is_transparent_stays_so() {
+    let sandbox = Sandbox::new();
+    let ring = |x: u32, y: u32| (12.0..28.0).contains(&f32::hypot(x as f32 - 31.5, y as f32 - 31.5));
+    let picture = RgbaImage::from_fn(64, 64, |x, y| Rgba(if ring(x, y) { [255, 255, 255, 255] } else { [0; 4] }));
+    save(&sandbox, "ring.png", picture);
+    sandbox.run_on_index(&["trace", "photos/ring.png"]).code(0);
+    let shown = render(&svg(&sandbox.path("ring.svg")), 64, 64, [0, 120, 0]).expect("it can be drawn");
+    for (x, y) in [(1, 1), (31, 31), (62, 2)] {
+        assert_eq!(shown.get_pixel(x, y).0, [0, 120, 0], "{x} {y}");
+    }
+    for (x, y) in [(12, 31), (31, 12), (51, 31)] {
+        assert_eq!(shown.get_pixel(x, y).0, [255; 3], "{x} {y}");
+    }
+}
+
+#[test]
+fn strange_pictures_have_svgs_that_can_be_drawn() {
+    let sandbox = Sandbox::new();
+    let noise = |x: u32, y: u32| (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503).rotate_left(7)) as u8;
+    let pictures: Vec<(&str, DynamicImage)> = vec![
+        ("point.png", RgbImage::from_pixel(1, 1, Rgb([200, 30, 30])).into()),
+        ("clear.png", RgbaImage::new(40, 30).into()),
+        ("clear point.png", RgbaImage::new(1, 1).into()),
+        ("small.png", RgbImage::from_fn(3, 2, |x, _| Rgb([90 * x as u8; 3])).into()),
+        ("row.png", RgbImage::from_fn(3000, 1, |x, _| Rgb([if x < 900 { 0 } else { 255 }; 3])).into()),
+        ("column.png", RgbImage::from_pixel(1, 3000, Rgb([9, 90, 9])).into()),
+        ("white.png", GrayImage::from_pixel(50, 50, Luma([255])).into()),
+        ("chess.png", GrayImage::from_fn(40, 40, |x, y| Luma([255 * ((x + y) % 2) as u8])).into()),
+        ("noise.png", GrayImage::from_fn(40, 40, |x, y| Luma([noise(x, y)])).into()),
+        ("fade.png", RgbaImage::from_fn(64, 64, |x, _| Rgba([10, 200, 90, 4 * x as u8])).into()),
+        ("ramp.gif", RgbaImage::from_fn(64, 64, |x, y| Rgba([4 * x as u8, 4 * y as u8, 0, 255])).into()),
+    ];
+    let count = pictures.len();
+    for (name, picture) in pictures {
+        save(&sandbox, name, picture);
+    }
+    let told = sandbox.run_on_index(&["--json", "trace", "photos", "-o", "svgs", "--force"]).code(0).json();
+    assert_eq!(told["traces"].as_array().map(Vec::len), Some(count));
+    for traced in told["traces"].as_array().expect("rows") {
+        let file = sandbox.path(traced["svg"].as_str().expect("a path"));
+        assert!(render(&svg(&file), 50, 50, [255; 3]).is_some(), "{traced}");
+        assert!(traced["score"].as_f64().is_some_and(f64::is_finite), "{traced}");
+    }
+}
+
+#[test]
+fn the_page_shows_each_picture_its_trace_and_the_difference() {
+    let sandbox = Sandbox::new();
+    save(&sandbox, "<b onload='x'>.png", logo(48, 0));
+    save(&sandbox, "second.png", logo(48, 1));
+    for _ in 0..2 {
+        // The second time from what is remembered.
+        sandbox.run_on_index(&["trace", "photos", "-o", "svgs", "--preview-html", "page.html"]).code(0);
+        let page = svg(&sandbox.path("page.html"));
+        assert_eq!(page.matches("data:image/png;base64,").count(), 4);
+        assert_eq!(page.matches("data:image/svg+xml;base64,").count(), 2);
+        assert!(page.contains("&lt;b onload=&#39;x&#39;&gt;") && !page.contains("<b onload"), "{page}");
+        assert!(page.ends_with("</html>\n"));
+    }
+}
+
+#[test]
+fn an_estimate_is_told_as_one_and_learns_from_fifty_traces() {
+    let sandbox = Sandbox::new();
+    for seed in 0..50 {
+        save(&sandbox, &format!("{seed}.png"), logo(24 + u32::from(seed) / 4, seed));
+    }
+    save(&sandbox, "new/new.png", logo(33, 77));
+    let estimate = || {
+        sandbox.run_on_index(&["--json", "trace", "--predict", "photos/new/new.png"]).code(0).json()["estimates"][0]
+            .take()
+    };
+    let before = estimate();
+    assert_eq!((before["estimate"]["lessons"].as_u64(), &before["traced"]), (Some(0), &Value::Null));
+    let line = sandbox.run_on_index(&["trace", "--predict", "photos/new/new.png"]).code(0).stdout;
+    assert!(line.starts_with("estimated ") && line.contains(" ± "), "{line}");
+    let fifty: Vec<String> = (0..50).map(|seed| format!("photos/{seed}.png")).collect();
+    let mut arguments: Vec<&str> = vec!["--quiet", "trace", "-o", "svgs"];
+    arguments.extend(fifty.iter().map(String::as_str));
+    sandbox.run_on_index(&arguments).code(0);
+    let after = estimate();
+    assert_eq!(after["estimate"]["lessons"].as_u64(), Some(50));
+    let traced = sandbox.run_on_index(&["--json", "trace", "photos/new/new.png"]).code(0).json();
+    let score = traced["traces"][0]["score"].as_f64().expect("a score");
+    let off = |told: &Value| (told["estimate"]["score"].as_f64().expect("a score") - score).abs();
+    assert!(off(&after) < off(&before).min(5.0), "{before} {after} {score}");
+    assert_eq!(estimate()["traced"]["score"].as_f64(), Some(score));
+}
+
+#[test]
+fn pictures_are_traced_while_another_process_adds() {
+    let sandbox = Sandbox::new();
+    save(&sandbox, "logo.png", logo(48, 0));
+    sandbox.run_on_index(&["add", "photos"]).code(0);
+    let _writer = imgidx::store::Writer::open(&sandbox.database()).expect("it opens");
+    sandbox.run_on_index(&["--direct", "trace", "photos/logo.png"]).code(0);
+    let traced = sandbox.run_on_index(&["--json", "--direct", "trace", "photos/logo.png"]).code(0).json();
+    assert_eq!(traced["traces"][0]["stored"], true);
+}
+
+#[test]
+fn an_index_that_cannot_be_written_to_keeps_nobody_from_tracing() {
+    let sandbox = Sandbox::new();
+    let picture = save(&sandbox, "logo.png", logo(48, 0));
+    drop(sandbox.open());
+    let broken = rusqlite::Connection::open(sandbox.database()).expect("it opens");
+    broken
+        .execute_batch("CREATE TRIGGER no BEFORE INSERT ON trace BEGIN SELECT RAISE(FAIL, 'no'); END")
+        .expect("a trigger");
+    drop(broken);
+    let told = sandbox.run_on_index(&["trace", picture.to_str().expect("UTF-8")]).code(0);
+    assert!(told.stderr.contains("what was traced is not remembered"), "{}", told.stderr);
+    assert!(sandbox.path("logo.svg").exists());
+}
+
+#[test]
+fn the_library_traces_too() {
+    let sandbox = Sandbox::new();
+    let picture = save(&sandbox, "logo.png", logo(48, 0));
+    let (mut found, options) = (Vec::new(), TraceOptions { pixels: true, ..TraceOptions::of(Tier::Fast) });
+    let report = sandbox.open().trace([&picture], &options, |step| {
+        found.push(step);
+        Ok(())
+    });
+    let report = report.expect("it works");
+    assert_eq!((report.traced, report.stored, report.failed, found.len()), (1, 0, 0, 1));
+    let traced = found.remove(0).result.expect("it was named").expect("it is a drawing");
+    assert!(CANDIDATES.contains(&traced.parameters) && traced.tried == 1);
+    assert_eq!(traced.compared.expect("it was asked for").pixels.dimensions(), (48, 48));
+}
+
+/// Draws the SVGs of a folder at a size, on white and on nothing, into a folder of a sandbox.
+fn draw_all(sandbox: &Sandbox, from: &Path, side: u32, every: usize) {
+    let mut all: Vec<PathBuf> =
+        fs::read_dir(from).expect("a folder").map(|entry| entry.expect("a file").path()).collect();
+    all.retain(|path| path.extension().is_some_and(|extension| extension == "svg"));
+    all.sort();
+    for path in all.into_iter().step_by(every) {
+        let Ok(tree) =
+            resvg::usvg::Tree::from_data(&fs::read(&path).expect("a file"), &resvg::usvg::Options::default())
+        else {
+            continue;
+        };
+        let scale = side as f32 / tree.size().width().max(tree.size().height());
+        let pixels = |length: f32| ((length * scale).round() as u32).max(1);
+        let (width, height) = (pixels(tree.size().width()), pixels(tree.size().height()));
+        let mut canvas = resvg::tiny_skia::Pixmap::new(width, height).expect("it has pixels");
+        resvg::render(&tree, resvg::tiny_skia::Transform::from_scale(scale, scale), &mut canvas.as_mut());
+        let flat = canvas.pixels().iter().flat_map(|pixel| {
+            let pixel = pixel.demultiply();
+            [pixel.red(), pixel.green(), pixel.blue(), pixel.alpha()]
+        });
+        let clear = RgbaImage::from_raw(width, height, flat.collect()).expect("four bytes for each pixel");
+        let mut white = RgbaImage::from_pixel(width, height, Rgba([255; 4]));
+        image::imageops::overlay(&mut white, &clear, 0, 0);
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        save(sandbox, &format!("clear/{name}.png"), clear);
+        save(sandbox, &format!("white/{name}.png"), DynamicImage::from(white).into_rgb8());
+    }
+}
+
+#[test]
+fn real_logos_of_every_size_have_svgs_that_look_like_them() {
+    let Some(folder) = corpus("logos") else { return };
+    for (side, every) in [(64, 3), (256, 12), (1024, 48)] {
+        let sandbox = Sandbox::new();
+        draw_all(&sandbox, &folder, side, every);
+        let told = sandbox
+            .run_on_index(&["--json", "trace", "photos", "-o", "svgs", "--force", "--tier", "fast"])
+            .code(0)
+            .json();
+        let traces = told["traces"].as_array().expect("rows");
+        assert!(traces.len() >= 2 * (185 / every), "{side}");
+        for traced in traces {
+            let file = sandbox.path(traced["svg"].as_str().expect("a path"));
+            assert!(render(&svg(&file), 64, 64, [255; 3]).is_some(), "{traced}");
+        }
+        let mut alike: Vec<f64> = traces.iter().map(|traced| traced["ssim"].as_f64().expect("a number")).collect();
+        alike.sort_by(f64::total_cmp);
+        assert!(alike[alike.len() / 2] > 0.96 && alike[0] > 0.5, "{side}: {alike:?}");
+    }
+}
