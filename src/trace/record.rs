@@ -144,7 +144,7 @@ mod tests {
         let row = traced.to_row(&[Some(1.0), None, None, None, None, None]);
         assert_eq!(Traced::from_row(row.clone()), Some(Traced { stored: true, ..traced }));
         let strange = |row: TraceRow| assert_eq!(Traced::from_row(row), None);
-        strange(TraceRow { parameters: row.parameters.replace("\"scale\":4.0", "\"scale\":400.0"), ..row.clone() });
+        strange(TraceRow { parameters: row.parameters.replace("\"scale\":5.0", "\"scale\":500.0"), ..row.clone() });
         strange(TraceRow { facts: "{".into(), ..row.clone() });
         strange(TraceRow { version: VERSION + 1, ..row.clone() });
         strange(TraceRow { tier: 9, ..row });

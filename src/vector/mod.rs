@@ -14,6 +14,7 @@ mod parameters;
 mod quality;
 mod render;
 mod source;
+mod spread;
 
 pub use outline::{Drawn, MARK, NotDrawn};
 pub use parameters::{Compositing, Parameters};

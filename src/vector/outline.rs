@@ -15,7 +15,11 @@ use super::fit::{self, Fitting, Piece, Point};
 use super::palette::Palette;
 use super::parameters::{Compositing, Parameters};
 use super::source::Source;
+use super::spread::Spread;
 use crate::media::quietly;
+
+/// Pixels that areas go on for under others.
+const SPREAD: usize = 3;
 
 /// A comment that is in the beginning of every document, by which our own are told from others.
 pub const MARK: &str = "<!-- traced by imgidx -->";
@@ -143,6 +147,7 @@ fn draw(
     if let Some(fitter) = fitter {
         pipeline.compositing = Composition::Stacked(Box::new(fitter));
         pipeline.curve_passes.clear();
+        pipeline.color_fitters.push(Box::new(Spread { reach: SPREAD }));
         // Before coordinates are rounded, when it can still be told what is straight.
         pipeline.optimizers.insert(0, Box::new(Straighten));
     }
@@ -282,7 +287,7 @@ mod tests {
         let source = Source::new(pixels.clone(), None, (480, 640));
         for compositing in [Compositing::Stacked, Compositing::Cutout] {
             let drawn = source.trace(&Parameters { compositing, ..Parameters::DEFAULT }, &|| false).expect("a drawing");
-            assert!(drawn.svg.contains("width=\"480\" height=\"640\" viewBox=\"0 0 192 256\""), "{}", drawn.svg);
+            assert!(drawn.svg.contains("width=\"480\" height=\"640\" viewBox=\"0 0 240 320\""), "{}", drawn.svg);
             let shown = render(&drawn.svg, 48, 64, [255; 3]).expect("it can be drawn");
             let off = shown.pixels().zip(pixels.pixels()).filter(|(a, b)| a[1].abs_diff(b[1]) > 100).count();
             assert!(off < 20, "{off} pixels differ");

@@ -44,13 +44,13 @@ impl Parameters {
 
     /// A good start for anything.
     pub const DEFAULT: Self = Self {
-        scale: 4.0,
-        radius: 12.0,
-        colors: 64,
-        simplify: 1.0,
+        scale: 5.0,
+        radius: 6.0,
+        colors: 256,
+        simplify: 0.75,
         speckle: 4,
-        layers: 16,
-        corner: 60,
+        layers: 0,
+        corner: 45,
         precision: 0,
         compositing: Compositing::Stacked,
         straight: true,

@@ -80,8 +80,9 @@ fn corner_after(steps: &Steps, step: usize) -> Point {
 /// By how much the outline turns around a step.
 fn turn(steps: &Steps, step: usize, reach: usize) -> f64 {
     let here = step + steps.len();
-    let before = Line::through(steps.between(here - reach, here));
-    let after = Line::through(steps.between(here, here + reach));
+    // Next to a corner it cannot be told where the edge is, but the pixels are there.
+    let before = Line::through(steps.sides_between(here - reach, here));
+    let after = Line::through(steps.sides_between(here, here + reach));
     before.zip(after).map_or(0.0, |(before, after)| before.turn(&after))
 }
 

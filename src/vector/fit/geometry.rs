@@ -87,6 +87,11 @@ impl Steps {
         self.edges[index % self.edges.len()]
     }
 
+    /// The middles of pixels' sides from one step to another, both included.
+    pub fn sides_between(&self, from: usize, to: usize) -> impl Iterator<Item = Point> + Clone {
+        (from..=to).map(|index| self.side(index))
+    }
+
     /// The steps from one to another, both included.
     pub fn between(&self, from: usize, to: usize) -> impl Iterator<Item = Point> + Clone {
         (from..=to).map(|index| self.at(index))
