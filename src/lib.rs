@@ -27,7 +27,7 @@
 //! ```
 //!
 //! [`Index::search`] finds pictures by what is in them and by words in their paths ([`TextQuery`]), [`Index::dupes`] finds copies
-//! ([`search::DupeQuery`]), and a [`Filter`] narrows all of them, by place, size, type, colour and date.
+//! ([`search::DupeQuery`]), and a [`Filter`] narrows all of them, by place, size, type, colour and date. [`Index::trace`] makes SVGs of drawings.
 //!
 //! # The map
 //!
@@ -40,8 +40,8 @@
 //! 5. [`store`]: SQLite takes them, in one transaction a batch;
 //! 6. [`ann`]: codes, and for processes that stay a graph, are derived from the vectors.
 //!
-//! [`search`] answers from the last two. Modules use only what is further down in
-//! `index → {indexer, search} → {scan, media, model, store, ann} → {types, error}`.
+//! [`search`] answers from the last two, and [`trace`] finds the best way to have [`vector`] make paths of a drawing. Modules use only what is further down in
+//! `index → {indexer, search, trace} → {scan, media, model, sandbox, vector, store, ann} → {types, error}`.
 
 pub mod ann;
 #[cfg(unix)]

@@ -185,7 +185,7 @@ mod tests {
     /// Lessons of two kinds of pictures: of those with few edges the second candidate is best, of others the fourth.
     fn lessons(count: usize) -> Vec<Lesson> {
         let lesson = |i: usize| {
-            let is_plain = i % 2 == 0;
+            let is_plain = i.is_multiple_of(2);
             let edges = if is_plain { 0.02 } else { 0.9 } + 0.0001 * i as f32;
             let facts = facts(edges);
             let base = if is_plain { 80.0 } else { 30.0 };

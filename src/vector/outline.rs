@@ -4,14 +4,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::RgbImage;
 use vtracer::compose::Compositing as Composition;
-use vtracer::fitter::{CurveFitter, FittedGeom, PixelFitter};
+use vtracer::fitter::{CurveFitter, FittedGeom};
 use vtracer::ir::{PathCmd, RegionMask};
 use vtracer::optimize::OptimizerPass;
 use vtracer::{CancelToken, Color, ColorImage, Config, Hierarchical, PointF64, VectorDoc};
 
 use super::canvas::{self, Canvas};
 use super::edge;
-use super::fit::{self, Fitting, Piece, Point};
+use super::fit::{self, Fitting, Piece, Point, contours};
 use super::palette::Palette;
 use super::parameters::{Compositing, Parameters};
 use super::source::Source;
@@ -201,12 +201,14 @@ impl Fitter {
 
 impl CurveFitter for Fitter {
     fn fit_region(&self, mask: &RegionMask) -> Vec<FittedGeom> {
-        let from = |point: &PointF64| Point::new(point.x, point.y);
         let to = |point: Point| PointF64 { x: point.x, y: point.y };
-        let fitted = PixelFitter.fit_region(mask).into_iter().map(|outline| {
-            let FittedGeom::Polyline(corners) = outline else { return outline };
-            let outline =
-                fit::fit(&corners.iter().map(from).collect::<Vec<_>>(), &self.fitting, |side| self.edge(side));
+        let (left, top) = (f64::from(mask.offset.x), f64::from(mask.offset.y));
+        let outlines = contours((mask.width(), mask.height()), |x, y| mask.image.get_pixel_safe(x, y));
+        let fitted = outlines.into_iter().map(|mut corners| {
+            for corner in &mut corners {
+                *corner = Point::new(corner.x + left, corner.y + top);
+            }
+            let outline = fit::fit(&corners, &self.fitting, |side| self.edge(side));
             let mut at = outline.start;
             let curve = |piece: &Piece| {
                 let (start, end) = (at, piece.end());

@@ -287,6 +287,28 @@ fn an_index_that_cannot_be_written_to_keeps_nobody_from_tracing() {
 }
 
 #[test]
+fn traces_outlast_a_repair() {
+    let sandbox = Sandbox::new();
+    for seed in 0..3 {
+        save(&sandbox, &format!("logos/{seed}.png"), logo(48, seed));
+    }
+    let trace = || sandbox.run_on_index(&["--json", "trace", "photos/logos", "-o", "svgs"]).code(0).json();
+    let first = trace();
+    (0..60).for_each(|seed| drop(sandbox.draw(&format!("{seed}.png"), seed)));
+    sandbox.run_on_index(&["add", "photos"]).code(0);
+    // The last page is one of those that were filled last.
+    let mut bytes = fs::read(sandbox.database()).expect("it is there");
+    let at = bytes.len() - 5000;
+    bytes[at] ^= 1;
+    fs::write(sandbox.database(), &bytes).expect("it can be written");
+    let repaired = sandbox.run_on_index(&["check", "--repair"]).code(0);
+    assert!(repaired.stdout.contains("does not match its checksum (repaired)"), "{}", repaired.stdout);
+    let second = trace();
+    assert_eq!(second["stored"], 3);
+    assert_eq!(second["traces"][1]["score"], first["traces"][1]["score"]);
+}
+
+#[test]
 fn the_library_traces_too() {
     let sandbox = Sandbox::new();
     let picture = save(&sandbox, "logo.png", logo(48, 0));

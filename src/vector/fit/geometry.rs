@@ -13,7 +13,8 @@ impl Point {
     }
 
     pub fn distance(self, other: Self) -> f64 {
-        f64::hypot(self.x - other.x, self.y - other.y)
+        // Nothing here is so far away that its square would overflow, for which `hypot` takes several times as long.
+        ((self.x - other.x).powi(2) + (self.y - other.y).powi(2)).sqrt()
     }
 
     /// The point that is so far on the way to another, 0 to 1.

@@ -4,11 +4,13 @@
 //! being enlarged, so that it lies where its two sides meet. What is between corners is a line if it fits one, and else curves (Schneider, "An
 //! algorithm for automatically fitting digitized curves", Graphics Gems 1990) and the long lines between them.
 
+mod contours;
 mod corners;
 mod curve;
 mod geometry;
 mod runs;
 
+pub(super) use contours::contours;
 use geometry::Steps;
 pub(super) use geometry::{Piece, Point};
 
@@ -58,34 +60,12 @@ mod tests {
     const FITTING: Fitting =
         Fitting { tolerance: 1.0, corner: 1.0, frame: (Point { x: 0.0, y: 0.0 }, Point { x: 200.0, y: 200.0 }) };
 
-    /// The outline of the pixels whose middles are inside, one area without holes, as the tracer gives it.
+    /// The outline of the pixels whose middles are inside, one area without holes.
     fn outline_of(size: i32, is_inside: impl Fn(f64, f64) -> bool) -> Vec<Point> {
-        let inside = |x: i32, y: i32| is_inside(f64::from(x) + 0.5, f64::from(y) + 0.5);
-        let (x, y) = (0..size * size).map(|i| (i % size, i / size)).find(|&(x, y)| inside(x, y)).expect("a pixel");
-        let (start, mut at, mut direction) = ((x, y), (x, y), (1, 0));
-        let mut corners = vec![Point::new(f64::from(x), f64::from(y))];
-        loop {
-            at = (at.0 + direction.0, at.1 + direction.1);
-            // The pixels before the corner, to the left and to the right of the direction.
-            let (dx, dy) = direction;
-            let ahead = |side: i32| {
-                let (x, y) = (2 * at.0 + dx - side * dy, 2 * at.1 + dy + side * dx);
-                inside((x - 1).div_euclid(2), (y - 1).div_euclid(2))
-            };
-            let (left, right) = (ahead(-1), ahead(1));
-            let turned = match (left, right) {
-                (true, _) => (dy, -dx),
-                (false, true) => direction,
-                (false, false) => (-dy, dx),
-            };
-            if turned != direction || at == start {
-                corners.push(Point::new(f64::from(at.0), f64::from(at.1)));
-            }
-            if at == start {
-                return corners;
-            }
-            direction = turned;
-        }
+        let is_inside = |x: i32, y: i32| {
+            (0..size).contains(&x) && (0..size).contains(&y) && is_inside(f64::from(x) + 0.5, f64::from(y) + 0.5)
+        };
+        contours((size as usize, size as usize), is_inside).remove(0)
     }
 
     fn ends(outline: &Outline) -> Vec<Point> {
