@@ -1,6 +1,7 @@
 //! `imgidx trace`
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{Read, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -43,7 +44,7 @@ pub struct Args {
     /// Trace photographs too
     #[arg(long)]
     force: bool,
-    /// Replace SVGs that were not made by this command
+    /// Replace files that were not made by this command
     #[arg(long)]
     overwrite: bool,
     /// Processors to use [default: all]
@@ -170,7 +171,7 @@ impl<T> InOrder<T> {
 
 fn trace(global: &Global, args: &Args, index: &Index, options: &TraceOptions) -> Result<Done, Failure> {
     let destination = Destination::of(args)?;
-    let sheet = args.preview_html.as_deref().map(TraceSheet::create).transpose()?;
+    let sheet = args.preview_html.as_deref().map(|file| TraceSheet::create(file, args.overwrite)).transpose()?;
     let bar = CountBar::new(global.quiet);
     let mut told = Told {
         global,
@@ -297,9 +298,13 @@ fn tell_report(global: &Global, report: &TraceReport, failed: u64, what: &str) {
 
 /// Writes an SVG, complete or not at all. What is there is replaced if this command has made it, or if that is wanted.
 fn write_svg(file: &Path, svg: &str, overwrite: bool) -> Result<()> {
-    if !overwrite && !may_replace(file)? {
-        let path = file.to_owned();
-        return Err(Error::Exists { path });
+    // A device or a pipe takes what it is given: it is neither read nor replaced.
+    if file.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        let mut there = File::options().write(true).open(file).map_err(Error::io("write to", file))?;
+        return there.write_all(svg.as_bytes()).map_err(Error::io("write to", file));
+    }
+    if !overwrite && !may_replace(file, MARK)? {
+        return Err(Error::Exists { path: file.to_owned() });
     }
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -315,15 +320,15 @@ fn write_svg(file: &Path, svg: &str, overwrite: bool) -> Result<()> {
     scratch.persist(file).map_err(|error| Error::io("write", file)(error.error)).map(|_| ())
 }
 
-/// Whether nothing is at a path, or an SVG that this command has made.
-fn may_replace(file: &Path) -> Result<bool> {
+/// Whether nothing is at a path, or something that is marked in its beginning as made by this command.
+pub fn may_replace(file: &Path, mark: &str) -> Result<bool> {
     let mut beginning = Vec::new();
-    match std::fs::File::open(file) {
+    match File::open(file) {
         Ok(there) => there.take(1024).read_to_end(&mut beginning).map_err(Error::io("read", file))?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
         Err(error) => return Err(Error::io("read", file)(error)),
     };
-    Ok(beginning.is_empty() || beginning.windows(MARK.len()).any(|part| part == MARK.as_bytes()))
+    Ok(beginning.is_empty() || beginning.windows(mark.len()).any(|part| part == mark.as_bytes()))
 }
 
 fn line(traced: &Traced) -> String {

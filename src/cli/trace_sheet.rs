@@ -15,9 +15,13 @@ use imgidx::{Error, Result};
 
 use super::output::{count, escaped, human_bytes};
 use super::sheet::{STYLE, text};
+use super::trace::may_replace;
 
 /// The longer side of pictures on the page, in pixels, at most.
 const SIDE: u32 = 512;
+
+/// By which an older page is known.
+const TITLE: &str = "<title>Traces</title>";
 
 /// A page that is written as traces come.
 pub struct TraceSheet {
@@ -26,13 +30,18 @@ pub struct TraceSheet {
 }
 
 impl TraceSheet {
-    pub fn create(path: &Path) -> Result<Self> {
+    /// Begins a page, where nothing is or an older one.
+    pub fn create(path: &Path, overwrite: bool) -> Result<Self> {
+        let is_file = path.metadata().is_ok_and(|metadata| metadata.is_file());
+        if is_file && !overwrite && !may_replace(path, TITLE)? {
+            return Err(Error::Exists { path: path.to_owned() });
+        }
         let out = BufWriter::new(File::create(path).map_err(Error::io("write", path))?);
         let mut sheet = Self { path: path.to_owned(), out };
         sheet.write(&format!(
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <title>Traces</title>\n<style>\n{STYLE}{}</style>\n\
+             {TITLE}\n<style>\n{STYLE}{}</style>\n\
              <header>\n<h1>Traces</h1>\n<p>the picture, its trace, and where they differ</p>\n</header>\n",
             include_str!("trace_sheet.css")
         ))?;

@@ -166,7 +166,7 @@ impl Recorder {
         Ok(Self { store: open_recorder(&store.path)? })
     }
 
-    /// Writes down a drawing, unless a better one is known, by a newer tracer or a higher tier.
+    /// Writes down a drawing, unless a better one is known, or one by a newer tracer.
     ///
     /// # Errors
     /// When the database fails.
@@ -184,7 +184,9 @@ impl Recorder {
                      facts = excluded.facts, parameters = excluded.parameters, candidates = excluded.candidates,
                      score = excluded.score, ssimulacra2 = excluded.ssimulacra2, ssim = excluded.ssim,
                      shapes = excluded.shapes, bytes = excluded.bytes, svg = excluded.svg, traced_at = excluded.traced_at
-                 WHERE (excluded.version, excluded.tier, excluded.score) >= (trace.version, trace.tier, trace.score)",
+                 WHERE excluded.version > trace.version
+                     OR excluded.version = trace.version AND (excluded.score > trace.score
+                         OR excluded.score = trace.score AND (excluded.tier, excluded.complete) >= (trace.tier, trace.complete))",
             )
             .and_then(|mut statement| {
                 statement.execute(params![
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_drawing_of_the_highest_tier_is_kept() {
+    fn the_best_drawing_is_kept() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("a.db");
         let recorder = Recorder::open(&path).expect("it is made");
@@ -250,10 +252,12 @@ mod tests {
                 .expect("it is there")
         };
         assert_eq!(kept(1, 50.0), row(1, 50.0));
-        assert_eq!(kept(0, 60.0), row(1, 50.0));
+        assert_eq!(kept(0, 50.0), row(1, 50.0));
         assert_eq!(kept(1, 40.0), row(1, 50.0));
-        assert_eq!(kept(2, 45.0), row(2, 45.0));
-        let lesson = TraceLesson { facts: "{}".into(), candidates: "[1, null]".into(), score: 45.0, tier: 2 };
+        assert_eq!(kept(2, 50.0), row(2, 50.0));
+        assert_eq!(kept(1, 55.0), row(1, 55.0));
+        assert_eq!(kept(2, 56.0), row(2, 56.0));
+        let lesson = TraceLesson { facts: "{}".into(), candidates: "[1, null]".into(), score: 56.0, tier: 2 };
         let store = Store::open(&path).expect("it opens");
         assert_eq!(store.trace_lessons(3, 10).expect("lessons"), [lesson]);
         assert_eq!(store.trace_lessons(2, 10).expect("none"), []);

@@ -1,7 +1,10 @@
 //! Many pictures: read, decoded by other processes, and traced, on all processors and within a limit of memory.
 
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,6 +30,12 @@ const DRAWINGS: u64 = 76 << 20;
 
 /// How long the first drawing of a picture may take.
 const TOO_LATE: Duration = Duration::from_secs(60);
+
+/// How many pictures may be done before one that takes long.
+const AHEAD: usize = 64;
+
+/// Longer than anybody waits.
+const NEVER: Duration = Duration::from_secs(86_400 * 365);
 
 /// A picture that is ready to be traced.
 pub(crate) struct Ready<'a> {
@@ -64,10 +73,14 @@ pub(crate) struct Batch<'a> {
     files: ByteBudget,
     pixels: ByteBudget,
     drawings: ByteBudget,
-    /// Bytes of pixels that one picture may take.
+    /// Bytes that a file may have, and its pixels.
+    most_bytes: u64,
     most_pixels: u64,
     /// Processors that nobody uses.
     idle: AtomicUsize,
+    /// How many pictures were told of, up to the first that was not.
+    told: Mutex<usize>,
+    is_told: Condvar,
 }
 
 impl<'a> Batch<'a> {
@@ -81,10 +94,13 @@ impl<'a> Batch<'a> {
             sandbox,
             options,
             files: ByteBudget::new((room - drawings) / 4),
+            most_bytes: (room - drawings) / 4,
             pixels: ByteBudget::new(most_pixels),
             drawings: ByteBudget::new(drawings),
             most_pixels,
             idle: AtomicUsize::new(threads),
+            told: Mutex::new(0),
+            is_told: Condvar::new(),
         }
     }
 
@@ -111,7 +127,21 @@ impl<'a> Batch<'a> {
             }
             drop(results);
             // Dropping what is received ends the workers.
-            received.into_iter().try_for_each(|(i, outcome)| each(i, outcome))
+            let mut early = BTreeSet::new();
+            let told = received.into_iter().try_for_each(|(i, outcome)| {
+                each(i, outcome)?;
+                early.insert(i);
+                let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+                while early.remove(&*told) {
+                    *told += 1;
+                }
+                self.is_told.notify_all();
+                Ok(())
+            });
+            // Whoever waits for others has nothing to wait for any more.
+            *self.told.lock().unwrap_or_else(PoisonError::into_inner) = usize::MAX / 2;
+            self.is_told.notify_all();
+            told
         })
     }
 
@@ -127,11 +157,18 @@ impl<'a> Batch<'a> {
         while !self.options.cancel.is_cancelled() {
             let i = next.fetch_add(1, Ordering::Relaxed);
             let Some(wish) = wishes.get(i) else { return };
+            self.wait_for_those_before(i);
             let outcome = self.fulfil(wish, &mut store, is_enough, work);
             if results.send((i, outcome)).is_err() {
                 return;
             }
         }
+    }
+
+    /// Waits until not too many are ahead of a slow one: who puts them into order has to keep them.
+    fn wait_for_those_before(&self, index: usize) {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.is_told.wait_while(told, |told| index > *told + AHEAD));
     }
 
     fn fulfil<T>(
@@ -141,12 +178,14 @@ impl<'a> Batch<'a> {
         is_enough: &impl Fn(&Traced) -> bool,
         work: &impl Fn(&Self, Ready<'_>) -> Result<T>,
     ) -> Outcome<T> {
-        let prepared = self.prepare(wish, store, is_enough);
-        match prepared {
+        let fulfil = AssertUnwindSafe(|| match self.prepare(wish, store, is_enough) {
             Ok(Ok(ready)) => work(self, ready).map_or_else(Outcome::Failed, Outcome::Done),
             Ok(Err(passed)) => Outcome::PassedOver(passed),
             Err(error) => Outcome::Failed(error),
-        }
+        });
+        // Others would wait for it for ever.
+        let broken = |_| Error::NotTraced { path: wish.path.clone(), reason: "it broke off and gave no reason".into() };
+        catch_unwind(fulfil).unwrap_or_else(|panic| Outcome::Failed(broken(panic)))
     }
 
     /// Reads a picture, and decodes it unless a drawing is known that is enough.
@@ -165,8 +204,7 @@ impl<'a> Batch<'a> {
         if let Some(reason) = &wish.unreadable {
             return Err(failed(Stage::Scan, reason.clone()));
         }
-        let (reading, _held) =
-            read_content(path, self.options.memory.unwrap_or(TraceOptions::MEMORY), |bytes| self.files.hold(bytes));
+        let (reading, _held) = read_content(path, self.most_bytes, |bytes| self.files.hold(bytes));
         let content = match reading {
             Reading::Skipped(..) if !wish.is_named => return Ok(Err(Passed::NoPicture)),
             reading => reading.picture(path).map_err(|reason| failed(Stage::Read, reason))?,
@@ -179,6 +217,11 @@ impl<'a> Batch<'a> {
             none => none.insert(Store::open(self.database)?),
         };
         let known = store.trace(&content.hash)?.and_then(Traced::from_row);
+        // One that was forced before.
+        let is_photo = known.as_ref().is_some_and(|known| known.facts.kind == Some(ImageType::Photo));
+        if is_photo && !self.options.photos {
+            return refused(Passed::Photo);
+        }
         let mut ready = Ready { path, hash: content.hash, time: start.elapsed(), known, source: None };
         if ready.known.as_ref().is_some_and(is_enough) {
             return Ok(Ok(ready));
@@ -204,7 +247,8 @@ impl<'a> Batch<'a> {
     pub fn limits(&self, bytes: u64) -> Share<'_> {
         let held = self.drawings.hold(bytes);
         let start = Instant::now();
-        let (deadline, too_late) = (start + self.options.time, start + self.options.time.max(TOO_LATE));
+        let after = |time: Duration| start.checked_add(time).unwrap_or(start + NEVER);
+        let (deadline, too_late) = (after(self.options.time), after(self.options.time.max(TOO_LATE)));
         Share { batch: self, start, deadline, too_late, _held: held }
     }
 

@@ -1,11 +1,13 @@
 //! How much is tried.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 use serde::{Deserialize, Serialize};
 
 use super::candidates::CANDIDATES;
 use super::limits::Limits;
+use crate::media::quietly;
 use crate::vector::{NotDrawn, Parameters, Quality, Reference, Source, score};
 
 /// How much is tried for a trace.
@@ -142,13 +144,20 @@ impl<L: Limits> Attempt<'_, L> {
             let spare: Vec<L::Spare> = (1..left.len()).map_while(|_| self.limits.spare(self.bytes)).collect();
             let (now, later) = left.split_at(spare.len() + 1);
             left = later;
-            for (i, drawn) in self.draw_all(now).into_iter().enumerate() {
+            let mut failed = None;
+            for (parameters, drawn) in now.iter().zip(self.draw_all(now)) {
                 match drawn {
                     Ok(drawn) => is_better |= self.take(drawn),
-                    // As much as there was time for.
-                    Err(NotDrawn::Late) if self.best.is_some() || i > 0 => self.complete = false,
-                    Err(error) => return Err(error),
+                    Err(error) => {
+                        // There was no time for it; or it is worth nothing, which says nothing against the others.
+                        self.complete &= error != NotDrawn::Late;
+                        self.tried.push((*parameters, f64::NEG_INFINITY));
+                        failed.get_or_insert(error);
+                    }
                 }
+            }
+            if let Some(error) = failed.filter(|_| self.best.is_none()) {
+                return Err(error);
             }
         }
         Ok(is_better)
@@ -169,6 +178,11 @@ impl<L: Limits> Attempt<'_, L> {
     }
 
     fn draw(&self, parameters: &Parameters, is_needed: bool) -> Result<Candidate, NotDrawn> {
+        let draw = AssertUnwindSafe(|| self.draw_unguarded(parameters, is_needed));
+        quietly(|| catch_unwind(draw)).unwrap_or_else(|_| Err(NotDrawn::Failed("it gave no reason".into())))
+    }
+
+    fn draw_unguarded(&self, parameters: &Parameters, is_needed: bool) -> Result<Candidate, NotDrawn> {
         let is_late = || if is_needed { self.limits.is_too_late() } else { self.limits.is_late() };
         let drawn = self.source.trace(parameters, &is_late)?;
         let ssimulacra2 = self.reference.ssimulacra2(&drawn.svg).map_err(NotDrawn::Failed)?;
@@ -200,8 +214,9 @@ impl<L: Limits> Attempt<'_, L> {
     fn finish(self) -> Result<Found, NotDrawn> {
         let best = self.best.ok_or(NotDrawn::Late)?;
         let ssim = self.reference.ssim(&best.svg).map_err(NotDrawn::Failed)?;
-        let score_of =
-            |parameters: &Parameters| self.tried.iter().find(|(tried, _)| tried == parameters).map(|(_, score)| *score);
+        let score_of = |parameters: &Parameters| {
+            self.tried.iter().find(|(tried, score)| tried == parameters && score.is_finite()).map(|(_, score)| *score)
+        };
         Ok(Found {
             candidates: CANDIDATES.each_ref().map(score_of),
             svg: best.svg,
@@ -243,8 +258,15 @@ mod tests {
         let fast = find(Tier::Fast, &CANDIDATES[..1]);
         let balanced = find(Tier::Balanced, &[fast.parameters]);
         let quality = find(Tier::Quality, &[balanced.parameters]);
-        assert!(fast.score <= balanced.score && balanced.score < quality.score);
+        assert!(
+            fast.score <= balanced.score && balanced.score <= quality.score,
+            "{} {} {}",
+            fast.score,
+            balanced.score,
+            quality.score
+        );
         assert_eq!((fast.tried, balanced.tried), (1, 6));
+        assert!(quality.tried > 10, "all neighbours of the best were tried");
         assert!(fast.quality.ssim > 0.95, "{fast:?}");
     }
 

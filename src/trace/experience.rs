@@ -3,6 +3,8 @@
 //! Both begin with what was found on logos that come with nothing (`benches/trace` tells how), and from fifty traces on with all candidates that the
 //! index has of its own, those count: the nearest ones, by numbers that are known before.
 
+use std::sync::OnceLock;
+
 use super::candidates::first_for;
 use super::effort::CandidateScores;
 use super::facts::NUMBERS;
@@ -95,7 +97,8 @@ pub(crate) struct Experience {
     weights: Point,
     /// How far the weights are off for each lesson, found without it.
     residuals: Vec<f64>,
-    error: f64,
+    /// Found when it is asked for: it takes a while.
+    error: OnceLock<f64>,
     fast_less: f64,
     quality_more: f64,
 }
@@ -103,8 +106,14 @@ pub(crate) struct Experience {
 impl Experience {
     pub fn new(lessons: Vec<Lesson>) -> Self {
         let (residuals, weights) = (Vec::new(), WEIGHTS);
-        let prior =
-            Self { lessons, weights, residuals, error: ERROR, fast_less: FAST_LESS, quality_more: QUALITY_MORE };
+        let prior = Self {
+            lessons,
+            weights,
+            residuals,
+            error: OnceLock::new(),
+            fast_less: FAST_LESS,
+            quality_more: QUALITY_MORE,
+        };
         if prior.lessons.len() < ENOUGH { Self { lessons: Vec::new(), ..prior } } else { prior.learn() }
     }
 
@@ -118,8 +127,6 @@ impl Experience {
         let residual = |i: usize| (off[i] - dot(&points[i], &change)) / (1.0 - leverages[i]).max(0.1);
         self.residuals = (0..off.len()).map(residual).collect();
         let count = self.lessons.len() as f64;
-        let errors = (0..self.lessons.len()).map(|i| (self.residuals[i] - self.correction(&points[i], Some(i))).abs());
-        self.error = errors.sum::<f64>() / count;
         let usual = self.lessons.iter().map(|lesson| lesson.best() - lesson.scores[first_for(None)]);
         self.fast_less = usual.sum::<f64>() / count;
         let gains: Vec<f64> = self.lessons.iter().filter_map(|lesson| lesson.gain).collect();
@@ -173,7 +180,20 @@ impl Experience {
             Tier::Quality => balanced + self.quality_more,
         };
         // No drawing is worth more than one that is the same and empty.
-        Estimate { score: score.min(100.0), error: self.error, lessons: self.lessons.len() }
+        Estimate {
+            score: score.min(100.0),
+            error: *self.error.get_or_init(|| self.error()),
+            lessons: self.lessons.len(),
+        }
+    }
+
+    /// How far estimates for the lessons are off that are made without them.
+    fn error(&self) -> f64 {
+        if self.lessons.is_empty() {
+            return ERROR;
+        }
+        let off = |i: usize| (self.residuals[i] - self.correction(&self.lessons[i].point, Some(i))).abs();
+        (0..self.lessons.len()).map(off).sum::<f64>() / self.lessons.len() as f64
     }
 }
 

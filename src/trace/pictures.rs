@@ -39,8 +39,10 @@ pub(crate) fn wishes(paths: &[PathBuf]) -> Result<Vec<Wish>> {
             all.push(Wish { path: path.clone(), target: name, is_named: true, unreadable: None });
         }
     }
+    let named: HashSet<PathBuf> = all.iter().filter(|wish| wish.is_named).map(|wish| wish.path.clone()).collect();
     let mut seen = HashSet::new();
     all.retain(|wish| seen.insert(wish.path.clone()));
+    all.iter_mut().for_each(|wish| wish.is_named |= named.contains(&wish.path));
     name_targets(&mut all);
     Ok(all)
 }

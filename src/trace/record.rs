@@ -1,11 +1,13 @@
 //! A picture that was traced, and how it is remembered.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use image::RgbImage;
 use serde::Serialize;
 
-use super::{CandidateScores, Found, Tier, TraceFacts, TraceOptions};
+use super::{CANDIDATES, CandidateScores, Found, Tier, TraceFacts, TraceOptions};
+use crate::media::{Filter, scale_rgb};
 use crate::store::TraceRow;
 use crate::types::ContentHash;
 use crate::vector::{Parameters, Quality, Source};
@@ -44,7 +46,7 @@ pub struct Traced {
     pub compared: Option<Compared>,
 }
 
-/// The pixels that a drawing is compared with.
+/// The pixels that a drawing is compared with, 512 a side at most.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Compared {
     /// The picture, with what is transparent in it filled.
@@ -55,7 +57,14 @@ pub struct Compared {
 
 impl Compared {
     pub(crate) fn of(source: &Source) -> Self {
-        Self { pixels: source.pixels().clone(), ground: source.ground() }
+        let (width, height) = source.pixels().dimensions();
+        let scale = (512.0 / f64::from(width.max(height))).min(1.0);
+        let side = |length: u32| ((f64::from(length) * scale).round() as u32).max(1);
+        let pixels = match scale < 1.0 {
+            true => scale_rgb(source.pixels(), side(width), side(height), Filter::Lanczos),
+            false => source.pixels().clone(),
+        };
+        Self { pixels, ground: source.ground() }
     }
 }
 
@@ -110,7 +119,12 @@ impl Traced {
 
     /// Whether it is as good as what is asked for would be: of a higher tier, or the best of this one that there is time for.
     pub(crate) fn suffices(&self, options: &TraceOptions) -> bool {
-        self.tier > options.tier || self.tier == options.tier && (self.complete || self.time >= options.time)
+        let has_all = self.complete || self.tried >= CANDIDATES.len() as u32;
+        match self.tier.cmp(&options.tier) {
+            Ordering::Less => false,
+            Ordering::Equal => self.complete || self.time >= options.time,
+            Ordering::Greater => has_all || options.tier == Tier::Fast,
+        }
     }
 }
 
@@ -134,7 +148,9 @@ mod tests {
         assert!(traced(Tier::Quality, true, 3).suffices(&options(Tier::Quality, 10)));
         assert!(traced(Tier::Quality, false, 10).suffices(&options(Tier::Quality, 10)));
         assert!(!traced(Tier::Quality, false, 10).suffices(&options(Tier::Quality, 20)));
-        assert!(traced(Tier::Quality, false, 1).suffices(&options(Tier::Balanced, 20)));
+        assert!(traced(Tier::Quality, false, 1).suffices(&options(Tier::Balanced, 20)), "all six were tried");
+        let interrupted = Traced { tried: 2, ..traced(Tier::Quality, false, 1) };
+        assert!(!interrupted.suffices(&options(Tier::Balanced, 20)) && interrupted.suffices(&options(Tier::Fast, 20)));
         assert!(!traced(Tier::Fast, true, 1).suffices(&options(Tier::Balanced, 1)));
     }
 

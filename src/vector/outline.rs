@@ -48,7 +48,7 @@ pub enum NotDrawn {
 }
 
 /// Bytes that a trace takes for each pixel of the enlarged picture: with the tracer's areas as they grow and the paths that they become.
-const TRACED: u64 = 60;
+const TRACED: u64 = 40;
 
 impl Source {
     /// About how many bytes of memory a trace takes, of the picture enlarged so much.

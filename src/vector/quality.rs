@@ -39,7 +39,7 @@ impl std::fmt::Debug for Reference {
 }
 
 /// Bytes that a comparison takes for each pixel: the scales of three channels of two pictures, and what is blurred of them.
-const COMPARED: u64 = 200;
+const COMPARED: u64 = 130;
 
 impl Source {
     /// About how many bytes of memory a comparison takes, with its [`Reference`].

@@ -131,6 +131,11 @@ fn photographs_are_refused_where_they_are_named_and_left_out_in_folders() {
     assert!(!sandbox.path("svgs/a photo.svg").exists());
     sandbox.run_on_index(&["trace", photo.to_str().expect("UTF-8"), "--force", "--tier", "fast"]).code(0);
     assert!(sandbox.path("a photo.svg").exists());
+    // Its trace is known now, and it is a photograph all the same.
+    let refused = sandbox.run_on_index(&["trace", "photos/a photo.jpg", "--tier", "fast"]).code(1).stderr;
+    assert!(refused.contains("looks like a photograph"), "{refused}");
+    let refused = sandbox.run_on_index(&["trace", "photos", "photos/a photo.jpg", "-o", "svgs"]).code(3).stderr;
+    assert!(refused.contains("looks like a photograph"), "{refused}");
 }
 
 #[test]
@@ -145,6 +150,15 @@ fn what_somebody_has_drawn_is_not_replaced() {
     assert!(svg(&sandbox.path("logo.svg")).contains(MARK));
     // Our own is replaced without a word.
     sandbox.run_on_index(&["trace", "photos/logo.png", "--tier", "quality"]).code(0);
+    let page = &["trace", "photos/logo.png", "--preview-html", "photos/logo.png"];
+    assert!(sandbox.run_on_index(page).code(1).stderr.contains("`photos/logo.png` is there already"));
+    assert!(image::open(sandbox.photo("logo.png")).is_ok());
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        sandbox.run_on_index(&["trace", "photos/logo.png", "-o", "/dev/null"]).code(0);
+        assert!(fs::metadata("/dev/null").expect("it is there").file_type().is_char_device());
+    }
     let printed = sandbox.run_on_index(&["trace", "photos/logo.png", "-o", "-"]).code(0).stdout;
     assert_eq!(printed, svg(&sandbox.path("logo.svg")));
 }

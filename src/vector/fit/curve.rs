@@ -23,22 +23,18 @@ pub(super) fn curves(points: &[Point], first: Point, last: Point, tolerance: f64
 
 /// The longest curve that fits from a point on, nearly.
 fn longest(at: usize, end: usize, fitted: &impl Fn(usize) -> Option<Piece>) -> Option<(usize, Piece)> {
-    if let Some(piece) = fitted(end) {
-        return Some((end, piece));
-    }
     let (mut best, mut step) = (None, 4);
-    // It grows by factors, and is narrowed down then.
-    let (mut good, mut bad) = (at, end);
-    while at + step < end {
-        match fitted(at + step) {
-            Some(piece) => (best, good) = (Some((at + step, piece)), at + step),
-            None => {
-                bad = at + step;
-                break;
-            }
+    // It grows by factors, and is narrowed down then: what is far away is not looked at in vain.
+    let mut good = at;
+    let mut bad = loop {
+        let to = end.min(at + step);
+        match fitted(to) {
+            Some(piece) if to == end => return Some((end, piece)),
+            Some(piece) => (best, good) = (Some((to, piece)), to),
+            None => break to,
         }
         step *= 2;
-    }
+    };
     while bad - good > 1 + (good - at) / 16 {
         let middle = usize::midpoint(good, bad);
         match fitted(middle) {

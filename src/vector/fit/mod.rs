@@ -49,8 +49,7 @@ pub(super) fn fit(corners: &[Point], fitting: &Fitting, edge: impl Fn(Point) -> 
 
 fn polygon(corners: &[Point]) -> Outline {
     let start = corners.first().copied().unwrap_or_default();
-    let rest = corners.iter().skip(1).filter(|corner| **corner != start);
-    Outline { start, pieces: rest.copied().chain([start]).map(Piece::Line).collect() }
+    Outline { start, pieces: corners.iter().skip(1).copied().chain([start]).map(Piece::Line).collect() }
 }
 
 #[cfg(test)]
@@ -148,9 +147,9 @@ mod tests {
 
     #[test]
     fn a_point_stays_as_it_is() {
-        let corners = [(1.0, 1.0), (3.0, 1.0), (3.0, 2.0), (1.0, 2.0), (1.0, 1.0)].map(|(x, y)| Point::new(x, y));
+        let corners = [(1.0, 1.0), (3.0, 1.0), (3.0, 2.0), (1.0, 2.0)].map(|(x, y)| Point::new(x, y));
         let outline = fit(&corners, &FITTING, |side| side);
-        assert_eq!((outline.start, ends(&outline)), (corners[0], corners[1..].to_vec()));
+        assert_eq!((outline.start, ends(&outline)), (corners[0], [&corners[1..], &corners[..1]].concat()));
         assert_eq!(fit(&[], &FITTING, |side| side).pieces, [Piece::Line(Point::default())]);
     }
 }
