@@ -21,4 +21,4 @@ pub(super) const ERROR: f64 = 8.91;
 pub(super) const FAST_LESS: f64 = 1.47;
 
 /// How much is gained from there by the descent, in the mean.
-pub(super) const QUALITY_MORE: f64 = 2.0;
+pub(super) const QUALITY_MORE: f64 = 1.19;
