@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use imgidx::index::{TraceEstimate, TraceReport, TraceStep};
 use imgidx::trace::{Tier, TraceFacts, TraceOptions, Traced};
+use imgidx::types::share_freed_memory;
 use imgidx::vector::MARK;
 use imgidx::{CancelToken, Error, Index, Result};
 use serde_json::{Map, Value, json};
@@ -102,6 +103,7 @@ impl Args {
 pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let cancel = CancelToken::default();
     cancel_on_interrupt(&cancel);
+    share_freed_memory();
     let options = args.options(cancel);
     let index = global.options(None).open(global.database()?)?;
     if args.predict { predict(global, &args, &index, &options) } else { trace(global, &args, &index, &options) }

@@ -26,7 +26,7 @@ pub use file_stat::FileStat;
 pub(crate) use file_stat::{nanoseconds_since_1970, now_ns};
 pub use identity::{ContentHash, FileId, ImageId, ModelId, ParseDigestError, RootId, VectorId};
 pub(crate) use memory::give_back_memory;
-pub use memory::{current_memory, give_back_large_pieces, peak_memory};
+pub use memory::{current_memory, give_back_large_pieces, peak_memory, share_freed_memory};
 pub(crate) use own_file::{is_exhausted, open_own, open_regular};
 pub use path_bytes::{path_from_bytes, path_text, path_to_bytes, paths_text};
 pub use pictures::{ImageInfo, Shape, Stage};
