@@ -3,6 +3,7 @@
 use image::RgbImage;
 
 use super::color::Rgb;
+use super::fit::Point;
 use super::palette::{Kind, Nearest, Palette};
 use super::source::{MAX_PIXELS, Source};
 use crate::media::{Filter, scale_rgb};
@@ -21,6 +22,8 @@ pub(super) struct Canvas {
     pub width: u32,
     pub height: u32,
     pub colors: Vec<u16>,
+    /// The size of the picture that was enlarged.
+    small: (u32, u32),
     /// The pixels before they were snapped.
     pixels: RgbImage,
 }
@@ -37,7 +40,8 @@ impl Canvas {
             true => small.clone(),
             false => scale_rgb(small, width, height, Filter::Bicubic),
         };
-        let mut canvas = Self { width, height, colors: vec![0; width as usize * height as usize], pixels };
+        let colors = vec![0; width as usize * height as usize];
+        let mut canvas = Self { width, height, colors, small: small.dimensions(), pixels };
         let around = Around::new(source, palette);
         let columns = Cells::new(small.width(), width);
         let rows = Cells::new(small.height(), height);
@@ -56,7 +60,7 @@ impl Canvas {
             for x in columns.clone() {
                 let color = match choice {
                     [only] => *only,
-                    several => palette.nearest_of(several, self.pixels.get_pixel(x, y).0),
+                    several => palette.nearest_of(several, self.pixels.get_pixel(x, y).0, self.to_small((x, y))),
                 };
                 self.colors[y as usize * self.width as usize + x as usize] = color;
             }
@@ -65,18 +69,34 @@ impl Canvas {
 }
 
 impl Canvas {
+    /// How many pixels there are for one of the small picture, along x and y.
+    pub fn scale(&self) -> (f64, f64) {
+        (f64::from(self.width) / f64::from(self.small.0), f64::from(self.height) / f64::from(self.small.1))
+    }
+
+    /// The middle of a pixel in the small picture.
+    fn to_small(&self, (x, y): (u32, u32)) -> Point {
+        let scale = self.scale();
+        Point::new((f64::from(x) + 0.5) / scale.0, (f64::from(y) + 0.5) / scale.1)
+    }
+
+    fn index(&self, (x, y): (u32, u32)) -> u16 {
+        self.colors[y as usize * self.width as usize + x as usize]
+    }
+
+    fn color(&self, palette: &Palette, pixel: (u32, u32)) -> Rgb {
+        palette.color(self.index(pixel), self.to_small(pixel))
+    }
+
     /// The colours of two neighbouring pixels, if they differ.
     pub fn colors_of(&self, palette: &Palette, a: (u32, u32), b: (u32, u32)) -> Option<(Rgb, Rgb)> {
-        let at = |(x, y): (u32, u32)| self.colors[y as usize * self.width as usize + x as usize];
-        (at(a) != at(b)).then(|| (palette.colors()[usize::from(at(a))], palette.colors()[usize::from(at(b))]))
+        (self.index(a) != self.index(b)).then(|| (self.color(palette, a), self.color(palette, b)))
     }
 
     /// Where between the middles of two neighbouring pixels their colours change into each other, 0 to 1: where the pixels, before they were
     /// snapped, are as much one as the other.
     pub fn edge_between(&self, palette: &Palette, a: (u32, u32), b: (u32, u32)) -> f64 {
-        let at = |(x, y): (u32, u32)| self.colors[y as usize * self.width as usize + x as usize];
-        let color = |pixel| palette.colors()[usize::from(at(pixel))].map(f64::from);
-        let (from, to) = (color(a), color(b));
+        let (from, to) = (self.color(palette, a).map(f64::from), self.color(palette, b).map(f64::from));
         let way = [0, 1, 2].map(|i| to[i] - from[i]);
         let whole: f64 = way.iter().map(|part| part * part).sum();
         let part = |(x, y): (u32, u32)| {
@@ -128,9 +148,9 @@ impl<'a> Around<'a> {
         let (width, height) = source.pixels.dimensions();
         Self {
             kinds: &source.kinds,
-            nearest: palette.indices(&source.pixels),
+            nearest: palette.indices(source),
             size: (width as i32, height as i32),
-            all: (0..palette.colors().len() as u16).collect(),
+            all: (0..palette.flat().max(1) as u16).collect(),
         }
     }
 

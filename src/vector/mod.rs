@@ -9,11 +9,13 @@ mod canvas;
 mod color;
 mod edge;
 mod fit;
+mod gradient;
 mod outline;
 mod palette;
 mod parameters;
 mod quality;
 mod render;
+mod smooth;
 mod source;
 mod spread;
 

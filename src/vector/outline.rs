@@ -10,6 +10,7 @@ use vtracer::optimize::OptimizerPass;
 use vtracer::{CancelToken, Color, ColorImage, Config, Hierarchical, PointF64, VectorDoc};
 
 use super::canvas::{self, Canvas};
+use super::color::Rgb;
 use super::edge;
 use super::fit::{self, Fitting, Piece, Point, contours};
 use super::palette::Palette;
@@ -77,11 +78,12 @@ impl Source {
         let config = config(parameters, &palette, self.ground.is_some());
         let frame = (Point::new(0.0, top.into()), Point::new(width.into(), (top + height).into()));
         let is_fitted = parameters.straight && parameters.compositing == Compositing::Stacked;
+        let gradients = Gradients::new(&palette, canvas.scale(), top.into());
         let fitter = is_fitted.then(|| Fitter::new(parameters, self.pixels.clone(), canvas, palette, frame));
         let draw = || draw(&image, &config, fitter, is_late);
         let (paths, shapes) = quietly(|| catch_unwind(AssertUnwindSafe(draw)))
             .unwrap_or_else(|_| Err(NotDrawn::Failed("it gave no reason".into())))?;
-        Ok(self.document(&paths, (width, height), shapes))
+        Ok(self.document(&gradients.put_into(paths), (width, height), shapes))
     }
 
     /// The document around paths on an enlarged picture of some size.
@@ -160,6 +162,28 @@ fn draw(
     let document: VectorDoc = pipeline.run_with_progress(image, &cancel, &mut look_at_the_clock).map_err(failed)?;
     let svg = pipeline.writer.write(&document);
     Ok((inner(&svg).to_owned(), document.shapes.len() as u32))
+}
+
+/// Gradients, and the colours that stand for them: the tracer knows none.
+struct Gradients(Vec<(Rgb, (String, String))>);
+
+impl Gradients {
+    fn new(palette: &Palette, scale: (f64, f64), top: f64) -> Self {
+        Self(palette.gradients().map(|(gradient, stand_in)| (stand_in, gradient.definition(scale, top))).collect())
+    }
+
+    /// Paths with gradients for the colours that stand for them.
+    fn put_into(&self, mut paths: String) -> String {
+        let mut definitions = String::new();
+        for ([red, green, blue], (name, definition)) in &self.0 {
+            let stand_in = format!("fill=\"#{red:02X}{green:02X}{blue:02X}\"");
+            if paths.contains(&stand_in) {
+                paths = paths.replace(&stand_in, &format!("fill=\"url(#{name})\""));
+                definitions += definition;
+            }
+        }
+        if definitions.is_empty() { paths } else { format!("<defs>{definitions}</defs>\n{paths}") }
+    }
 }
 
 /// Fits outlines with corners and straight lines.
@@ -293,6 +317,24 @@ mod tests {
             let shown = render(&drawn.svg, 48, 64, [255; 3]).expect("it can be drawn");
             let off = shown.pixels().zip(pixels.pixels()).filter(|(a, b)| a[1].abs_diff(b[1]) > 100).count();
             assert!(off < 20, "{off} pixels differ");
+        }
+    }
+
+    #[test]
+    fn a_gradient_is_one_area_with_its_colors() {
+        let pixels = RgbImage::from_fn(64, 48, |x, y| match (x, y) {
+            (8..56, 8..40) => Rgb([4 * x as u8, 90, 200]),
+            _ => Rgb([255; 3]),
+        });
+        let source = Source::new(pixels.clone(), None, (64, 48));
+        for compositing in [Compositing::Stacked, Compositing::Cutout] {
+            let drawn = source.trace(&Parameters { compositing, ..Parameters::DEFAULT }, &|| false).expect("a drawing");
+            assert_eq!(drawn.shapes, 2, "{}", drawn.svg);
+            assert!(drawn.svg.contains("<linearGradient"), "{}", drawn.svg);
+            let shown = render(&drawn.svg, 64, 48, [255; 3]).expect("it can be drawn");
+            let places = (12..52).flat_map(|x| (12..36).map(move |y| (x, y)));
+            let off = places.map(|(x, y)| shown.get_pixel(x, y)[0].abs_diff(pixels.get_pixel(x, y)[0])).max();
+            assert!(off <= Some(4), "{compositing:?} {off:?}: {}", drawn.svg);
         }
     }
 

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use image::RgbImage;
 
 use super::color::{Rgb, distance, distance_from_mixtures, squared_distance};
+use super::fit::Point;
+use super::gradient::Gradient;
 use super::source::Source;
 
 /// Colours so close are the same to the eye, and to noise.
@@ -64,10 +66,11 @@ fn mixes(color: Rgb, a: Rgb, b: Rgb) -> bool {
     whole > APART && to_a > SAME / 2.0 && to_b > SAME / 2.0 && to_a + to_b < whole * 1.1 + 2.0
 }
 
-/// The colours of a drawing, the most frequent ones first.
+/// The colours of a drawing, the most frequent ones first, and then its gradients.
 #[derive(Debug, Clone)]
 pub(super) struct Palette {
     colors: Vec<Rgb>,
+    gradients: Vec<Gradient>,
 }
 
 /// A colour of the palette, and how far it is.
@@ -95,56 +98,88 @@ impl Counted {
 impl Palette {
     /// Finds a picture's colours: those closer than `radius` are one, and there are at most `most`. The ground is always one of them.
     pub fn of(source: &Source, radius: f32, most: usize) -> Self {
+        let gradients = source.smooth.gradients.clone();
         let merged = merge(count(source), radius);
-        let mut kept: Vec<Counted> = Vec::new();
-        kept.extend(source.ground.map(|color| Counted { color, flat: u32::MAX, fine: 0 }));
+        let mut kept: Vec<Rgb> = source.ground.into_iter().collect();
+        // What may be mixed.
+        let mut all: Vec<Rgb> = gradients.iter().flat_map(Gradient::ends).chain(source.ground).collect();
         for found in merged {
             if kept.len() >= most {
                 break;
             }
             let is_ground = source.ground.is_some_and(|ground| distance(ground, found.color) < radius);
             // An area speaks for itself.
-            let is_color = found.flat >= 4 || found.flat + found.fine >= 3 && !is_mixture(found.color, &kept);
+            let is_color = found.flat >= 4 || found.flat + found.fine >= 3 && !is_mixture(found.color, &all);
             if is_color && !is_ground {
-                kept.push(found);
+                kept.push(found.color);
+                all.push(found.color);
             }
         }
-        if kept.is_empty() {
-            kept.push(Counted { color: mean(&source.pixels), flat: 0, fine: 0 });
+        if kept.is_empty() && gradients.is_empty() {
+            kept.push(mean(&source.pixels));
         }
-        Self { colors: kept.into_iter().map(|counted| counted.color).collect() }
+        for gradient in &gradients {
+            kept.push(stand_in(gradient, &kept));
+        }
+        Self { colors: kept, gradients }
     }
 
+    /// All colours; those that stand for gradients come last.
     pub fn colors(&self) -> &[Rgb] {
         &self.colors
     }
 
-    /// The nearest of some of the colours.
-    pub fn nearest_of(&self, among: &[u16], color: Rgb) -> u16 {
-        let squared = |index: &u16| squared_distance(self.colors[usize::from(*index)], color);
+    /// How many of the colours are no gradients.
+    pub fn flat(&self) -> usize {
+        self.colors.len() - self.gradients.len()
+    }
+
+    /// The gradients, and the colours that stand for them.
+    pub fn gradients(&self) -> impl Iterator<Item = (&Gradient, Rgb)> {
+        self.gradients.iter().zip(self.colors[self.flat()..].iter().copied())
+    }
+
+    /// A colour at a point of the small picture.
+    pub fn color(&self, index: u16, at: Point) -> Rgb {
+        let index = usize::from(index);
+        index.checked_sub(self.flat()).map_or_else(|| self.colors[index], |gradient| self.gradients[gradient].color(at))
+    }
+
+    /// The nearest of some of the colours at a point of the small picture.
+    pub fn nearest_of(&self, among: &[u16], color: Rgb, at: Point) -> u16 {
+        let squared = |index: &u16| squared_distance(self.color(*index, at), color);
         let nearest = among.iter().min_by(|a, b| squared(a).total_cmp(&squared(b)));
         *nearest.expect("there are colours to choose from")
     }
 
     /// The nearest colour of each pixel.
-    pub fn indices(&self, pixels: &RgbImage) -> Vec<Nearest> {
-        let all: Vec<u16> = (0..self.colors.len() as u16).collect();
+    pub fn indices(&self, source: &Source) -> Vec<Nearest> {
+        let flat: Vec<u16> = (0..self.flat() as u16).collect();
         let mut known: HashMap<Rgb, Nearest> = HashMap::new();
-        let mut nearest = |color: Rgb| {
+        let mut nearest_flat = |color: Rgb, at: Point| {
             *known.entry(color).or_insert_with(|| {
-                let index = self.nearest_of(&all, color);
+                let index = self.nearest_of(&flat, color, at);
                 Nearest { color: index, distance: distance(self.colors[usize::from(index)], color) }
             })
         };
-        pixels.pixels().map(|pixel| nearest(pixel.0)).collect()
+        let nearest = |(pixel, (x, y, color)): (usize, (u32, u32, &image::Rgb<u8>))| {
+            let at = Point::new(f64::from(x) + 0.5, f64::from(y) + 0.5);
+            let gradient = source.smooth.gradient_of(pixel).or((flat.is_empty()).then_some(0));
+            match gradient.map(|gradient| (flat.len() + gradient) as u16) {
+                Some(index) => Nearest { color: index, distance: distance(self.color(index, at), color.0) },
+                None => nearest_flat(color.0, at),
+            }
+        };
+        source.pixels.enumerate_pixels().enumerate().map(nearest).collect()
     }
 }
 
 /// Colours of areas and lines, by their weights.
 fn count(source: &Source) -> Vec<Counted> {
     let mut counts: HashMap<Rgb, (u32, u32)> = HashMap::new();
-    for (pixel, kind) in source.pixels.pixels().zip(&source.kinds) {
+    for (i, (pixel, kind)) in source.pixels.pixels().zip(&source.kinds).enumerate() {
         match kind {
+            _ if source.smooth.gradient_of(i).is_some() => {}
             Kind::Flat => counts.entry(pixel.0).or_default().0 += 1,
             Kind::Fine => counts.entry(pixel.0).or_default().1 += 1,
             Kind::Mixture => {}
@@ -178,10 +213,19 @@ fn merge(colors: Vec<Counted>, radius: f32) -> Vec<Counted> {
     merged
 }
 
-fn is_mixture(color: Rgb, of: &[Counted]) -> bool {
-    let is_between = |a: &Counted, b: &Counted| {
-        distance_from_mixtures(color, a.color, b.color).is_some_and(|distance| distance < OWN)
-    };
+/// A colour for a gradient that is unlike all others.
+fn stand_in(gradient: &Gradient, others: &[Rgb]) -> Rgb {
+    /// From one of its own.
+    const SHIFTS: [u8; 7] = [0, 12, 244, 24, 232, 40, 216];
+    let apart = |color: &Rgb| others.iter().map(|other| distance(*other, *color)).fold(f32::MAX, f32::min);
+    let all =
+        || gradient.colors().flat_map(|color| SHIFTS.map(|shift| color.map(|channel| channel.wrapping_add(shift))));
+    let farthest = || all().max_by(|a, b| apart(a).total_cmp(&apart(b)));
+    all().find(|color| apart(color) >= APART).or_else(farthest).expect("a gradient has stops")
+}
+
+fn is_mixture(color: Rgb, of: &[Rgb]) -> bool {
+    let is_between = |a: &Rgb, b: &Rgb| distance_from_mixtures(color, *a, *b).is_some_and(|distance| distance < OWN);
     of.iter().enumerate().any(|(i, a)| of[..i].iter().any(|b| is_between(a, b)))
 }
 

@@ -5,12 +5,16 @@ use serde::{Deserialize, Serialize};
 
 use super::color::{Rgb, squared_distance};
 use super::palette::{Kind, Palette, kinds};
+use super::smooth::Smooth;
 
 /// The most pixels that a picture is enlarged to: 1,536 a side, for which the tracer takes 100 MB.
 pub const MAX_PIXELS: u64 = 1536 * 1536;
 
 /// Opacity from which on a pixel is there.
 const OPAQUE: u8 = 128;
+
+/// Opacity from which on nothing shines through.
+const SOLID: u8 = 250;
 
 /// How much of a picture has to be transparent for its trace to be so too.
 const SOME: f64 = 0.002;
@@ -32,6 +36,8 @@ pub struct Source {
     pub(super) ground: Option<Rgb>,
     /// What each pixel is.
     pub(super) kinds: Vec<Kind>,
+    /// Its gradients.
+    pub(super) smooth: Smooth,
 }
 
 /// What can be told of a picture before it is traced: what a trace of it will depend on.
@@ -64,8 +70,16 @@ impl Source {
             lay_on(&mut pixels, alpha, ground);
             ground
         });
-        let kinds = kinds(&pixels);
-        Self { size, pixels, ground, kinds }
+        // What shines through has the colour of the ground in it.
+        let is_solid = |pixel: usize| alpha.is_none_or(|alpha| alpha.as_raw()[pixel] >= SOLID);
+        let smooth = Smooth::of(&pixels, is_solid);
+        let mut kinds = kinds(&pixels);
+        for (i, kind) in kinds.iter_mut().enumerate() {
+            if smooth.gradient_of(i).is_some() {
+                *kind = Kind::Flat;
+            }
+        }
+        Self { size, pixels, ground, kinds, smooth }
     }
 
     /// What it will be compared with, and what lies under it where it is transparent.
@@ -86,7 +100,7 @@ impl Source {
     /// What its trace will depend on.
     pub fn facts(&self) -> SourceFacts {
         let palette = Palette::of(self, 12.0, 256);
-        let indices = palette.indices(&self.pixels);
+        let indices = palette.indices(self);
         let count = self.kinds.len() as f32;
         let part = |kind: Kind| self.kinds.iter().filter(|k| **k == kind).count() as f32 / count;
         let (width, height) = (self.pixels.width() as usize, self.pixels.height() as usize);

@@ -1,0 +1,369 @@
+//! Colours that change along a line, or away from a point.
+
+use std::fmt::Write;
+
+use super::color::Rgb;
+use super::fit::Point;
+
+/// Parts in which colours are averaged.
+const PARTS: usize = 48;
+
+/// How far a line between two stops may be off, of 255.
+const TOLERANCE: f64 = 1.5;
+
+/// The most stops.
+const MOST_STOPS: usize = 12;
+
+/// The least that colours change by, of 255.
+const CHANGE: f64 = 12.0;
+
+/// How far a pixel may be off, of 255; and how many of them have to be within.
+const OFF: u8 = 4;
+const MOST: f64 = 0.95;
+
+/// How much better circles have to be than lines: see [`Shape::roughness`].
+const BETTER: f64 = 1.5;
+
+/// A pixel's middle and its colour.
+pub(super) type Sample = (Point, Rgb);
+
+/// How colours change at a place: along x and along y, each channel.
+pub(super) type Slope = (Point, [[f64; 3]; 2]);
+
+/// Where colours are the same.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Shape {
+    /// On lines across this direction, of which this is the sine and cosine.
+    Linear { sin: f64, cos: f64 },
+    /// On circles.
+    Radial { center: Point },
+}
+
+/// A colour at a place: pixels along the direction of lines, or from the centre of circles.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Stop {
+    place: f64,
+    color: Rgb,
+}
+
+/// Colours that change along a line, or away from a point; as those of SVG, linear in sRGB between stops, and the same beyond them.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Gradient {
+    shape: Shape,
+    /// A point in the middle of what it was found in.
+    middle: Point,
+    stops: Vec<Stop>,
+}
+
+impl Gradient {
+    /// The gradient that some pixels have, if they have one.
+    pub fn fit(samples: &[Sample], slopes: &[Slope]) -> Option<Self> {
+        let count = samples.len() as f64;
+        let sum = samples.iter().fold(Point::default(), |sum, (at, _)| Point::new(sum.x + at.x, sum.y + at.y));
+        let middle = Point::new(sum.x / count, sum.y / count);
+        let shape = Shape::of(samples, slopes)?;
+        let mut gradient = Self { shape, middle, stops: stops(&shape.parts(samples)) };
+        gradient.go_on(shape.ends(samples));
+        (gradient.change() >= CHANGE && gradient.explains(samples)).then_some(gradient)
+    }
+
+    /// Goes on in the same way to both ends; stops are in the middle of what they were told from.
+    fn go_on(&mut self, (first, last): (f64, f64)) {
+        if let [a, b, ..] = self.stops[..] {
+            self.stops[0] = Stop { place: first, color: mix(a, b, first) };
+        }
+        if let [.., a, b] = self.stops[..] {
+            let end = self.stops.len() - 1;
+            self.stops[end] = Stop { place: last, color: mix(a, b, last) };
+        }
+    }
+
+    /// Whether pixels have the colours of this gradient.
+    pub fn explains(&self, samples: &[Sample]) -> bool {
+        let is_near = |(at, color): &&Sample| {
+            let own = self.color(*at);
+            (0..3).all(|i| own[i].abs_diff(color[i]) <= OFF)
+        };
+        samples.iter().filter(is_near).count() as f64 >= MOST * samples.len() as f64
+    }
+
+    /// The colour at a point.
+    pub fn color(&self, at: Point) -> Rgb {
+        let place = self.shape.place(at);
+        let after = self.stops.partition_point(|stop| stop.place < place);
+        match (after.checked_sub(1).map(|before| self.stops[before]), self.stops.get(after)) {
+            (Some(a), Some(b)) => mix(a, *b, place),
+            (Some(only), None) => only.color,
+            (None, Some(only)) => only.color,
+            (None, None) => unreachable!("there are stops"),
+        }
+    }
+
+    /// The colours of its stops.
+    pub fn colors(&self) -> impl Iterator<Item = Rgb> {
+        self.stops.iter().map(|stop| stop.color)
+    }
+
+    /// The first and the last of its colours.
+    pub fn ends(&self) -> [Rgb; 2] {
+        [self.stops[0].color, self.stops[self.stops.len() - 1].color]
+    }
+
+    /// How much a channel changes at most.
+    fn change(&self) -> f64 {
+        let range = |i: usize| {
+            let values = || self.colors().map(|color| color[i]);
+            f64::from(values().max().unwrap_or(0) - values().min().unwrap_or(0))
+        };
+        (0..3).map(range).fold(0.0, f64::max)
+    }
+
+    /// Its definition in SVG, of a drawing that is enlarged along x and y and begins so far down; and the name by which it is used, which is
+    /// the same only for the same gradient, so that several drawings can be in one page.
+    pub fn definition(&self, scale: (f64, f64), top: f64) -> (String, String) {
+        let to = |point: Point| (short(point.x * scale.0), short(point.y * scale.1 + top));
+        let (first, last) = (self.stops[0].place, self.stops[self.stops.len() - 1].place);
+        let (tag, line, from, whole) = match self.shape {
+            Shape::Linear { sin, cos } => {
+                let place = self.shape.place(self.middle);
+                let at = |to: f64| Point::new(self.middle.x + cos * (to - place), self.middle.y + sin * (to - place));
+                let ((x1, y1), (x2, y2)) = (to(at(first)), to(at(last)));
+                ("linearGradient", format!(r#"x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}""#), first, last - first)
+            }
+            Shape::Radial { center } => {
+                let ((cx, cy), radius) = (to(center), short(last * (scale.0 * scale.1).sqrt()));
+                ("radialGradient", format!(r#"cx="{cx}" cy="{cy}" r="{radius}""#), 0.0, last)
+            }
+        };
+        let mut stops = String::new();
+        for Stop { place, color: [red, green, blue] } in &self.stops {
+            let offset = ((place - from) / whole * 1000.0).round() / 1000.0;
+            let _ = write!(stops, r##"<stop offset="{offset}" stop-color="#{red:02X}{green:02X}{blue:02X}"/>"##);
+        }
+        let name = format!("g{:08x}", crc32fast::hash(format!("{line}{stops}").as_bytes()));
+        let text = format!(r#"<{tag} id="{name}" gradientUnits="userSpaceOnUse" {line}>{stops}</{tag}>"#);
+        (name, text)
+    }
+}
+
+/// With one decimal.
+fn short(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+fn mix(a: Stop, b: Stop, place: f64) -> Rgb {
+    let part = (place - a.place) / (b.place - a.place);
+    let channel = |i: usize| f64::from(a.color[i]) + part * (f64::from(b.color[i]) - f64::from(a.color[i]));
+    [0, 1, 2].map(|i| channel(i).round() as u8)
+}
+
+/// Samples of about one place: how many, the means of their places and colours, and the sum of their squares.
+#[derive(Debug, Clone, Copy, Default)]
+struct Part {
+    count: f64,
+    place: f64,
+    color: [f64; 3],
+    squares: f64,
+}
+
+impl Shape {
+    /// The shape along which the colours of pixels change.
+    fn of(samples: &[Sample], slopes: &[Slope]) -> Option<Self> {
+        // The structure tensor, whose first eigenvector is the direction in which colours change most; and the point from which they change
+        // away, to which all directions lead.
+        let (mut xx, mut xy, mut yy, mut right) = (0.0, 0.0, 0.0, Point::default());
+        for (at, [along, down]) in slopes {
+            for i in 0..3 {
+                let (x, y) = (along[i], down[i]);
+                (xx, xy, yy) = (xx + x * x, xy + x * y, yy + y * y);
+                right.x += y * y * at.x - x * y * at.y;
+                right.y += x * x * at.y - x * y * at.x;
+            }
+        }
+        if xx + yy == 0.0 {
+            return None;
+        }
+        let angle = 0.5 * f64::atan2(2.0 * xy, xx - yy);
+        let linear = refine([angle], 0.07, 0.001, |[angle]| Self::linear(angle).roughness(samples));
+        let linear = Self::linear(linear[0]);
+        let determinant = xx * yy - xy * xy;
+        if determinant < 1e-3 * (xx + yy).powi(2) {
+            return Some(linear);
+        }
+        let center = [(xx * right.x + xy * right.y) / determinant, (xy * right.x + yy * right.y) / determinant];
+        let radial = |[x, y]: [f64; 2]| Self::Radial { center: Point::new(x, y) };
+        let radial = radial(refine(center, 8.0, 0.2, |center| radial(center).roughness(samples)));
+        let is_better = linear.roughness(samples) > BETTER * radial.roughness(samples) + 1.0;
+        Some(if is_better { radial } else { linear })
+    }
+
+    fn linear(angle: f64) -> Self {
+        let (sin, cos) = angle.sin_cos();
+        Self::Linear { sin, cos }
+    }
+
+    fn place(&self, at: Point) -> f64 {
+        match self {
+            Self::Linear { sin, cos } => at.x * cos + at.y * sin,
+            Self::Radial { center } => at.distance(*center),
+        }
+    }
+
+    /// The first and the last place of samples.
+    fn ends(&self, samples: &[Sample]) -> (f64, f64) {
+        let places = samples.iter().map(|(at, _)| self.place(*at));
+        places.fold((f64::MAX, f64::MIN), |(first, last), at| (first.min(at), last.max(at)))
+    }
+
+    /// Means of samples, by their places.
+    fn parts(&self, samples: &[Sample]) -> [Part; PARTS] {
+        let (first, last) = self.ends(samples);
+        let to_part = PARTS as f64 / (last - first).max(1e-9);
+        let mut parts = [Part::default(); PARTS];
+        for (at, color) in samples {
+            let place = self.place(*at);
+            let part = &mut parts[(((place - first) * to_part) as usize).min(PARTS - 1)];
+            let color = color.map(f64::from);
+            part.count += 1.0;
+            part.place += place;
+            part.squares += color.iter().map(|channel| channel * channel).sum::<f64>();
+            (0..3).for_each(|i| part.color[i] += color[i]);
+        }
+        for part in parts.iter_mut().filter(|part| part.count > 0.0) {
+            part.place /= part.count;
+            part.color = part.color.map(|sum| sum / part.count);
+        }
+        parts
+    }
+
+    /// How much colours differ from others of the same place: the mean of the squares.
+    fn roughness(&self, samples: &[Sample]) -> f64 {
+        let parts = self.parts(samples);
+        let rest = |part: &Part| part.squares - part.count * part.color.iter().map(|mean| mean * mean).sum::<f64>();
+        parts.iter().map(rest).sum::<f64>() / samples.len() as f64
+    }
+}
+
+/// The least of a function near a point, by looking on both sides of each coordinate in smaller and smaller steps.
+fn refine<const N: usize>(mut best: [f64; N], mut step: f64, last: f64, value: impl Fn([f64; N]) -> f64) -> [f64; N] {
+    const MOST_STEPS: usize = 200;
+    let mut least = value(best);
+    for _ in 0..MOST_STEPS {
+        let mut is_better = false;
+        for i in 0..N {
+            for way in [step, -step] {
+                let mut other = best;
+                other[i] += way;
+                let found = value(other);
+                if found < least {
+                    (best, least, is_better) = (other, found, true);
+                }
+            }
+        }
+        if !is_better {
+            step /= 2.0;
+        }
+        if step < last {
+            break;
+        }
+    }
+    best
+}
+
+/// As few stops as tell the colours of all parts: Douglas and Peucker's.
+fn stops(parts: &[Part; PARTS]) -> Vec<Stop> {
+    // A few pixels at an end may be of something else.
+    let usual = parts.iter().map(|part| part.count).sum::<f64>() / PARTS as f64;
+    let known: Vec<&Part> = parts.iter().filter(|part| part.count > usual / 10.0).collect();
+    let mut kept = vec![0, known.len() - 1];
+    while kept.len() < MOST_STOPS {
+        let off_between =
+            |from: usize, to: usize| (from + 1..to).map(|i| (i, off(known[from], known[i], known[to]))).collect();
+        let worst = kept
+            .windows(2)
+            .flat_map(|ends| -> Vec<_> { off_between(ends[0], ends[1]) })
+            .max_by(|a, b| a.1.total_cmp(&b.1));
+        match worst {
+            Some((i, off)) if off > TOLERANCE => kept.insert(kept.partition_point(|other| *other < i), i),
+            _ => break,
+        }
+    }
+    kept.dedup();
+    let stop = |i: usize| Stop { place: known[i].place, color: known[i].color.map(|channel| channel.round() as u8) };
+    kept.into_iter().map(stop).collect()
+}
+
+/// How far a part's colour is from the line between two others, of 255.
+fn off(a: &Part, part: &Part, b: &Part) -> f64 {
+    let share = (part.place - a.place) / (b.place - a.place);
+    let off = |i: usize| (a.color[i] + share * (b.color[i] - a.color[i]) - part.color[i]).abs();
+    (0..3).map(off).fold(0.0, f64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Samples of 60 × 40 pixels, and their slopes, of colours that are known everywhere.
+    fn sampled(color: impl Fn(Point) -> [f64; 3]) -> (Vec<Sample>, Vec<Slope>) {
+        let places = || (0..2400).map(|i| Point::new(f64::from(i % 60) + 0.5, f64::from(i / 60) + 0.5));
+        let samples = places().map(|at| (at, color(at).map(|channel| channel.round() as u8))).collect();
+        let slope = |at: Point| {
+            let difference = |dx: f64, dy: f64| {
+                let (a, b) = (color(Point::new(at.x - dx, at.y - dy)), color(Point::new(at.x + dx, at.y + dy)));
+                [0, 1, 2].map(|i| b[i] - a[i])
+            };
+            (at, [difference(0.5, 0.0), difference(0.0, 0.5)])
+        };
+        (samples, places().step_by(7).map(slope).collect())
+    }
+
+    #[test]
+    fn colors_along_a_line_are_found_with_the_stop_between_them() {
+        let (sin, cos) = 0.5_f64.sin_cos();
+        // From 20 to 220 of red on 40 pixels, and then green from 0 on.
+        let (samples, slopes) = sampled(|at| {
+            let place = at.x * cos + at.y * sin;
+            [20.0 + 5.0 * place.min(40.0), (place - 40.0).max(0.0) * 4.0, 90.0]
+        });
+        let found = Gradient::fit(&samples, &slopes).expect("there is one");
+        let Shape::Linear { sin: s, cos: c } = found.shape else { panic!("{found:?}") };
+        assert!((s * cos - c * sin).abs() < 0.01, "{found:?}");
+        assert!((3..=4).contains(&found.stops.len()), "a part may have the corner in it: {found:?}");
+        let off = samples.iter().map(|(at, color)| (0..3).map(|i| color[i].abs_diff(found.color(*at)[i])).max());
+        assert!(off.max().flatten() <= Some(4), "{found:?}");
+    }
+
+    #[test]
+    fn circles_are_told_from_lines() {
+        let center = Point::new(20.0, 25.0);
+        let (samples, slopes) = sampled(|at| [240.0 - 3.0 * at.distance(center), 90.0, 30.0]);
+        let found = Gradient::fit(&samples, &slopes).expect("there is one");
+        let Shape::Radial { center: at } = found.shape else { panic!("{found:?}") };
+        assert!(at.distance(center) < 0.5, "{found:?}");
+        assert_eq!(found.stops.len(), 2, "{found:?}");
+    }
+
+    #[test]
+    fn neither_one_colour_nor_many_are_a_gradient() {
+        let (samples, slopes) = sampled(|at| [100.0 + at.x / 10.0, 90.0, 30.0]);
+        assert_eq!(Gradient::fit(&samples, &slopes), None, "it changes too little");
+        let (samples, slopes) = sampled(|at| [100.0 + 20.0 * at.x.cos(), 90.0 + 20.0 * (at.y / 2.0).sin(), 30.0]);
+        assert_eq!(Gradient::fit(&samples, &slopes), None);
+    }
+
+    #[test]
+    fn the_same_gradient_has_the_same_name_and_another_has_another() {
+        let (samples, slopes) = sampled(|at| [4.0 * at.x, 0.0, 0.0]);
+        let gradient = Gradient::fit(&samples, &slopes).expect("there is one");
+        let (name, text) = gradient.definition((2.0, 2.0), 0.0);
+        assert!(
+            text.starts_with(&format!(
+                "<linearGradient id=\"{name}\" gradientUnits=\"userSpaceOnUse\" x1=\"1\" y1=\"40\" x2=\"119\""
+            )),
+            "{text}"
+        );
+        assert_eq!(gradient.definition((2.0, 2.0), 0.0).0, name);
+        assert_ne!(gradient.definition((2.0, 2.0), 1.0).0, name);
+    }
+}
