@@ -18,11 +18,17 @@ const MOST_STOPS: usize = 12;
 const CHANGE: f64 = 12.0;
 
 /// How far a pixel may be off, of 255; and how many of them have to be within.
-const OFF: u8 = 4;
-const MOST: f64 = 0.95;
+const OFF: u8 = 5;
+const MOST: f64 = 0.85;
 
-/// How much better circles have to be than lines: see [`Shape::roughness`].
+/// How much better circles have to be than lines, and ellipses than circles: see [`Shape::roughness`].
 const BETTER: f64 = 1.5;
+
+/// Steps of an angle, and of a logarithm, that are as large as one of a pixel.
+const TURN: f64 = 20.0;
+
+/// How many samples tell a shape.
+const ENOUGH: usize = 1024;
 
 /// A pixel's middle and its colour.
 pub(super) type Sample = (Point, Rgb);
@@ -35,8 +41,8 @@ pub(super) type Slope = (Point, [[f64; 3]; 2]);
 enum Shape {
     /// On lines across this direction, of which this is the sine and cosine.
     Linear { sin: f64, cos: f64 },
-    /// On circles.
-    Radial { center: Point },
+    /// On ellipses around a point: circles, once turned by the angle of which this is the sine and cosine, and enlarged so much across it.
+    Radial { center: Point, sin: f64, cos: f64, across: f64 },
 }
 
 /// A colour at a place: pixels along the direction of lines, or from the centre of circles.
@@ -58,13 +64,24 @@ pub(super) struct Gradient {
 impl Gradient {
     /// The gradient that some pixels have, if they have one.
     pub fn fit(samples: &[Sample], slopes: &[Slope]) -> Option<Self> {
+        let shape = Shape::of(samples, slopes)?;
+        let rough = Self::with_shape(shape, samples);
+        // Once more without what is something else.
+        let of_it: Vec<Sample> = samples.iter().copied().filter(|sample| rough.is_near(sample)).collect();
+        if 2 * of_it.len() < samples.len() {
+            return None;
+        }
+        let gradient = Self::with_shape(shape.refined(&of_it), &of_it);
+        (gradient.change() >= CHANGE && gradient.explains(samples)).then_some(gradient)
+    }
+
+    fn with_shape(shape: Shape, samples: &[Sample]) -> Self {
         let count = samples.len() as f64;
         let sum = samples.iter().fold(Point::default(), |sum, (at, _)| Point::new(sum.x + at.x, sum.y + at.y));
         let middle = Point::new(sum.x / count, sum.y / count);
-        let shape = Shape::of(samples, slopes)?;
         let mut gradient = Self { shape, middle, stops: stops(&shape.parts(samples)) };
         gradient.go_on(shape.ends(samples));
-        (gradient.change() >= CHANGE && gradient.explains(samples)).then_some(gradient)
+        gradient
     }
 
     /// Goes on in the same way to both ends; stops are in the middle of what they were told from.
@@ -80,11 +97,13 @@ impl Gradient {
 
     /// Whether pixels have the colours of this gradient.
     pub fn explains(&self, samples: &[Sample]) -> bool {
-        let is_near = |(at, color): &&Sample| {
-            let own = self.color(*at);
-            (0..3).all(|i| own[i].abs_diff(color[i]) <= OFF)
-        };
-        samples.iter().filter(is_near).count() as f64 >= MOST * samples.len() as f64
+        samples.iter().filter(|sample| self.is_near(sample)).count() as f64 >= MOST * samples.len() as f64
+    }
+
+    /// Whether a pixel has the colour of this gradient.
+    pub fn is_near(&self, (at, color): &Sample) -> bool {
+        let own = self.color(*at);
+        (0..3).all(|i| own[i].abs_diff(color[i]) <= OFF)
     }
 
     /// The colour at a point.
@@ -130,9 +149,18 @@ impl Gradient {
                 let ((x1, y1), (x2, y2)) = (to(at(first)), to(at(last)));
                 ("linearGradient", format!(r#"x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}""#), first, last - first)
             }
-            Shape::Radial { center } => {
+            Shape::Radial { center, sin, cos, across } => {
                 let ((cx, cy), radius) = (to(center), short(last * (scale.0 * scale.1).sqrt()));
-                ("radialGradient", format!(r#"cx="{cx}" cy="{cy}" r="{radius}""#), 0.0, last)
+                let circle = match across == 1.0 {
+                    true => format!(r#"cx="{cx}" cy="{cy}" r="{radius}""#),
+                    false => {
+                        let (degrees, along) =
+                            (short(f64::atan2(sin, cos).to_degrees()), (1000.0 / across).round() / 1000.0);
+                        let transform = format!("translate({cx} {cy}) rotate({degrees}) scale(1 {along})");
+                        format!(r#"r="{radius}" cx="0" cy="0" gradientTransform="{transform}""#)
+                    }
+                };
+                ("radialGradient", circle, 0.0, last)
             }
         };
         let mut stops = String::new();
@@ -169,6 +197,7 @@ struct Part {
 impl Shape {
     /// The shape along which the colours of pixels change.
     fn of(samples: &[Sample], slopes: &[Slope]) -> Option<Self> {
+        let samples = &few(samples);
         // The structure tensor, whose first eigenvector is the direction in which colours change most; and the point from which they change
         // away, to which all directions lead.
         let (mut xx, mut xy, mut yy, mut right) = (0.0, 0.0, 0.0, Point::default());
@@ -184,17 +213,48 @@ impl Shape {
             return None;
         }
         let angle = 0.5 * f64::atan2(2.0 * xy, xx - yy);
-        let linear = refine([angle], 0.07, 0.001, |[angle]| Self::linear(angle).roughness(samples));
-        let linear = Self::linear(linear[0]);
+        let linear = Self::linear(angle).refined(samples);
         let determinant = xx * yy - xy * xy;
         if determinant < 1e-3 * (xx + yy).powi(2) {
             return Some(linear);
         }
-        let center = [(xx * right.x + xy * right.y) / determinant, (xy * right.x + yy * right.y) / determinant];
-        let radial = |[x, y]: [f64; 2]| Self::Radial { center: Point::new(x, y) };
-        let radial = radial(refine(center, 8.0, 0.2, |center| radial(center).roughness(samples)));
-        let is_better = linear.roughness(samples) > BETTER * radial.roughness(samples) + 1.0;
-        Some(if is_better { radial } else { linear })
+        let (x, y) = ((xx * right.x + xy * right.y) / determinant, (xy * right.x + yy * right.y) / determinant);
+        let circles = Self::circles([x, y]).refined(samples);
+        let Self::Radial { center, .. } = circles else { unreachable!("circles stay circles") };
+        let ellipses =
+            [0.7, -0.7].map(|across| Self::ellipses([center.x, center.y, across * TURN, 0.0]).refined(samples));
+        let better = |a: Self, b: Self| if a.roughness(samples) > BETTER * b.roughness(samples) + 1.0 { b } else { a };
+        Some(ellipses.into_iter().fold(better(linear, circles), better))
+    }
+
+    fn circles([x, y]: [f64; 2]) -> Self {
+        Self::Radial { center: Point::new(x, y), sin: 0.0, cos: 1.0, across: 1.0 }
+    }
+
+    /// Of a centre, the logarithm of how much they are enlarged, and an angle; both in steps as large as pixels.
+    fn ellipses([x, y, across, angle]: [f64; 4]) -> Self {
+        let (sin, cos) = (angle / TURN).sin_cos();
+        Self::Radial { center: Point::new(x, y), sin, cos, across: (across / TURN).clamp(-2.0, 2.0).exp() }
+    }
+
+    /// The same kind of shape, where the colours of samples differ least from others of the same place.
+    fn refined(self, samples: &[Sample]) -> Self {
+        let samples = &few(samples);
+        match self {
+            Self::Linear { sin, cos } => {
+                let angle =
+                    refine([f64::atan2(sin, cos)], 0.07, 0.001, |[angle]| Self::linear(angle).roughness(samples));
+                Self::linear(angle[0])
+            }
+            Self::Radial { center, across: 1.0, .. } => {
+                let center = [center.x, center.y];
+                Self::circles(refine(center, 8.0, 0.2, |center| Self::circles(center).roughness(samples)))
+            }
+            Self::Radial { center, sin, cos, across } => {
+                let start = [center.x, center.y, across.ln() * TURN, f64::atan2(sin, cos) * TURN];
+                Self::ellipses(refine(start, 8.0, 0.2, |to| Self::ellipses(to).roughness(samples)))
+            }
+        }
     }
 
     fn linear(angle: f64) -> Self {
@@ -205,7 +265,11 @@ impl Shape {
     fn place(&self, at: Point) -> f64 {
         match self {
             Self::Linear { sin, cos } => at.x * cos + at.y * sin,
-            Self::Radial { center } => at.distance(*center),
+            Self::Radial { center, sin, cos, across } => {
+                let (x, y) = (at.x - center.x, at.y - center.y);
+                let (along, aside) = (x * cos + y * sin, across * (y * cos - x * sin));
+                (along * along + aside * aside).sqrt()
+            }
         }
     }
 
@@ -242,6 +306,12 @@ impl Shape {
         let rest = |part: &Part| part.squares - part.count * part.color.iter().map(|mean| mean * mean).sum::<f64>();
         parts.iter().map(rest).sum::<f64>() / samples.len() as f64
     }
+}
+
+/// Samples from all over some, not more than are enough.
+fn few(samples: &[Sample]) -> Vec<Sample> {
+    let count = samples.len().min(ENOUGH);
+    (0..count).map(|i| samples[i * samples.len() / count]).collect()
 }
 
 /// The least of a function near a point, by looking on both sides of each coordinate in smaller and smaller steps.
@@ -339,9 +409,20 @@ mod tests {
         let center = Point::new(20.0, 25.0);
         let (samples, slopes) = sampled(|at| [240.0 - 3.0 * at.distance(center), 90.0, 30.0]);
         let found = Gradient::fit(&samples, &slopes).expect("there is one");
-        let Shape::Radial { center: at } = found.shape else { panic!("{found:?}") };
+        let Shape::Radial { center: at, across: 1.0, .. } = found.shape else { panic!("{found:?}") };
         assert!(at.distance(center) < 0.5, "{found:?}");
         assert_eq!(found.stops.len(), 2, "{found:?}");
+    }
+
+    #[test]
+    fn ellipses_are_told_from_circles() {
+        let (sin, cos) = 0.4_f64.sin_cos();
+        let shape = Shape::Radial { center: Point::new(25.0, 18.0), sin, cos, across: 2.0 };
+        let (samples, slopes) = sampled(|at| [240.0 - 3.0 * shape.place(at), 90.0, 30.0]);
+        let found = Gradient::fit(&samples, &slopes).expect("there is one");
+        let off = samples.iter().map(|(at, color)| color[0].abs_diff(found.color(*at)[0])).max();
+        assert!(off <= Some(3), "{off:?} {found:?}");
+        assert!(found.definition((1.0, 1.0), 0.0).1.contains("gradientTransform"));
     }
 
     #[test]

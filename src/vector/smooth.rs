@@ -1,12 +1,17 @@
 //! Areas in which colours change smoothly, and the gradients that they are.
 
+use std::collections::HashMap;
+
 use image::RgbImage;
 
 use super::fit::Point;
 use super::gradient::{Gradient, Sample, Slope};
 
 /// How much neighbouring pixels of an area may differ, of 255: where areas turn out to be several, less.
-const STEPS: [u8; 3] = [6, 3, 2];
+const STEPS: [u8; 4] = [6, 6, 3, 2];
+
+/// How much of an area has one colour if that is an area of its own.
+const FLAT: f64 = 0.4;
 
 /// The least that a channel changes by in an area with a gradient of its own, and in one that shares it with others.
 const CHANGE: u8 = 12;
@@ -42,10 +47,8 @@ impl Smooth {
                 grown.areas.iter().filter(|area| area.len() >= SMALLEST_OF_SHARED).collect();
             areas.sort_by_key(|area| std::cmp::Reverse(area.len()));
             for area in areas {
-                match found.gradient(pixels, &grown, area) {
-                    Some(number) => area.iter().for_each(|pixel| found.areas[*pixel as usize] = number),
-                    None if area.len() >= SMALLEST => area.iter().for_each(|pixel| free[*pixel as usize] = true),
-                    None => {}
+                for pixel in found.take(pixels, &grown, area) {
+                    free[pixel as usize] = true;
                 }
             }
         }
@@ -57,23 +60,58 @@ impl Smooth {
         self.areas.get(pixel).and_then(|number| usize::from(*number).checked_sub(1))
     }
 
-    /// The number, from 1 on, of the gradient that an area has.
-    fn gradient(&mut self, pixels: &RgbImage, grown: &Grown, area: &[u32]) -> Option<u8> {
+    /// Takes in the gradient of an area, if it has one, and tells which of its pixels may still have another.
+    fn take(&mut self, pixels: &RgbImage, grown: &Grown, area: &[u32]) -> Vec<u32> {
         let change = change(pixels, area);
         if change < CHANGE_OF_SHARED {
-            return None;
+            return Vec::new();
         }
+        let mut left = area.to_vec();
         let samples = grown.samples(pixels, area);
-        let known = self.gradients.iter().position(|gradient| gradient.explains(&samples));
+        if let Some(flat) = flat(&samples) {
+            left.retain(|pixel| color(pixels, *pixel) != flat);
+        } else if let Some(number) = self.gradient(pixels, grown, area, change, &samples) {
+            let gradient = &self.gradients[usize::from(number) - 1];
+            left.retain(|pixel| !gradient.is_near(&(middle(pixels, *pixel), color(pixels, *pixel))));
+            for pixel in area {
+                self.areas[*pixel as usize] = number;
+            }
+            for pixel in &left {
+                self.areas[*pixel as usize] = 0;
+            }
+        }
+        if left.len() >= SMALLEST { left } else { Vec::new() }
+    }
+
+    /// The number, from 1 on, of the gradient that an area has.
+    fn gradient(
+        &mut self,
+        pixels: &RgbImage,
+        grown: &Grown,
+        area: &[u32],
+        change: u8,
+        samples: &[Sample],
+    ) -> Option<u8> {
+        let known = self.gradients.iter().position(|gradient| gradient.explains(samples));
         if let Some(known) = known {
             return Some(known as u8 + 1);
         }
         if change < CHANGE || area.len() < SMALLEST || self.gradients.len() == MOST {
             return None;
         }
-        self.gradients.push(Gradient::fit(&samples, &grown.slopes(pixels, area))?);
+        self.gradients.push(Gradient::fit(samples, &grown.slopes(pixels, area))?);
         Some(self.gradients.len() as u8)
     }
+}
+
+/// The colour that much of an area has.
+fn flat(samples: &[Sample]) -> Option<[u8; 3]> {
+    let mut counts: HashMap<[u8; 3], usize> = HashMap::new();
+    for (_, color) in samples {
+        *counts.entry(*color).or_default() += 1;
+    }
+    let (color, count) = counts.into_iter().max_by_key(|(color, count)| (*count, *color))?;
+    (count as f64 > FLAT * samples.len() as f64).then_some(color)
 }
 
 /// The most that a channel changes by.
