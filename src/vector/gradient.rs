@@ -24,6 +24,12 @@ const MOST: f64 = 0.85;
 /// How much better circles have to be than lines, and ellipses than circles: see [`Shape::roughness`].
 const BETTER: f64 = 1.5;
 
+/// So rough is what colours are rounded by, and how they change within a part.
+const FINE: f64 = 2.0;
+
+/// How much of the variance has to be left for a shape to be none.
+const TELLS_NOTHING: f64 = 0.5;
+
 /// Steps of an angle, and of a logarithm, that are as large as one of a pixel.
 const TURN: f64 = 20.0;
 
@@ -221,10 +227,15 @@ impl Shape {
         let (x, y) = ((xx * right.x + xy * right.y) / determinant, (xy * right.x + yy * right.y) / determinant);
         let circles = Self::circles([x, y]).refined(samples);
         let Self::Radial { center, .. } = circles else { unreachable!("circles stay circles") };
+        let better = |a: Self, b: Self| if a.roughness(samples) > BETTER * b.roughness(samples) + 1.0 { b } else { a };
+        let simple = better(linear, circles);
+        let rest = simple.roughness(samples);
+        if rest < FINE || rest > TELLS_NOTHING * variance(samples) {
+            return (rest < FINE).then_some(simple);
+        }
         let ellipses =
             [0.7, -0.7].map(|across| Self::ellipses([center.x, center.y, across * TURN, 0.0]).refined(samples));
-        let better = |a: Self, b: Self| if a.roughness(samples) > BETTER * b.roughness(samples) + 1.0 { b } else { a };
-        Some(ellipses.into_iter().fold(better(linear, circles), better))
+        Some(ellipses.into_iter().fold(simple, better))
     }
 
     fn circles([x, y]: [f64; 2]) -> Self {
@@ -306,6 +317,17 @@ impl Shape {
         let rest = |part: &Part| part.squares - part.count * part.color.iter().map(|mean| mean * mean).sum::<f64>();
         parts.iter().map(rest).sum::<f64>() / samples.len() as f64
     }
+}
+
+/// The variance of the colours of samples.
+fn variance(samples: &[Sample]) -> f64 {
+    let count = samples.len() as f64;
+    let channel = |i: usize| {
+        let values = || samples.iter().map(|(_, color)| f64::from(color[i]));
+        let mean = values().sum::<f64>() / count;
+        values().map(|value| (value - mean).powi(2)).sum::<f64>() / count
+    };
+    (0..3).map(channel).sum()
 }
 
 /// Samples from all over some, not more than are enough.

@@ -24,6 +24,9 @@ const SMALLEST_OF_SHARED: usize = 12;
 /// The most gradients.
 const MOST: usize = 64;
 
+/// How many areas may be tried in vain: photographs are full of them.
+const IN_VAIN: usize = 48;
+
 /// The most pixels that are looked at to tell a gradient.
 const SAMPLES: usize = 4096;
 
@@ -33,13 +36,15 @@ pub(super) struct Smooth {
     pub gradients: Vec<Gradient>,
     /// For each pixel the number of its gradient, from 1 on; empty where there are none.
     areas: Vec<u8>,
+    /// How many areas had no gradient.
+    in_vain: usize,
 }
 
 impl Smooth {
     /// Finds the gradients of a picture among the pixels that are solid.
     pub fn of(pixels: &RgbImage, is_solid: impl Fn(usize) -> bool) -> Self {
         let mut free: Vec<bool> = (0..pixels.pixels().len()).map(is_solid).collect();
-        let mut found = Self { gradients: Vec::new(), areas: vec![0; free.len()] };
+        let mut found = Self { gradients: Vec::new(), areas: vec![0; free.len()], in_vain: 0 };
         for step in STEPS {
             let grown = Grown::new(pixels, step, &free);
             free.fill(false);
@@ -96,10 +101,16 @@ impl Smooth {
         if let Some(known) = known {
             return Some(known as u8 + 1);
         }
-        if change < CHANGE || area.len() < SMALLEST || self.gradients.len() == MOST {
+        if change < CHANGE || area.len() < SMALLEST || self.gradients.len() == MOST || self.in_vain == IN_VAIN {
             return None;
         }
-        self.gradients.push(Gradient::fit(samples, &grown.slopes(pixels, area))?);
+        match Gradient::fit(samples, &grown.slopes(pixels, area)) {
+            Some(gradient) => self.gradients.push(gradient),
+            None => {
+                self.in_vain += 1;
+                return None;
+            }
+        }
         Some(self.gradients.len() as u8)
     }
 }
