@@ -11,7 +11,7 @@ use clap::ValueEnum;
 use imgidx::index::{TraceEstimate, TraceReport, TraceStep};
 use imgidx::trace::{Tier, TraceFacts, TraceOptions, Traced};
 use imgidx::types::share_freed_memory;
-use imgidx::vector::MARK;
+use imgidx::vector::is_unchanged_trace;
 use imgidx::{CancelToken, Error, Index, Result};
 use serde_json::{Map, Value, json};
 
@@ -298,15 +298,21 @@ fn tell_report(global: &Global, report: &TraceReport, failed: u64, what: &str) {
     global.note(&format!("{pictures} {what}{known}{failed} in {:.2} s", report.seconds));
 }
 
-/// Writes an SVG, complete or not at all. What is there is replaced if this command has made it, or if that is wanted.
+/// The most bytes of an SVG that is looked at: none of our own has more.
+const MOST_BYTES: u64 = 256 << 20;
+
+/// Writes an SVG, complete or not at all. What is there is replaced if this command has made it and nobody has changed it, or if that is wanted.
 fn write_svg(file: &Path, svg: &str, overwrite: bool) -> Result<()> {
     // A device or a pipe takes what it is given: it is neither read nor replaced.
     if file.metadata().is_ok_and(|metadata| !metadata.is_file()) {
         let mut there = File::options().write(true).open(file).map_err(Error::io("write to", file))?;
         return there.write_all(svg.as_bytes()).map_err(Error::io("write to", file));
     }
-    if !overwrite && !may_replace(file, MARK)? {
-        return Err(Error::Exists { path: file.to_owned() });
+    if !overwrite {
+        let there = beginning(file, MOST_BYTES)?;
+        if !there.is_empty() && !is_unchanged_trace(&there) {
+            return Err(Error::Exists { path: file.to_owned() });
+        }
     }
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -324,13 +330,19 @@ fn write_svg(file: &Path, svg: &str, overwrite: bool) -> Result<()> {
 
 /// Whether nothing is at a path, or something that is marked in its beginning as made by this command.
 pub fn may_replace(file: &Path, mark: &str) -> Result<bool> {
-    let mut beginning = Vec::new();
+    let there = beginning(file, 1024)?;
+    Ok(there.is_empty() || there.windows(mark.len()).any(|part| part == mark.as_bytes()))
+}
+
+/// So many bytes of a file, or nothing where there is none.
+fn beginning(file: &Path, most: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
     match File::open(file) {
-        Ok(there) => there.take(1024).read_to_end(&mut beginning).map_err(Error::io("read", file))?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+        Ok(there) => there.take(most).read_to_end(&mut bytes).map_err(Error::io("read", file))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
         Err(error) => return Err(Error::io("read", file)(error)),
     };
-    Ok(beginning.is_empty() || beginning.windows(mark.len()).any(|part| part == mark.as_bytes()))
+    Ok(bytes)
 }
 
 fn line(traced: &Traced) -> String {
@@ -448,6 +460,7 @@ fn estimate_row(path: &Path, told: &TraceEstimate) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use imgidx::vector::{Parameters, Source};
 
     #[test]
     fn what_comes_out_of_order_is_put_back_into_it() {
@@ -463,12 +476,16 @@ mod tests {
     fn only_what_this_command_has_made_is_replaced() {
         let dir = tempfile::tempdir().expect("a folder");
         let file = dir.path().join("new/a.svg");
-        let ours = format!("<svg>\n{MARK}\n</svg>");
+        let source = Source::new(image::RgbImage::new(8, 8), None, (8, 8));
+        let ours = source.trace(&Parameters::DEFAULT, &|| false).expect("a drawing").svg;
+        let changed = ours.replace("<path", "<path id=\"a\"");
         write_svg(&file, &ours, false).expect("there is nothing");
         write_svg(&file, &ours, false).expect("it is ours");
-        std::fs::write(&file, "<svg>somebody's</svg>").expect("a file");
-        assert!(matches!(write_svg(&file, &ours, false), Err(Error::Exists { .. })));
-        assert_eq!(std::fs::read_to_string(&file).expect("it is there"), "<svg>somebody's</svg>");
+        for other in ["<svg>somebody's</svg>", &changed] {
+            std::fs::write(&file, other).expect("a file");
+            assert!(matches!(write_svg(&file, &ours, false), Err(Error::Exists { .. })));
+            assert_eq!(std::fs::read_to_string(&file).expect("it is there"), other);
+        }
         write_svg(&file, &ours, true).expect("it was asked for");
         assert_eq!(std::fs::read_to_string(&file).expect("it is there"), ours);
         assert_eq!(std::fs::read_dir(dir.path().join("new")).expect("a folder").count(), 1);

@@ -13,7 +13,7 @@ use crate::types::ContentHash;
 use crate::vector::{Parameters, Quality, Source};
 
 /// Rises whenever the same picture would get another drawing. What others have found is made again, and nothing is learned from it.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// A picture as paths, and how that came about.
 #[derive(Debug, Clone, PartialEq)]

@@ -30,6 +30,9 @@ const FINE: f64 = 2.0;
 /// How much of the variance has to be left for a shape to be none.
 const TELLS_NOTHING: f64 = 0.5;
 
+/// How much of the variance may be left in a gradient: what JPEG leaves of one colour is no gradient.
+const NOISE: f64 = 0.15;
+
 /// Steps of an angle, and of a logarithm, that are as large as one of a pixel.
 const TURN: f64 = 20.0;
 
@@ -78,7 +81,8 @@ impl Gradient {
             return None;
         }
         let gradient = Self::with_shape(shape.refined(&of_it), &of_it);
-        (gradient.change() >= CHANGE && gradient.explains(samples)).then_some(gradient)
+        let is_noise = gradient.shape.roughness(&of_it) > NOISE * variance(&of_it);
+        (!is_noise && gradient.change() >= CHANGE && gradient.explains(samples)).then_some(gradient)
     }
 
     fn with_shape(shape: Shape, samples: &[Sample]) -> Self {

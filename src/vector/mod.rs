@@ -10,6 +10,7 @@ mod color;
 mod edge;
 mod fit;
 mod gradient;
+mod mark;
 mod outline;
 mod palette;
 mod parameters;
@@ -19,7 +20,8 @@ mod smooth;
 mod source;
 mod spread;
 
-pub use outline::{Drawn, MARK, NotDrawn};
+pub use mark::is_unchanged_trace;
+pub use outline::{Drawn, NotDrawn};
 pub use parameters::{Compositing, Parameters};
 pub use quality::{Quality, Reference, score, structural_similarity};
 pub use render::render;

@@ -13,6 +13,7 @@ use super::canvas::{self, Canvas};
 use super::color::Rgb;
 use super::edge;
 use super::fit::{self, Fitting, Piece, Point, contours};
+use super::mark::marked;
 use super::palette::Palette;
 use super::parameters::{Compositing, Parameters};
 use super::source::Source;
@@ -21,9 +22,6 @@ use crate::media::quietly;
 
 /// Pixels that areas go on for under others.
 const SPREAD: usize = 3;
-
-/// A comment that is in the beginning of every document, by which our own are told from others.
-pub const MARK: &str = "<!-- traced by imgidx -->";
 
 /// A drawing in paths.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,11 +87,11 @@ impl Source {
     /// The document around paths on an enlarged picture of some size.
     fn document(&self, paths: &str, (width, height): (u32, u32), shapes: u32) -> Drawn {
         let ((w, h), top) = (self.size, u32::from(self.ground.is_some()));
-        let svg = format!(
+        let head = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{w}\" height=\"{h}\" viewBox=\"0 {top} {width} {height}\" \
-             preserveAspectRatio=\"none\">\n{MARK}\n{paths}</svg>\n"
+             preserveAspectRatio=\"none\">"
         );
-        Drawn { svg, shapes }
+        Drawn { svg: marked(&head, &format!("{paths}</svg>\n")), shapes }
     }
 }
 

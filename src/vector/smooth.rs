@@ -24,8 +24,8 @@ const SMALLEST_OF_SHARED: usize = 12;
 /// The most gradients.
 const MOST: usize = 64;
 
-/// How many areas may be tried in vain: photographs are full of them.
-const IN_VAIN: usize = 48;
+/// How many areas may be tried in vain: photographs are full of them, and what looks like a gradient there is none.
+const IN_VAIN: usize = 32;
 
 /// The most pixels that are looked at to tell a gradient.
 const SAMPLES: usize = 4096;
@@ -57,7 +57,7 @@ impl Smooth {
                 }
             }
         }
-        if found.gradients.is_empty() { Self::default() } else { found }
+        if found.gradients.is_empty() || found.in_vain == IN_VAIN { Self::default() } else { found }
     }
 
     /// The number of a pixel's gradient.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use image::{DynamicImage, GrayImage, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 use imgidx::trace::{CANDIDATES, Tier, TraceOptions};
-use imgidx::vector::{MARK, render};
+use imgidx::vector::{is_unchanged_trace, render};
 use serde_json::Value;
 
 use crate::kit::{Sandbox, corpus};
@@ -53,7 +53,8 @@ fn a_logo_becomes_an_svg_of_its_size_and_a_second_trace_is_free() {
     let traced = || sandbox.run_on_index(&["--json", "trace", "photos/logo.png"]).code(0).json()["traces"][0].take();
     let first = traced();
     let made = svg(&sandbox.path("logo.svg"));
-    assert!(made.starts_with("<svg") && made.contains("width=\"96\" height=\"96\"") && made.contains(MARK), "{made}");
+    assert!(made.starts_with("<svg") && made.contains("width=\"96\" height=\"96\""), "{made}");
+    assert!(is_unchanged_trace(made.as_bytes()), "{made}");
     assert_eq!((first["tier"].as_str(), first["stored"].as_bool()), (Some("balanced"), Some(false)));
     assert_eq!((first["tried"].as_u64(), first["bytes"].as_u64()), (Some(6), Some(made.len() as u64)));
     assert!(first["ssimulacra2"].as_f64() > Some(80.0) && first["ssim"].as_f64() > Some(0.98), "{first}");
@@ -147,9 +148,12 @@ fn what_somebody_has_drawn_is_not_replaced() {
     assert!(refused.contains("`logo.svg` is there already") && refused.contains("--overwrite"), "{refused}");
     assert_eq!(svg(&sandbox.path("logo.svg")), "<svg>mine</svg>");
     sandbox.run_on_index(&["trace", "photos/logo.png", "--overwrite"]).code(0);
-    assert!(svg(&sandbox.path("logo.svg")).contains(MARK));
-    // Our own is replaced without a word.
+    // Our own is replaced without a word, until somebody changes it.
     sandbox.run_on_index(&["trace", "photos/logo.png", "--tier", "quality"]).code(0);
+    let changed = svg(&sandbox.path("logo.svg")).replacen("<path", "<path id=\"mine\"", 1);
+    fs::write(sandbox.path("logo.svg"), &changed).expect("a file");
+    sandbox.run_on_index(&["trace", "photos/logo.png"]).code(1);
+    assert_eq!(svg(&sandbox.path("logo.svg")), changed);
     let page = &["trace", "photos/logo.png", "--preview-html", "photos/logo.png"];
     assert!(sandbox.run_on_index(page).code(1).stderr.contains("`photos/logo.png` is there already"));
     assert!(image::open(sandbox.photo("logo.png")).is_ok());
