@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::color::Rgb;
 use super::fit::Point;
+use super::mark::checksum;
 
 /// Parts in which colours are averaged.
 const PARTS: usize = 48;
@@ -178,7 +179,7 @@ impl Gradient {
             let offset = ((place - from) / whole * 1000.0).round() / 1000.0;
             let _ = write!(stops, r##"<stop offset="{offset}" stop-color="#{red:02X}{green:02X}{blue:02X}"/>"##);
         }
-        let name = format!("g{:08x}", crc32fast::hash(format!("{line}{stops}").as_bytes()));
+        let name = format!("g{}", checksum([line.as_bytes(), stops.as_bytes()]));
         let text = format!(r#"<{tag} id="{name}" gradientUnits="userSpaceOnUse" {line}>{stops}</{tag}>"#);
         (name, text)
     }

@@ -12,7 +12,7 @@ const NEAR: usize = 1024;
 /// A document of a head and a body, with a comment between them that has the checksum (CRC-32) of all the rest.
 pub(super) fn marked(head: &str, body: &str) -> String {
     let (before, after) = (format!("{head}\n{}", MARK.0), format!("{}\n{body}", MARK.1));
-    let checksum = checksum(before.as_bytes(), after.as_bytes());
+    let checksum = checksum([before.as_bytes(), after.as_bytes()]);
     format!("{before}{checksum}{after}")
 }
 
@@ -21,13 +21,13 @@ pub fn is_unchanged_trace(svg: &[u8]) -> bool {
     let near = &svg[..svg.len().min(NEAR)];
     let Some(start) = near.windows(MARK.0.len()).position(|part| part == MARK.0.as_bytes()) else { return false };
     let (before, rest) = svg.split_at(start + MARK.0.len());
-    rest.split_at_checked(DIGITS).is_some_and(|(found, after)| found == checksum(before, after).as_bytes())
+    rest.split_at_checked(DIGITS).is_some_and(|(found, after)| found == checksum([before, after]).as_bytes())
 }
 
-fn checksum(before: &[u8], after: &[u8]) -> String {
+/// CRC-32 of some pieces one after the other, as text.
+pub(super) fn checksum<const N: usize>(pieces: [&[u8]; N]) -> String {
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(before);
-    hasher.update(after);
+    pieces.into_iter().for_each(|piece| hasher.update(piece));
     format!("{:08x}", hasher.finalize())
 }
 

@@ -48,8 +48,7 @@ impl Smooth {
         for step in STEPS {
             let grown = Grown::new(pixels, step, &free);
             free.fill(false);
-            let mut areas: Vec<&Vec<u32>> =
-                grown.areas.iter().filter(|area| area.len() >= SMALLEST_OF_SHARED).collect();
+            let mut areas: Vec<&Vec<u32>> = grown.areas.iter().collect();
             areas.sort_by_key(|area| std::cmp::Reverse(area.len()));
             for area in areas {
                 for pixel in found.take(pixels, &grown, area) {
@@ -145,6 +144,7 @@ fn middle(pixels: &RgbImage, pixel: u32) -> Point {
 
 /// Areas of pixels that hardly differ from those beside them.
 struct Grown {
+    /// Those that are large enough.
     areas: Vec<Vec<u32>>,
     /// The number of each pixel's area, from 1 on.
     numbers: Vec<u32>,
@@ -155,13 +155,13 @@ impl Grown {
     fn new(pixels: &RgbImage, step: u8, free: &[bool]) -> Self {
         let size = (pixels.width() as i32, pixels.height() as i32);
         let mut grown = Self { areas: Vec::new(), numbers: vec![0; free.len()], size };
-        let mut next = Vec::new();
+        let (mut next, mut area, mut number) = (Vec::new(), Vec::new(), 0);
         for first in 0..free.len() {
             if !free[first] || grown.numbers[first] != 0 {
                 continue;
             }
-            let number = grown.areas.len() as u32 + 1;
-            let mut area = Vec::new();
+            number += 1;
+            area.clear();
             grown.numbers[first] = number;
             next.push(first as u32);
             while let Some(pixel) = next.pop() {
@@ -177,7 +177,9 @@ impl Grown {
                     }
                 }
             }
-            grown.areas.push(area);
+            if area.len() >= SMALLEST_OF_SHARED {
+                grown.areas.push(area.clone());
+            }
         }
         grown
     }

@@ -45,7 +45,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("walkdir", &["src/scan/"]),
     ("memmap2", &["src/ann/"]),
     ("hnsw_rs", &["src/ann/hnsw.rs"]),
-    ("crc32fast", &["src/ann/sealed.rs", "src/store/pages.rs"]),
+    ("crc32fast", &["src/ann/sealed.rs", "src/store/pages.rs", "src/vector/mark.rs"]),
     ("zune_jpeg", &["src/media/jpeg.rs"]),
     ("jpeg_decoder", &["src/media/jpeg.rs"]),
     ("resvg", &["src/media/svg.rs", "src/vector/render.rs"]),
