@@ -154,6 +154,7 @@ fn what_somebody_has_drawn_is_not_replaced() {
     fs::write(sandbox.path("logo.svg"), &changed).expect("a file");
     sandbox.run_on_index(&["trace", "photos/logo.png"]).code(1);
     assert_eq!(svg(&sandbox.path("logo.svg")), changed);
+    sandbox.run_on_index(&["trace", "photos/logo.png", "--overwrite"]).code(0);
     let page = &["trace", "photos/logo.png", "--preview-html", "photos/logo.png"];
     assert!(sandbox.run_on_index(page).code(1).stderr.contains("`photos/logo.png` is there already"));
     assert!(image::open(sandbox.photo("logo.png")).is_ok());
