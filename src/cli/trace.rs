@@ -299,7 +299,7 @@ fn tell_report(global: &Global, report: &TraceReport, failed: u64, what: &str) {
 }
 
 /// The most bytes of an SVG that is looked at: none of our own has more.
-const MOST_BYTES: u64 = 256 << 20;
+const MOST_BYTES: u64 = 32 << 20;
 
 /// Writes an SVG, complete or not at all. What is there is replaced if this command has made it and nobody has changed it, or if that is wanted.
 fn write_svg(file: &Path, svg: &str, overwrite: bool) -> Result<()> {
@@ -309,7 +309,8 @@ fn write_svg(file: &Path, svg: &str, overwrite: bool) -> Result<()> {
         return there.write_all(svg.as_bytes()).map_err(Error::io("write to", file));
     }
     if !overwrite {
-        let there = beginning(file, MOST_BYTES)?;
+        let is_large = file.metadata().is_ok_and(|metadata| metadata.len() > MOST_BYTES);
+        let there = beginning(file, if is_large { 1 } else { MOST_BYTES })?;
         if !there.is_empty() && !is_unchanged_trace(&there) {
             return Err(Error::Exists { path: file.to_owned() });
         }

@@ -28,6 +28,9 @@ const PROGRAM: u64 = 48 << 20;
 /// What drawings may take for each processor: enough for a picture of 256 pixels a side, five times enlarged.
 const DRAWINGS: u64 = 76 << 20;
 
+/// Bytes that are taken for each pixel while a picture is prepared.
+const PREPARED: u64 = 24;
+
 /// How long the first drawing of a picture may take.
 const TOO_LATE: Duration = Duration::from_secs(60);
 
@@ -236,6 +239,7 @@ impl<'a> Batch<'a> {
             return refused(Passed::Photo);
         }
         let pixels = pixels.expect("they were asked for");
+        let _held = self.pixels.hold(PREPARED * u64::from(pixels.width()) * u64::from(pixels.height()));
         let source = Source::new(pixels, alpha.as_ref(), (info.width, info.height));
         let facts = TraceFacts::of(&source, &features);
         ready.source = Some((source, facts));

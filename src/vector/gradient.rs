@@ -16,7 +16,7 @@ const TOLERANCE: f64 = 1.5;
 const MOST_STOPS: usize = 12;
 
 /// The least that colours change by, of 255.
-const CHANGE: f64 = 12.0;
+pub(super) const CHANGE: u8 = 12;
 
 /// How far a pixel may be off, of 255; and how many of them have to be within.
 const OFF: u8 = 5;
@@ -83,7 +83,8 @@ impl Gradient {
         }
         let gradient = Self::with_shape(shape.refined(&of_it), &of_it);
         let is_noise = gradient.shape.roughness(&of_it) > NOISE * variance(&of_it);
-        (!is_noise && gradient.change() >= CHANGE && gradient.explains(samples)).then_some(gradient)
+        (!is_noise && change(gradient.stops.iter().map(|stop| stop.color)) >= CHANGE && gradient.explains(samples))
+            .then_some(gradient)
     }
 
     fn with_shape(shape: Shape, samples: &[Sample]) -> Self {
@@ -97,18 +98,29 @@ impl Gradient {
 
     /// Goes on in the same way to both ends; stops are in the middle of what they were told from.
     fn go_on(&mut self, (first, last): (f64, f64)) {
-        if let [a, b, ..] = self.stops[..] {
-            self.stops[0] = Stop { place: first, color: mix(a, b, first) };
+        let last_stop = self.stops.len() - 1;
+        // Not beyond black and white: there it stays the same.
+        if let [a, b, ..] = self.stops[..]
+            && let Some(color) = color_at(a, b, first)
+        {
+            self.stops[0] = Stop { place: first, color };
         }
-        if let [.., a, b] = self.stops[..] {
-            let end = self.stops.len() - 1;
-            self.stops[end] = Stop { place: last, color: mix(a, b, last) };
+        if let [.., a, b] = self.stops[..]
+            && let Some(color) = color_at(a, b, last)
+        {
+            self.stops[last_stop] = Stop { place: last, color };
         }
     }
 
     /// Whether pixels have the colours of this gradient.
     pub fn explains(&self, samples: &[Sample]) -> bool {
-        samples.iter().filter(|sample| self.is_near(sample)).count() as f64 >= MOST * samples.len() as f64
+        let most = ((1.0 - MOST) * samples.len() as f64) as usize;
+        samples.iter().filter(|sample| !self.is_near(sample)).nth(most).is_none()
+    }
+
+    /// How much a channel changes at most between places of samples.
+    pub fn change_among(&self, samples: &[Sample]) -> u8 {
+        change(samples.iter().map(|(at, _)| self.color(*at)))
     }
 
     /// Whether a pixel has the colour of this gradient.
@@ -122,30 +134,16 @@ impl Gradient {
         let place = self.shape.place(at);
         let after = self.stops.partition_point(|stop| stop.place < place);
         match (after.checked_sub(1).map(|before| self.stops[before]), self.stops.get(after)) {
-            (Some(a), Some(b)) => mix(a, *b, place),
+            (Some(a), Some(b)) => color_at(a, *b, place).unwrap_or(a.color),
             (Some(only), None) => only.color,
             (None, Some(only)) => only.color,
             (None, None) => unreachable!("there are stops"),
         }
     }
 
-    /// The colours of its stops.
-    pub fn colors(&self) -> impl Iterator<Item = Rgb> {
-        self.stops.iter().map(|stop| stop.color)
-    }
-
     /// The first and the last of its colours.
     pub fn ends(&self) -> [Rgb; 2] {
         [self.stops[0].color, self.stops[self.stops.len() - 1].color]
-    }
-
-    /// How much a channel changes at most.
-    fn change(&self) -> f64 {
-        let range = |i: usize| {
-            let values = || self.colors().map(|color| color[i]);
-            f64::from(values().max().unwrap_or(0) - values().min().unwrap_or(0))
-        };
-        (0..3).map(range).fold(0.0, f64::max)
     }
 
     /// Its definition in SVG, of a drawing that is enlarged along x and y and begins so far down; and the name by which it is used, which is
@@ -174,9 +172,12 @@ impl Gradient {
                 ("radialGradient", circle, 0.0, last)
             }
         };
+        // Of circles far away only a little is seen.
+        let decimals = 3.0 + (whole / (last - first)).log10().ceil().clamp(0.0, 4.0);
+        let unit = 10_f64.powf(decimals);
         let mut stops = String::new();
         for Stop { place, color: [red, green, blue] } in &self.stops {
-            let offset = ((place - from) / whole * 1000.0).round() / 1000.0;
+            let offset = ((place - from) / whole * unit).round() / unit;
             let _ = write!(stops, r##"<stop offset="{offset}" stop-color="#{red:02X}{green:02X}{blue:02X}"/>"##);
         }
         let name = format!("g{}", checksum([line.as_bytes(), stops.as_bytes()]));
@@ -190,10 +191,20 @@ fn short(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
 
-fn mix(a: Stop, b: Stop, place: f64) -> Rgb {
+/// The colour at a place on the line through two stops, if there is such a colour.
+fn color_at(a: Stop, b: Stop, place: f64) -> Option<Rgb> {
     let part = (place - a.place) / (b.place - a.place);
-    let channel = |i: usize| f64::from(a.color[i]) + part * (f64::from(b.color[i]) - f64::from(a.color[i]));
-    [0, 1, 2].map(|i| channel(i).round() as u8)
+    let channel = |i: usize| (f64::from(a.color[i]) + part * (f64::from(b.color[i]) - f64::from(a.color[i]))).round();
+    let channels = [0, 1, 2].map(channel);
+    channels.iter().all(|channel| (0.0..=255.0).contains(channel)).then(|| channels.map(|channel| channel as u8))
+}
+
+/// The most that a channel changes by.
+pub(super) fn change(colors: impl Iterator<Item = Rgb>) -> u8 {
+    let ends = colors.fold(([u8::MAX; 3], [0; 3]), |(least, most), color| {
+        ([0, 1, 2].map(|i| color[i].min(least[i])), [0, 1, 2].map(|i| color[i].max(most[i])))
+    });
+    (0..3).map(|i| ends.1[i].saturating_sub(ends.0[i])).max().unwrap_or(0)
 }
 
 /// Samples of about one place: how many, the means of their places and colours, and the sum of their squares.
@@ -450,6 +461,17 @@ mod tests {
         let off = samples.iter().map(|(at, color)| color[0].abs_diff(found.color(*at)[0])).max();
         assert!(off <= Some(3), "{off:?} {found:?}");
         assert!(found.definition((1.0, 1.0), 0.0).1.contains("gradientTransform"));
+    }
+
+    #[test]
+    fn what_is_white_beyond_the_end_does_not_bend_the_rest() {
+        let color = |at: Point| [(at.x * 6.0).min(255.0), 90.0, 30.0];
+        let (mut samples, slopes) = sampled(color);
+        // Few enough to be no part of their own.
+        samples.retain(|(at, _)| at.x < 42.0 || at.y < 2.0);
+        let found = Gradient::fit(&samples, &slopes).expect("there is one");
+        let off = samples.iter().map(|(at, color)| color[0].abs_diff(found.color(*at)[0])).max();
+        assert!(off <= Some(4), "{off:?} {found:?}");
     }
 
     #[test]

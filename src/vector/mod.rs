@@ -12,6 +12,7 @@ mod fit;
 mod gradient;
 mod mark;
 mod outline;
+mod paint;
 mod palette;
 mod parameters;
 mod quality;

@@ -1,19 +1,22 @@
 //! Areas of one colour to paths.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use image::RgbImage;
+use vtracer::colorfit::MergeAdjacent;
 use vtracer::compose::Compositing as Composition;
 use vtracer::fitter::{CurveFitter, FittedGeom};
 use vtracer::ir::{PathCmd, RegionMask};
 use vtracer::optimize::OptimizerPass;
-use vtracer::{CancelToken, Color, ColorImage, Config, Hierarchical, PointF64, VectorDoc};
+use vtracer::{CancelToken, ColorImage, Config, Hierarchical, PointF64, VectorDoc};
 
 use super::canvas::{self, Canvas};
 use super::color::Rgb;
 use super::edge;
 use super::fit::{self, Fitting, Piece, Point, contours};
 use super::mark::marked;
+use super::paint::Repaint;
 use super::palette::Palette;
 use super::parameters::{Compositing, Parameters};
 use super::source::Source;
@@ -72,13 +75,16 @@ impl Source {
         if self.ground.is_some() && canvas.colors.iter().all(|color| *color == 0) {
             return Ok(self.document("", (width, height), 0));
         }
-        let image = to_image(&canvas, &palette, self.ground.is_some());
-        let config = config(parameters, &palette, self.ground.is_some());
+        let is_transparent = self.ground.is_some();
+        let image = to_image(&canvas, &palette, is_transparent);
+        let config = config(parameters);
+        let (canvas, palette) = (Arc::new(canvas), Arc::new(palette));
+        let repaint = Repaint { canvas: canvas.clone(), palette: palette.clone(), is_transparent };
         let frame = (Point::new(0.0, top.into()), Point::new(width.into(), (top + height).into()));
         let is_fitted = parameters.straight && parameters.compositing == Compositing::Stacked;
         let gradients = Gradients::new(&palette, canvas.scale(), top.into());
         let fitter = is_fitted.then(|| Fitter::new(parameters, self.pixels.clone(), canvas, palette, frame));
-        let draw = || draw(&image, &config, fitter, is_late);
+        let draw = || draw(&image, &config, repaint, fitter, is_late);
         let (paths, shapes) = quietly(|| catch_unwind(AssertUnwindSafe(draw)))
             .unwrap_or_else(|_| Err(NotDrawn::Failed("it gave no reason".into())))?;
         Ok(self.document(&gradients.put_into(paths), (width, height), shapes))
@@ -111,8 +117,7 @@ fn to_image(canvas: &Canvas, palette: &Palette, is_transparent: bool) -> ColorIm
     ColorImage { pixels, width, height: height + 2 * usize::from(is_transparent) }
 }
 
-fn config(parameters: &Parameters, palette: &Palette, is_transparent: bool) -> Config {
-    let colors = &palette.colors()[usize::from(is_transparent && palette.colors().len() > 1)..];
+fn config(parameters: &Parameters) -> Config {
     Config {
         hierarchical: match parameters.compositing {
             Compositing::Stacked => Hierarchical::Stacked,
@@ -125,8 +130,6 @@ fn config(parameters: &Parameters, palette: &Palette, is_transparent: bool) -> C
         corner_threshold: parameters.corner.into(),
         simplify: (parameters.simplify > 0.0).then(|| parameters.simplify.into()),
         path_precision: Some(parameters.precision.into()),
-        // Small areas get the mean of what they are added to, and then one of these again.
-        palette: colors.iter().map(|[red, green, blue]| Color::new(*red, *green, *blue)).collect(),
         optimize: 2,
         ..Config::default()
     }
@@ -136,6 +139,7 @@ fn config(parameters: &Parameters, palette: &Palette, is_transparent: bool) -> C
 fn draw(
     image: &ColorImage,
     config: &Config,
+    repaint: Repaint,
     fitter: Option<Fitter>,
     is_late: &dyn Fn() -> bool,
 ) -> Result<(String, u32), NotDrawn> {
@@ -144,6 +148,7 @@ fn draw(
         other => NotDrawn::Failed(other.to_string()),
     };
     let mut pipeline = config.build().map_err(failed)?;
+    pipeline.color_fitters = vec![Box::new(repaint), Box::new(MergeAdjacent)];
     if let Some(fitter) = fitter {
         pipeline.compositing = Composition::Stacked(Box::new(fitter));
         pipeline.curve_passes.clear();
@@ -187,13 +192,19 @@ impl Gradients {
 /// Fits outlines with corners and straight lines.
 struct Fitter {
     fitting: Fitting,
-    canvas: Canvas,
-    palette: Palette,
+    canvas: Arc<Canvas>,
+    palette: Arc<Palette>,
     pixels: RgbImage,
 }
 
 impl Fitter {
-    fn new(parameters: &Parameters, pixels: RgbImage, canvas: Canvas, palette: Palette, frame: (Point, Point)) -> Self {
+    fn new(
+        parameters: &Parameters,
+        pixels: RgbImage,
+        canvas: Arc<Canvas>,
+        palette: Arc<Palette>,
+        frame: (Point, Point),
+    ) -> Self {
         let (tolerance, corner) = (parameters.simplify.max(0.1).into(), f64::from(parameters.corner).to_radians());
         Self { fitting: Fitting { tolerance, corner, frame }, canvas, palette, pixels }
     }
@@ -333,6 +344,36 @@ mod tests {
             let places = (12..52).flat_map(|x| (12..36).map(move |y| (x, y)));
             let off = places.map(|(x, y)| shown.get_pixel(x, y)[0].abs_diff(pixels.get_pixel(x, y)[0])).max();
             assert!(off <= Some(4), "{compositing:?} {off:?}: {}", drawn.svg);
+        }
+    }
+
+    #[test]
+    fn gradients_of_all_shapes_are_drawn_as_they_were_found() {
+        let linear = |x: f64, y: f64| 0.8 * x + 0.6 * y;
+        let radial = |x: f64, y: f64| 1.2 * f64::hypot(x - 30.0, y - 40.0);
+        let (sin, cos) = 0.5_f64.sin_cos();
+        let ellipse = |x: f64, y: f64| {
+            let (x, y) = (x - 50.0, y - 35.0);
+            f64::hypot(x * cos + y * sin, 2.0 * (y * cos - x * sin))
+        };
+        let shapes: [(&str, &dyn Fn(f64, f64) -> f64); 3] =
+            [("line", &linear), ("circle", &radial), ("ellipse", &ellipse)];
+        let is_there = |x: u32, y: u32| f64::hypot(f64::from(x) - 48.0, f64::from(y) - 40.0) < 36.0;
+        for (name, place) in shapes {
+            let pixels = RgbImage::from_fn(97, 80, |x, y| match is_there(x, y) {
+                true => Rgb([(40.0 + 1.8 * place(f64::from(x) + 0.5, f64::from(y) + 0.5)).min(255.0) as u8, 60, 120]),
+                false => Rgb([255; 3]),
+            });
+            let alpha = GrayImage::from_fn(97, 80, |x, y| Luma([255 * u8::from(is_there(x, y))]));
+            for alpha in [None, Some(&alpha)] {
+                let source = Source::new(pixels.clone(), alpha, (97, 80));
+                let drawn = source.trace(&Parameters::DEFAULT, &|| false).expect("a drawing");
+                assert!(drawn.svg.contains("Gradient id="), "{name}: {}", drawn.svg);
+                let shown = render(&drawn.svg, 97, 80, [255; 3]).expect("it can be drawn");
+                let inside = (20..76).flat_map(|x| (20..60).map(move |y| (x, y)));
+                let off = inside.map(|(x, y)| shown.get_pixel(x, y)[0].abs_diff(pixels.get_pixel(x, y)[0])).max();
+                assert!(off <= Some(6), "{name} {off:?}: {}", drawn.svg);
+            }
         }
     }
 

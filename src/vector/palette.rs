@@ -96,7 +96,8 @@ impl Counted {
 }
 
 impl Palette {
-    /// Finds a picture's colours: those closer than `radius` are one, and there are at most `most`. The ground is always one of them.
+    /// Finds a picture's colours: those closer than `radius` are one, and there are at most `most` beside its gradients. The ground is always one
+    /// of them.
     pub fn of(source: &Source, radius: f32, most: usize) -> Self {
         let gradients = source.smooth.gradients.clone();
         let merged = merge(count(source), radius);
@@ -213,15 +214,17 @@ fn merge(colors: Vec<Counted>, radius: f32) -> Vec<Counted> {
     merged
 }
 
-/// A colour for a gradient that is unlike all others.
+/// A colour that stands for a gradient: like it, as the tracer lays small areas on those that are like them, and no other.
 fn stand_in(gradient: &Gradient, others: &[Rgb]) -> Rgb {
-    /// From one of its own.
-    const SHIFTS: [u8; 7] = [0, 12, 244, 24, 232, 40, 216];
+    const SHIFTS: [i16; 9] = [0, 12, -12, 24, -24, 36, -36, 48, -48];
+    let [first, last] = gradient.ends();
+    let middle = [0, 1, 2].map(|i| first[i].midpoint(last[i]));
     let apart = |color: &Rgb| others.iter().map(|other| distance(*other, *color)).fold(f32::MAX, f32::min);
-    let all =
-        || gradient.colors().flat_map(|color| SHIFTS.map(|shift| color.map(|channel| channel.wrapping_add(shift))));
-    let farthest = || all().max_by(|a, b| apart(a).total_cmp(&apart(b)));
-    all().find(|color| apart(color) >= APART).or_else(farthest).expect("a gradient has stops")
+    let shifted = |shift: i16| middle.map(|channel| (i16::from(channel) + shift).clamp(0, 255) as u8);
+    let near = SHIFTS.map(shifted).into_iter().find(|color| apart(color) >= APART);
+    let any = || (0..=u8::MAX).flat_map(|red| [[red, 0, 255], [red, 255, 0], [255, red, 0]]);
+    let farthest = || any().max_by(|a, b| apart(a).total_cmp(&apart(b)));
+    near.or_else(farthest).expect("there are colours")
 }
 
 fn is_mixture(color: Rgb, of: &[Rgb]) -> bool {

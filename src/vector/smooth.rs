@@ -1,11 +1,11 @@
 //! Areas in which colours change smoothly, and the gradients that they are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use image::RgbImage;
 
 use super::fit::Point;
-use super::gradient::{Gradient, Sample, Slope};
+use super::gradient::{CHANGE, Gradient, Sample, Slope, change};
 
 /// How much neighbouring pixels of an area may differ, of 255: where areas turn out to be several, less.
 const STEPS: [u8; 4] = [6, 6, 3, 2];
@@ -13,8 +13,7 @@ const STEPS: [u8; 4] = [6, 6, 3, 2];
 /// How much of an area has one colour if that is an area of its own.
 const FLAT: f64 = 0.4;
 
-/// The least that a channel changes by in an area with a gradient of its own, and in one that shares it with others.
-const CHANGE: u8 = 12;
+/// The least that a channel changes by in an area that shares its gradient with others.
 const CHANGE_OF_SHARED: u8 = 5;
 
 /// The least pixels of an area with a gradient of its own, and of one that shares it with others.
@@ -25,7 +24,7 @@ const SMALLEST_OF_SHARED: usize = 12;
 const MOST: usize = 64;
 
 /// How many areas may be tried in vain: photographs are full of them, and what looks like a gradient there is none.
-const IN_VAIN: usize = 32;
+const IN_VAIN: usize = 24;
 
 /// The most pixels that are looked at to tell a gradient.
 const SAMPLES: usize = 4096;
@@ -36,15 +35,15 @@ pub(super) struct Smooth {
     pub gradients: Vec<Gradient>,
     /// For each pixel the number of its gradient, from 1 on; empty where there are none.
     areas: Vec<u8>,
-    /// How many areas had no gradient.
-    in_vain: usize,
+    /// The areas that had no gradient: their first pixels, and how many they have.
+    in_vain: HashSet<(u32, usize)>,
 }
 
 impl Smooth {
     /// Finds the gradients of a picture among the pixels that are solid.
     pub fn of(pixels: &RgbImage, is_solid: impl Fn(usize) -> bool) -> Self {
         let mut free: Vec<bool> = (0..pixels.pixels().len()).map(is_solid).collect();
-        let mut found = Self { gradients: Vec::new(), areas: vec![0; free.len()], in_vain: 0 };
+        let mut found = Self { gradients: Vec::new(), areas: vec![0; free.len()], in_vain: HashSet::new() };
         for step in STEPS {
             let grown = Grown::new(pixels, step, &free);
             free.fill(false);
@@ -54,9 +53,12 @@ impl Smooth {
                 for pixel in found.take(pixels, &grown, area) {
                     free[pixel as usize] = true;
                 }
+                if found.in_vain.len() == IN_VAIN {
+                    return Self::default();
+                }
             }
         }
-        if found.gradients.is_empty() || found.in_vain == IN_VAIN { Self::default() } else { found }
+        if found.gradients.is_empty() { Self::default() } else { found }
     }
 
     /// The number of a pixel's gradient.
@@ -66,11 +68,14 @@ impl Smooth {
 
     /// Takes in the gradient of an area, if it has one, and tells which of its pixels may still have another.
     fn take(&mut self, pixels: &RgbImage, grown: &Grown, area: &[u32]) -> Vec<u32> {
-        let change = change(pixels, area);
+        let change = change(area.iter().map(|pixel| color(pixels, *pixel)));
         if change < CHANGE_OF_SHARED {
             return Vec::new();
         }
         let mut left = area.to_vec();
+        if self.in_vain.contains(&(area[0], area.len())) {
+            return left;
+        }
         let samples = grown.samples(pixels, area);
         if let Some(flat) = flat(&samples) {
             left.retain(|pixel| color(pixels, *pixel) != flat);
@@ -96,20 +101,19 @@ impl Smooth {
         change: u8,
         samples: &[Sample],
     ) -> Option<u8> {
-        let known = self.gradients.iter().position(|gradient| gradient.explains(samples));
-        if let Some(known) = known {
+        // Beyond its ends a gradient has one colour, and would be near to anything that changes little.
+        let is_of = |gradient: &Gradient| gradient.explains(samples) && gradient.change_among(samples) >= change / 2;
+        if let Some(known) = self.gradients.iter().position(is_of) {
             return Some(known as u8 + 1);
         }
-        if change < CHANGE || area.len() < SMALLEST || self.gradients.len() == MOST || self.in_vain == IN_VAIN {
+        if change < CHANGE || area.len() < SMALLEST || self.gradients.len() == MOST {
             return None;
         }
-        match Gradient::fit(samples, &grown.slopes(pixels, area)) {
-            Some(gradient) => self.gradients.push(gradient),
-            None => {
-                self.in_vain += 1;
-                return None;
-            }
-        }
+        let Some(gradient) = Gradient::fit(samples, &grown.slopes(pixels, area)) else {
+            self.in_vain.insert((area[0], area.len()));
+            return None;
+        };
+        self.gradients.push(gradient);
         Some(self.gradients.len() as u8)
     }
 }
@@ -122,16 +126,6 @@ fn flat(samples: &[Sample]) -> Option<[u8; 3]> {
     }
     let (color, count) = counts.into_iter().max_by_key(|(color, count)| (*count, *color))?;
     (count as f64 > FLAT * samples.len() as f64).then_some(color)
-}
-
-/// The most that a channel changes by.
-fn change(pixels: &RgbImage, area: &[u32]) -> u8 {
-    let (mut least, mut most) = ([u8::MAX; 3], [0; 3]);
-    for pixel in area {
-        let color = color(pixels, *pixel);
-        (0..3).for_each(|i| (least[i], most[i]) = (least[i].min(color[i]), most[i].max(color[i])));
-    }
-    (0..3).map(|i| most[i].saturating_sub(least[i])).max().unwrap_or(0)
 }
 
 fn color(pixels: &RgbImage, pixel: u32) -> [u8; 3] {
@@ -265,6 +259,26 @@ mod tests {
         assert_eq!(at(30, 20), at(45, 80));
         assert_eq!((at(10, 70), at(40, 60)), (None, None));
         assert_ne!(at(30, 20), at(90, 30));
+    }
+
+    #[test]
+    fn some_areas_that_are_no_gradients_do_not_matter_and_many_make_a_photograph() {
+        let with = |count: u32| {
+            let pixels = RgbImage::from_fn(320, 400, |x, y| {
+                let (column, row) = (x / 40, y / 40);
+                let (fx, fy) = (f64::from(x), f64::from(y));
+                match x % 40 < 36 && y % 40 < 36 {
+                    _ if y < 36 => Rgb([(x / 2) as u8, 40, 200]),
+                    true if row >= 1 && 8 * (row - 1) + column < count => {
+                        Rgb([120.0 + 20.0 * (fx / 4.0).cos(), 90.0 + 20.0 * (fy / 4.0).sin(), 0.0]
+                            .map(|channel| channel as u8))
+                    }
+                    _ => Rgb([255; 3]),
+                }
+            });
+            Smooth::of(&pixels, |_| true).gradients.len()
+        };
+        assert_eq!((with(0), with(12), with(40)), (1, 1, 0));
     }
 
     #[test]

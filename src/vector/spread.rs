@@ -15,14 +15,21 @@ pub(super) struct Spread {
 impl ColorFitter for Spread {
     fn fit(&self, drawing: &mut Segmentation) {
         let size = (drawing.width as usize, drawing.height as usize);
-        let mut top = vec![0_u32; size.0 * size.1];
-        for (number, layer) in (1..).zip(&drawing.layers) {
-            for_each_pixel(&layer.mask, |x, y| top[y * size.0 + x] = number);
-        }
+        let top = top(drawing);
         for (number, layer) in (1..).zip(&mut drawing.layers) {
             layer.mask = spread(&layer.mask, size, self.reach, |x, y| top[y * size.0 + x] > number);
         }
     }
+}
+
+/// The number, from 1 on, of the area that is seen at each pixel.
+pub(super) fn top(drawing: &Segmentation) -> Vec<u32> {
+    let width = drawing.width as usize;
+    let mut top = vec![0_u32; width * drawing.height as usize];
+    for (number, layer) in (1..).zip(&drawing.layers) {
+        for_each_pixel(&layer.mask, |x, y| top[y * width + x] = number);
+    }
+    top
 }
 
 fn for_each_pixel(mask: &RegionMask, mut each: impl FnMut(usize, usize)) {
