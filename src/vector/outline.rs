@@ -356,10 +356,9 @@ mod tests {
             let (x, y) = (x - 50.0, y - 35.0);
             f64::hypot(x * cos + y * sin, 2.0 * (y * cos - x * sin))
         };
-        let shapes: [(&str, &dyn Fn(f64, f64) -> f64); 3] =
-            [("line", &linear), ("circle", &radial), ("ellipse", &ellipse)];
+        let shapes: [&dyn Fn(f64, f64) -> f64; 3] = [&linear, &radial, &ellipse];
         let is_there = |x: u32, y: u32| f64::hypot(f64::from(x) - 48.0, f64::from(y) - 40.0) < 36.0;
-        for (name, place) in shapes {
+        for (name, place) in shapes.into_iter().enumerate() {
             let pixels = RgbImage::from_fn(97, 80, |x, y| match is_there(x, y) {
                 true => Rgb([(40.0 + 1.8 * place(f64::from(x) + 0.5, f64::from(y) + 0.5)).min(255.0) as u8, 60, 120]),
                 false => Rgb([255; 3]),

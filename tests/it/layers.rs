@@ -49,7 +49,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("zune_jpeg", &["src/media/jpeg.rs"]),
     ("jpeg_decoder", &["src/media/jpeg.rs"]),
     ("resvg", &["src/media/svg.rs", "src/vector/render.rs"]),
-    ("vtracer", &["src/vector/outline.rs", "src/vector/spread.rs"]),
+    ("vtracer", &["src/vector/outline.rs", "src/vector/paint.rs", "src/vector/spread.rs"]),
     ("visioncortex", &["src/vector/spread.rs"]),
     ("fast_ssim2", &["src/vector/quality.rs"]),
     ("moxcms", &["src/media/color.rs"]),
