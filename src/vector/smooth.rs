@@ -35,39 +35,49 @@ pub(super) struct Smooth {
     pub gradients: Vec<Gradient>,
     /// For each pixel the number of its gradient, from 1 on; empty where there are none.
     areas: Vec<u8>,
-    /// The areas that had no gradient: their first pixels, and how many they have.
-    in_vain: HashSet<(u32, usize)>,
 }
 
 impl Smooth {
     /// Finds the gradients of a picture among the pixels that are solid.
     pub fn of(pixels: &RgbImage, is_solid: impl Fn(usize) -> bool) -> Self {
         let mut free: Vec<bool> = (0..pixels.pixels().len()).map(is_solid).collect();
-        let mut found = Self { gradients: Vec::new(), areas: vec![0; free.len()], in_vain: HashSet::new() };
+        let found = Self { gradients: Vec::new(), areas: vec![0; free.len()] };
+        let mut search = Search { pixels, found, in_vain: HashSet::new() };
         for step in STEPS {
             let grown = Grown::new(pixels, step, &free);
             free.fill(false);
             let mut areas: Vec<&Vec<u32>> = grown.areas.iter().collect();
             areas.sort_by_key(|area| std::cmp::Reverse(area.len()));
             for area in areas {
-                for pixel in found.take(pixels, &grown, area) {
+                for pixel in search.take(&grown, area) {
                     free[pixel as usize] = true;
                 }
-                if found.in_vain.len() == IN_VAIN {
+                if search.in_vain.len() == IN_VAIN {
                     return Self::default();
                 }
             }
         }
-        if found.gradients.is_empty() { Self::default() } else { found }
+        if search.found.gradients.is_empty() { Self::default() } else { search.found }
     }
 
     /// The number of a pixel's gradient.
     pub fn gradient_of(&self, pixel: usize) -> Option<usize> {
         self.areas.get(pixel).and_then(|number| usize::from(*number).checked_sub(1))
     }
+}
 
+/// The search for the gradients of a picture.
+struct Search<'a> {
+    pixels: &'a RgbImage,
+    found: Smooth,
+    /// The areas that had no gradient: their first pixels, and how many they have.
+    in_vain: HashSet<(u32, usize)>,
+}
+
+impl Search<'_> {
     /// Takes in the gradient of an area, if it has one, and tells which of its pixels may still have another.
-    fn take(&mut self, pixels: &RgbImage, grown: &Grown, area: &[u32]) -> Vec<u32> {
+    fn take(&mut self, grown: &Grown, area: &[u32]) -> Vec<u32> {
+        let pixels = self.pixels;
         let change = change(area.iter().map(|pixel| color(pixels, *pixel)));
         if change < CHANGE_OF_SHARED {
             return Vec::new();
@@ -79,42 +89,36 @@ impl Smooth {
         let samples = grown.samples(pixels, area);
         if let Some(flat) = flat(&samples) {
             left.retain(|pixel| color(pixels, *pixel) != flat);
-        } else if let Some(number) = self.gradient(pixels, grown, area, change, &samples) {
-            let gradient = &self.gradients[usize::from(number) - 1];
+        } else if let Some(number) = self.gradient(grown, area, change, &samples) {
+            let gradient = &self.found.gradients[usize::from(number) - 1];
             left.retain(|pixel| !gradient.is_near(&(middle(pixels, *pixel), color(pixels, *pixel))));
             for pixel in area {
-                self.areas[*pixel as usize] = number;
+                self.found.areas[*pixel as usize] = number;
             }
             for pixel in &left {
-                self.areas[*pixel as usize] = 0;
+                self.found.areas[*pixel as usize] = 0;
             }
         }
         if left.len() >= SMALLEST { left } else { Vec::new() }
     }
 
     /// The number, from 1 on, of the gradient that an area has.
-    fn gradient(
-        &mut self,
-        pixels: &RgbImage,
-        grown: &Grown,
-        area: &[u32],
-        change: u8,
-        samples: &[Sample],
-    ) -> Option<u8> {
+    fn gradient(&mut self, grown: &Grown, area: &[u32], change: u8, samples: &[Sample]) -> Option<u8> {
+        let gradients = &mut self.found.gradients;
         // Beyond its ends a gradient has one colour, and would be near to anything that changes little.
         let is_of = |gradient: &Gradient| gradient.explains(samples) && gradient.change_among(samples) >= change / 2;
-        if let Some(known) = self.gradients.iter().position(is_of) {
+        if let Some(known) = gradients.iter().position(is_of) {
             return Some(known as u8 + 1);
         }
-        if change < CHANGE || area.len() < SMALLEST || self.gradients.len() == MOST {
+        if change < CHANGE || area.len() < SMALLEST || gradients.len() == MOST {
             return None;
         }
-        let Some(gradient) = Gradient::fit(samples, &grown.slopes(pixels, area)) else {
+        let Some(gradient) = Gradient::fit(samples, &grown.slopes(self.pixels, area)) else {
             self.in_vain.insert((area[0], area.len()));
             return None;
         };
-        self.gradients.push(gradient);
-        Some(self.gradients.len() as u8)
+        gradients.push(gradient);
+        Some(gradients.len() as u8)
     }
 }
 
