@@ -164,6 +164,12 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// There is a picture where another kind of file is to be written.
+    #[error("`{}` is a picture, and pictures are never replaced", path.display())]
+    IsPicture {
+        /// The picture.
+        path: PathBuf,
+    },
     /// An option's value makes no sense.
     #[error("{0}")]
     Invalid(String),
@@ -207,6 +213,7 @@ impl Error {
             }
             Self::BrokenDevice { .. } => Some("leave out --device, or give another one".into()),
             Self::Exists { .. } => Some("--overwrite replaces it; -o names another file".into()),
+            Self::IsPicture { .. } => Some("name another file with -o, or remove the picture first".into()),
             Self::NoDrawing { is_photo: true, .. } => {
                 Some("--force traces photographs too; their traces are large and look like paintings".into())
             }

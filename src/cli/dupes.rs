@@ -1,8 +1,9 @@
 //! `imgidx dupes`
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use imgidx::search::{DupeAnswer, DupeGroup, DupeQuery, DupeTier};
+use imgidx::search::{DupeAnswer, DupeGroup, DupeQuery, DupeTier, Redundant, Withheld};
 use imgidx::types::ContentHash;
 use imgidx::{Index, QueryImage, Result};
 use serde_json::{Map, Value, json};
@@ -27,7 +28,8 @@ pub struct Args {
     /// Print paths only, an empty line between groups
     #[arg(long)]
     paths: bool,
-    /// Print all but the best file of each group, separated by zero bytes
+    /// Print the files that may be removed, separated by zero bytes: of each group all but the best one that was verified on the
+    /// disk just now
     #[arg(short = '0', long)]
     null: bool,
     /// Write a contact sheet of the groups
@@ -75,16 +77,32 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let mut out = Out::new();
     if global.json {
         out.document(document(&answer))?;
+    } else if args.null {
+        print_redundant(global, &mut out, &index.redundant(&answer)?)?;
     } else {
         print(&mut out, &answer, &args)?;
     }
     out.finish()?;
     if answer.groups.is_empty() && !global.json {
         global.note("there are no duplicates");
-    } else if !global.json {
+    } else if !global.json && !args.null {
         global.note(&summary(&answer));
     }
     Ok(Done::All)
+}
+
+/// Prints the files that may be removed, and says how many are withheld and why.
+fn print_redundant(global: &Global, out: &mut Out, redundant: &Redundant) -> Result<(), Failure> {
+    let mut withheld: BTreeMap<Withheld, u64> = BTreeMap::new();
+    redundant.withheld.iter().for_each(|file| *withheld.entry(file.reason).or_default() += 1);
+    for (reason, files) in withheld {
+        global.note(&format!("{} withheld: each {}", count(files, "file"), reason.as_str()));
+    }
+    redundant.files.iter().try_for_each(|file| out.path("", &file.path, '\0'))?;
+    let bytes = redundant.files.iter().map(|file| file.bytes).sum();
+    let files = count(redundant.files.len() as u64, "file");
+    global.note(&format!("{files} of {} may be removed; nothing was deleted", human_bytes(bytes)));
+    Ok(())
 }
 
 /// Tells what the answer lacks.
@@ -115,12 +133,6 @@ fn summary(answer: &DupeAnswer) -> String {
 fn print(out: &mut Out, answer: &DupeAnswer, args: &Args) -> Result<(), Failure> {
     for (i, group) in answer.groups.iter().enumerate() {
         let files = || group.pictures.iter().flat_map(|picture| picture.paths.iter().map(move |path| (picture, path)));
-        if args.null {
-            for (_, path) in files().skip(1) {
-                out.path("", path, '\0')?;
-            }
-            continue;
-        }
         if i > 0 {
             out.line("")?;
         }

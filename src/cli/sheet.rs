@@ -12,6 +12,7 @@ use imgidx::{Error, OpenOptions, Result};
 use rayon::prelude::*;
 
 use super::output::{escaped, printable};
+use super::trace::refuse_picture;
 
 /// The longer side of a thumbnail, in pixels: twice what is shown, for dense screens.
 const SIDE: u32 = 480;
@@ -54,6 +55,10 @@ impl Sheet<'_> {
     /// Writes the page, complete in one file.
     pub fn write(&self, file: &Path, options: &OpenOptions) -> Result<()> {
         let failed = |source| Error::Io { action: "write", path: file.to_owned(), source };
+        if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+            // Such as one of those on the page.
+            refuse_picture(file)?;
+        }
         let mut out = BufWriter::new(File::create(file).map_err(failed)?);
         self.write_to(&mut out, options).and_then(|()| out.flush()).map_err(failed)
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use imgidx::index::{TraceEstimate, TraceReport, TraceStep};
+use imgidx::media::{Format, Kind, SNIFF_BYTES, sniff};
 use imgidx::trace::{Tier, TraceFacts, TraceOptions, Traced};
 use imgidx::types::share_freed_memory;
 use imgidx::vector::is_unchanged_trace;
@@ -315,6 +316,7 @@ fn write_svg(file: &Path, svg: &str, overwrite: bool) -> Result<()> {
             return Err(Error::Exists { path: file.to_owned() });
         }
     }
+    refuse_picture(file)?;
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -327,6 +329,17 @@ fn write_svg(file: &Path, svg: &str, overwrite: bool) -> Result<()> {
     let mut scratch = builder.tempfile_in(folder).map_err(Error::io("write to", folder))?;
     scratch.write_all(svg.as_bytes()).map_err(Error::io("write", file))?;
     scratch.persist(file).map_err(|error| Error::io("write", file)(error.error)).map(|_| ())
+}
+
+/// Refuses to write over a picture, such as the one that is traced: nobody wants the text of an SVG in its place.
+///
+/// # Errors
+/// [`Error::IsPicture`] if there is one, whatever its name.
+pub fn refuse_picture(file: &Path) -> Result<()> {
+    match sniff(&beginning(file, SNIFF_BYTES as u64)?, file.extension()) {
+        Kind::Picture(Format::Svg) | Kind::Other => Ok(()),
+        Kind::Picture(_) | Kind::Unsupported(_) => Err(Error::IsPicture { path: file.to_owned() }),
+    }
 }
 
 /// Whether nothing is at a path, or something that is marked in its beginning as made by this command.

@@ -15,7 +15,7 @@ use imgidx::{Error, Result};
 
 use super::output::{count, escaped, human_bytes};
 use super::sheet::{STYLE, text};
-use super::trace::may_replace;
+use super::trace::{may_replace, refuse_picture};
 
 /// The longer side of pictures on the page, in pixels, at most.
 const SIDE: u32 = 512;
@@ -35,6 +35,9 @@ impl TraceSheet {
         let is_file = path.metadata().is_ok_and(|metadata| metadata.is_file());
         if is_file && !overwrite && !may_replace(path, TITLE)? {
             return Err(Error::Exists { path: path.to_owned() });
+        }
+        if is_file {
+            refuse_picture(path)?;
         }
         let out = BufWriter::new(File::create(path).map_err(Error::io("write", path))?);
         let mut sheet = Self { path: path.to_owned(), out };

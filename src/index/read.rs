@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::media::{DecodeError, Format, Looked};
 use crate::model::{CatalogEntry, Embedded};
 use crate::search::{
-    Answer, DupeAnswer, DupeQuery, Examined, Eye, Filter, Lookup, Query, QueryImage, Searcher, SearcherOptions,
-    TextAnswer, TextQuery, content_of, examine, export_npy, find_dupes, search_text,
+    Answer, DupeAnswer, DupeQuery, Examined, Eye, Filter, Lookup, Query, QueryImage, Redundant, Searcher,
+    SearcherOptions, TextAnswer, TextQuery, content_of, examine, export_npy, find_dupes, find_redundant, search_text,
 };
 use crate::store::{ModelRow, PictureRow, StoredModel};
 use crate::types::{Classification, ContentHash, Embedding, Features};
@@ -69,6 +69,15 @@ impl Index {
         let _snapshot = self.store.snapshot()?;
         let model = self.store.model(&self.active_model()?.id)?;
         find_dupes(&self.store, model.as_ref(), query)
+    }
+
+    /// Checks on the disk which files of duplicates may be removed: those of which another file was seen just now that is kept.
+    /// Nothing is removed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn redundant(&self, answer: &DupeAnswer) -> Result<Redundant> {
+        find_redundant(&self.store, &answer.groups)
     }
 
     /// Starts a searcher, which answers queries from memory and can be used by many threads at once.

@@ -11,8 +11,10 @@ mod searcher;
 mod text;
 mod upkeep;
 
-pub(crate) use dupes::find_dupes;
-pub use dupes::{DupeAnswer, DupeGroup, DupePicture, DupeQuery, DupeTier, SIMILAR};
+pub use dupes::{
+    DupeAnswer, DupeGroup, DupePicture, DupeQuery, DupeTier, Redundant, RedundantFile, SIMILAR, Withheld, WithheldFile,
+};
+pub(crate) use dupes::{find_dupes, find_redundant};
 pub use examine::Examined;
 pub(crate) use examine::{Eye, content_of, examine, read_picture};
 pub use export::{ExportFormat, export_npy};

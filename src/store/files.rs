@@ -64,6 +64,17 @@ pub struct KnownFileAt {
     pub root_path: PathBuf,
 }
 
+/// A present file of a content, as it was indexed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredCopy {
+    /// Its absolute path.
+    pub path: PathBuf,
+    /// Its signature when it was read; the device is not kept.
+    pub stat: FileStat,
+    /// When it was read.
+    pub read_at_ns: i64,
+}
+
 /// A content that the database knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownContent {
@@ -272,6 +283,31 @@ impl Store {
                  WHERE file.image = ?1 AND file.missing_since IS NULL ORDER BY root.path, file.path",
             )
             .and_then(|mut statement| statement.query_map([image.0], |row| full_path(row, 0, 1))?.collect())
+            .at(&self.path)
+    }
+
+    /// Present files that hold a content, by path, with the signatures that they were indexed with.
+    pub fn copies_of(&self, image: ImageId) -> Result<Vec<StoredCopy>> {
+        let read = |row: &Row<'_>| {
+            Ok(StoredCopy {
+                path: full_path(row, 0, 1)?,
+                stat: FileStat {
+                    size: row.get::<_, i64>(2)? as u64,
+                    mtime_ns: row.get(3)?,
+                    ctime_ns: row.get(4)?,
+                    inode: row.get::<_, i64>(5)? as u64,
+                    device: 0,
+                },
+                read_at_ns: row.get(6)?,
+            })
+        };
+        self.connection
+            .prepare_cached(
+                "SELECT root.path, file.path, size, mtime_ns, ctime_ns, inode, read_at_ns
+                 FROM file JOIN root ON root.id = file.root
+                 WHERE file.image = ?1 AND file.missing_since IS NULL ORDER BY root.path, file.path",
+            )
+            .and_then(|mut statement| statement.query_map([image.0], read)?.collect())
             .at(&self.path)
     }
 

@@ -41,7 +41,7 @@ pub use batch::{Batch, ModelRow, StoredModel, Writer};
 pub use check::Problem;
 pub use dupes::Fingerprint;
 pub use failure::FailureRow;
-pub use files::{ContentState, FileState, FoundFile, KnownContent, KnownFile, KnownFileAt};
+pub use files::{ContentState, FileState, FoundFile, KnownContent, KnownFile, KnownFileAt, StoredCopy};
 pub use list::{Counts, Held, PictureRow};
 pub use lock::WatcherLock;
 pub use roots::{Root, RootState};

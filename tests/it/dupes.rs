@@ -10,7 +10,7 @@ use imgidx::search::{DupeAnswer, DupeQuery, DupeTier};
 use imgidx::{AddOptions, Filter};
 use serde_json::json;
 
-use crate::kit::{Sandbox, corpus, picture};
+use crate::kit::{Sandbox, corpus, picture, png};
 
 fn name(path: &Path) -> String {
     path.file_name().expect("a name").to_string_lossy().into_owned()
@@ -165,4 +165,117 @@ fn changed_versions_of_real_photos_are_found_and_different_photos_are_not() {
     }
     assert!(found * 100 >= 120 * 95, "{found} of 120 are found");
     assert!(wrong.len() <= 2, "{wrong:?}");
+}
+
+/// Runs `dupes -0` and removes what it offers, as `xargs -0 rm` does. Returns the names of what was removed.
+fn remove_redundant(sandbox: &Sandbox, arguments: &[&str]) -> Vec<String> {
+    let told = sandbox.run_on_index(&[&["dupes", "-0"], arguments].concat()).code(0);
+    let paths: Vec<&str> = told.stdout.split_terminator('\0').collect();
+    paths.iter().for_each(|path| fs::remove_file(path).expect("what is offered is there"));
+    let mut names: Vec<String> = paths.iter().map(|path| name(Path::new(path))).collect();
+    names.sort();
+    names
+}
+
+/// A folder `a` and a folder `b` with the same picture in each.
+fn twins() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.draw("a/x.png", 8);
+    fs::create_dir(sandbox.photo("b")).expect("a folder");
+    fs::copy(sandbox.photo("a/x.png"), sandbox.photo("b/y.png")).expect("a copy");
+    sandbox
+}
+
+const EXACT: &[&str] = &["--tier", "exact"];
+
+#[test]
+fn all_but_one_of_several_copies_may_go() {
+    let sandbox = twins();
+    fs::copy(sandbox.photo("a/x.png"), sandbox.photo("b/z.png")).expect("a copy");
+    sandbox.add();
+    assert_eq!(remove_redundant(&sandbox, EXACT), ["y.png", "z.png"]);
+    assert!(sandbox.photo("a/x.png").exists());
+    assert_eq!(remove_redundant(&sandbox, EXACT), [] as [&str; 0], "the index is older than what was removed");
+}
+
+#[test]
+fn the_last_copy_is_not_offered_when_the_kept_one_is_gone() {
+    let sandbox = twins();
+    sandbox.add();
+    fs::remove_file(sandbox.photo("a/x.png")).expect("it is there");
+    let told = sandbox.run_on_index(&["dupes", "--tier", "exact", "-0"]).code(0);
+    assert_eq!(told.stdout, "");
+    assert!(told.stderr.contains("1 file withheld: each is not there"), "{}", told.stderr);
+    assert!(told.stderr.contains("1 file withheld: each is the only copy"), "{}", told.stderr);
+}
+
+#[test]
+fn the_last_copy_is_not_offered_when_the_kept_one_was_overwritten() {
+    let sandbox = twins();
+    sandbox.add();
+    // Of the same length and with the old time of modification.
+    let (path, length) = (sandbox.photo("a/x.png"), fs::metadata(sandbox.photo("a/x.png")).expect("a file").len());
+    let modified = fs::metadata(&path).expect("a file").modified().expect("a time");
+    fs::write(&path, vec![7; length as usize]).expect("a file");
+    fs::File::options().write(true).open(&path).expect("a file").set_modified(modified).expect("a time");
+    assert_eq!(remove_redundant(&sandbox, EXACT), [] as [&str; 0]);
+    // One that was overwritten is not offered either: it is the only one of its content.
+    fs::copy(sandbox.photo("b/y.png"), sandbox.photo("a/x.png")).expect("a copy");
+    sandbox.add();
+    fs::write(sandbox.photo("b/y.png"), png(9)).expect("a file");
+    assert_eq!(remove_redundant(&sandbox, EXACT), [] as [&str; 0]);
+}
+
+#[test]
+fn copies_that_were_only_touched_are_hashed_again_and_offered() {
+    let sandbox = twins();
+    sandbox.add();
+    for file in ["a/x.png", "b/y.png"] {
+        let file = fs::File::options().write(true).open(sandbox.photo(file)).expect("a file");
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH).expect("a time");
+    }
+    assert_eq!(remove_redundant(&sandbox, EXACT), ["y.png"]);
+}
+
+#[test]
+fn the_last_copy_is_not_offered_when_the_kept_one_is_on_a_drive_that_is_not_there() {
+    let sandbox = twins();
+    for root in ["a", "b"] {
+        sandbox.open().add([sandbox.photo(root)], &AddOptions::default()).expect("it can be indexed");
+    }
+    fs::rename(sandbox.photo("a"), sandbox.path("elsewhere")).expect("it can be moved");
+    assert_eq!(remove_redundant(&sandbox, EXACT), [] as [&str; 0]);
+}
+
+#[cfg(unix)]
+#[test]
+fn other_names_of_one_file_are_no_copies_to_remove() {
+    let sandbox = Sandbox::new();
+    let original = sandbox.draw("z/original.png", 8);
+    let link = |name: &str| std::os::unix::fs::symlink(&original, sandbox.photo(name)).expect("a link");
+    // All of these come before the file itself, and so would be kept.
+    fs::create_dir(sandbox.photo("a")).expect("a folder");
+    link("a/link.png");
+    fs::hard_link(&original, sandbox.photo("a/name.png")).expect("a link");
+    std::os::unix::fs::symlink(sandbox.photo("z"), sandbox.photo("b")).expect("a link");
+    let mut options = AddOptions::default();
+    options.scan.follow_links = true;
+    sandbox.add_with(&options);
+    let told = sandbox.run_on_index(&["dupes", "--tier", "exact", "--paths"]).code(0);
+    assert!(told.lines().len() >= 3, "they are listed: {}", told.stdout);
+    assert_eq!(remove_redundant(&sandbox, EXACT), [] as [&str; 0]);
+    // A real copy beside them may go, once.
+    fs::copy(&original, sandbox.photo("z/zcopy.png")).expect("a copy");
+    sandbox.add_with(&options);
+    assert_eq!(remove_redundant(&sandbox, EXACT), ["zcopy.png"]);
+    assert_eq!(fs::read(&original).expect("it is there"), png(8));
+}
+
+#[test]
+fn near_copies_are_not_offered_when_the_better_one_is_gone() {
+    let sandbox = shelf();
+    for better in ["large.png", "medium.jpg"] {
+        fs::remove_file(sandbox.photo(better)).expect("it is there");
+    }
+    assert_eq!(remove_redundant(&sandbox, &["--tier", "near"]), ["one.png"], "small.png is the last one");
 }

@@ -394,3 +394,28 @@ fn real_logos_of_every_size_have_svgs_that_look_like_them() {
         assert!(alike[alike.len() / 2] > 0.96 && alike[0] > 0.5, "{side}: {alike:?}");
     }
 }
+
+#[test]
+fn a_picture_is_never_replaced_by_its_trace() {
+    let sandbox = Sandbox::new();
+    let path = save(&sandbox, "logo.png", logo(64, 0));
+    // A picture whose name is the one that its trace would get.
+    fs::copy(&path, sandbox.photo("named.svg")).expect("a copy");
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(&path, sandbox.photo("link.svg")).expect("a link");
+    fs::hard_link(&path, sandbox.photo("name.svg")).expect("a link");
+    let before = fs::read(&path).expect("it is there");
+    let refused = |arguments: &[&str]| {
+        let told = sandbox.run_on_index(&[&["trace", "--overwrite"], arguments].concat()).code(1);
+        assert!(told.stderr.contains("pictures are never replaced"), "{arguments:?}: {}", told.stderr);
+        for file in ["logo.png", "named.svg"] {
+            assert_eq!(fs::read(sandbox.photo(file)).expect("it is there"), before, "{arguments:?}: {file}");
+        }
+    };
+    refused(&["photos/logo.png", "-o", "photos/logo.png"]);
+    refused(&["photos/named.svg", "-o", "photos"]);
+    refused(&["photos/logo.png", "-o", "photos/name.svg"]);
+    #[cfg(unix)]
+    refused(&["photos/logo.png", "-o", "photos/link.svg"]);
+    refused(&["photos/logo.png", "-o", "new.svg", "--preview-html", "photos/logo.png"]);
+}

@@ -5,12 +5,15 @@
 //! take pictures for copies that share nothing but a dark upper half, and vectors alone two that show the same kind of thing.
 
 mod groups;
+mod redundant;
 mod rule;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use self::groups::{Link, Member, groups};
+pub(crate) use self::redundant::find_redundant;
+pub use self::redundant::{Redundant, RedundantFile, Withheld, WithheldFile};
 use self::rule::{CANDIDATE_BITS, Likeness, tier};
 pub use self::rule::{DupeTier, SIMILAR};
 use super::filter::Filter;
