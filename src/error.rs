@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+pub(crate) use imgidx_types::io_reason;
+
 use crate::types::Stage;
 
 /// The result of everything in this crate that can fail.
@@ -100,38 +102,6 @@ pub enum Error {
         /// SQLite's message.
         reason: String,
     },
-    /// No usable ONNX Runtime was found, or the one asked for does not load.
-    #[error("no usable ONNX Runtime: {}", attempts.join("; "))]
-    Runtime {
-        /// Where it was looked for, each with what was found there.
-        attempts: Vec<String>,
-    },
-    /// The device that was asked for is not offered by the loaded ONNX Runtime.
-    #[error("the device `{device}` is not offered by ONNX Runtime {version}, which has {}", offered.join(", "))]
-    Device {
-        /// What was asked for.
-        device: String,
-        /// The runtime's version.
-        version: String,
-        /// What it has.
-        offered: Vec<String>,
-    },
-    /// A model's files do not fit together.
-    #[error("the model `{model}` cannot be used: {reason}")]
-    Model {
-        /// Its name or folder.
-        model: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// No model of this name is known.
-    #[error("there is no model named `{name}`; there are: {}", known.join(", "))]
-    UnknownModel {
-        /// What was asked for.
-        name: String,
-        /// What there is.
-        known: Vec<String>,
-    },
     /// A picture given as a query cannot be used.
     #[error("cannot use `{}` as a picture: {reason}", path.display())]
     Picture {
@@ -170,17 +140,12 @@ pub enum Error {
         /// The picture.
         path: PathBuf,
     },
+    /// A model, ONNX Runtime or a device cannot be used.
+    #[error(transparent)]
+    Model(#[from] imgidx_model::Error),
     /// An option's value makes no sense.
     #[error("{0}")]
     Invalid(String),
-    /// An accelerator is offered and does not work, or not as it should.
-    #[error("the device `{device}` cannot be used: {reason}")]
-    BrokenDevice {
-        /// The device.
-        device: String,
-        /// What is wrong.
-        reason: String,
-    },
     /// The operation was cancelled.
     #[error("interrupted; what was done is kept, and the same command goes on from there")]
     Interrupted,
@@ -207,38 +172,14 @@ impl Error {
             Self::Service { .. } => Some("`imgidx watch` does the same in the foreground".into()),
             Self::DiskFull { .. } => Some("make room and run the same command again".into()),
             Self::Damaged { .. } => Some("`imgidx check --repair` mends what can be rebuilt".into()),
-            Self::Runtime { .. } => Some(runtime_hint()),
-            Self::Device { .. } => {
-                Some("leave out --device, or give --runtime the path of an ONNX Runtime that has it".into())
-            }
-            Self::BrokenDevice { .. } => Some("leave out --device, or give another one".into()),
             Self::Exists { .. } => Some("--overwrite replaces it; -o names another file".into()),
             Self::IsPicture { .. } => Some("name another file with -o, or remove the picture first".into()),
             Self::NoDrawing { is_photo: true, .. } => {
                 Some("--force traces photographs too; their traces are large and look like paintings".into())
             }
-            Self::Model { .. } => Some("`imgidx model list` shows the models that can be used".into()),
+            Self::Model(error) => error.hint(),
             _ => None,
         }
-    }
-}
-
-fn runtime_hint() -> String {
-    "any of these provides it:\n  \
-     - run without --offline, so that imgidx fetches it with Python's pip\n  \
-     - `pip install onnxruntime` in the active Python environment\n  \
-     - install ONNX Runtime 1.17 or later with the system's package manager\n  \
-     - give the library's path with --runtime or ORT_DYLIB_PATH\n  \
-     - put the library beside the imgidx program"
-        .into()
-}
-
-/// The system's reason without the number that Rust adds to it.
-pub(crate) fn io_reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.find(" (os error") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
     }
 }
 
@@ -248,4 +189,14 @@ fn no_drawing(is_photo: bool) -> &'static str {
 
 fn holder_name(holder: Option<u32>) -> String {
     holder.map_or_else(|| "another process".into(), |id| format!("process {id}"))
+}
+
+impl From<imgidx_ann::Error> for Error {
+    fn from(error: imgidx_ann::Error) -> Self {
+        match error {
+            imgidx_ann::Error::Io { action, path, source } => Self::Io { action, path, source },
+            imgidx_ann::Error::Damaged { path, reason } => Self::Damaged { path, reason },
+            error => Self::Invalid(error.to_string()),
+        }
+    }
 }

@@ -43,7 +43,6 @@
 //! [`search`] answers from the last two, and [`trace`] finds the best way to have [`vector`] make paths of a drawing. Modules use only what is further down in
 //! `index → {indexer, search, trace} → {scan, media, model, sandbox, vector, store, ann} → {types, error}`.
 
-pub mod ann;
 #[cfg(unix)]
 pub mod daemon;
 pub mod error;
@@ -51,16 +50,23 @@ pub mod error;
 pub mod fuzzing;
 pub mod index;
 pub mod indexer;
-pub mod media;
-pub mod model;
-pub mod sandbox;
 pub mod scan;
 pub mod search;
 pub mod store;
 pub mod trace;
 pub mod types;
-pub mod vector;
 pub mod watch;
+
+#[doc(inline)]
+pub use imgidx_ann as ann;
+#[doc(inline)]
+pub use imgidx_media as media;
+#[doc(inline)]
+pub use imgidx_media::sandbox;
+#[doc(inline)]
+pub use imgidx_model as model;
+#[doc(inline)]
+pub use imgidx_vectorize as vector;
 
 #[doc(inline)]
 pub use error::{Error, Result};

@@ -305,7 +305,7 @@ fn this_program() -> Option<PathBuf> {
 fn quiet_decoder_panics() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        if !imgidx::media::is_decoding() {
+        if !imgidx::types::is_panic_caught() {
             print(info);
         }
     }));

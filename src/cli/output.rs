@@ -51,6 +51,12 @@ impl fmt::Display for Failure {
     }
 }
 
+impl From<imgidx::model::Error> for Failure {
+    fn from(error: imgidx::model::Error) -> Self {
+        Self::Error(error.into())
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {

@@ -7,7 +7,7 @@ use image::RgbImage;
 use super::OpenOptions;
 use crate::error::{Error, Result};
 use crate::media::{DecodeError, DecodeLimits, Format, Looked};
-use crate::model::{Catalog, CatalogEntry, Device, Embedded, Embedder, Runtime};
+use crate::model::{self, Catalog, CatalogEntry, Device, Embedded, Embedder, Runtime};
 use crate::search::{Eye, SharedEye};
 
 /// A model that looks at single pictures, on all cores. It is loaded for the first one and kept for the next.
@@ -37,7 +37,7 @@ impl ModelEye {
         let model = self.catalog.load(self.entry()?)?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let runtime = Runtime::load(&self.open.runtime_options()?)?;
-        Embedder::new(&model, &runtime, Device::Cpu, threads)
+        Ok(Embedder::new(&model, &runtime, Device::Cpu, threads)?)
     }
 }
 
@@ -55,7 +55,7 @@ impl Eye for ModelEye {
         };
         let result = embedder.embed(&[pixels])?.pop().expect("one result for one picture");
         let name = &embedder.model().spec().name;
-        result.map_err(|error| Error::Model { model: name.clone(), reason: error.to_string() })
+        Ok(result.map_err(|error| model::Error::Model { model: name.clone(), reason: error.to_string() })?)
     }
 }
 

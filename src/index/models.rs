@@ -2,7 +2,7 @@
 
 use super::Index;
 use crate::error::{Error, Result};
-use crate::model::{BUILTIN_NAME, Catalog, CatalogEntry};
+use crate::model::{self, BUILTIN_NAME, Catalog, CatalogEntry};
 use crate::store::Writer;
 use crate::types::ModelId;
 
@@ -48,7 +48,7 @@ impl Index {
         if entry.id != active.id {
             let reason = "the one of this name in the catalog is another one than the index was made with; \
                           `imgidx model use` it to change over";
-            return Err(Error::Model { model: active.name, reason: reason.into() });
+            return Err(model::Error::Model { model: active.name, reason: reason.into() }.into());
         }
         Ok(entry)
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use image::RgbImage;
 
 use crate::error::{Error, Result};
-use crate::model::{Device, Embedded, Embedder, Model, ModelSpec, Runtime, RuntimeOptions};
+use crate::model::{self, Device, Embedded, Embedder, Model, ModelSpec, Runtime, RuntimeOptions};
 use crate::sandbox::Sandbox;
 use crate::types::InvalidEmbedding;
 
@@ -183,7 +183,7 @@ impl Engine {
         pictures: &[RgbImage],
     ) -> Result<Vec<Result<Embedded, InvalidEmbedding>>> {
         match self.embed(own, pictures) {
-            Err(Error::Model { .. }) if pictures.len() > 1 => {
+            Err(Error::Model(model::Error::Model { .. })) if pictures.len() > 1 => {
                 let (first, second) = pictures.split_at(pictures.len() / 2);
                 let mut embedded = self.embed_in_parts(own, first)?;
                 embedded.extend(self.embed_in_parts(own, second)?);
@@ -214,7 +214,7 @@ impl Engine {
             Some(embedder) => embedder,
             None => slot.insert(self.embedder()?),
         };
-        embedder.embed(pictures)
+        Ok(embedder.embed(pictures)?)
     }
 }
 

@@ -145,7 +145,7 @@ fn build(shared: &Shared, store: &Store, codes: &Arc<Codes>) -> Result<Option<Gr
         .map_err(failed)?;
     let folder = derived_folder(store);
     let go_on = || !shared.is_stopped();
-    pool.install(|| build_graph(&folder, &shared.model_id, codes, shared.options.graph, &go_on))
+    Ok(pool.install(|| build_graph(&folder, &shared.model_id, codes, shared.options.graph, &go_on))?)
 }
 
 /// Lowers the priority of the calling thread.

@@ -24,6 +24,8 @@ struct ModelVectors<'a> {
 }
 
 impl VectorSource for ModelVectors<'_> {
+    type Error = Error;
+
     fn vector(&self, id: VectorId) -> Result<Option<Embedding>> {
         Ok(self.store.vector(id, self.model)?.map(|vector| vector.embedding))
     }
@@ -115,10 +117,10 @@ impl Lookup<'_> {
         count: usize,
     ) -> Result<Found> {
         let source = ModelVectors { store: self.store, model: model.row };
-        let mut accept = |id| Ok(self.store.present_image_of(id)?.is_some_and(|image| !asked.contains(&image)));
+        let accept = |id| Ok(self.store.present_image_of(id)?.is_some_and(|image| !asked.contains(&image)));
         let among = query.filter.vectors(self.store, model.row)?;
         let wanted = Wanted { query: direction, count, among: among.as_deref(), exact: query.exact };
-        index.nearest(wanted, &source, &mut accept)
+        index.nearest(wanted, &source, accept)
     }
 
     /// What the query saw of the derived files; damaged ones are set aside.

@@ -113,7 +113,9 @@ fn write_codes(store: &Store, id: &ModelId, force: bool) -> Result<Option<Writte
         return Ok(None);
     }
     Codes::write(&derived_folder(store), id, model.dimension, |each| {
-        store.for_each_vector(model.row, VectorId(0), |vector| each(vector.id, vector.embedding.as_slice()))
+        store.for_each_vector(model.row, VectorId(0), |vector| {
+            Ok(each(vector.id, vector.embedding.as_slice())?)
+        })
     })
 }
 

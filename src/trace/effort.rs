@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::candidates::CANDIDATES;
 use super::limits::Limits;
-use crate::media::quietly;
+use imgidx_types::catching_panics;
 use crate::vector::{NotDrawn, Parameters, Quality, Reference, Source, score};
 
 /// How much is tried for a trace.
@@ -179,7 +179,7 @@ impl<L: Limits> Attempt<'_, L> {
 
     fn draw(&self, parameters: &Parameters, is_needed: bool) -> Result<Candidate, NotDrawn> {
         let draw = AssertUnwindSafe(|| self.draw_unguarded(parameters, is_needed));
-        quietly(|| catch_unwind(draw)).unwrap_or_else(|_| Err(NotDrawn::Failed("it gave no reason".into())))
+        catching_panics(|| catch_unwind(draw)).unwrap_or_else(|_| Err(NotDrawn::Failed("it gave no reason".into())))
     }
 
     fn draw_unguarded(&self, parameters: &Parameters, is_needed: bool) -> Result<Candidate, NotDrawn> {

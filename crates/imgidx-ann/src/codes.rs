@@ -1,0 +1,316 @@
+//! The file of codes: for each vector of a model its id, its code of 8 bits, and in large sets one of one bit.
+
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::bits;
+use super::folder::{DerivedFolder, Making, MakingLock};
+use super::scalar;
+use super::sealed::{Damaged, SealedFile, SealedWriter, Section, Unpublished};
+use crate::error::{Error, Result};
+use imgidx_types::{ModelId, VectorId};
+
+/// Vectors from which on codes of one bit go before those of 8: below that they save less than they cost.
+pub(super) const BITS_FROM: usize = 20_000;
+/// Components that codes of one bit need to be good enough to choose by.
+const BITS_FROM_DIMENSION: usize = 128;
+
+/// The codes of a model's vectors up to a certain id.
+#[derive(Debug)]
+pub struct Codes {
+    path: PathBuf,
+    file: SealedFile,
+    about: About,
+    ids: Section,
+    factors: Section,
+    codes: Section,
+    bits: Option<Bits>,
+}
+
+/// What a file of codes says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct About {
+    model: String,
+    dimension: usize,
+    count: usize,
+    last: i64,
+}
+
+#[derive(Debug)]
+struct Bits {
+    mean: Vec<f32>,
+    rows: Section,
+}
+
+/// What a file of codes covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CodesStatus {
+    /// How many vectors.
+    pub count: u64,
+    /// The id of the last one.
+    pub last: VectorId,
+    /// What stands for all of the file.
+    pub seal: blake3::Hash,
+    /// Its length in bytes.
+    pub bytes: u64,
+}
+
+/// Some rows of codes that lie one after another.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Block<'a> {
+    pub codes: &'a [i8],
+    pub factors: &'a [f32],
+}
+
+impl Codes {
+    /// Opens the codes with this seal; `None` if there are none.
+    ///
+    /// The seal is the one that [`Codes::write`] returned, as it was kept in the database. It ties the file to this
+    /// state of the database: beside a copy that was restored from a backup, whose ids go on from an earlier one, the
+    /// file would be wrong.
+    pub fn open(folder: &DerivedFolder, model: &ModelId, dimension: usize, seal: &str) -> Option<Self> {
+        let path = folder.codes(model, seal)?;
+        let (file, about) = SealedFile::open::<About>(&path)?;
+        let is_known = file.seal().to_hex().as_str() == seal;
+        if !is_known || about.model != model.to_string() || about.dimension != dimension {
+            return None;
+        }
+        let count = about.count;
+        let bits = file.section("mean", 4 * dimension).and_then(|mean| {
+            Some(Bits {
+                mean: file.get(&mean, 0..dimension).ok()?.to_vec(),
+                rows: file.section("bits", 8 * bits::words(dimension) * count)?,
+            })
+        });
+        Some(Self {
+            ids: file.section("ids", 8 * count)?,
+            factors: file.section("factors", 4 * count)?,
+            codes: file.section("codes", dimension * count)?,
+            path,
+            file,
+            about,
+            bits,
+        })
+    }
+
+    /// What the file covers.
+    pub fn status(&self) -> CodesStatus {
+        let last = VectorId(self.about.last);
+        CodesStatus { count: self.about.count as u64, last, seal: self.file.seal(), bytes: self.file.len() }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the content is what was written. Reads all of it.
+    pub fn verify(&self) -> bool {
+        self.file.verify()
+    }
+
+    /// Whether something that was read of the file was not there.
+    pub(super) fn is_broken(&self) -> bool {
+        self.file.is_broken()
+    }
+
+    /// Checks all that was not looked at yet.
+    pub(super) fn check_all(&self) -> Result<(), Damaged> {
+        self.file.check_all()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.about.count
+    }
+
+    pub(super) fn dimension(&self) -> usize {
+        self.about.dimension
+    }
+
+    pub(super) fn ids(&self, rows: Range<usize>) -> Result<&[i64], Damaged> {
+        self.file.get(&self.ids, rows)
+    }
+
+    pub(super) fn block(&self, rows: Range<usize>) -> Result<Block<'_>, Damaged> {
+        let dimension = self.about.dimension;
+        Ok(Block {
+            codes: self.file.get(&self.codes, rows.start * dimension..rows.end * dimension)?,
+            factors: self.file.get(&self.factors, rows)?,
+        })
+    }
+
+    /// The mean of all vectors, if there are codes of one bit.
+    pub(super) fn mean(&self) -> Option<&[f32]> {
+        self.bits.as_ref().map(|bits| bits.mean.as_slice())
+    }
+
+    /// Rows of codes of one bit, which there are if there is a mean.
+    pub(super) fn bit_rows(&self, rows: Range<usize>) -> Result<&[u64], Damaged> {
+        let (bits, words) = (self.bits.as_ref().ok_or(Damaged)?, bits::words(self.about.dimension));
+        self.file.get(&bits.rows, rows.start * words..rows.end * words)
+    }
+
+    /// Writes the codes of all vectors that `each` hands out in the order of their ids. `None` if another process is
+    /// doing so.
+    ///
+    /// # Errors
+    /// When the file cannot be written, or `each` fails.
+    pub fn write<E: From<Error>>(
+        folder: &DerivedFolder,
+        model: &ModelId,
+        dimension: usize,
+        each: impl FnOnce(&mut dyn FnMut(VectorId, &[f32]) -> Result<()>) -> Result<(), E>,
+    ) -> Result<Option<WrittenCodes>, E> {
+        let Some(lock) = folder.lock_for(Making::Codes)? else { return Ok(None) };
+        let failed = |error: io::Error| Error::io("write in", folder.path())(error);
+        let mut writer = SealedWriter::create(folder.path(), Making::Codes.unfinished()).map_err(failed)?;
+        let (mut ids, mut factors, mut code) = (Vec::new(), Vec::new(), Vec::new());
+        let mut sums = vec![0.0_f64; dimension];
+        writer.section("codes").map_err(failed)?;
+        each(&mut |id, vector| {
+            code.clear();
+            factors.push(scalar::encode(vector, &mut code));
+            ids.push(id.0);
+            sums.iter_mut().zip(vector).for_each(|(sum, x)| *sum += f64::from(*x));
+            writer.write(&code).map_err(failed)
+        })?;
+        let count = ids.len();
+        if count >= BITS_FROM && dimension >= BITS_FROM_DIMENSION {
+            let mean: Vec<f32> = sums.iter().map(|sum| (sum / count as f64) as f32).collect();
+            write_bits(&mut writer, &mean, &factors).map_err(failed)?;
+        }
+        let about = About { model: model.to_string(), dimension, count, last: ids.last().copied().unwrap_or(0) };
+        let finish = |mut writer: SealedWriter| {
+            writer.whole("ids", &ids)?;
+            writer.whole("factors", &factors)?;
+            writer.finish(&about)
+        };
+        let file = finish(writer).map_err(failed)?;
+        fail::fail_point!("codes-written", |_| std::process::abort());
+        let path = folder.codes(model, &file.seal.to_hex()).expect("a seal is a part of a name");
+        let bytes = std::fs::metadata(file.path()).map_err(failed)?.len();
+        let status = CodesStatus { count: count as u64, last: VectorId(about.last), seal: file.seal, bytes };
+        Ok(Some(WrittenCodes { status, file, path, lock }))
+    }
+}
+
+/// A file of codes that nobody knows of yet.
+#[derive(Debug)]
+pub struct WrittenCodes {
+    status: CodesStatus,
+    file: Unpublished,
+    path: PathBuf,
+    #[expect(dead_code, reason = "it is held until the file has its name")]
+    lock: MakingLock,
+}
+
+impl WrittenCodes {
+    /// Gives the file its name. It is not used before its seal is in the database, and older ones stay until
+    /// [`DerivedFolder::collect`]; only the writer of the database may call either.
+    ///
+    /// # Errors
+    /// When the file cannot be renamed.
+    pub fn publish(self) -> Result<CodesStatus> {
+        self.file.publish(&self.path).map_err(Error::io("write", &self.path))?;
+        fail::fail_point!("codes-renamed", |_| std::process::abort());
+        Ok(self.status)
+    }
+}
+
+/// Makes the codes of one bit from those of 8, which were just written.
+fn write_bits(writer: &mut SealedWriter, mean: &[f32], factors: &[f32]) -> io::Result<()> {
+    /// Rows that are made before they are written.
+    const ROWS: usize = 8192;
+    let (map, codes) = writer.reread()?;
+    let codes: &[i8] = bytemuck::cast_slice(&map[codes]);
+    let dimension = mean.len();
+    let encode_row = |(code, factor): (&[i8], &f32)| {
+        let vector: Vec<f32> = code.iter().map(|x| f32::from(*x) * factor).collect();
+        let mut row = Vec::with_capacity(bits::words(dimension));
+        bits::encode(&vector, mean, &mut row);
+        row
+    };
+    writer.section("bits")?;
+    for (codes, factors) in codes.chunks(ROWS * dimension).zip(factors.chunks(ROWS)) {
+        let rows: Vec<_> = codes.par_chunks_exact(dimension).zip(factors).map(encode_row).collect();
+        rows.iter().try_for_each(|row| writer.write(row))?;
+    }
+    writer.whole("mean", mean)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(folder: &DerivedFolder, model: &ModelId, vectors: &[[f32; 3]]) -> CodesStatus {
+        Codes::write(folder, model, 3, |each| {
+            vectors.iter().enumerate().try_for_each(|(i, vector)| each(VectorId(10 + i as i64), vector))
+        })
+        .expect("it can be written")
+        .expect("nobody else writes")
+        .publish()
+        .expect("it can be renamed")
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (folder, model) = (DerivedFolder::new(dir.path()), ModelId::from([7; 32]));
+        let status = write(&folder, &model, &[[1.0, 0.0, 0.0], [0.0, -0.5, 0.25]]);
+        assert_eq!((status.count, status.last), (2, VectorId(11)));
+        let codes = Codes::open(&folder, &model, 3, &status.seal.to_hex()).expect("it is there");
+        assert_eq!(codes.status(), status);
+        assert!(codes.verify());
+        let block = codes.block(1..2).expect("it is as it was written");
+        assert_eq!((codes.ids(1..2), block.codes), (Ok([11].as_slice()), [0, -127, 64].as_slice()));
+        assert!((block.factors[0] * 127.0 - 0.5).abs() < 1e-6);
+        assert!(codes.mean().is_none());
+        let names = std::fs::read_dir(dir.path()).expect("a folder").flatten().map(|entry| entry.file_name());
+        let others = names.filter(|name| name != "codes-lock" && Some(name.as_os_str()) != codes.path().file_name());
+        assert_eq!(others.count(), 0, "temporary files were left behind");
+    }
+
+    #[test]
+    fn another_model_or_another_state_of_the_database_does_not_use_it() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (folder, model) = (DerivedFolder::new(dir.path()), ModelId::from([7; 32]));
+        let seal = write(&folder, &model, &[[1.0, 0.0, 0.0]]).seal.to_hex();
+        assert!(Codes::open(&folder, &model, 3, &seal).is_some());
+        assert!(Codes::open(&folder, &ModelId::from([8; 32]), 3, &seal).is_none());
+        assert!(Codes::open(&folder, &model, 4, &seal).is_none());
+        assert!(Codes::open(&folder, &model, 3, "of another state of the database").is_none());
+        let other = write(&folder, &model, &[[0.0, 1.0, 0.0]]).seal.to_hex();
+        let path = |seal: &str| folder.codes(&model, seal).expect("a name");
+        std::fs::rename(path(&other), path(&seal)).expect("it can be renamed");
+        assert!(Codes::open(&folder, &model, 3, &seal).is_none(), "its name is right and its seal is not");
+    }
+
+    #[test]
+    fn large_sets_have_codes_of_one_bit() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (folder, model) = (DerivedFolder::new(dir.path()), ModelId::from([7; 32]));
+        let vector = |row: usize| {
+            let wave = |i: usize| ((row * 7 + i * 13) as f32 * 0.37).sin();
+            (0..128).map(wave).collect::<Vec<f32>>()
+        };
+        let status = Codes::write(&folder, &model, 128, |each| {
+            (0..BITS_FROM).try_for_each(|row| each(VectorId(row as i64 + 1), &vector(row)))
+        });
+        let written = status.expect("it can be written").expect("nobody else writes");
+        let status = written.publish().expect("it can be renamed");
+        let codes = Codes::open(&folder, &model, 128, &status.seal.to_hex()).expect("it is there");
+        let mean = codes.mean().expect("the set is large");
+        for row in [0, 8191, 8192, BITS_FROM - 1] {
+            let mut expected = Vec::new();
+            bits::encode(&vector(row), mean, &mut expected);
+            let found = codes.bit_rows(row..row + 1).expect("it is as it was written");
+            let differing: u32 = found.iter().zip(&expected).take(2).map(|(a, b)| (a ^ b).count_ones()).sum();
+            assert!(differing <= 2, "signs are taken from codes of 8 bits, which hardly ever changes one");
+            assert!((bits::factors(found).0 / bits::factors(&expected).0 - 1.0).abs() < 0.01);
+        }
+    }
+}

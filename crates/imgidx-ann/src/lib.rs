@@ -1,0 +1,91 @@
+//! Nearest neighbours among the vectors of one model.
+//!
+//! All of it is derived from the database and can be deleted. [`Codes`] is a file of small codes, one for each vector
+//! in the order of their ids, mapped into memory and scanned. [`Graph`] is a file with an HNSW graph over them, for
+//! processes that stay. What is newer is scanned from the database, or from memory. Scores of codes only choose
+//! candidates: the answer is ranked by the stored vectors, which a [`VectorSource`] gives.
+
+mod audit;
+mod best;
+mod bits;
+mod build;
+mod codes;
+mod error;
+mod folder;
+mod graph;
+mod graph_file;
+mod hnsw;
+mod kernels;
+mod large;
+mod links;
+mod mapping;
+mod pairs;
+mod recent;
+mod refine;
+mod rotation;
+mod scalar;
+mod scan;
+mod scores;
+mod sealed;
+mod search;
+mod twins;
+mod walk;
+
+pub use build::{build_graph, graph_memory};
+pub use codes::{Codes, CodesStatus, WrittenCodes};
+pub use error::{Error, Result};
+pub use folder::DerivedFolder;
+pub use graph::{DamagedFile, Graph};
+pub use graph_file::{GraphOptions, GraphStatus};
+pub use pairs::{BitTable, SignTable};
+pub use recent::Recent;
+pub use search::{Found, Method, Neighbor, VectorIndex, VectorSource, Wanted};
+
+/// For fuzzers: what takes bytes from elsewhere.
+#[doc(hidden)]
+pub mod fuzzed {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::codes::Codes;
+    use super::folder::DerivedFolder;
+    use super::graph_file::GraphFile;
+    use super::sealed::seal_anything;
+    use imgidx_types::ModelId;
+
+    /// Bytes of the vectors that there are codes of.
+    const DIMENSION: usize = 8;
+
+    /// Two files: the first 4 bytes tell how much of the rest is of codes.
+    pub fn sealed(folder: &Path, data: &[u8]) {
+        let Some((length, rest)) = data.split_at_checked(4) else { return };
+        let length = u32::from_le_bytes(length.try_into().expect("four bytes")) as usize % (rest.len() + 1);
+        let (of_codes, of_graph) = rest.split_at(length);
+        let (folder, model) = (DerivedFolder::new(folder.join("derived")), ModelId::from([7; 32]));
+        std::fs::create_dir_all(folder.path()).expect("a folder");
+        let (file, seal) = seal_anything(of_codes);
+        let path = folder.codes(&model, &seal).expect("a seal");
+        std::fs::write(&path, file).expect("a file");
+        let codes = Codes::open(&folder, &model, DIMENSION, &seal);
+        if let Some(codes) = codes {
+            let codes = Arc::new(codes);
+            let (rows, _) = (codes.len(), codes.verify());
+            for row in [0, rows / 2, rows.saturating_sub(1)].into_iter().filter(|row| *row < rows) {
+                let _ = codes.ids(row..row + 1);
+                let _ = codes.block(row..row + 1);
+                let _ = codes.bit_rows(row..row + 1);
+            }
+            let (file, _) = seal_anything(of_graph);
+            let path = folder.path().join("fuzzed.graph");
+            std::fs::write(&path, file).expect("a file");
+            if let Some(graph) = GraphFile::open(&path, &codes)
+                && graph.check().is_ok()
+            {
+                for row in [0, rows / 2, rows - 1] {
+                    let _ = graph.neighbors().of(row);
+                }
+            }
+        }
+        let _ = std::fs::remove_file(path);
+    }
+}

@@ -1,0 +1,111 @@
+//! Classical features of a picture, all in one pass over its small version.
+//!
+//! The budget is a millisecond a picture on one core, beside the scaling. So there is code of our own where a library
+//! would be slower, and tests that compare them.
+
+mod canny;
+mod colors;
+mod fast;
+mod hashes;
+mod kind;
+mod neighborhood;
+mod shapes;
+mod tones;
+mod values;
+
+use std::ops::RangeInclusive;
+use std::time::Instant;
+
+use image::{GrayImage, RgbImage};
+
+use super::decode::Picture;
+use super::resize::{Filter, Fit};
+pub use values::{
+    DetailFeatures, DominantColor, FeatureStage, Features, ImageType, QuickFeatures, ToneFeatures, TypeGuess,
+};
+
+/// The longer side of the picture that features are measured on, in pixels.
+pub const SIDE: u32 = 256;
+
+/// Measures a picture's features; what there is no time for until `deadline` is left out.
+///
+/// The first stage is always done.
+pub fn measure(picture: &Picture, deadline: Option<Instant>) -> Features {
+    let small = picture.resized(Fit::Inside, SIDE, SIDE, Filter::Bilinear);
+    let (width, height) = picture.upright_size();
+    measure_pixels(&small, width as f32 / height as f32, deadline)
+}
+
+/// As [`measure`], of a picture that is small already.
+pub fn measure_pixels(small: &RgbImage, aspect_ratio: f32, deadline: Option<Instant>) -> Features {
+    let in_time = || deadline.is_none_or(|deadline| Instant::now() < deadline);
+    let luma = tones::luma(small);
+    let ranges = neighborhood::ranges(small);
+    let quick = quick(small, &luma, &ranges, aspect_ratio);
+    let tones = in_time().then(|| tones(small, &luma, &ranges));
+    let detail = tones.filter(|_| in_time()).map(|tones| detail(&luma, &tones, &quick));
+    let kind = tones.map(|tones| kind::classify(&quick, &tones));
+    Features { quick, tones, detail, kind }
+}
+
+fn quick(small: &RgbImage, luma: &GrayImage, ranges: &[u8], aspect_ratio: f32) -> QuickFeatures {
+    let counts = tones::histogram(ranges);
+    let share = |wanted: RangeInclusive<u8>| {
+        let count: u32 = wanted.map(|range| counts[usize::from(range)]).sum();
+        count as f32 / ranges.len() as f32
+    };
+    let flat = colors::flat_colors(small, ranges);
+    let colors = colors::Histogram::new(small);
+    QuickFeatures {
+        aspect_ratio,
+        unique_colors: colors.distinct(),
+        palette_size: flat.palette_size,
+        shades: flat.shades,
+        flat_fraction: share(0..=neighborhood::FLAT),
+        smooth_fraction: share(neighborhood::FLAT + 1..=neighborhood::SMOOTH),
+        edge_fraction: share(neighborhood::SMOOTH + 1..=255),
+        gradient_fraction: neighborhood::gradient_fraction(ranges, small.width() as usize),
+        dominant_colors: colors.dominant(),
+        dhash: hashes::difference(luma),
+        phash: hashes::perceptual(luma),
+    }
+}
+
+fn tones(small: &RgbImage, luma: &GrayImage, ranges: &[u8]) -> ToneFeatures {
+    let histogram = tones::histogram(luma.as_raw());
+    let (mean, deviation) = tones::moments(&histogram);
+    let foreground = colors::foreground(small);
+    let filled = foreground.iter().filter(|set| **set).count();
+    let flat = foreground.iter().zip(ranges).filter(|(set, range)| **set && **range <= neighborhood::FLAT).count();
+    let shapes = shapes::shapes(&foreground, small.width() as usize);
+    ToneFeatures {
+        entropy: tones::entropy(&histogram),
+        brightness: mean / 255.0,
+        contrast: deviation / 255.0,
+        fill_ratio: filled as f32 / foreground.len() as f32,
+        foreground_flat: flat as f32 / filled.max(1) as f32,
+        shapes: shapes.len() as u32,
+        glyphs: shapes::longest_line(&shapes),
+    }
+}
+
+fn detail(luma: &GrayImage, tones: &ToneFeatures, quick: &QuickFeatures) -> DetailFeatures {
+    let edge_density = canny::edge_density(luma);
+    let corner_density = fast::corners_per_thousand(luma);
+    let gradient_strength = tones::gradient_strength(luma);
+    // What counts as much, measured on photographs: about the ninth decile of each.
+    let scaled = [
+        (0.30, edge_density / 0.2),
+        (0.25, tones.entropy / 8.0),
+        (0.20, corner_density / 60.0),
+        (0.15, gradient_strength / 0.12),
+        (0.10, (quick.unique_colors as f32).log2() / 12.0),
+    ];
+    DetailFeatures {
+        edge_density,
+        corner_density,
+        gradient_strength,
+        sharpness: tones::laplacian_variance(luma),
+        complexity_score: scaled.iter().map(|(weight, part)| weight * part.clamp(0.0, 1.0)).sum(),
+    }
+}

@@ -1,0 +1,354 @@
+//! JPEG: what its markers tell, and decoding.
+//!
+//! The markers are walked once before decoding (ITU-T T.81, annex B). That tells the size, whether the end is
+//! missing, how many passes a progressive file makes the decoder do, and whether there are four components, which
+//! another decoder handles.
+
+use std::io::Cursor;
+
+use image::RgbImage;
+use image::metadata::Orientation;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use super::camera;
+use super::decode::Picture;
+use super::error::{DecodeError, damaged};
+
+/// Passes over the picture that a progressive file may ask for. Encoders write about ten; each one costs as much as
+/// decoding the whole picture, so that 40 kB could keep a processor busy for a minute.
+const MAX_SCANS: u32 = 100;
+
+/// What the markers of a JPEG file tell.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Markers {
+    pub width: u32,
+    pub height: u32,
+    pub components: u8,
+    pub progressive: bool,
+    /// Whether it is made of blocks of 8 × 8 and Huffman codes, as nearly all files are.
+    pub usual: bool,
+    pub scans: u32,
+    /// Coefficients of all components, which a progressive file has decoded before any pixel is made.
+    pub coefficients: u64,
+    /// Whether Adobe's application segment is there.
+    pub adobe: bool,
+    /// Whether the end-of-image marker is there.
+    pub complete: bool,
+}
+
+/// Walks the markers from the start of the image to its end.
+pub(super) fn read_markers(bytes: &[u8]) -> Result<Markers, DecodeError> {
+    let mut found = Markers::default();
+    let mut at = 2;
+    while let Some(marker) = next_marker(bytes, &mut at) {
+        match marker {
+            0xD9 => {
+                found.complete = true;
+                break;
+            }
+            0x01 | 0xD0..=0xD8 => continue,
+            _ => {}
+        }
+        let Some(length) = bytes.get(at..at + 2).map(|b| usize::from(u16::from_be_bytes([b[0], b[1]]))) else { break };
+        match marker {
+            // Decoders go by the first frame; a second one would only hide its size.
+            0xC0..=0xCF if !matches!(marker, 0xC4 | 0xC8 | 0xCC) && found.components == 0 => {
+                let Some(frame) = bytes.get(at + 2..at + 8) else { break };
+                found.height = u32::from(u16::from_be_bytes([frame[1], frame[2]]));
+                found.width = u32::from(u16::from_be_bytes([frame[3], frame[4]]));
+                found.components = frame[5];
+                found.usual = matches!(marker, 0xC0..=0xC2);
+                found.progressive = matches!(marker, 0xC2 | 0xC6 | 0xCA | 0xCE);
+                let factors = bytes.get(at + 8..).unwrap_or_default().iter().skip(1).step_by(3);
+                found.coefficients = found.count_coefficients(factors.take(frame[5].into()).copied());
+            }
+            0xEE => found.adobe |= bytes.get(at + 2..at + 7) == Some(b"Adobe"),
+            0xDA => found.scans += 1,
+            _ => {}
+        }
+        at += length.max(2);
+    }
+    if found.width == 0 || found.components == 0 {
+        return Err(DecodeError::new("the file ends before the picture's size"));
+    }
+    if found.scans > MAX_SCANS {
+        return Err(DecodeError::new(format!("{} progressive passes, of which {MAX_SCANS} are allowed", found.scans)));
+    }
+    Ok(found)
+}
+
+/// Moves behind the next marker and returns its code; entropy-coded data in between is passed over.
+fn next_marker(bytes: &[u8], at: &mut usize) -> Option<u8> {
+    loop {
+        let rest = bytes.get(*at..)?;
+        *at += rest.iter().position(|&byte| byte == 0xFF)? + 1;
+        // A marker may be preceded by any number of fill bytes; 0xFF00 is a data byte.
+        while bytes.get(*at) == Some(&0xFF) {
+            *at += 1;
+        }
+        let code = *bytes.get(*at)?;
+        *at += 1;
+        if code != 0 {
+            return Some(code);
+        }
+    }
+}
+
+/// How many times as many pixels as are wanted in the end a picture keeps that is decoded to a part of its size: the last step
+/// of scaling averages over as many.
+const OVERSAMPLING: u32 = 2;
+
+impl Markers {
+    /// By how much a file can be scaled down while it is decoded, for a shorter side of `side` pixels in the end; `None` if
+    /// not at all. Of files that are cut off the other decoder makes more.
+    pub fn part(&self, side: u32) -> Option<Part> {
+        let shorter = self.width.min(self.height);
+        let fits = |divisor: &u32| shorter / divisor >= side.saturating_mul(OVERSAMPLING);
+        let can_be = self.complete && self.usual && self.components != 4;
+        let divisor = [8, 4, 2].into_iter().find(fits).filter(|_| can_be)?;
+        Some(Part { width: self.width, height: self.height, divisor, coefficients: self.held_coefficients() })
+    }
+
+    /// Coefficients by the sampling factors of the components, each in half a byte, horizontal ones first (A.1.1).
+    fn count_coefficients(&self, factors: impl Iterator<Item = u8>) -> u64 {
+        let factors: Vec<(u64, u64)> =
+            factors.map(|byte| (u64::from(byte >> 4).clamp(1, 4), u64::from(byte & 15).clamp(1, 4))).collect();
+        let most = |of: fn(&(u64, u64)) -> u64| factors.iter().map(of).max().unwrap_or(1);
+        let units =
+            u64::from(self.width).div_ceil(8 * most(|it| it.0)) * u64::from(self.height).div_ceil(8 * most(|it| it.1));
+        units * factors.iter().map(|(across, down)| across * down * 64).sum::<u64>()
+    }
+
+    /// Bytes of coefficients that are held while the file is decoded.
+    fn held_coefficients(&self) -> u64 {
+        if self.progressive { 2 * self.coefficients } else { 0 }
+    }
+
+    /// Bytes that decoding holds at its peak: the pixels, and the coefficients of a progressive file.
+    pub fn decoding_bytes(&self) -> u64 {
+        let pixels = u64::from(self.width) * u64::from(self.height);
+        // Four components: the planes, the interleaved ink, and the colours.
+        let planes = if self.components == 4 { 4 + 4 + 3 } else { 3 };
+        pixels * planes + self.held_coefficients()
+    }
+}
+
+/// Decodes grey and colour files with zune-jpeg, and files of four components with jpeg-decoder, because zune-jpeg
+/// inverts YCCK.
+pub(super) fn decode(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> {
+    let mut picture = if markers.components == 4 { decode_cmyk(bytes, markers)? } else { decode_rgb(bytes, markers)? };
+    picture.truncated = !markers.complete;
+    Ok(picture)
+}
+
+/// The size that was checked is all that the decoder may allocate for, whatever it reads out of the file itself.
+fn decode_rgb(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> {
+    let options = DecoderOptions::new_fast()
+        .set_strict_mode(false)
+        .set_max_width(markers.width as usize)
+        .set_max_height(markers.height as usize)
+        .jpeg_set_out_colorspace(ColorSpace::RGB);
+    let mut decoder = zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    let pixels = decoder.decode().map_err(damaged)?;
+    let (width, height) = decoder.dimensions().ok_or_else(|| DecodeError::new("the picture has no size"))?;
+    let mut picture = Picture::from_rgb(to_image(width, height, pixels)?);
+    picture.orientation = decoder.exif().and_then(|chunk| Orientation::from_exif_chunk(chunk));
+    picture.taken = decoder.exif().and_then(|chunk| camera::taken(chunk));
+    picture.profile = decoder.icc_profile();
+    Ok(picture)
+}
+
+/// A file that is to be decoded to a part of its size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Part {
+    width: u32,
+    height: u32,
+    divisor: u32,
+    /// Bytes of coefficients that are held.
+    coefficients: u64,
+}
+
+impl Part {
+    /// Bytes that decoding holds at its peak: the planes, and what is made of them.
+    pub fn decoding_bytes(&self) -> u64 {
+        let side = |side: u32| u64::from(side.div_ceil(self.divisor)).next_multiple_of(16);
+        2 * 3 * side(self.width) * side(self.height) + self.coefficients
+    }
+
+    /// Decodes with jpeg-decoder: of each block of 8 × 8 only as many coefficients are transformed as there are pixels left, which are then means.
+    ///
+    /// # Errors
+    /// When that decoder does not like the file; the other one is more tolerant.
+    pub fn decode(&self, bytes: &[u8]) -> Result<Picture, DecodeError> {
+        let mut decoder = jpeg_decoder::Decoder::new(Cursor::new(bytes));
+        decoder.set_max_decoding_buffer_size(self.width as usize * self.height as usize * 3);
+        let part = |side: u32| u16::try_from(side.div_ceil(self.divisor)).map_err(damaged);
+        let (width, height) = decoder.scale(part(self.width)?, part(self.height)?).map_err(damaged)?;
+        let data = decoder.decode().map_err(damaged)?;
+        let pixels = match decoder.info().map(|info| info.pixel_format) {
+            Some(jpeg_decoder::PixelFormat::RGB24) => data,
+            Some(jpeg_decoder::PixelFormat::L8) => data.into_iter().flat_map(|grey| [grey; 3]).collect(),
+            other => return Err(DecodeError::new(format!("pixels as {other:?}"))),
+        };
+        let mut picture = Picture::from_rgb(to_image(width.into(), height.into(), pixels)?);
+        picture.nominal_size = Some((self.width, self.height));
+        picture.filled = Some([self.width, self.height].map(|side| f64::from(side) / f64::from(self.divisor)).into());
+        picture.orientation = decoder.exif_data().and_then(Orientation::from_exif_chunk);
+        picture.taken = decoder.exif_data().and_then(camera::taken);
+        picture.profile = decoder.icc_profile();
+        Ok(picture)
+    }
+}
+
+fn decode_cmyk(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> {
+    let mut decoder = jpeg_decoder::Decoder::new(Cursor::new(bytes));
+    let pixels = markers.width as usize * markers.height as usize;
+    decoder.set_max_decoding_buffer_size(pixels * 4);
+    let data = decoder.decode().map_err(damaged)?;
+    let info = decoder.info().ok_or_else(|| DecodeError::new("the picture has no size"))?;
+    if info.pixel_format != jpeg_decoder::PixelFormat::CMYK32 {
+        return Err(DecodeError::new(format!("four components as {:?}", info.pixel_format)));
+    }
+    let to_rgb = if markers.adobe { ink_to_rgb } else { |ink: [u8; 4]| ink_to_rgb(ink.map(|x| 255 - x)) };
+    let pixels = data.chunks_exact(4).flat_map(|p| to_rgb([p[0], p[1], p[2], p[3]])).collect();
+    let mut picture = Picture::from_rgb(to_image(info.width.into(), info.height.into(), pixels)?);
+    picture.orientation = decoder.exif_data().and_then(Orientation::from_exif_chunk);
+    picture.taken = decoder.exif_data().and_then(camera::taken);
+    Ok(picture)
+}
+
+/// The usual conversion without a profile, where 0 is no ink.
+///
+/// Adobe's programs store ink inverted, and jpeg-decoder turns every file around as if they had written it.
+fn ink_to_rgb(ink: [u8; 4]) -> [u8; 3] {
+    let paper = ink.map(|x| 255 - u16::from(x));
+    [0, 1, 2].map(|i| ((paper[i] * paper[3] + 127) / 255) as u8)
+}
+
+fn to_image(width: usize, height: usize, pixels: Vec<u8>) -> Result<RgbImage, DecodeError> {
+    let size = |side: usize| u32::try_from(side).unwrap_or(0);
+    RgbImage::from_raw(size(width), size(height), pixels)
+        .ok_or_else(|| DecodeError::new("the decoder gave too few pixels"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::codecs::jpeg::JpegEncoder;
+
+    fn encoded() -> Vec<u8> {
+        let picture = RgbImage::from_fn(40, 30, |x, y| image::Rgb([(x * 6) as u8, (y * 8) as u8, 90]));
+        let mut bytes = Vec::new();
+        JpegEncoder::new_with_quality(&mut bytes, 90).encode_image(&picture).expect("it encodes");
+        bytes
+    }
+
+    #[test]
+    fn the_markers_tell_size_and_end() {
+        let markers = read_markers(&encoded()).expect("a JPEG file");
+        assert_eq!((markers.width, markers.height, markers.components), (40, 30, 3));
+        assert!(markers.complete && !markers.progressive);
+        assert_eq!(markers.scans, 1);
+    }
+
+    /// A large picture with detail of every size, grey or in colour.
+    fn large(width: u32, height: u32) -> RgbImage {
+        RgbImage::from_fn(width, height, |x, y| {
+            let wave = |length: f32| ((x as f32 + 0.7 * y as f32) / length).sin() * 40.0;
+            let value = 128.0 + wave(7.0) + wave(60.0) + wave(900.0);
+            image::Rgb([value as u8, (value * 0.8) as u8, (255.0 - value) as u8])
+        })
+    }
+
+    fn decoded(bytes: &[u8], side: u32) -> Picture {
+        use crate::{DecodeLimits, Format, decode_within};
+        let format = Format::Raster(image::ImageFormat::Jpeg);
+        decode_within(bytes, format, DecodeLimits::default(), side, |_| ()).expect("a picture").0
+    }
+
+    #[test]
+    fn a_large_file_is_decoded_to_a_part_of_its_size_and_looks_the_same() {
+        use crate::{Filter, Fit};
+        let picture = large(2500, 1801);
+        for grey in [false, true] {
+            let mut bytes = Vec::new();
+            let mut encoder = JpegEncoder::new_with_quality(&mut bytes, 92);
+            if grey {
+                encoder.encode_image(&image::DynamicImage::from(picture.clone()).to_luma8()).expect("it encodes");
+            } else {
+                encoder.encode_image(&picture).expect("it encodes");
+            }
+            let whole = decoded(&bytes, u32::MAX);
+            assert_eq!(whole.pixels.dimensions(), (2500, 1801));
+            for (side, dimensions) in [(500, (2500, 1801)), (400, (1250, 901)), (224, (625, 451)), (112, (313, 226))] {
+                let part = decoded(&bytes, side);
+                assert_eq!(part.pixels.dimensions(), dimensions, "for {side}");
+                assert_eq!(part.upright_size(), (2500, 1801));
+                let small = |picture: &Picture| picture.resized(Fit::Inside, side, side, Filter::Bicubic);
+                let (a, b) = (small(&whole), small(&part));
+                let difference: u64 = a.iter().zip(b.iter()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+                let mean = difference as f64 / a.len() as f64;
+                assert!(mean < 1.5, "{mean} for {side}, grey: {grey}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_large_file_that_is_cut_off_is_decoded_whole() {
+        let mut bytes = Vec::new();
+        JpegEncoder::new_with_quality(&mut bytes, 90).encode_image(&large(1200, 1200)).expect("it encodes");
+        bytes.truncate(bytes.len() / 2);
+        let picture = decoded(&bytes, 100);
+        assert!(picture.truncated && picture.pixels.dimensions() == (1200, 1200));
+    }
+
+    #[test]
+    fn a_file_cut_off_anywhere_in_its_data_is_incomplete() {
+        let bytes = encoded();
+        for cut in [bytes.len() - 1, bytes.len() - 2, bytes.len() - 40] {
+            let markers = read_markers(&bytes[..cut]).expect("the header is there");
+            assert!(!markers.complete, "cut at {cut} of {}", bytes.len());
+        }
+        assert!(read_markers(&bytes[..20]).is_err());
+    }
+
+    #[test]
+    fn bytes_behind_the_end_do_not_hide_it() {
+        let mut bytes = encoded();
+        bytes.extend_from_slice(&[0; 300]);
+        assert!(read_markers(&bytes).expect("a JPEG file").complete);
+    }
+
+    #[test]
+    fn a_second_frame_header_does_not_hide_the_first_ones_size() {
+        let mut bytes = encoded();
+        let frame = bytes.windows(2).position(|pair| pair == [0xFF, 0xC0]).expect("a frame header");
+        let length = 2 + usize::from(u16::from_be_bytes([bytes[frame + 2], bytes[frame + 3]]));
+        let second = bytes[frame..frame + length].to_vec();
+        bytes[frame + 5..frame + 9].copy_from_slice(&[0xEA, 0x60, 0xEA, 0x60]);
+        bytes.splice(frame + length..frame + length, second);
+        let markers = read_markers(&bytes).expect("a size is there");
+        assert_eq!((markers.width, markers.height), (60_000, 60_000));
+        assert!(markers.decoding_bytes() > 10_000_000_000);
+    }
+
+    #[test]
+    fn a_file_that_asks_for_too_many_passes_is_refused() {
+        let mut bytes = encoded();
+        bytes.truncate(bytes.len() - 2);
+        for _ in 0..=MAX_SCANS {
+            bytes.extend_from_slice(&[0xFF, 0xDA, 0, 2]);
+        }
+        let error = read_markers(&bytes).expect_err("too many passes");
+        assert!(error.to_string().contains("progressive passes"), "{error}");
+    }
+
+    #[test]
+    fn no_ink_is_white_and_full_black_is_black() {
+        assert_eq!(ink_to_rgb([0, 0, 0, 0]), [255, 255, 255]);
+        assert_eq!(ink_to_rgb([0, 0, 0, 255]), [0, 0, 0]);
+        assert_eq!(ink_to_rgb([255, 0, 0, 0]), [0, 255, 255]);
+    }
+}

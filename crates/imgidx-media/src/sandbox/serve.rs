@@ -1,0 +1,90 @@
+//! The other end: a process that decodes what it is sent, and may die of it.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, Read, Write};
+
+use super::limits::{Limits, bound_time, peak_memory};
+#[allow(unused_imports, reason = "only where fail points are compiled in")]
+use super::misbehave;
+use super::wire::{Answer, GO, GREETING, Reply, Request, format_of, receive, send};
+use crate::{DecodeLimits, look};
+
+/// Decodes pictures that come on standard input until it ends: what a program does that `OpenOptions::decoder`
+/// is given.
+///
+/// # Errors
+/// When what comes is not understood.
+pub fn serve() -> io::Result<()> {
+    let limits = Limits::start()?;
+    // Not through the standard library's buffer, which looks for ends of lines.
+    let mut output = standard_output()?;
+    let mut input = io::stdin().lock();
+    output.write_all(GREETING)?;
+    output.flush()?;
+    let (mut peak, mut largest) = (peak_memory(), 0);
+    loop {
+        let request: Request = match receive(&mut input) {
+            Ok(request) => request,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        limits.bound_memory(request.granted.saturating_add(request.length));
+        bound_time(request.time);
+        let bytes = read(&mut input, request.length)?;
+        let (reply, pixels, needed) = answer(&request, &bytes, &limits, &mut input, &mut output)?;
+        if needed > largest {
+            (largest, peak) = (needed, peak_memory());
+        }
+        send(&mut output, &Answer { reply, peak }, &pixels)?;
+    }
+}
+
+#[cfg(unix)]
+fn standard_output() -> io::Result<std::fs::File> {
+    use std::os::fd::AsFd;
+    Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
+}
+
+#[cfg(not(unix))]
+fn standard_output() -> io::Result<io::StdoutLock<'static>> {
+    Ok(io::stdout().lock())
+}
+
+fn read(input: &mut impl Read, length: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(usize::try_from(length).map_err(io::Error::other)?).map_err(io::Error::other)?;
+    input.take(length).read_to_end(&mut bytes)?;
+    if (bytes.len() as u64) < length {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(bytes)
+}
+
+/// What is told of a picture, the pixels that follow, and the bytes of pixels that it took.
+fn answer(
+    request: &Request,
+    bytes: &[u8],
+    limits: &Limits,
+    input: &mut impl Read,
+    output: &mut impl Write,
+) -> io::Result<(Reply, Vec<u8>, u64)> {
+    let format = format_of(&request.format)?;
+    let most = Cell::new(0);
+    // An error in here cannot end a decoder: it waits until that has ended by itself.
+    let talk = RefCell::new((input, output, Ok(())));
+    let hold = |needed: u64| {
+        most.set(most.get().max(needed));
+        fail::fail_point!("decoder", |how| misbehave::like(how.as_deref(), request.length));
+        let (input, output, result) = &mut *talk.borrow_mut();
+        if needed > request.granted && result.is_ok() {
+            limits.bound_memory(needed.saturating_add(request.length));
+            let question = Answer { reply: Reply::Needs(needed), peak: 0 };
+            *result = send(output, &question, &[]).and_then(|()| input.read_exact(&mut [0; GO.len()]));
+        }
+    };
+    let looked =
+        look(bytes, format, DecodeLimits { memory: request.memory, time: request.time }, &request.wanted, hold);
+    talk.into_inner().2?;
+    let (reply, pixels) = Reply::new(looked);
+    Ok((reply, pixels, most.get()))
+}

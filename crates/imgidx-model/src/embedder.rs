@@ -1,0 +1,332 @@
+//! From pictures to vectors and classes.
+
+use image::RgbImage;
+
+use super::Model;
+use super::device::Device;
+use super::onnx::{Input, Output, Port, PortKind, Runtime, Session};
+use super::spec::{Element, Layout, ModelSpec, Pooling};
+use crate::error::{Error, Result};
+use imgidx_media::{Picture, drawn_picture};
+use imgidx_types::{Classification, Embedding, InvalidEmbedding};
+
+/// The least score of a class that is kept: below it, it is a guess.
+pub const LEAST_SCORE: f32 = 0.05;
+
+/// How many of the best classes are kept.
+pub const TOP_CLASSES: usize = 5;
+
+/// The least cosine of a vector of an accelerator with that of the processor: half-precision floats give 0.999 and more.
+const LEAST_AGREEMENT: f32 = 0.99;
+
+/// What a model makes of one picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedded {
+    /// The vector.
+    pub embedding: Embedding,
+    /// The best classes, at most [`TOP_CLASSES`] and of at least [`LEAST_SCORE`]; none if the model has no logits.
+    pub classes: Vec<Classification>,
+}
+
+/// A model that is ready to run, for one worker.
+#[derive(Debug)]
+pub struct Embedder {
+    model: Model,
+    session: Session,
+    input: String,
+    /// Pictures that the graph takes at once, where it takes no other number.
+    fixed_batch: Option<usize>,
+}
+
+impl Embedder {
+    /// Makes a session for a model and checks that the graph is what the spec says; and on an accelerator, that it gives the
+    /// same vectors as the processor, for an index must not mix different ones.
+    ///
+    /// # Errors
+    /// When the graph is damaged or does not fit the spec, or the device is not there or does not calculate as it should.
+    pub fn new(model: &Model, runtime: &Runtime, device: Device, threads: usize) -> Result<Self> {
+        let mut embedder = Self::unchecked(model, runtime, device, threads)?;
+        if device.is_accelerator() {
+            let cosine = embedder.agreement(&mut Self::unchecked(model, runtime, Device::Cpu, 1)?)?;
+            if cosine < LEAST_AGREEMENT {
+                let reason = format!(
+                    "it gives other vectors than the processor (cosine {cosine:.3}), which cannot be compared with those"
+                );
+                return Err(Error::BrokenDevice { device: device.to_string(), reason });
+            }
+        }
+        Ok(embedder)
+    }
+
+    /// The least cosine of vectors that this and another embedder make of the same drawn pictures.
+    fn agreement(&mut self, other: &mut Self) -> Result<f32> {
+        let prepare = |seed| Self::prepare(self.model.spec(), &Picture::from_rgb(drawn_picture(seed)));
+        let pictures: Vec<RgbImage> = (0..3).map(prepare).collect();
+        let (ours, theirs) = (self.embed(&pictures)?, other.embed(&pictures)?);
+        let cosine = |(ours, theirs): (Result<Embedded, InvalidEmbedding>, Result<Embedded, InvalidEmbedding>)| match (
+            ours, theirs,
+        ) {
+            (Ok(ours), Ok(theirs)) => ours.embedding.cosine(&theirs.embedding),
+            // What fails on both is the model's own.
+            (Err(_), Err(_)) => 1.0,
+            _ => 0.0,
+        };
+        Ok(ours.into_iter().zip(theirs).map(cosine).fold(1.0, f32::min))
+    }
+
+    fn unchecked(model: &Model, runtime: &Runtime, device: Device, threads: usize) -> Result<Self> {
+        let session =
+            Session::open(runtime, &model.graph()?, device, threads)?.map_err(|reason| model.error(reason))?;
+        let input = check_ports(model.spec(), &session).map_err(|reason| model.error(reason))?;
+        let (input, fixed_batch) = (input.name, usize::try_from(input.shape[0]).ok().filter(|&count| count > 0));
+        Ok(Self { model: model.clone(), session, input, fixed_batch })
+    }
+
+    /// The model that it runs.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The pixels that the model wants of a picture: scaled, upright, of the input's size.
+    pub fn prepare(spec: &ModelSpec, picture: &Picture) -> RgbImage {
+        spec.frame().of(picture)
+    }
+
+    /// Embeds prepared pictures, in their order.
+    ///
+    /// The inner error is that of one picture, whose vector has no direction or is not finite.
+    ///
+    /// # Errors
+    /// When the graph itself fails, or its outputs have other shapes than the spec says.
+    pub fn embed(&mut self, pictures: &[RgbImage]) -> Result<Vec<Result<Embedded, InvalidEmbedding>>> {
+        let Some(fixed) = self.fixed_batch else { return self.embed_batch(pictures) };
+        let mut embedded = Vec::with_capacity(pictures.len());
+        for batch in pictures.chunks(fixed) {
+            let mut padded = batch.to_vec();
+            padded.resize_with(fixed, || batch[batch.len() - 1].clone());
+            embedded.extend(self.embed_batch(&padded)?.into_iter().take(batch.len()));
+        }
+        Ok(embedded)
+    }
+
+    fn embed_batch(&mut self, pictures: &[RgbImage]) -> Result<Vec<Result<Embedded, InvalidEmbedding>>> {
+        if pictures.is_empty() {
+            return Ok(Vec::new());
+        }
+        let spec = self.model.spec();
+        let names: Vec<&str> = [Some(&spec.outputs.embedding), spec.outputs.logits.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .collect();
+        let outputs = run(&mut self.session, &self.input, spec, pictures, &names);
+        let outputs = outputs.map_err(|reason| self.model.error(reason))?;
+        let vectors = self.vectors(&outputs[0], pictures.len()).map_err(|reason| self.model.error(reason))?;
+        let classes = match outputs.get(1) {
+            Some(logits) => self.classes(logits, pictures.len()).map_err(|reason| self.model.error(reason))?,
+            None => vec![Vec::new(); pictures.len()],
+        };
+        let joined = vectors
+            .into_iter()
+            .zip(classes)
+            .map(|(vector, classes)| Embedding::normalized(vector).map(|embedding| Embedded { embedding, classes }));
+        Ok(joined.collect())
+    }
+
+    /// One vector for each picture, of the dimension that the spec says.
+    fn vectors(&self, output: &Output, count: usize) -> Result<Vec<Vec<f32>>, String> {
+        let outputs = &self.model.spec().outputs;
+        let wrong = || format!("its output `{}` has the shape {:?}", outputs.embedding, output.shape);
+        if output.shape.first() != Some(&count) {
+            return Err(wrong());
+        }
+        let each = output.values.chunks_exact((output.values.len() / count).max(1));
+        let vectors: Vec<Vec<f32>> = match (outputs.pooling, output.shape[1..].to_vec().as_slice()) {
+            (None, _) => each.map(<[f32]>::to_vec).collect(),
+            (Some(Pooling::Cls), &[_, width]) => each.map(|tokens| tokens[..width].to_vec()).collect(),
+            (Some(Pooling::Mean), &[tokens, width]) => each.map(|all| mean_of_rows(all, tokens, width)).collect(),
+            (Some(Pooling::Mean), &[channels, height, width]) => {
+                each.map(|all| means_of_planes(all, channels, height * width)).collect()
+            }
+            _ => return Err(wrong()),
+        };
+        match vectors.iter().find(|vector| vector.len() != outputs.dimension) {
+            Some(vector) => {
+                Err(format!("its vectors have {} components, and its spec says {}", vector.len(), outputs.dimension))
+            }
+            None => Ok(vectors),
+        }
+    }
+
+    /// The best classes of each picture, by softmax over all of them.
+    fn classes(&self, logits: &Output, count: usize) -> Result<Vec<Vec<Classification>>, String> {
+        let labels = self.model.labels();
+        let width = logits.values.len() / count;
+        if !labels.is_empty() && labels.len() != width {
+            return Err(format!("it has {width} classes and {} labels", labels.len()));
+        }
+        let name = |class: usize| labels.get(class).cloned().unwrap_or_else(|| format!("class {class}"));
+        let best = |row: &[f32]| {
+            softmax_top(row, TOP_CLASSES)
+                .into_iter()
+                .filter(|(_, score)| *score >= LEAST_SCORE)
+                .map(|(class, score)| Classification { label: name(class), score })
+                .collect()
+        };
+        Ok(logits.values.chunks_exact(width.max(1)).map(best).collect())
+    }
+}
+
+/// Whether the graph has the inputs and outputs that the spec names; returns the input.
+fn check_ports(spec: &ModelSpec, session: &Session) -> Result<Port, String> {
+    let names = |ports: &[Port]| ports.iter().map(|port| format!("`{}`", port.name)).collect::<Vec<_>>().join(", ");
+    let find = |ports: &'_ [Port], name: &str, what: &str| {
+        let found = ports.iter().find(|port| port.name == name).cloned();
+        found.ok_or_else(|| format!("it has no {what} `{name}`; it has {}", names(ports)))
+    };
+    let input = match (&spec.input.name, session.inputs.as_slice()) {
+        (Some(name), ports) => find(ports, name, "input")?,
+        (None, [only]) => only.clone(),
+        (None, ports) => return Err(format!("its spec has to name one of the inputs {}", names(ports))),
+    };
+    let expected = match spec.input.dtype {
+        Element::U8 => PortKind::U8,
+        Element::F32 => PortKind::F32,
+    };
+    if input.kind != expected {
+        return Err(format!("its input takes {}, and its spec says {expected}", input.kind));
+    }
+    let fits = |(actual, wanted): (&i64, i64)| *actual < 0 || *actual == wanted;
+    let wanted = input_shape(spec, -1);
+    let shape_fits = input.shape.len() == 4 && input.shape.iter().zip(wanted).skip(1).all(fits);
+    if !shape_fits {
+        return Err(format!("its input has the shape {:?}, and its spec says {wanted:?}", input.shape));
+    }
+    let outputs = &spec.outputs;
+    let embedding = find(&session.outputs, &outputs.embedding, "output")?;
+    if embedding.kind != PortKind::F32 {
+        return Err(format!("its output `{}` gives {}, and only f32 can be used", embedding.name, embedding.kind));
+    }
+    check_dimension(&embedding, outputs.dimension, outputs.pooling)?;
+    if let Some(logits) = &outputs.logits {
+        find(&session.outputs, logits, "output")?;
+    }
+    Ok(input)
+}
+
+/// Whether the vectors have the right length, as far as the graph tells before it runs.
+fn check_dimension(embedding: &Port, dimension: usize, pooling: Option<Pooling>) -> Result<(), String> {
+    let wrong = |found: i64| Err(format!("its vectors have {found} components, and its spec says {dimension}"));
+    let shape = embedding.shape.as_slice();
+    let components = match (pooling, shape) {
+        (None, [_, rest @ ..]) if !rest.is_empty() => {
+            if rest.iter().any(|&side| side < 0) {
+                return Ok(());
+            }
+            rest.iter().product()
+        }
+        (Some(_), [_, _, width]) => *width,
+        (Some(Pooling::Mean), [_, channels, _, _]) => *channels,
+        _ => return Err(format!("its output `{}` has the shape {shape:?}", embedding.name)),
+    };
+    if components >= 0 && components != dimension as i64 { wrong(components) } else { Ok(()) }
+}
+
+fn input_shape(spec: &ModelSpec, count: i64) -> [i64; 4] {
+    let (width, height) = (i64::from(spec.input.width), i64::from(spec.input.height));
+    match spec.input.layout {
+        Layout::Nhwc => [count, height, width, 3],
+        Layout::Nchw => [count, 3, height, width],
+    }
+}
+
+/// Lays the pixels out as the input wants them and runs the graph.
+fn run(
+    session: &mut Session,
+    input: &str,
+    spec: &ModelSpec,
+    pictures: &[RgbImage],
+    outputs: &[&str],
+) -> Result<Vec<Output>, String> {
+    let shape = input_shape(spec, pictures.len() as i64);
+    match (spec.input.dtype, spec.input.layout) {
+        (Element::U8, Layout::Nhwc) => {
+            if let [picture] = pictures {
+                return session.run(input, shape, Input::U8(picture.as_raw()), outputs);
+            }
+            let data: Vec<u8> = pictures.iter().map(|picture| picture.as_raw().as_slice()).collect::<Vec<_>>().concat();
+            session.run(input, shape, Input::U8(&data), outputs)
+        }
+        (Element::U8, Layout::Nchw) => {
+            let data: Vec<u8> = pictures.iter().flat_map(|picture| planes(picture, |x, _| x)).collect();
+            session.run(input, shape, Input::U8(&data), outputs)
+        }
+        (Element::F32, layout) => {
+            // One multiplication and one addition instead of the spec's three steps.
+            let factor = spec.input.std.map(|std| spec.input.scale / std);
+            let shift = [0, 1, 2].map(|c| -spec.input.mean[c] / spec.input.std[c]);
+            let normal = |x: u8, channel: usize| f32::from(x) * factor[channel] + shift[channel];
+            let data: Vec<f32> = match layout {
+                Layout::Nchw => pictures.iter().flat_map(|picture| planes(picture, normal)).collect(),
+                Layout::Nhwc => {
+                    let pixels = pictures.iter().flat_map(|picture| picture.pixels());
+                    pixels.flat_map(|pixel| [0, 1, 2].map(|c| normal(pixel.0[c], c))).collect()
+                }
+            };
+            session.run(input, shape, Input::F32(&data), outputs)
+        }
+    }
+}
+
+/// The picture as three planes, one for each channel.
+fn planes<T>(picture: &RgbImage, value: impl Fn(u8, usize) -> T) -> impl Iterator<Item = T> {
+    (0..3)
+        .flat_map(move |channel| picture.pixels().map(move |pixel| (pixel.0[channel], channel)))
+        .map(move |(x, c)| value(x, c))
+}
+
+fn mean_of_rows(values: &[f32], rows: usize, width: usize) -> Vec<f32> {
+    let sum = |column: usize| values.iter().skip(column).step_by(width).sum::<f32>();
+    (0..width).map(|column| sum(column) / rows as f32).collect()
+}
+
+fn means_of_planes(values: &[f32], planes: usize, size: usize) -> Vec<f32> {
+    values.chunks_exact(size.max(1)).take(planes).map(|plane| plane.iter().sum::<f32>() / size as f32).collect()
+}
+
+/// The `count` classes of the highest probability, the best first.
+fn softmax_top(logits: &[f32], count: usize) -> Vec<(usize, f32)> {
+    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f32 = logits.iter().map(|&x| (x - highest).exp()).sum();
+    let mut classes: Vec<(usize, f32)> = logits.iter().map(|&x| (x - highest).exp() / sum).enumerate().collect();
+    classes.retain(|(_, score)| score.is_finite());
+    classes.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    classes.truncate(count);
+    classes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn softmax_survives_large_logits_and_sums_to_one() {
+        let top = softmax_top(&[1000.0, 1001.0, 1000.0], 3);
+        assert_eq!(top.iter().map(|class| class.0).collect::<Vec<_>>(), [1, 0, 2]);
+        assert!((top.iter().map(|class| class.1).sum::<f32>() - 1.0).abs() < 1e-6);
+        assert!((top[0].1 - 0.5761).abs() < 1e-4);
+        assert_eq!(softmax_top(&[f32::NAN, 1.0], 5), []);
+    }
+
+    #[test]
+    fn pooling_takes_means_over_tokens_and_over_places() {
+        assert_eq!(mean_of_rows(&[1.0, 2.0, 3.0, 4.0, 5.0, 9.0], 3, 2), [3.0, 5.0]);
+        assert_eq!(means_of_planes(&[1.0, 3.0, 10.0, 20.0], 2, 2), [2.0, 15.0]);
+    }
+
+    #[test]
+    fn planes_come_channel_by_channel() {
+        let picture = RgbImage::from_raw(2, 1, vec![1, 2, 3, 4, 5, 6]).expect("two pixels");
+        assert_eq!(planes(&picture, |x, _| x).collect::<Vec<_>>(), [1, 4, 2, 5, 3, 6]);
+    }
+}

@@ -1,0 +1,98 @@
+//! Why a model cannot be used, and what can be done about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use imgidx_types::io_reason;
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a model, ONNX Runtime or a device cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file system refused.
+    #[error("cannot {action} `{}`: {}", path.display(), io_reason(source))]
+    Io {
+        /// What was tried, as the verb of the sentence.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// No usable ONNX Runtime was found, or the one asked for does not load.
+    #[error("no usable ONNX Runtime: {}", attempts.join("; "))]
+    Runtime {
+        /// Where it was looked for, each with what was found there.
+        attempts: Vec<String>,
+    },
+    /// The device that was asked for is not offered by the loaded ONNX Runtime.
+    #[error("the device `{device}` is not offered by ONNX Runtime {version}, which has {}", offered.join(", "))]
+    Device {
+        /// What was asked for.
+        device: String,
+        /// The runtime's version.
+        version: String,
+        /// What it has.
+        offered: Vec<String>,
+    },
+    /// An accelerator is offered and does not work, or not as it should.
+    #[error("the device `{device}` cannot be used: {reason}")]
+    BrokenDevice {
+        /// The device.
+        device: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A model's files do not fit together.
+    #[error("the model `{model}` cannot be used: {reason}")]
+    Model {
+        /// Its name or folder.
+        model: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No model of this name is known.
+    #[error("there is no model named `{name}`; there are: {}", known.join(", "))]
+    UnknownModel {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// A value that makes no sense was asked for.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl Error {
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// What the user can do about it, where there is something to do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Runtime { .. } => Some(runtime_hint()),
+            Self::Device { .. } => {
+                Some("leave out --device, or give --runtime the path of an ONNX Runtime that has it".into())
+            }
+            Self::BrokenDevice { .. } => Some("leave out --device, or give another one".into()),
+            Self::Model { .. } => Some("`imgidx model list` shows the models that can be used".into()),
+            _ => None,
+        }
+    }
+}
+
+fn runtime_hint() -> String {
+    "any of these provides it:\n  \
+     - run without --offline, so that imgidx fetches it with Python's pip\n  \
+     - `pip install onnxruntime` in the active Python environment\n  \
+     - install ONNX Runtime 1.17 or later with the system's package manager\n  \
+     - give the library's path with --runtime or ORT_DYLIB_PATH\n  \
+     - put the library beside the imgidx program"
+        .into()
+}

@@ -1,0 +1,409 @@
+//! Areas of one colour to paths.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use image::RgbImage;
+use vtracer::colorfit::MergeAdjacent;
+use vtracer::compose::Compositing as Composition;
+use vtracer::fitter::{CurveFitter, FittedGeom};
+use vtracer::ir::{PathCmd, RegionMask};
+use vtracer::optimize::OptimizerPass;
+use vtracer::{CancelToken, ColorImage, Config, Hierarchical, PointF64, VectorDoc};
+
+use super::canvas::{self, Canvas};
+use super::color::Rgb;
+use super::edge;
+use super::fit::{self, Fitting, Piece, Point, contours};
+use super::mark::marked;
+use super::paint::Repaint;
+use super::palette::Palette;
+use super::parameters::{Compositing, Parameters};
+use super::source::Source;
+use super::spread::Spread;
+use imgidx_types::catching_panics;
+
+/// Pixels that areas go on for under others.
+const SPREAD: usize = 3;
+
+/// A drawing in paths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drawn {
+    /// The whole SVG document.
+    pub svg: String,
+    /// How many areas it has.
+    pub shapes: u32,
+}
+
+/// Why there is no drawing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotDrawn {
+    /// There was no time.
+    #[error("it has so many details that it takes too long")]
+    Late,
+    /// Parameters are outside of their ranges.
+    #[error("parameters are outside of their ranges")]
+    Invalid,
+    /// The tracer broke off.
+    #[error("the tracer broke off: {0}")]
+    Failed(String),
+}
+
+/// Bytes that a trace takes for each pixel of the enlarged picture: with the tracer's areas as they grow and the paths that they become.
+const TRACED: u64 = 40;
+
+impl Source {
+    /// About how many bytes of memory a trace takes, of the picture enlarged so much.
+    pub fn traced_bytes(&self, scale: f32) -> u64 {
+        let (width, height) = canvas::size(self.pixels.dimensions(), scale);
+        TRACED * u64::from(width) * u64::from(height)
+    }
+
+    /// Traces the picture. The SVG has the size of the original; its coordinates are those of the enlarged picture. `is_late` is asked now and
+    /// then whether to give up.
+    ///
+    /// # Errors
+    /// When parameters are outside of their ranges, it is late, or the tracer fails.
+    pub fn trace(&self, parameters: &Parameters, is_late: &dyn Fn() -> bool) -> Result<Drawn, NotDrawn> {
+        if !parameters.are_valid() {
+            return Err(NotDrawn::Invalid);
+        }
+        let palette = Palette::of(self, parameters.radius, parameters.colors.into());
+        let canvas = Canvas::new(self, &palette, parameters.scale);
+        let (width, height) = (canvas.width, canvas.height);
+        let top = u32::from(self.ground.is_some());
+        if self.ground.is_some() && canvas.colors.iter().all(|color| *color == 0) {
+            return Ok(self.document("", (width, height), 0));
+        }
+        let is_transparent = self.ground.is_some();
+        let image = to_image(&canvas, &palette, is_transparent);
+        let config = config(parameters);
+        let (canvas, palette) = (Arc::new(canvas), Arc::new(palette));
+        let repaint = Repaint { canvas: canvas.clone(), palette: palette.clone(), is_transparent };
+        let frame = (Point::new(0.0, top.into()), Point::new(width.into(), (top + height).into()));
+        let is_fitted = parameters.straight && parameters.compositing == Compositing::Stacked;
+        let gradients = Gradients::new(&palette, canvas.scale(), top.into());
+        let fitter = is_fitted.then(|| Fitter::new(parameters, self.pixels.clone(), canvas, palette, frame));
+        let draw = || draw(&image, &config, repaint, fitter, is_late);
+        let (paths, shapes) = catching_panics(|| catch_unwind(AssertUnwindSafe(draw)))
+            .unwrap_or_else(|_| Err(NotDrawn::Failed("it gave no reason".into())))?;
+        Ok(self.document(&gradients.put_into(paths), (width, height), shapes))
+    }
+
+    /// The document around paths on an enlarged picture of some size.
+    fn document(&self, paths: &str, (width, height): (u32, u32), shapes: u32) -> Drawn {
+        let ((w, h), top) = (self.size, u32::from(self.ground.is_some()));
+        let head = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{w}\" height=\"{h}\" viewBox=\"0 {top} {width} {height}\" \
+             preserveAspectRatio=\"none\">"
+        );
+        Drawn { svg: marked(&head, &format!("{paths}</svg>\n")), shapes }
+    }
+}
+
+/// Pixels for the tracer. Of a transparent picture with a row of nothing above and below: the tracer leaves out what is transparent only
+/// where that is a good part of some rows.
+fn to_image(canvas: &Canvas, palette: &Palette, is_transparent: bool) -> ColorImage {
+    let (width, height) = (canvas.width as usize, canvas.height as usize);
+    let margin = if is_transparent { 4 * width } else { 0 };
+    let mut pixels = Vec::with_capacity(4 * width * height + 2 * margin);
+    pixels.resize(margin, 0);
+    for color in &canvas.colors {
+        // The ground is the first colour.
+        let [red, green, blue] = palette.colors()[usize::from(*color)];
+        pixels.extend(if is_transparent && *color == 0 { [0; 4] } else { [red, green, blue, 255] });
+    }
+    pixels.resize(pixels.len() + margin, 0);
+    ColorImage { pixels, width, height: height + 2 * usize::from(is_transparent) }
+}
+
+fn config(parameters: &Parameters) -> Config {
+    Config {
+        hierarchical: match parameters.compositing {
+            Compositing::Stacked => Hierarchical::Stacked,
+            Compositing::Cutout => Hierarchical::Cutout,
+        },
+        filter_speckle: parameters.speckle.into(),
+        // All of them: the pixels have the palette's colours. More than 8 would wrap.
+        color_precision: 8,
+        layer_difference: parameters.layers.into(),
+        corner_threshold: parameters.corner.into(),
+        simplify: (parameters.simplify > 0.0).then(|| parameters.simplify.into()),
+        path_precision: Some(parameters.precision.into()),
+        optimize: 2,
+        ..Config::default()
+    }
+}
+
+/// The paths as SVG, and how many there are.
+fn draw(
+    image: &ColorImage,
+    config: &Config,
+    repaint: Repaint,
+    fitter: Option<Fitter>,
+    is_late: &dyn Fn() -> bool,
+) -> Result<(String, u32), NotDrawn> {
+    let failed = |error: vtracer::Error| match error {
+        vtracer::Error::Cancelled => NotDrawn::Late,
+        other => NotDrawn::Failed(other.to_string()),
+    };
+    let mut pipeline = config.build().map_err(failed)?;
+    pipeline.color_fitters = vec![Box::new(repaint), Box::new(MergeAdjacent)];
+    if let Some(fitter) = fitter {
+        pipeline.compositing = Composition::Stacked(Box::new(fitter));
+        pipeline.curve_passes.clear();
+        pipeline.color_fitters.push(Box::new(Spread { reach: SPREAD }));
+        // Before coordinates are rounded, when it can still be told what is straight.
+        pipeline.optimizers.insert(0, Box::new(Straighten));
+    }
+    let cancel = CancelToken::new();
+    let mut look_at_the_clock = |_| {
+        if is_late() {
+            cancel.cancel();
+        }
+    };
+    let document: VectorDoc = pipeline.run_with_progress(image, &cancel, &mut look_at_the_clock).map_err(failed)?;
+    let svg = pipeline.writer.write(&document);
+    Ok((inner(&svg).to_owned(), document.shapes.len() as u32))
+}
+
+/// Gradients, and the colours that stand for them: the tracer knows none.
+struct Gradients(Vec<(Rgb, (String, String))>);
+
+impl Gradients {
+    fn new(palette: &Palette, scale: (f64, f64), top: f64) -> Self {
+        Self(palette.gradients().map(|(gradient, stand_in)| (stand_in, gradient.definition(scale, top))).collect())
+    }
+
+    /// Paths with gradients for the colours that stand for them.
+    fn put_into(&self, mut paths: String) -> String {
+        let mut definitions = String::new();
+        for ([red, green, blue], (name, definition)) in &self.0 {
+            let stand_in = format!("fill=\"#{red:02X}{green:02X}{blue:02X}\"");
+            if paths.contains(&stand_in) {
+                paths = paths.replace(&stand_in, &format!("fill=\"url(#{name})\""));
+                definitions += definition;
+            }
+        }
+        if definitions.is_empty() { paths } else { format!("<defs>{definitions}</defs>\n{paths}") }
+    }
+}
+
+/// Fits outlines with corners and straight lines.
+struct Fitter {
+    fitting: Fitting,
+    canvas: Arc<Canvas>,
+    palette: Arc<Palette>,
+    pixels: RgbImage,
+}
+
+impl Fitter {
+    fn new(
+        parameters: &Parameters,
+        pixels: RgbImage,
+        canvas: Arc<Canvas>,
+        palette: Arc<Palette>,
+        frame: (Point, Point),
+    ) -> Self {
+        let (tolerance, corner) = (parameters.simplify.max(0.1).into(), f64::from(parameters.corner).to_radians());
+        Self { fitting: Fitting { tolerance, corner, frame }, canvas, palette, pixels }
+    }
+
+    /// Moves the middle of a pixel's side to where the edge is between the pixels on both sides.
+    fn edge(&self, side: Point) -> Point {
+        let (first, last) = self.fitting.frame;
+        let (x, y) = (side.x - first.x, side.y - first.y);
+        let is_on_frame = x == 0.0 || y == 0.0 || side.x == last.x || side.y == last.y;
+        if is_on_frame {
+            return side;
+        }
+        let (column, row) = (x as u32, y as u32);
+        let is_along_row = y.fract() == 0.0;
+        let before = if is_along_row { (column, row - 1) } else { (column - 1, row) };
+        let Some(colors) = self.canvas.colors_of(&self.palette, before, (column, row)) else { return side };
+        let (small, canvas) = (&self.pixels, &self.canvas);
+        let scale_x = f64::from(canvas.width) / f64::from(small.width());
+        let scale_y = f64::from(canvas.height) / f64::from(small.height());
+        if let Some(found) = edge::locate(small, colors, Point::new(x / scale_x, y / scale_y)) {
+            return Point::new(first.x + found.x * scale_x, first.y + found.y * scale_y);
+        }
+        let edge = canvas.edge_between(&self.palette, before, (column, row)) - 0.5;
+        if is_along_row { Point::new(side.x, side.y + edge) } else { Point::new(side.x + edge, side.y) }
+    }
+}
+
+impl CurveFitter for Fitter {
+    fn fit_region(&self, mask: &RegionMask) -> Vec<FittedGeom> {
+        let to = |point: Point| PointF64 { x: point.x, y: point.y };
+        let (left, top) = (f64::from(mask.offset.x), f64::from(mask.offset.y));
+        let outlines = contours((mask.width(), mask.height()), |x, y| mask.image.get_pixel_safe(x, y));
+        let fitted = outlines.into_iter().map(|mut corners| {
+            for corner in &mut corners {
+                *corner = Point::new(corner.x + left, corner.y + top);
+            }
+            let outline = fit::fit(&corners, &self.fitting, |side| self.edge(side));
+            let mut at = outline.start;
+            let curve = |piece: &Piece| {
+                let (start, end) = (at, piece.end());
+                at = end;
+                // There are only curves; what is straight is found again by its control points.
+                let (a, b) = match *piece {
+                    Piece::Line(end) => (start.toward(end, 1.0 / 3.0), start.toward(end, 2.0 / 3.0)),
+                    Piece::Curve(a, b, _) => (a, b),
+                };
+                [start, a, b, end].map(to)
+            };
+            FittedGeom::Beziers(outline.pieces.iter().map(curve).collect())
+        });
+        fitted.collect()
+    }
+}
+
+/// Makes lines of curves that are straight.
+struct Straighten;
+
+impl OptimizerPass for Straighten {
+    fn run(&self, document: &mut VectorDoc) {
+        for path in document.shapes.iter_mut().flat_map(|shape| &mut shape.path.subpaths) {
+            let mut at = path.start().unwrap_or_default();
+            for command in &mut path.commands {
+                match *command {
+                    PathCmd::CubicTo(a, b, end) => {
+                        if is_straight(at, a, b, end) {
+                            *command = PathCmd::LineTo(end);
+                        }
+                        at = end;
+                    }
+                    PathCmd::LineTo(end) | PathCmd::MoveTo(end) => at = end,
+                    PathCmd::Close => {}
+                }
+            }
+            // What closes a path is a line back to its beginning.
+            let start = path.start();
+            if let [.., PathCmd::LineTo(end), PathCmd::Close] = path.commands.as_slice()
+                && Some(*end) == start
+            {
+                path.commands.remove(path.commands.len() - 2);
+            }
+        }
+    }
+}
+
+fn is_straight(from: PointF64, a: PointF64, b: PointF64, to: PointF64) -> bool {
+    let (x, y) = (to.x - from.x, to.y - from.y);
+    let length = f64::hypot(x, y).max(1e-9);
+    [a, b].iter().all(|point| ((point.x - from.x) * y - (point.y - from.y) * x).abs() / length < 0.05)
+}
+
+/// What is inside of the document's only element.
+fn inner(svg: &str) -> &str {
+    let start = svg.find("<svg").and_then(|at| Some(at + svg[at..].find('>')? + 1)).unwrap_or(0);
+    let end = svg.rfind("</svg>").unwrap_or(svg.len());
+    svg[start..end].trim_start()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::render;
+    use super::*;
+    use image::{GrayImage, Luma, Rgb, RgbImage};
+
+    fn ring() -> (RgbImage, GrayImage) {
+        let distance = |x: u32, y: u32| f32::hypot(x as f32 - 24.0, y as f32 - 32.0);
+        let is_there = |x, y| (8.0..20.0).contains(&distance(x, y));
+        let pixels = RgbImage::from_fn(48, 64, |x, y| Rgb(if is_there(x, y) { [200, 30, 60] } else { [255; 3] }));
+        let alpha = GrayImage::from_fn(48, 64, |x, y| Luma([255 * u8::from(is_there(x, y))]));
+        (pixels, alpha)
+    }
+
+    #[test]
+    fn a_trace_has_the_size_of_the_original_and_looks_like_it() {
+        let (pixels, _) = ring();
+        let source = Source::new(pixels.clone(), None, (480, 640));
+        for compositing in [Compositing::Stacked, Compositing::Cutout] {
+            let drawn = source.trace(&Parameters { compositing, ..Parameters::DEFAULT }, &|| false).expect("a drawing");
+            assert!(drawn.svg.contains("width=\"480\" height=\"640\" viewBox=\"0 0 240 320\""), "{}", drawn.svg);
+            let shown = render(&drawn.svg, 48, 64, [255; 3]).expect("it can be drawn");
+            let off = shown.pixels().zip(pixels.pixels()).filter(|(a, b)| a[1].abs_diff(b[1]) > 100).count();
+            assert!(off < 20, "{off} pixels differ");
+        }
+    }
+
+    #[test]
+    fn a_gradient_is_one_area_with_its_colors() {
+        let pixels = RgbImage::from_fn(64, 48, |x, y| match (x, y) {
+            (8..56, 8..40) => Rgb([4 * x as u8, 90, 200]),
+            _ => Rgb([255; 3]),
+        });
+        let source = Source::new(pixels.clone(), None, (64, 48));
+        for compositing in [Compositing::Stacked, Compositing::Cutout] {
+            let drawn = source.trace(&Parameters { compositing, ..Parameters::DEFAULT }, &|| false).expect("a drawing");
+            assert_eq!(drawn.shapes, 2, "{}", drawn.svg);
+            assert!(drawn.svg.contains("<linearGradient"), "{}", drawn.svg);
+            let shown = render(&drawn.svg, 64, 48, [255; 3]).expect("it can be drawn");
+            let places = (12..52).flat_map(|x| (12..36).map(move |y| (x, y)));
+            let off = places.map(|(x, y)| shown.get_pixel(x, y)[0].abs_diff(pixels.get_pixel(x, y)[0])).max();
+            assert!(off <= Some(4), "{compositing:?} {off:?}: {}", drawn.svg);
+        }
+    }
+
+    #[test]
+    fn gradients_of_all_shapes_are_drawn_as_they_were_found() {
+        let linear = |x: f64, y: f64| 0.8 * x + 0.6 * y;
+        let radial = |x: f64, y: f64| 1.2 * f64::hypot(x - 30.0, y - 40.0);
+        let (sin, cos) = 0.5_f64.sin_cos();
+        let ellipse = |x: f64, y: f64| {
+            let (x, y) = (x - 50.0, y - 35.0);
+            f64::hypot(x * cos + y * sin, 2.0 * (y * cos - x * sin))
+        };
+        let shapes: [&dyn Fn(f64, f64) -> f64; 3] = [&linear, &radial, &ellipse];
+        let is_there = |x: u32, y: u32| f64::hypot(f64::from(x) - 48.0, f64::from(y) - 40.0) < 36.0;
+        for (name, place) in shapes.into_iter().enumerate() {
+            let pixels = RgbImage::from_fn(97, 80, |x, y| match is_there(x, y) {
+                true => Rgb([(40.0 + 1.8 * place(f64::from(x) + 0.5, f64::from(y) + 0.5)).min(255.0) as u8, 60, 120]),
+                false => Rgb([255; 3]),
+            });
+            let alpha = GrayImage::from_fn(97, 80, |x, y| Luma([255 * u8::from(is_there(x, y))]));
+            for alpha in [None, Some(&alpha)] {
+                let source = Source::new(pixels.clone(), alpha, (97, 80));
+                let drawn = source.trace(&Parameters::DEFAULT, &|| false).expect("a drawing");
+                assert!(drawn.svg.contains("Gradient id="), "{name}: {}", drawn.svg);
+                let shown = render(&drawn.svg, 97, 80, [255; 3]).expect("it can be drawn");
+                let inside = (20..76).flat_map(|x| (20..60).map(move |y| (x, y)));
+                let off = inside.map(|(x, y)| shown.get_pixel(x, y)[0].abs_diff(pixels.get_pixel(x, y)[0])).max();
+                assert!(off <= Some(6), "{name} {off:?}: {}", drawn.svg);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_transparent_stays_so_and_nothing_is_moved() {
+        let (pixels, alpha) = ring();
+        let source = Source::new(pixels, Some(&alpha), (48, 64));
+        for compositing in [Compositing::Stacked, Compositing::Cutout] {
+            let drawn = source.trace(&Parameters { compositing, ..Parameters::DEFAULT }, &|| false).expect("a drawing");
+            let shown = render(&drawn.svg, 48, 64, [0, 255, 0]).expect("it can be drawn");
+            let color = |x, y| shown.get_pixel(x, y).0;
+            assert_eq!((color(1, 1), color(24, 32)), ([0, 255, 0], [0, 255, 0]), "{compositing:?}");
+            assert_eq!((color(24, 19), color(24, 45)), ([200, 30, 60], [200, 30, 60]), "{compositing:?}");
+        }
+    }
+
+    #[test]
+    fn where_all_is_transparent_there_is_nothing_to_draw() {
+        let alpha = GrayImage::new(48, 64);
+        let source = Source::new(RgbImage::from_pixel(48, 64, Rgb([255; 3])), Some(&alpha), (48, 64));
+        let drawn = source.trace(&Parameters::DEFAULT, &|| false).expect("a drawing");
+        assert_eq!(drawn.shapes, 0);
+        assert_eq!(render(&drawn.svg, 4, 4, [9, 90, 200]).expect("it can be drawn").get_pixel(2, 2).0, [9, 90, 200]);
+    }
+
+    #[test]
+    fn a_trace_that_is_late_ends_and_ranges_are_checked() {
+        let (pixels, _) = ring();
+        let source = Source::new(pixels, None, (48, 64));
+        assert_eq!(source.trace(&Parameters::DEFAULT, &|| true), Err(NotDrawn::Late));
+        let invalid = Parameters { scale: 20.0, ..Parameters::DEFAULT };
+        assert_eq!(source.trace(&invalid, &|| false), Err(NotDrawn::Invalid));
+    }
+}

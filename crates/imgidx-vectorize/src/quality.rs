@@ -1,0 +1,173 @@
+//! How much a drawing looks like the picture.
+
+use fast_ssim2::{PixelDescriptor, PixelSlice, Ssimulacra2Reference};
+use image::RgbImage;
+use serde::{Deserialize, Serialize};
+
+use super::render::render;
+use super::source::Source;
+use crate::scale::scale_to;
+
+/// The most pixels that are compared.
+const MAX_COMPARED: f64 = 1_048_576.0;
+
+/// How much a drawing looks like the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Quality {
+    /// SSIMULACRA2: 100 is the same, 90 cannot be told apart, 70 is high quality, below 0 is another picture.
+    pub ssimulacra2: f64,
+    /// Structural similarity of the luma, up to 1.
+    pub ssim: f64,
+}
+
+/// What a drawing is worth: SSIMULACRA2, less four points each time it becomes twice as long.
+pub fn score(ssimulacra2: f64, bytes: usize) -> f64 {
+    ssimulacra2 - 4.0 * (bytes as f64 / 1000.0 + 1.0).log2()
+}
+
+/// A picture that drawings are compared with.
+pub struct Reference {
+    pixels: RgbImage,
+    ground: [u8; 3],
+    prepared: Ssimulacra2Reference,
+}
+
+impl std::fmt::Debug for Reference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reference").field("size", &self.pixels.dimensions()).finish_non_exhaustive()
+    }
+}
+
+/// Bytes that a comparison takes for each pixel: the scales of three channels of two pictures, and what is blurred of them.
+const COMPARED: u64 = 130;
+
+impl Source {
+    /// About how many bytes of memory a comparison takes, with its [`Reference`].
+    pub fn compared_bytes(&self) -> u64 {
+        let (width, height) = self.pixels().dimensions();
+        COMPARED * (u64::from(width) * u64::from(height)).min(MAX_COMPARED as u64)
+    }
+}
+
+impl Reference {
+    /// Prepares a picture for comparisons, at a megapixel at most.
+    ///
+    /// # Errors
+    /// When it cannot be compared; the error is the reason.
+    pub fn new(source: &Source) -> Result<Self, String> {
+        let (width, height) = source.pixels().dimensions();
+        let scale = (MAX_COMPARED / (f64::from(width) * f64::from(height))).sqrt();
+        let pixels = if scale < 1.0 {
+            let side = |length: u32| ((f64::from(length) * scale) as u32).max(1);
+            scale_to(source.pixels(), side(width), side(height))
+        } else {
+            source.pixels().clone()
+        };
+        let prepared = Ssimulacra2Reference::new(&slice(&pixels)?).map_err(|error| error.to_string())?;
+        Ok(Self { pixels, ground: source.ground(), prepared })
+    }
+
+    /// SSIMULACRA2 of a drawing: Sneyers, "Detecting the psychovisual impact of compression related artifacts using SSIMULACRA",
+    /// and its second version, cloudinary/ssimulacra2.
+    ///
+    /// # Errors
+    /// When it cannot be drawn or compared; the error is the reason.
+    pub fn ssimulacra2(&self, svg: &str) -> Result<f64, String> {
+        self.prepared.compare(&slice(&self.render(svg)?)?).map_err(|error| error.to_string())
+    }
+
+    /// [`structural_similarity`] of a drawing.
+    ///
+    /// # Errors
+    /// When it cannot be drawn; the error is the reason.
+    pub fn ssim(&self, svg: &str) -> Result<f64, String> {
+        Ok(structural_similarity(&self.pixels, &self.render(svg)?))
+    }
+
+    fn render(&self, svg: &str) -> Result<RgbImage, String> {
+        let (width, height) = self.pixels.dimensions();
+        render(svg, width, height, self.ground).ok_or_else(|| "the drawing cannot be rendered".into())
+    }
+}
+
+fn slice(pixels: &RgbImage) -> Result<PixelSlice<'_>, String> {
+    let (width, height) = pixels.dimensions();
+    PixelSlice::new(pixels.as_raw(), width, height, 3 * width as usize, PixelDescriptor::RGB8_SRGB)
+        .map_err(|error| format!("{error:?}"))
+}
+
+/// Mean structural similarity of the luma of two pictures of one size, with a Gaussian window of 11 × 11 pixels and σ 1.5: Wang et al.,
+/// "Image quality assessment: from error visibility to structural similarity", IEEE TIP 2004.
+pub fn structural_similarity(a: &RgbImage, b: &RgbImage) -> f64 {
+    /// For values of 0 to 255: (0.01 · 255)² and (0.03 · 255)².
+    const STABLE: [f32; 2] = [6.5025, 58.5225];
+    let size = (a.width() as usize, a.height() as usize);
+    let (a, b) = (luma(a), luma(b));
+    let products = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| x * y).collect::<Vec<_>>();
+    let (mean_a, mean_b) = (blur(&a, size), blur(&b, size));
+    let (aa, bb, ab) = (blur(&products(&a, &a), size), blur(&products(&b, &b), size), blur(&products(&a, &b), size));
+    let similarity = |i: usize| {
+        let (x, y) = (mean_a[i], mean_b[i]);
+        let covariance = ab[i] - x * y;
+        let variances = (aa[i] - x * x) + (bb[i] - y * y);
+        let similar = (2.0 * x * y + STABLE[0]) * (2.0 * covariance + STABLE[1]);
+        f64::from(similar / ((x * x + y * y + STABLE[0]) * (variances + STABLE[1])))
+    };
+    (0..a.len()).map(similarity).sum::<f64>() / a.len().max(1) as f64
+}
+
+/// ITU-R BT.601.
+fn luma(pixels: &RgbImage) -> Vec<f32> {
+    pixels.pixels().map(|p| 0.299 * f32::from(p[0]) + 0.587 * f32::from(p[1]) + 0.114 * f32::from(p[2])).collect()
+}
+
+/// A Gaussian blur; beyond the border lies the border.
+fn blur(values: &[f32], (width, height): (usize, usize)) -> Vec<f32> {
+    const REACH: usize = 5;
+    let weights: Vec<f32> =
+        (0..=2 * REACH).map(|i| (-(i as f32 - REACH as f32).powi(2) / (2.0 * 1.5 * 1.5)).exp()).collect();
+    let sum: f32 = weights.iter().sum();
+    let clamped = |at: usize, i: usize, length: usize| (at + i).saturating_sub(REACH).min(length - 1);
+    let mut across = vec![0.0; values.len()];
+    for (row, target) in values.chunks_exact(width).zip(across.chunks_exact_mut(width)) {
+        for (x, target) in target.iter_mut().enumerate() {
+            *target = weights.iter().enumerate().map(|(i, w)| w * row[clamped(x, i, width)]).sum::<f32>() / sum;
+        }
+    }
+    let mut down = vec![0.0_f32; values.len()];
+    for (y, target) in down.chunks_exact_mut(width).enumerate() {
+        for (i, weight) in weights.iter().enumerate() {
+            let from = clamped(y, i, height) * width;
+            let row = &across[from..from + width];
+            target.iter_mut().zip(row).for_each(|(target, value)| *target += weight / sum * value);
+        }
+    }
+    down
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::Rgb;
+
+    fn picture(shift: u8) -> RgbImage {
+        RgbImage::from_fn(40, 30, |x, y| Rgb([(x * 5) as u8, (y * 7) as u8, ((x * y) as u8).wrapping_add(shift)]))
+    }
+
+    #[test]
+    fn the_same_is_one_and_less_alike_is_less() {
+        let same = structural_similarity(&picture(0), &picture(0));
+        assert!((same - 1.0).abs() < 1e-5, "{same}");
+        let (little, much) =
+            (structural_similarity(&picture(0), &picture(9)), structural_similarity(&picture(0), &picture(90)));
+        assert!(much < little && little < 1.0, "{much} {little}");
+        let inverse = RgbImage::from_fn(40, 30, |x, y| Rgb(picture(0).get_pixel(x, y).0.map(|channel| 255 - channel)));
+        assert!(structural_similarity(&picture(0), &inverse) < 0.0);
+    }
+
+    #[test]
+    fn a_longer_drawing_has_to_be_better() {
+        assert!(score(80.0, 1000) > score(80.0, 2000));
+        assert!((score(80.0, 1000) - 76.0).abs() < 1e-9);
+    }
+}
