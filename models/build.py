@@ -293,7 +293,7 @@ def top1(model, photos, names):
     return right / len(photos)
 
 
-def main(photos, out=Path(__file__).parent):
+def main(photos, out=Path(__file__).parent.parent / "crates/imgidx-model/data"):
     photos, out = sorted(Path(photos).glob("*.[jJ]*")), Path(out)
     assert len(photos) >= CALIBRATION_PHOTOS, f"{CALIBRATION_PHOTOS} photos are needed, {len(photos)} were found"
     calibration = [photos[i * len(photos) // CALIBRATION_PHOTOS] for i in range(CALIBRATION_PHOTOS)]

@@ -146,7 +146,7 @@ def check(photos, numbers, rows):
 
 
 def main(sources, photos=None):
-    here = Path(__file__).parent
+    here = Path(__file__).parent.parent / "crates/imgidx-model/data"
     labels = (here / "labels.txt").read_text("utf-8").splitlines()
     assert len(labels) == CLASSES
     classes = read_classes(read_package(sources, CLASS_LIST))

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use imgidx::media::{Content, Reading, read_content};
 
 /// All files below a directory, in order.
-pub fn files(directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).expect("a folder").flatten() {
         let path = entry.path();
@@ -15,12 +15,12 @@ pub fn files(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-pub fn first_file(directory: &Path) -> PathBuf {
+pub(crate) fn first_file(directory: &Path) -> PathBuf {
     files(directory).remove(0)
 }
 
 /// The pictures below directories, in memory.
-pub fn read_all(directories: &[PathBuf]) -> Vec<Content> {
+pub(crate) fn read_all(directories: &[PathBuf]) -> Vec<Content> {
     let all = directories.iter().flat_map(|directory| files(directory));
     let read = |path: PathBuf| match read_content(&path, u64::MAX, |_| ()).0 {
         Reading::Content(content, ..) => Some(content),

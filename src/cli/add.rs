@@ -19,7 +19,7 @@ use super::work::{ScanArgs, WorkArgs};
 use super::{Global, ask};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Directories and files
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
@@ -49,7 +49,7 @@ impl Args {
     }
 }
 
-pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
+pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let cancel = CancelToken::default();
     cancel_on_interrupt(&cancel);
     let options = args.options(cancel);
@@ -114,12 +114,12 @@ static CURRENT: Mutex<Option<CancelToken>> = Mutex::new(None);
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Whether a command that ends its work by itself was interrupted.
-pub fn is_interrupted() -> bool {
+pub(super) fn is_interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
 /// The first interrupt ends the work after what is in hand, the second one at once.
-pub fn cancel_on_interrupt(cancel: &CancelToken) {
+pub(super) fn cancel_on_interrupt(cancel: &CancelToken) {
     // A command that had to wait for another process begins anew, with another token.
     *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = Some(cancel.clone());
     if is_interrupted() {

@@ -1,7 +1,7 @@
 //! Asking the daemon, where there is one. Whatever it does not answer, the command does itself.
 
 #[cfg(unix)]
-pub use with_sockets::*;
+pub(super) use with_sockets::*;
 #[cfg(not(unix))]
 pub use without_sockets::*;
 
@@ -15,7 +15,7 @@ mod with_sockets {
     use crate::cli::Global;
 
     /// The daemon, unless it is not to be asked.
-    pub fn daemon(global: &Global) -> Option<Client> {
+    pub(crate) fn daemon(global: &Global) -> Option<Client> {
         if global.direct { None } else { Client::connect(&global.database().ok()?) }
     }
 
@@ -24,7 +24,7 @@ mod with_sockets {
     }
 
     /// Neighbours of pictures, by the daemon.
-    pub fn similar(
+    pub(crate) fn similar(
         global: &Global,
         (images, minus): (&[PathBuf], &[PathBuf]),
         top: usize,
@@ -44,12 +44,12 @@ mod with_sockets {
     }
 
     /// Pictures by words, by the daemon.
-    pub fn search(global: &Global, query: &TextQuery, top: Option<usize>) -> Option<TextAnswer> {
+    pub(crate) fn search(global: &Global, query: &TextQuery, top: Option<usize>) -> Option<TextAnswer> {
         daemon(global)?.search(SearchRequest { query: query.clone().absolute(), top }).ok()
     }
 
     /// Hands an `add` over to the daemon; `None` if it has to be done here.
-    pub fn add(
+    pub(crate) fn add(
         global: &Global,
         paths: &[PathBuf],
         options: &AddOptions,
@@ -78,17 +78,17 @@ mod with_sockets {
 
     /// While it is held, the daemon does not write.
     #[derive(Debug)]
-    pub struct Way {
+    pub(crate) struct Way {
         _client: Option<Client>,
     }
 
     /// Keeps the daemon from writing, if there is one.
-    pub fn make_way(global: &Global) -> Way {
+    pub(crate) fn make_way(global: &Global) -> Way {
         Way { _client: daemon(global).and_then(|client| client.make_way().ok()) }
     }
 
     /// How the daemon is, if there is one.
-    pub fn status(database: &Path) -> Option<DaemonStatus> {
+    pub(crate) fn status(database: &Path) -> Option<DaemonStatus> {
         Client::connect(database)?.status().ok()
     }
 }

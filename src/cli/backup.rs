@@ -14,13 +14,13 @@ use super::output::{Done, Failure, Out, human_bytes, insert_path};
 const PROGRESS: Duration = Duration::from_millis(200);
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Where the copy goes; an older backup there is replaced when the new one is complete
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
 
-pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
+pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let index = global.open_existing(None)?;
     let shows = !global.quiet && std::io::stderr().is_terminal();
     let mut told = Instant::now();

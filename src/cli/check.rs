@@ -7,7 +7,7 @@ use super::output::{Done, Failure, Out, count};
 use super::{Global, ask};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Mend what can be rebuilt; what is damaged beyond that is removed, and made again by the next `add`
     #[arg(long)]
     repair: bool,
@@ -25,7 +25,7 @@ fn beyond_repair(error: Error) -> Failure {
     }
 }
 
-pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
+pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let _way = args.repair.then(|| ask::make_way(global));
     let mut index = match global.open_existing(None) {
         Err(Error::Damaged { .. }) if args.repair => {

@@ -4,7 +4,7 @@ use imgidx::types::Lab;
 
 /// What `--color` may be given.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum ColorOption {
+pub(super) enum ColorOption {
     /// When messages are coloured.
     Messages(When),
     /// A colour that pictures must have.
@@ -13,7 +13,7 @@ pub enum ColorOption {
 
 /// When messages are coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum When {
+pub(super) enum When {
     /// On a terminal.
     #[default]
     Auto,
@@ -22,7 +22,7 @@ pub enum When {
 }
 
 /// Reads what was given to `--color`.
-pub fn parse(text: &str) -> Result<ColorOption, String> {
+pub(super) fn parse(text: &str) -> Result<ColorOption, String> {
     match text {
         "auto" => Ok(ColorOption::Messages(When::Auto)),
         "always" => Ok(ColorOption::Messages(When::Always)),

@@ -9,20 +9,20 @@ use imgidx::{Error, Result};
 use super::output::{Done, Failure};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The shell
     #[arg(value_enum)]
     shell: Shell,
 }
 
 #[derive(Debug, clap::Args)]
-pub struct ManArgs {
+pub(super) struct ManArgs {
     /// Write a page for each command into this directory instead
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
 
-pub fn run(args: Args, command: &mut clap::Command) -> Result<Done, Failure> {
+pub(super) fn run(args: Args, command: &mut clap::Command) -> Result<Done, Failure> {
     // Into memory first: the generator panics when it cannot write.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, command, "imgidx", &mut script);
@@ -30,7 +30,7 @@ pub fn run(args: Args, command: &mut clap::Command) -> Result<Done, Failure> {
     Ok(Done::All)
 }
 
-pub fn run_man(args: ManArgs, command: clap::Command) -> Result<Done, Failure> {
+pub(super) fn run_man(args: ManArgs, command: clap::Command) -> Result<Done, Failure> {
     match args.out {
         Some(folder) => {
             let failed = |source| Error::Io { action: "write the manual into", path: folder.clone(), source };

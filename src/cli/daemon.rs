@@ -17,7 +17,7 @@ use super::output::{Done, Failure, Out, count};
 use super::service::{Service, service_name};
 
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Let the system start the daemon whenever you log in
     Install(InstallArgs),
     /// Let the system start it no more
@@ -45,7 +45,7 @@ pub enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct InstallArgs {
+pub(super) struct InstallArgs {
     /// Directories and files to keep current [default: all that are in the index]
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
@@ -58,7 +58,7 @@ pub struct InstallArgs {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct LogsArgs {
+pub(super) struct LogsArgs {
     /// Go on showing what is logged
     #[arg(short, long)]
     follow: bool,
@@ -70,7 +70,7 @@ pub struct LogsArgs {
 /// How long a daemon may take to end.
 const STOP_TIME: Duration = Duration::from_secs(30);
 
-pub fn run(global: &Global, command: Command) -> Result<Done, Failure> {
+pub(super) fn run(global: &Global, command: Command) -> Result<Done, Failure> {
     let database = global.database()?;
     let database = fs::canonicalize(&database).or_else(|_| std::path::absolute(&database)).unwrap_or(database);
     match command {
@@ -301,7 +301,7 @@ fn status(global: &Global, database: &Path) -> Result<Done, Failure> {
 }
 
 /// How a daemon is, as JSON.
-pub fn document(status: &DaemonStatus) -> Value {
+pub(super) fn document(status: &DaemonStatus) -> Value {
     let mut fields = super::output::object(serde_json::to_value(status).expect("a status is plain data"));
     let roots = status.watch.roots.iter().map(|root| {
         let mut fields = Map::new();
@@ -316,7 +316,7 @@ pub fn document(status: &DaemonStatus) -> Value {
 }
 
 /// How a daemon is, for a person.
-pub fn lines(status: &DaemonStatus) -> Vec<String> {
+pub(super) fn lines(status: &DaemonStatus) -> Vec<String> {
     let watch = &status.watch;
     let activity = match watch.waiting {
         0 => watch.activity.as_str().to_owned(),

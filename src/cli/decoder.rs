@@ -2,7 +2,7 @@
 
 use super::output::{Done, Failure};
 
-pub fn run() -> Result<Done, Failure> {
+pub(super) fn run() -> Result<Done, Failure> {
     // Panics in threads of a decoder are no news either: what comes of them is told as the picture's failure.
     std::panic::set_hook(Box::new(|_| {}));
     imgidx::sandbox::serve()?;

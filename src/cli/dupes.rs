@@ -15,7 +15,7 @@ use super::sheet::{Section, Sheet, Tile};
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
-pub struct Args {
+pub(super) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
     /// The loosest tier: exact (the same bytes), near (the same picture, scaled, compressed or a little brighter) or similar
@@ -58,7 +58,7 @@ struct DismissArgs {
     undo: bool,
 }
 
-pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
+pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     if let Some(Command::Dismiss(args)) = args.command {
         return dismiss(global, &args);
     }

@@ -11,7 +11,7 @@ use super::Global;
 use super::output::{Done, Failure, Out, count, escaped};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// jsonl and csv: a row for each file, to standard output; npy: the vectors, into a directory
     #[arg(long, value_name = "FORMAT", default_value = "jsonl", value_parser = clap::builder::PossibleValuesParser::new(ExportFormat::NAMES))]
     format: String,
@@ -26,7 +26,7 @@ pub struct Args {
     model: Option<String>,
 }
 
-pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
+pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let index = global.open_existing(args.model.as_deref())?;
     match (args.format.parse(), &args.out) {
         (Ok(ExportFormat::Npy), Some(folder)) => {

@@ -8,13 +8,13 @@ use super::Global;
 use super::output::{Done, Failure, Out, insert_path, printable};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Print paths only, separated by zero bytes
     #[arg(short = '0', long)]
     null: bool,
 }
 
-pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
+pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let failures = global.open_existing(None)?.failures()?;
     let mut out = Out::new();
     if global.json {

@@ -11,7 +11,7 @@ use super::output::count;
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Only pictures that are")]
-pub struct Filters {
+pub(super) struct Filters {
     /// In this folder; may be given several times
     #[arg(long, value_name = "DIR")]
     under: Vec<PathBuf>,
@@ -46,7 +46,7 @@ pub struct Filters {
 
 impl Filters {
     /// The filter that these options ask for.
-    pub fn filter(&self, global: &Global) -> Result<Filter> {
+    pub(super) fn filter(&self, global: &Global) -> Result<Filter> {
         let mut filter = self.under.iter().fold(Filter::default(), |filter, folder| filter.under(folder));
         for format in &self.format {
             filter = filter.format(format.name());
@@ -78,7 +78,7 @@ impl Filters {
 
 impl Filters {
     /// Says so if pictures that were not measured yet cannot pass.
-    pub fn note_unmeasured(&self, global: &Global, index: impl FnOnce() -> Result<Index>) -> Result<()> {
+    pub(super) fn note_unmeasured(&self, global: &Global, index: impl FnOnce() -> Result<Index>) -> Result<()> {
         if self.kind.is_empty() && global.picture_colors().next().is_none() {
             return Ok(());
         }

@@ -9,7 +9,7 @@ use super::filters::Filters;
 use super::output::{Out, escaped, insert_path};
 
 #[derive(Debug, clap::Args)]
-pub struct HitArgs {
+pub(super) struct HitArgs {
     /// Print paths only
     #[arg(long)]
     paths: bool,
@@ -28,7 +28,7 @@ pub struct HitArgs {
 
 /// A content that was found.
 #[derive(Debug, Clone, Copy)]
-pub struct HitRow<'a> {
+pub(super) struct HitRow<'a> {
     pub score: f32,
     pub image: ContentHash,
     /// The file to tell.
@@ -39,7 +39,7 @@ pub struct HitRow<'a> {
 
 impl HitArgs {
     /// Prints hits in the form that was asked for.
-    pub fn print<'a>(&self, out: &mut Out, hits: impl Iterator<Item = HitRow<'a>>) -> std::io::Result<()> {
+    pub(super) fn print<'a>(&self, out: &mut Out, hits: impl Iterator<Item = HitRow<'a>>) -> std::io::Result<()> {
         for hit in hits {
             if self.null {
                 out.path("", hit.path, '\0')?;
@@ -58,7 +58,7 @@ impl HitArgs {
 
 impl HitRow<'_> {
     /// Its fields in JSON.
-    pub fn fields(self) -> Map<String, Value> {
+    pub(super) fn fields(self) -> Map<String, Value> {
         let mut fields = Map::from_iter([("score".to_owned(), json!(self.score))]);
         insert_path(&mut fields, "path", self.path);
         fields.insert("image".into(), json!(self.image.to_string()));

@@ -10,7 +10,7 @@ use super::filters::Filters;
 use super::output::{Done, Failure, Out, insert_path};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Separate the paths by zero bytes
     #[arg(short = '0', long)]
     null: bool,
@@ -18,7 +18,7 @@ pub struct Args {
     filters: Filters,
 }
 
-pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
+pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let index = global.open_existing(None)?;
     args.filters.note_unmeasured(global, || global.open_existing(None))?;
     let mut out = Out::new();
@@ -31,7 +31,7 @@ pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
 }
 
 /// A row as the streams of `list` and `export` have it.
-pub fn fields(row: &PictureRow) -> Map<String, Value> {
+pub(super) fn fields(row: &PictureRow) -> Map<String, Value> {
     let mut fields = Map::new();
     insert_path(&mut fields, "path", &row.path);
     fields.insert("image".into(), json!(row.hash.to_string()));
@@ -43,7 +43,7 @@ pub fn fields(row: &PictureRow) -> Map<String, Value> {
 }
 
 /// What decoding told of a picture.
-pub fn insert_info(fields: &mut Map<String, Value>, info: &ImageInfo) {
+pub(super) fn insert_info(fields: &mut Map<String, Value>, info: &ImageInfo) {
     let mut described = super::output::object(json!({
         "format": info.format,
         "width": info.width,

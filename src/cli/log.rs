@@ -10,7 +10,7 @@ use super::output::{escaped, printable};
 
 /// How urgent a line is; the numbers are those of syslog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
+pub(super) enum Level {
     Warning = 4,
     Info = 6,
     Debug = 7,
@@ -29,13 +29,13 @@ enum Form {
 
 /// See the module.
 #[derive(Debug, Clone, Copy)]
-pub struct Log {
+pub(super) struct Log {
     form: Form,
     least: Level,
 }
 
 impl Log {
-    pub fn new(json: bool, quiet: bool, verbose: bool) -> Self {
+    pub(super) fn new(json: bool, quiet: bool, verbose: bool) -> Self {
         let form = match (json, std::env::var_os("JOURNAL_STREAM")) {
             (true, _) => Form::Json,
             (false, Some(_)) => Form::Journal,
@@ -52,7 +52,7 @@ impl Log {
     }
 
     /// Writes a line.
-    pub fn write(self, level: Level, event: &str, fields: &[(&str, Value)]) {
+    pub(super) fn write(self, level: Level, event: &str, fields: &[(&str, Value)]) {
         if level as u8 > self.least as u8 {
             return;
         }
@@ -97,7 +97,7 @@ fn pairs(fields: &[(&str, Value)]) -> String {
 }
 
 /// A path as the value of a field.
-pub fn path(path: &Path) -> Value {
+pub(super) fn path(path: &Path) -> Value {
     json!(escaped(path))
 }
 

@@ -153,7 +153,7 @@ impl Command {
 }
 
 /// Runs the program.
-pub fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     prepare_process();
     // What tests ask for; in other builds there are no such points.
     let _points = fail::FailScenario::setup();

@@ -10,7 +10,7 @@ use super::Global;
 use super::output::{Done, Failure, Out, count, escaped};
 
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// List the models that can be used; the one in use is marked
     List,
     /// Add a model from a folder with an ONNX file and a spec.json or preprocessor_config.json
@@ -33,7 +33,7 @@ pub enum Command {
     },
 }
 
-pub fn run(global: &Global, command: Command) -> Result<Done, Failure> {
+pub(super) fn run(global: &Global, command: Command) -> Result<Done, Failure> {
     let options = global.options(None);
     let catalog = Catalog::new(&options.resolve_data_dir()?);
     let mut out = Out::new();

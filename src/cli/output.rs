@@ -12,7 +12,7 @@ use super::color::When;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Done {
+pub(super) enum Done {
     /// All of it was done.
     All,
     /// It was done, but some files failed.
@@ -21,7 +21,7 @@ pub enum Done {
 
 /// Why a command did not end well.
 #[derive(Debug)]
-pub enum Failure {
+pub(super) enum Failure {
     /// It failed.
     Error(Error),
     /// Something found damage, and has said so itself.
@@ -36,7 +36,7 @@ pub enum Failure {
 
 #[cfg(unix)]
 impl Failure {
-    pub fn refused(refusal: imgidx::daemon::Refusal) -> Self {
+    pub(super) fn refused(refusal: imgidx::daemon::Refusal) -> Self {
         Self::Refused { message: refusal.message, hint: refusal.hint }
     }
 }
@@ -74,12 +74,12 @@ impl From<io::Error> for Failure {
 
 /// Whether messages are coloured.
 #[derive(Debug, Clone, Copy)]
-pub struct Style {
+pub(super) struct Style {
     color: bool,
 }
 
 impl Style {
-    pub fn new(when: When) -> Self {
+    pub(super) fn new(when: When) -> Self {
         let color = match when {
             When::Always => true,
             When::Never => false,
@@ -89,7 +89,7 @@ impl Style {
     }
 
     /// Prints an error, and what can be done about it.
-    pub fn error(self, failure: &Failure) {
+    pub(super) fn error(self, failure: &Failure) {
         self.line("error", "1;31", &failure.to_string());
         let hint = match failure {
             Failure::Error(error) => error.hint(),
@@ -101,7 +101,7 @@ impl Style {
         }
     }
 
-    pub fn note(self, text: &str) {
+    pub(super) fn note(self, text: &str) {
         self.line("note", "1;33", text);
     }
 
@@ -116,19 +116,19 @@ impl Style {
 }
 
 /// Standard output, for results.
-pub struct Out {
+pub(super) struct Out {
     writer: BufWriter<Stdout>,
     terminal: bool,
 }
 
 impl Out {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let stdout = io::stdout();
         Self { terminal: stdout.is_terminal(), writer: BufWriter::new(stdout) }
     }
 
     /// Writes a line of text; on a terminal without what that would obey.
-    pub fn line(&mut self, text: impl fmt::Display) -> io::Result<()> {
+    pub(super) fn line(&mut self, text: impl fmt::Display) -> io::Result<()> {
         if self.terminal {
             return writeln!(self.writer, "{}", printable(&text.to_string()));
         }
@@ -136,7 +136,7 @@ impl Out {
     }
 
     /// Writes a colour after some text, with a patch of it on a terminal that can show it (`COLORTERM` is how terminals tell).
-    pub fn color(&mut self, before: &str, [r, g, b]: [u8; 3], after: fmt::Arguments<'_>) -> io::Result<()> {
+    pub(super) fn color(&mut self, before: &str, [r, g, b]: [u8; 3], after: fmt::Arguments<'_>) -> io::Result<()> {
         let shows = || std::env::var("COLORTERM").is_ok_and(|kind| matches!(kind.as_str(), "truecolor" | "24bit"));
         self.writer.write_all(before.as_bytes())?;
         if self.terminal && std::env::var_os("NO_COLOR").is_none() && shows() {
@@ -146,7 +146,7 @@ impl Out {
     }
 
     /// Writes text and after it a path as it is, byte for byte; on a terminal without control characters.
-    pub fn path(&mut self, before: &str, path: &Path, end: char) -> io::Result<()> {
+    pub(super) fn path(&mut self, before: &str, path: &Path, end: char) -> io::Result<()> {
         self.writer.write_all(before.as_bytes())?;
         if self.terminal {
             self.writer.write_all(printable_name(&path.to_string_lossy()).as_bytes())?;
@@ -157,7 +157,7 @@ impl Out {
     }
 
     /// Writes one JSON document, indented for a reader.
-    pub fn document(&mut self, mut fields: Map<String, Value>) -> io::Result<()> {
+    pub(super) fn document(&mut self, mut fields: Map<String, Value>) -> io::Result<()> {
         let mut document = Map::from_iter([("schema".to_owned(), json!(1))]);
         document.append(&mut fields);
         serde_json::to_writer_pretty(&mut self.writer, &document)?;
@@ -165,25 +165,25 @@ impl Out {
     }
 
     /// Writes one JSON document on a line of its own.
-    pub fn json_line(&mut self, fields: &Map<String, Value>) -> io::Result<()> {
+    pub(super) fn json_line(&mut self, fields: &Map<String, Value>) -> io::Result<()> {
         serde_json::to_writer(&mut self.writer, fields)?;
         writeln!(self.writer)
     }
 
     /// Shows what was written so far.
-    pub fn flush(&mut self) -> io::Result<()> {
+    pub(super) fn flush(&mut self) -> io::Result<()> {
         self.writer.flush()
     }
 
     /// Writes out what is held back.
-    pub fn finish(mut self) -> io::Result<()> {
+    pub(super) fn finish(mut self) -> io::Result<()> {
         self.writer.flush()
     }
 }
 
 /// Text without what a terminal would obey: control characters, marks that turn the direction of writing, and what breaks lines without
 /// being seen.
-pub fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let is_obeyed = |c: char| {
         let turns =
             matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
@@ -198,7 +198,7 @@ fn printable_name(name: &str) -> String {
 }
 
 /// Puts a path into a JSON object: escaped, and beside it as bytes where it is not UTF-8.
-pub fn insert_path(fields: &mut Map<String, Value>, key: &str, path: &Path) {
+pub(super) fn insert_path(fields: &mut Map<String, Value>, key: &str, path: &Path) {
     fields.insert(key.to_owned(), json!(escaped(path)));
     if path.to_str().is_none() {
         fields.insert(format!("{key}_bytes"), json!(path_to_bytes(path)));
@@ -206,7 +206,7 @@ pub fn insert_path(fields: &mut Map<String, Value>, key: &str, path: &Path) {
 }
 
 /// A path as text, with `\xNN` for bytes that are not UTF-8.
-pub fn escaped(path: &Path) -> String {
+pub(super) fn escaped(path: &Path) -> String {
     let mut text = String::new();
     for chunk in path_to_bytes(path).utf8_chunks() {
         text.push_str(chunk.valid());
@@ -216,7 +216,7 @@ pub fn escaped(path: &Path) -> String {
 }
 
 /// The fields of a value that is a JSON object.
-pub fn object(value: Value) -> Map<String, Value> {
+pub(super) fn object(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(fields) => fields,
         other => unreachable!("{other} is not an object"),
@@ -224,7 +224,7 @@ pub fn object(value: Value) -> Map<String, Value> {
 }
 
 /// A number of bytes for a person.
-pub fn human_bytes(bytes: u64) -> String {
+pub(super) fn human_bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 1024 {
         return format!("{bytes} bytes");
@@ -239,13 +239,13 @@ pub fn human_bytes(bytes: u64) -> String {
 }
 
 /// "1 file", "2 files".
-pub fn count(number: u64, noun: &str) -> String {
+pub(super) fn count(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
 }
 
 /// Asks a yes-or-no question on the terminal; off a terminal the answer is yes, because the command was given.
-pub fn confirm(question: &str) -> io::Result<bool> {
+pub(super) fn confirm(question: &str) -> io::Result<bool> {
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
         return Ok(true);
     }

@@ -20,7 +20,7 @@ const COLORS: [RGBColor; 7] = [
 ];
 
 /// Writes the drawing as an SVG file.
-pub fn write(path: &Path, trials: &[Trialed]) -> io::Result<()> {
+pub(super) fn write(path: &Path, trials: &[Trialed]) -> io::Result<()> {
     let mut svg = String::new();
     draw(&mut svg, trials).map_err(|error| io::Error::other(error.to_string()))?;
     std::fs::write(path, svg)

@@ -26,7 +26,7 @@ const MOST_EVENTS: u64 = 2_000_000;
 
 /// The profile of one run.
 #[derive(Clone)]
-pub struct Profile {
+pub(super) struct Profile {
     shared: Arc<Shared>,
 }
 
@@ -75,7 +75,7 @@ static STARTED: OnceLock<Profile> = OnceLock::new();
 
 impl Profile {
     /// Begins to take times, for the rest of the process.
-    pub fn start(path: &Path) -> Result<Self> {
+    pub(super) fn start(path: &Path) -> Result<Self> {
         let file = File::create(path).map_err(Error::io("create", path))?;
         let mut file = BufWriter::new(file);
         file.write_all(b"[\n").map_err(Error::io("write", path))?;
@@ -98,7 +98,7 @@ impl Profile {
     }
 
     /// Writes down memory and queues.
-    pub fn count(&self, progress: &Progress) {
+    pub(super) fn count(&self, progress: &Progress) {
         let waiting = &progress.waiting;
         let counters = [
             ("memory", json!({"MiB": progress.memory.unwrap_or(0) as f64 / f64::from(1 << 20)})),
@@ -112,7 +112,7 @@ impl Profile {
     }
 
     /// Ends the file, and returns the table of stages as lines.
-    pub fn finish(&self) -> Result<Vec<String>> {
+    pub(super) fn finish(&self) -> Result<Vec<String>> {
         let mut state = self.shared.state();
         let path = self.shared.path.as_path();
         if let Some(mut file) = state.file.take() {

@@ -14,7 +14,7 @@ use super::output::human_bytes;
 const NOW: Duration = Duration::from_secs(3);
 
 /// Shows how far an `add` has come: done and found files, pictures in a second, the time left, memory, failures.
-pub struct Bar {
+pub(super) struct Bar {
     bar: ProgressBar,
     verbose: bool,
     speed: Mutex<Speed>,
@@ -22,7 +22,7 @@ pub struct Bar {
 
 impl Bar {
     /// A bar on standard error; invisible if that is no terminal or nothing is to be shown.
-    pub fn new(quiet: bool, verbose: bool) -> Self {
+    pub(super) fn new(quiet: bool, verbose: bool) -> Self {
         let visible = !quiet && std::io::stderr().is_terminal();
         let target = if visible { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(0), target);
@@ -30,7 +30,7 @@ impl Bar {
         Self { bar, verbose, speed: Mutex::new(Speed::new(Instant::now())) }
     }
 
-    pub fn update(&self, progress: Progress) {
+    pub(super) fn update(&self, progress: Progress) {
         self.bar.set_length(progress.found);
         self.bar.set_position(progress.done);
         if !progress.scanning {
@@ -42,21 +42,21 @@ impl Bar {
     }
 
     /// Prints a line above the bar.
-    pub fn above(&self, print: impl FnOnce()) {
+    pub(super) fn above(&self, print: impl FnOnce()) {
         self.bar.suspend(print);
     }
 
-    pub fn finish(&self) {
+    pub(super) fn finish(&self) {
         self.bar.finish_and_clear();
     }
 }
 
 /// Shows how many of a number of files are done.
-pub struct CountBar(ProgressBar);
+pub(super) struct CountBar(ProgressBar);
 
 impl CountBar {
     /// A bar on standard error; invisible if that is no terminal or nothing is to be shown.
-    pub fn new(quiet: bool) -> Self {
+    pub(super) fn new(quiet: bool) -> Self {
         let visible = !quiet && std::io::stderr().is_terminal();
         let target = if visible { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(0), target);
@@ -65,18 +65,18 @@ impl CountBar {
     }
 
     /// One more of them is done.
-    pub fn advance(&self, of: usize, message: String) {
+    pub(super) fn advance(&self, of: usize, message: String) {
         self.0.set_length(of as u64);
         self.0.inc(1);
         self.0.set_message(message);
     }
 
     /// Prints above the bar.
-    pub fn above<T>(&self, print: impl FnOnce() -> T) -> T {
+    pub(super) fn above<T>(&self, print: impl FnOnce() -> T) -> T {
         self.0.suspend(print)
     }
 
-    pub fn finish(&self) {
+    pub(super) fn finish(&self) {
         self.0.finish_and_clear();
     }
 }

@@ -9,7 +9,7 @@ use super::output::{Done, Failure, Out, confirm, count};
 use super::{Global, ask};
 
 #[derive(Debug, clap::Args)]
-pub struct PruneArgs {
+pub(super) struct PruneArgs {
     /// Do not ask on a terminal
     #[arg(short, long)]
     yes: bool,
@@ -19,7 +19,7 @@ pub struct PruneArgs {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct ForgetArgs {
+pub(super) struct ForgetArgs {
     /// A directory that was given to `add`
     #[arg(value_name = "ROOT")]
     root: PathBuf,
@@ -31,7 +31,7 @@ pub struct ForgetArgs {
     dry_run: bool,
 }
 
-pub fn run(global: &Global, args: PruneArgs) -> Result<Done, Failure> {
+pub(super) fn run(global: &Global, args: PruneArgs) -> Result<Done, Failure> {
     let mut index = global.open_existing(None)?;
     let (files, images) = index.prunable()?;
     let told = format!("{} and {} that no other file holds", count(files, "missing file"), count(images, "content"));
@@ -54,7 +54,7 @@ pub fn run(global: &Global, args: PruneArgs) -> Result<Done, Failure> {
     report(global, args.dry_run, &text, &[("files", files), ("images", images)])
 }
 
-pub fn run_forget(global: &Global, args: ForgetArgs) -> Result<Done, Failure> {
+pub(super) fn run_forget(global: &Global, args: ForgetArgs) -> Result<Done, Failure> {
     let mut index = global.open_existing(None)?;
     let root = index.root(&args.root)?;
     let files = index.files_in_root(&root)?;

@@ -8,7 +8,7 @@ use super::Global;
 use super::output::{Done, Failure, Out, insert_path};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -19,7 +19,7 @@ enum Command {
     Install,
 }
 
-pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
+pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let options = global.options(None).runtime_options()?;
     if let Some(Command::Install) = args.command {
         let library = fetch_runtime(&options)?;

@@ -10,7 +10,7 @@ use super::sheet::{Section, Sheet, Tile};
 use super::{Global, ask};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// What to find, by label, synonym, kind or words in the path; all of it has to fit
     #[arg(value_name = "TEXT")]
     text: Vec<String>,
@@ -27,7 +27,7 @@ pub struct Args {
 /// Pictures on a sheet at most, unless another number was asked for.
 const ON_SHEET: usize = 200;
 
-pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
+pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     if args.threshold.is_some_and(|threshold| !(0.0..=1.0).contains(&threshold)) {
         return Err(Failure::Usage("--threshold has to be a number from 0 to 1".into()));
     }

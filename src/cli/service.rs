@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// What the service manager is told of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Service {
+pub(super) struct Service {
     /// Its name: `imgidx`, or another one for each database that is not the usual one.
     pub name: String,
     /// The program and its arguments.
@@ -16,7 +16,7 @@ pub struct Service {
 
 impl Service {
     /// The unit for systemd (systemd.service(5)).
-    pub fn systemd_unit(&self) -> String {
+    pub(super) fn systemd_unit(&self) -> String {
         let command: Vec<String> = self.command.iter().map(|word| systemd_word(&word.to_string_lossy())).collect();
         format!(
             "# Written by `imgidx daemon install`; `imgidx daemon uninstall` removes it.\n\
@@ -45,7 +45,7 @@ impl Service {
     }
 
     /// The property list for launchd (launchd.plist(5)).
-    pub fn launchd_plist(&self) -> String {
+    pub(super) fn launchd_plist(&self) -> String {
         let words: String = self
             .command
             .iter()
@@ -72,7 +72,7 @@ impl Service {
 }
 
 /// The name of the service of a database.
-pub fn service_name(database: &Path, usual: Option<&Path>) -> String {
+pub(super) fn service_name(database: &Path, usual: Option<&Path>) -> String {
     if usual == Some(database) {
         return "imgidx".into();
     }

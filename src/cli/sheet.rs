@@ -22,17 +22,17 @@ const QUALITY: u8 = 82;
 /// Thumbnails that are made before any is written.
 const AT_ONCE: usize = 64;
 
-pub const STYLE: &str = include_str!("sheet.css");
+pub(super) const STYLE: &str = include_str!("sheet.css");
 
 /// A page with thumbnails.
-pub struct Sheet<'a> {
+pub(super) struct Sheet<'a> {
     pub title: String,
     pub summary: String,
     pub sections: Vec<Section<'a>>,
 }
 
 /// Thumbnails that belong together.
-pub struct Section<'a> {
+pub(super) struct Section<'a> {
     pub heading: Option<String>,
     /// Whether these are the pictures that were asked about.
     pub asked: bool,
@@ -40,7 +40,7 @@ pub struct Section<'a> {
 }
 
 /// A picture on the sheet.
-pub struct Tile<'a> {
+pub(super) struct Tile<'a> {
     pub path: &'a Path,
     pub score: Option<f32>,
     /// Other files with the same content.
@@ -53,7 +53,7 @@ pub struct Tile<'a> {
 
 impl Sheet<'_> {
     /// Writes the page, complete in one file.
-    pub fn write(&self, file: &Path, options: &OpenOptions) -> Result<()> {
+    pub(super) fn write(&self, file: &Path, options: &OpenOptions) -> Result<()> {
         let failed = |source| Error::Io { action: "write", path: file.to_owned(), source };
         if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
             // Such as one of those on the page.
@@ -127,7 +127,7 @@ fn thumbnail(path: &Path, options: &OpenOptions) -> Result<String, String> {
 }
 
 /// Text that a browser shows as it is.
-pub fn text(raw: &str) -> String {
+pub(super) fn text(raw: &str) -> String {
     let mut safe = String::with_capacity(raw.len());
     for c in printable(raw).chars() {
         match c {

@@ -11,7 +11,7 @@ use super::Global;
 use super::output::{Done, Failure, Out, count, escaped, human_bytes, insert_path};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// A picture, indexed or not
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -23,7 +23,7 @@ pub struct Args {
     model: Option<String>,
 }
 
-pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
+pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let scratch;
     let index = match global.open_existing(args.model.as_deref()) {
         // A picture can be shown without any index.
@@ -68,7 +68,7 @@ fn describe(picture: &Examined, index: &Index, paths: &[PathBuf]) -> Result<Map<
 }
 
 /// What a picture looks like, and its type.
-pub fn insert_features(fields: &mut Map<String, Value>, features: Option<&Features>) {
+pub(super) fn insert_features(fields: &mut Map<String, Value>, features: Option<&Features>) {
     fields.insert("features".into(), json!(features));
     fields.insert("type".into(), json!(features.and_then(|features| features.kind)));
 }

@@ -14,7 +14,7 @@ use super::sheet::{Section, Sheet, Tile};
 use super::{Global, ask};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Pictures, indexed or not; `-` is standard input; of several, what is like all of them is found
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
@@ -37,7 +37,7 @@ pub struct Args {
 /// The most that is read from standard input.
 const MAX_STDIN: u64 = 512 << 20;
 
-pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
+pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     if args.threshold.is_some_and(|threshold| !(-1.0..=1.0).contains(&threshold)) {
         return Err(Failure::Usage("--threshold has to be a number from -1 to 1".into()));
     }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::Global;
 use super::output::{Done, Failure, Out, count, insert_path};
 
-pub fn run(global: &Global) -> Result<Done, Failure> {
+pub(super) fn run(global: &Global) -> Result<Done, Failure> {
     let index = global.open_existing(None)?;
     let status = index.status()?;
     let skipped = index.skipped_reasons()?;

@@ -23,7 +23,7 @@ use super::trace_sheet::TraceSheet;
 use super::{Global, parse_size};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Pictures, and folders of them
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
@@ -101,7 +101,7 @@ impl Args {
     }
 }
 
-pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
+pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let cancel = CancelToken::default();
     cancel_on_interrupt(&cancel);
     share_freed_memory();
@@ -335,7 +335,7 @@ fn write_svg(file: &Path, svg: &str, overwrite: bool) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::IsPicture`] if there is one, whatever its name.
-pub fn refuse_picture(file: &Path) -> Result<()> {
+pub(super) fn refuse_picture(file: &Path) -> Result<()> {
     match sniff(&beginning(file, SNIFF_BYTES as u64)?, file.extension()) {
         Kind::Picture(Format::Svg) | Kind::Other => Ok(()),
         Kind::Picture(_) | Kind::Unsupported(_) => Err(Error::IsPicture { path: file.to_owned() }),
@@ -343,7 +343,7 @@ pub fn refuse_picture(file: &Path) -> Result<()> {
 }
 
 /// Whether nothing is at a path, or something that is marked in its beginning as made by this command.
-pub fn may_replace(file: &Path, mark: &str) -> Result<bool> {
+pub(super) fn may_replace(file: &Path, mark: &str) -> Result<bool> {
     let there = beginning(file, 1024)?;
     Ok(there.is_empty() || there.windows(mark.len()).any(|part| part == mark.as_bytes()))
 }

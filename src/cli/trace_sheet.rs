@@ -24,14 +24,14 @@ const SIDE: u32 = 512;
 const TITLE: &str = "<title>Traces</title>";
 
 /// A page that is written as traces come.
-pub struct TraceSheet {
+pub(super) struct TraceSheet {
     path: PathBuf,
     out: BufWriter<File>,
 }
 
 impl TraceSheet {
     /// Begins a page, where nothing is or an older one.
-    pub fn create(path: &Path, overwrite: bool) -> Result<Self> {
+    pub(super) fn create(path: &Path, overwrite: bool) -> Result<Self> {
         let is_file = path.metadata().is_ok_and(|metadata| metadata.is_file());
         if is_file && !overwrite && !may_replace(path, TITLE)? {
             return Err(Error::Exists { path: path.to_owned() });
@@ -52,7 +52,7 @@ impl TraceSheet {
     }
 
     /// Writes what was made of a picture.
-    pub fn add(&mut self, path: &Path, traced: &Traced) -> Result<()> {
+    pub(super) fn add(&mut self, path: &Path, traced: &Traced) -> Result<()> {
         let Some(Compared { pixels, ground }) = &traced.compared else { return Ok(()) };
         let name = text(&escaped(path));
         let (width, height) = shown_size(pixels.dimensions());
@@ -77,7 +77,7 @@ impl TraceSheet {
         self.write(&row)
     }
 
-    pub fn finish(mut self) -> Result<()> {
+    pub(super) fn finish(mut self) -> Result<()> {
         self.write("</html>\n")?;
         self.out.flush().map_err(Error::io("write", &self.path))
     }

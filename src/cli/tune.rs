@@ -11,7 +11,7 @@ use super::output::{Done, Failure, Out, count, object};
 use super::{Global, add, plot};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Try with pictures of these directories [default: those of the index]
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
@@ -32,7 +32,7 @@ pub struct Args {
     plot: Option<PathBuf>,
 }
 
-pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
+pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     // Without an index there is a model all the same; nothing is written to the database.
     let scratch = tempfile::tempdir().map_err(Error::io("make a folder in", &std::env::temp_dir()))?;
     let index = match global.open_existing(None) {

@@ -13,7 +13,7 @@ use super::output::{Done, Failure};
 use super::work::{ScanArgs, WorkArgs};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Directories and files to keep current [default: all that are in the index]
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
@@ -58,7 +58,7 @@ impl Args {
     }
 }
 
-pub fn run(global: &Global, args: Args) -> Result<Done, Failure> {
+pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let options = args.options()?;
     let log = Log::new(global.json, global.quiet, global.verbose);
     let opened = global.options(None).notice(move |text| log.write(Level::Info, "notice", &[("text", json!(text))]));

@@ -11,7 +11,7 @@ use imgidx::scan::ScanOptions;
 use super::parse_size;
 
 #[derive(Debug, clap::Args)]
-pub struct ScanArgs {
+pub(super) struct ScanArgs {
     /// Leave out what matches, as in .gitignore; may be given several times
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<String>,
@@ -27,7 +27,7 @@ pub struct ScanArgs {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct WorkArgs {
+pub(super) struct WorkArgs {
     /// Workers [default: what `tune` has found, or one for each core]
     #[arg(long, value_name = "N", value_parser = parse_count)]
     threads: Option<NonZeroUsize>,
@@ -50,7 +50,7 @@ pub struct WorkArgs {
 }
 
 impl ScanArgs {
-    pub fn options(&self) -> ScanOptions {
+    pub(super) fn options(&self) -> ScanOptions {
         ScanOptions {
             exclude: self.exclude.clone(),
             hidden: self.hidden,
@@ -61,7 +61,7 @@ impl ScanArgs {
 }
 
 impl WorkArgs {
-    pub fn options(&self) -> AddOptions {
+    pub(super) fn options(&self) -> AddOptions {
         AddOptions {
             threads: self.threads,
             batch_size: self.batch_size,

@@ -26,7 +26,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Desk {
-    pub fn new(database: PathBuf, open: OpenOptions) -> Self {
+    pub(super) fn new(database: PathBuf, open: OpenOptions) -> Self {
         let (searcher, indexes, last_used) = (Mutex::default(), Mutex::default(), Mutex::new(Instant::now()));
         Self { database, open, searcher, indexes, last_used }
     }
@@ -40,7 +40,7 @@ impl Desk {
     }
 
     /// The searcher for the model that is in use now.
-    pub fn searcher(&self) -> Result<Arc<Searcher>> {
+    pub(super) fn searcher(&self) -> Result<Arc<Searcher>> {
         let active = self.with_index(Index::active_model)?;
         let mut slot = locked(&self.searcher);
         if let Some(searcher) = slot.as_ref().filter(|searcher| searcher.model() == active.id) {
@@ -50,19 +50,19 @@ impl Desk {
         Ok(slot.insert(made).clone())
     }
 
-    pub fn similar(&self, request: SimilarRequest) -> Result<Answer> {
+    pub(super) fn similar(&self, request: SimilarRequest) -> Result<Answer> {
         let count = request.top;
         let answer = self.searcher()?.similar(&request.query(), count);
         *locked(&self.last_used) = Instant::now();
         answer
     }
 
-    pub fn search(&self, request: &SearchRequest) -> Result<TextAnswer> {
+    pub(super) fn search(&self, request: &SearchRequest) -> Result<TextAnswer> {
         self.with_index(|index| index.search(&request.query, request.top.unwrap_or(usize::MAX)))
     }
 
     /// Gives back the memory of the model if no query has needed it for a while; otherwise tells when to look again.
-    pub fn unload_after(&self, idle: Duration) -> Option<Duration> {
+    pub(super) fn unload_after(&self, idle: Duration) -> Option<Duration> {
         // Who is at work with it must not be waited for: this is asked between two clients.
         let searcher = self.searcher.try_lock().ok()?.clone()?;
         if !searcher.is_model_loaded() {
@@ -76,7 +76,7 @@ impl Desk {
         Some(rest)
     }
 
-    pub fn is_model_loaded(&self) -> bool {
+    pub(super) fn is_model_loaded(&self) -> bool {
         match self.searcher.try_lock() {
             Ok(searcher) => searcher.as_ref().is_some_and(|searcher| searcher.is_model_loaded()),
             Err(_) => true,

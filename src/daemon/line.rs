@@ -14,13 +14,13 @@ pub(super) struct Lines {
 
 impl Lines {
     /// `write_time` is how long the other side may let a written line wait.
-    pub fn new(stream: UnixStream, write_time: Duration) -> io::Result<Self> {
+    pub(super) fn new(stream: UnixStream, write_time: Duration) -> io::Result<Self> {
         stream.set_write_timeout(Some(write_time))?;
         Ok(Self { reader: BufReader::new(stream) })
     }
 
     /// Reads a line of at most `most` bytes, within a time; `None` at the end of the stream.
-    pub fn read(&mut self, most: usize, time: Duration) -> io::Result<Option<Vec<u8>>> {
+    pub(super) fn read(&mut self, most: usize, time: Duration) -> io::Result<Option<Vec<u8>>> {
         let until = Instant::now() + time;
         let mut line = Vec::new();
         loop {
@@ -51,14 +51,14 @@ impl Lines {
     }
 
     /// Writes a document as a line.
-    pub fn write(&mut self, document: &impl Serialize) -> io::Result<()> {
+    pub(super) fn write(&mut self, document: &impl Serialize) -> io::Result<()> {
         let mut line = serde_json::to_vec(document)?;
         line.push(b'\n');
         self.reader.get_mut().write_all(&line)
     }
 
     /// Waits until the other side has closed the stream.
-    pub fn wait_for_end(&mut self) -> io::Result<()> {
+    pub(super) fn wait_for_end(&mut self) -> io::Result<()> {
         self.reader.get_ref().set_read_timeout(None)?;
         loop {
             let read = self.reader.fill_buf()?.len();
@@ -70,7 +70,7 @@ impl Lines {
     }
 
     /// The stream.
-    pub fn stream(&self) -> &UnixStream {
+    pub(super) fn stream(&self) -> &UnixStream {
         self.reader.get_ref()
     }
 }

@@ -31,7 +31,7 @@ pub use socket::socket_path;
 pub(crate) mod fuzzed {
     use super::{Op, Reply};
 
-    pub fn line(line: &[u8]) -> Option<Op> {
+    pub(crate) fn line(line: &[u8]) -> Option<Op> {
         // What a client may be told.
         let _ = serde_json::from_slice::<Reply>(line);
         super::server::read(line).ok()

@@ -21,7 +21,7 @@ pub(super) struct ModelEye {
 }
 
 impl ModelEye {
-    pub fn new(open: OpenOptions, catalog: Catalog, entry: Result<CatalogEntry>) -> Self {
+    pub(super) fn new(open: OpenOptions, catalog: Catalog, entry: Result<CatalogEntry>) -> Self {
         Self { open, catalog, entry: entry.map_err(|error| error.to_string()), slot: Mutex::default() }
     }
 

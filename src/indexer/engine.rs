@@ -37,7 +37,7 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// `threads` is for one session: 1 where each worker has its own.
-    pub fn new(
+    pub(crate) fn new(
         model: Model,
         runtime: RuntimeOptions,
         sandbox: Arc<Sandbox>,
@@ -50,11 +50,11 @@ impl Engine {
         Self { model, runtime, sandbox, device, threads, preferred, used, starting, shared, idle, failed }
     }
 
-    pub fn model(&self) -> &Model {
+    pub(crate) fn model(&self) -> &Model {
         &self.model
     }
 
-    pub fn spec(&self) -> &ModelSpec {
+    pub(crate) fn spec(&self) -> &ModelSpec {
         self.model.spec()
     }
 
@@ -63,7 +63,7 @@ impl Engine {
     }
 
     /// The device that the model runs on; `None` as long as it did not run.
-    pub fn device(&self) -> Option<Device> {
+    pub(crate) fn device(&self) -> Option<Device> {
         *locked(&self.used)
     }
 
@@ -84,7 +84,7 @@ impl Engine {
     }
 
     /// Whether any embedder is kept.
-    pub fn is_loaded(&self) -> bool {
+    pub(crate) fn is_loaded(&self) -> bool {
         !locked(&self.idle).is_empty() || locked(&self.shared).is_some()
     }
 
@@ -94,7 +94,7 @@ impl Engine {
     }
 
     /// Gives back the memory of embedders that are not at work. The next picture makes new ones.
-    pub fn unload(&self) {
+    pub(crate) fn unload(&self) {
         locked(&self.idle).clear();
         *locked(&self.shared) = None;
         self.sandbox.unload();

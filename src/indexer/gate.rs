@@ -15,35 +15,35 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    pub fn new(pace: Pace) -> Self {
+    pub(super) fn new(pace: Pace) -> Self {
         Self { batch: AtomicUsize::new(pace.batch), workers: Mutex::new(pace.workers), changed: Condvar::new() }
     }
 
     /// Pictures that go through the model at once.
-    pub fn batch(&self) -> usize {
+    pub(super) fn batch(&self) -> usize {
         self.batch.load(Ordering::Relaxed)
     }
 
     /// Whether a worker has to wait.
-    pub fn is_closed_for(&self, worker: usize) -> bool {
+    pub(super) fn is_closed_for(&self, worker: usize) -> bool {
         worker >= *self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns when a worker may take pictures.
-    pub fn wait(&self, worker: usize) {
+    pub(super) fn wait(&self, worker: usize) {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         let opened = self.changed.wait_while(workers, |workers| worker >= *workers);
         drop(opened.unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Changes the pace.
-    pub fn set(&self, pace: Pace) {
+    pub(super) fn set(&self, pace: Pace) {
         self.batch.store(pace.batch, Ordering::Relaxed);
         self.open(pace.workers);
     }
 
     /// Lets all workers through, so that they see that there is nothing left to do.
-    pub fn open_for_good(&self) {
+    pub(super) fn open_for_good(&self) {
         self.open(usize::MAX);
     }
 

@@ -54,7 +54,7 @@ pub(super) struct Governor {
 
 impl Governor {
     /// Begins with `pace`, and keeps batches as they are while there is memory: on the processor no size is faster than a small one.
-    pub fn new(limit: u64, pace: Pace) -> Self {
+    pub(super) fn new(limit: u64, pace: Pace) -> Self {
         Self {
             limit,
             wanted: pace,
@@ -70,13 +70,13 @@ impl Governor {
     }
 
     /// Begins anew with batches of this size, which grow to `most`: the device has turned out to be an accelerator.
-    pub fn suit_accelerator(&mut self, batch: usize, most: usize) {
+    pub(super) fn suit_accelerator(&mut self, batch: usize, most: usize) {
         (self.wanted.batch, self.pace.batch, self.most_batch) = (batch, batch, most.max(batch));
         (self.before, self.settled, self.window) = (None, None, None);
     }
 
     /// Whether the allocator should give back what it can, before [`Governor::tick`] decides.
-    pub fn wants_trim(&mut self, now: Instant, memory: u64) -> bool {
+    pub(super) fn wants_trim(&mut self, now: Instant, memory: u64) -> bool {
         let is_due = self.trimmed.is_none_or(|last| now.duration_since(last) >= TRIM);
         let wants = memory > self.limit / 10 * 9 && is_due;
         if wants {
@@ -86,7 +86,7 @@ impl Governor {
     }
 
     /// Looks at a run that has embedded so many pictures and has so much memory; `is_busy` if pictures were waiting for workers.
-    pub fn tick(&mut self, now: Instant, embedded: u64, memory: Option<u64>, is_busy: bool) -> Pace {
+    pub(super) fn tick(&mut self, now: Instant, embedded: u64, memory: Option<u64>, is_busy: bool) -> Pace {
         if let Some(memory) = memory {
             self.heed_memory(now, memory);
         }

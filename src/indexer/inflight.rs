@@ -43,7 +43,7 @@ pub(super) struct Flight<'a> {
 
 impl InFlight {
     /// Reads what the last run left behind, and makes room for this one's workers.
-    pub fn start(database: &Path, workers: usize) -> Self {
+    pub(super) fn start(database: &Path, workers: usize) -> Self {
         let path = Store::beside(database, "-inflight");
         let strikes = read_slots(&read_bounded(&path).unwrap_or_default());
         let mut content = vec![0; workers * SLOT];
@@ -55,24 +55,24 @@ impl InFlight {
     }
 
     /// For a run that no picture can end: nobody is blamed.
-    pub fn none(database: &Path) -> Self {
+    pub(super) fn none(database: &Path) -> Self {
         Self { path: Store::beside(database, "-inflight"), file: None, strikes: HashMap::new() }
     }
 
     /// Whether a content has ended the process too often.
-    pub fn is_blamed(&self, hash: &ContentHash) -> bool {
+    pub(super) fn is_blamed(&self, hash: &ContentHash) -> bool {
         self.strikes.get(hash).is_some_and(|count| *count >= LIMIT)
     }
 
     /// Writes down that a worker begins to decode a content.
-    pub fn enter(&self, worker: usize, hash: &ContentHash) -> Flight<'_> {
+    pub(super) fn enter(&self, worker: usize, hash: &ContentHash) -> Flight<'_> {
         let count = self.strikes.get(hash).copied().unwrap_or(0).saturating_add(1);
         self.write(worker, &slot(hash, count));
         Flight { inflight: self, worker }
     }
 
     /// Forgets everything: the run has ended well.
-    pub fn finish(self) {
+    pub(super) fn finish(self) {
         let _ = std::fs::remove_file(&self.path);
     }
 

@@ -67,7 +67,7 @@ struct Rows {
 }
 
 impl<'a> Planner<'a> {
-    pub fn new(
+    pub(crate) fn new(
         store: &'a Store,
         target: &Target,
         root: Option<&Root>,
@@ -96,7 +96,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The next step; `None` when everything was looked at.
-    pub fn next(&mut self) -> Result<Option<PlanStep>> {
+    pub(crate) fn next(&mut self) -> Result<Option<PlanStep>> {
         let file = loop {
             match self.walker.next() {
                 None => return Ok(None),
@@ -159,7 +159,7 @@ impl<'a> Planner<'a> {
     /// The known files that the walk did not come by and that are really gone.
     ///
     /// Each is looked for once more: a file that is excluded now, or in a folder that cannot be listed, is not gone.
-    pub fn missing(mut self) -> Result<Vec<FileId>> {
+    pub(crate) fn missing(mut self) -> Result<Vec<FileId>> {
         self.rows.drain(self.store, &mut self.unseen)?;
         let mut missing = Vec::new();
         for id in self.unseen {

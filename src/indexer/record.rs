@@ -69,11 +69,11 @@ pub(super) struct Claims(Mutex<HashSet<ContentHash>>);
 
 impl Claims {
     /// Takes a content; `false` if it is taken.
-    pub fn take(&self, hash: ContentHash) -> bool {
+    pub(super) fn take(&self, hash: ContentHash) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(hash)
     }
 
-    pub fn release(&self, hash: &ContentHash) {
+    pub(super) fn release(&self, hash: &ContentHash) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(hash);
     }
 }
@@ -101,7 +101,7 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub fn new(model: ModelRow, moment: i64, online: HashSet<RootId>, retry_failed: bool) -> Self {
+    pub(super) fn new(model: ModelRow, moment: i64, online: HashSet<RootId>, retry_failed: bool) -> Self {
         Self {
             model,
             moment,
@@ -118,7 +118,7 @@ impl Recorder {
 
     /// Writes what can be told only when everything was looked at: what is gone, and roots that all pictures have left.
     /// `whole` are the roots that were scanned as a whole.
-    pub fn finish(&mut self, batch: &Batch<'_>, store: &Store, whole: &HashSet<RootId>) -> Result<()> {
+    pub(super) fn finish(&mut self, batch: &Batch<'_>, store: &Store, whole: &HashSet<RootId>) -> Result<()> {
         self.report.vanished = std::mem::take(&mut self.gone).record(batch, store, self.moment, whole)?;
         self.remove_emptied_roots(batch)
     }
@@ -134,12 +134,12 @@ impl Recorder {
     }
 
     /// The contents that the batch which was just committed made known.
-    pub fn committed(&mut self) -> std::vec::Drain<'_, ContentHash> {
+    pub(super) fn committed(&mut self) -> std::vec::Drain<'_, ContentHash> {
         self.settled.drain(..)
     }
 
     /// Writes one outcome.
-    pub fn record(&mut self, batch: &Batch<'_>, outcome: Outcome) -> Result<()> {
+    pub(super) fn record(&mut self, batch: &Batch<'_>, outcome: Outcome) -> Result<()> {
         match outcome {
             Outcome::Unchanged(state, files) => self.count_unchanged(state, files),
             Outcome::Restored(id, state) => {

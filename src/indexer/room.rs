@@ -39,11 +39,11 @@ pub(super) struct Room {
 impl Room {
     /// The program, ONNX Runtime, caches of the database, and what waits between the stages: 46 MiB were measured with one worker
     /// and an empty database, and four connections may fill 8 MiB of cache each.
-    pub const PROGRAM: u64 = 72 << 20;
+    pub(super) const PROGRAM: u64 = 72 << 20;
 
     /// Shares out a limit among so many workers and so large batches, or fewer and smaller ones if there is no room for them. Without a limit
     /// there is room for all of them, within half of the machine's memory.
-    pub fn within(limit: Option<u64>, workers: usize, batch: usize, model: &Model, own_sessions: bool) -> Self {
+    pub(super) fn within(limit: Option<u64>, workers: usize, batch: usize, model: &Model, own_sessions: bool) -> Self {
         let cost = Cost::of(model, own_sessions);
         let limit = limit.unwrap_or_else(|| cost.usual_limit(workers, batch, machine_memory()));
         let (mut workers, mut batch) = (workers, batch);
@@ -62,12 +62,12 @@ impl Room {
     }
 
     /// Whether the limit cannot be kept.
-    pub fn is_beyond_limit(&self) -> bool {
+    pub(super) fn is_beyond_limit(&self) -> bool {
         self.fixed + self.files + self.pixels > self.limit
     }
 
     /// The largest batches that workers may gather, each its own, for a session that they share.
-    pub fn most_batch(&self, model: &Model) -> usize {
+    pub(super) fn most_batch(&self, model: &Model) -> usize {
         let each = Cost::of(model, false).input * self.workers as u64;
         usize::try_from(self.limit / 4 / each.max(1)).unwrap_or(usize::MAX).max(1)
     }

@@ -45,12 +45,12 @@ fn joined(root: &Path, scope: &Path) -> PathBuf {
 
 impl Target {
     /// The path to walk from.
-    pub fn start(&self) -> PathBuf {
+    pub(crate) fn start(&self) -> PathBuf {
         joined(&self.root_path, &self.scope)
     }
 
     /// Whether it is all of a root.
-    pub fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.recursive && self.scope.as_os_str().is_empty()
     }
 }

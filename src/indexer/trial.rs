@@ -48,12 +48,12 @@ pub(crate) struct Trial {
 }
 
 impl Trial {
-    pub fn new(model: Model, runtime: Runtime, contents: Vec<Content>, limits: DecodeLimits) -> Self {
+    pub(crate) fn new(model: Model, runtime: Runtime, contents: Vec<Content>, limits: DecodeLimits) -> Self {
         Self { model, runtime, contents, limits, idle: HashMap::new() }
     }
 
     /// Whether `add` would work like this with the memory that is usual.
-    pub fn has_room_for(&self, setting: Setting) -> bool {
+    pub(crate) fn has_room_for(&self, setting: Setting) -> bool {
         let own_sessions = !setting.device.is_accelerator();
         let room = Room::within(None, setting.workers, setting.batch_size, &self.model, own_sessions);
         (room.workers, room.batch) == (setting.workers, setting.batch_size)
@@ -63,7 +63,7 @@ impl Trial {
     ///
     /// # Errors
     /// When the device cannot be used, the model fails, or no picture can be decoded.
-    pub fn images_per_second(&mut self, setting: Setting, cancel: &CancelToken) -> Result<f64> {
+    pub(crate) fn images_per_second(&mut self, setting: Setting, cancel: &CancelToken) -> Result<f64> {
         let count = if setting.device.is_accelerator() { 1 } else { setting.workers };
         let mut embedders = self.embedders(setting, count)?;
         // The memory that this size of batches takes is there before the time counts.

@@ -27,14 +27,14 @@ pub(super) struct Gone {
 }
 
 impl Gone {
-    pub fn extend(&mut self, root: RootId, files: Vec<FileId>) {
+    pub(super) fn extend(&mut self, root: RootId, files: Vec<FileId>) {
         if !files.is_empty() {
             self.files.entry(root).or_default().extend(files);
         }
     }
 
     /// Forgets what was not found in a root: it was not itself.
-    pub fn forget(&mut self, root: RootId) {
+    pub(super) fn forget(&mut self, root: RootId) {
         self.files.remove(&root);
     }
 
@@ -51,7 +51,7 @@ impl Gone {
 
     /// Marks as missing what is gone, and tells of which roots that is not believed. `whole` are the roots that were scanned as
     /// a whole, of which it is known that nothing else has vanished.
-    pub fn record(
+    pub(super) fn record(
         self,
         batch: &Batch<'_>,
         store: &Store,

@@ -40,7 +40,7 @@ impl VectorSource for ModelVectors<'_> {
 
 impl Lookup<'_> {
     /// The index for a process that asks once.
-    pub fn one_shot(&self) -> VectorIndex {
+    pub(crate) fn one_shot(&self) -> VectorIndex {
         let codes = self.model.as_ref().and_then(|model| open_codes(self.store, &self.model_id, model));
         VectorIndex::new(codes.map(Into::into))
     }
@@ -49,7 +49,7 @@ impl Lookup<'_> {
     ///
     /// # Errors
     /// When the pictures cancel each other out, or the database fails.
-    pub fn similar(
+    pub(crate) fn similar(
         &self,
         index: &VectorIndex,
         query: &Query,
@@ -72,7 +72,7 @@ impl Lookup<'_> {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn similar_to(
+    pub(crate) fn similar_to(
         &self,
         index: &VectorIndex,
         query: &Query,
@@ -140,7 +140,7 @@ impl Lookup<'_> {
     }
 
     /// How many pictures the model has no vector of.
-    pub fn pending(&self) -> Result<u64> {
+    pub(crate) fn pending(&self) -> Result<u64> {
         match &self.model {
             Some(model) => Ok(model.pending),
             None => Ok(self.store.counts(self.store.held()?)?.images),

@@ -248,13 +248,13 @@ impl Drop for Searcher {
 }
 
 impl Shared {
-    pub fn reader(&self) -> Result<Reader<'_>> {
+    pub(super) fn reader(&self) -> Result<Reader<'_>> {
         let free = locked(&self.readers).pop();
         let store = free.map_or_else(|| Store::open(&self.database), Ok)?;
         Ok(Reader { shared: self, store: Some(store) })
     }
 
-    pub fn index(&self) -> Arc<VectorIndex> {
+    pub(super) fn index(&self) -> Arc<VectorIndex> {
         self.index.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -262,7 +262,7 @@ impl Shared {
         *self.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(index);
     }
 
-    pub fn is_stopped(&self) -> bool {
+    pub(super) fn is_stopped(&self) -> bool {
         locked(&self.signals).stop
     }
 
@@ -272,7 +272,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    pub fn note(&self, text: String) {
+    pub(super) fn note(&self, text: String) {
         let mut signals = locked(&self.signals);
         if signals.notes.last() != Some(&text) {
             signals.notes.push(text);
@@ -326,7 +326,7 @@ impl Shared {
     }
 
     /// Goes over to other codes or another graph.
-    pub fn adopt(&self, mut index: VectorIndex, store: &Store, model: &StoredModel) -> Result<()> {
+    pub(super) fn adopt(&self, mut index: VectorIndex, store: &Store, model: &StoredModel) -> Result<()> {
         // The most of what is newer is read before anybody has to wait for it.
         self.read_newer(&mut index, store, model)?;
         if let Some(graph) = index.graph().map(|graph| graph.status()).filter(|status| !status.is_useful()) {

@@ -43,7 +43,7 @@ pub(crate) struct Age {
 
 impl Age {
     /// Of what covers so many vectors up to the one with the id `last`; of nothing if there is none.
-    pub fn of(store: &Store, model: &StoredModel, covered: Option<(u64, VectorId)>) -> Result<Self> {
+    pub(crate) fn of(store: &Store, model: &StoredModel, covered: Option<(u64, VectorId)>) -> Result<Self> {
         let (count, _) = store.vector_count(model.row)?;
         let Some((covered, last)) = covered else { return Ok(Self { covered: 0, newer: count, dead: 0 }) };
         let alive = store.vectors_up_to(model.row, last)?;
@@ -52,12 +52,12 @@ impl Age {
 
     /// Whether codes should be written again: they take seconds for a million vectors, and a query reads what is
     /// newer from the database at 5 µs each.
-    pub fn is_due_for_codes(self) -> bool {
+    pub(crate) fn is_due_for_codes(self) -> bool {
         self.newer > SMALL.max(self.covered / 50) || self.dead > SMALL.max(self.covered / 5)
     }
 
     /// Whether a graph should be built again, which takes many minutes for a million vectors.
-    pub fn is_due_for_graph(self) -> bool {
+    pub(crate) fn is_due_for_graph(self) -> bool {
         self.newer > SMALL_FOR_GRAPH.max(self.covered / 10) || self.dead > SMALL_FOR_GRAPH.max(self.covered / 5)
     }
 }
@@ -113,9 +113,7 @@ fn write_codes(store: &Store, id: &ModelId, force: bool) -> Result<Option<Writte
         return Ok(None);
     }
     Codes::write(&derived_folder(store), id, model.dimension, |each| {
-        store.for_each_vector(model.row, VectorId(0), |vector| {
-            Ok(each(vector.id, vector.embedding.as_slice())?)
-        })
+        store.for_each_vector(model.row, VectorId(0), |vector| Ok(each(vector.id, vector.embedding.as_slice())?))
     })
 }
 

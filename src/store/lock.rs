@@ -22,7 +22,7 @@ pub(super) struct WriterLock {
 
 impl WriterLock {
     /// Takes the lock, or waits for it for so long.
-    pub fn acquire(database: &Path, patience: Duration) -> Result<Self> {
+    pub(super) fn acquire(database: &Path, patience: Duration) -> Result<Self> {
         match FileLock::acquire(&Store::beside(database, "-lock"), patience)? {
             Ok(lock) => Ok(Self { _lock: lock }),
             Err(Held { by }) => Err(Error::Locked { path: database.to_owned(), holder: by }),

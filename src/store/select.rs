@@ -127,23 +127,23 @@ pub(super) struct SelectedFiles<'a> {
 }
 
 impl<'a> SelectedFiles<'a> {
-    pub fn new(selection: &'a Selection) -> Self {
+    pub(super) fn new(selection: &'a Selection) -> Self {
         Self { selection, parameters: Vec::new() }
     }
 
     /// The values, in the order in which they were bound.
-    pub fn parameters(&self) -> ParamsFromIter<impl Iterator<Item = &dyn ToSql>> {
+    pub(super) fn parameters(&self) -> ParamsFromIter<impl Iterator<Item = &dyn ToSql>> {
         params_from_iter(self.parameters.iter().map(|value| &**value))
     }
 
     /// Binds a value and gives its place in the statement.
-    pub fn bind(&mut self, value: impl ToSql + 'static) -> String {
+    pub(super) fn bind(&mut self, value: impl ToSql + 'static) -> String {
         self.parameters.push(Box::new(value));
         format!("?{}", self.parameters.len())
     }
 
     /// A condition on rows of `file`, each joined to its row of `image`: the file itself lies in one of the places.
-    pub fn condition(&mut self, file: &str, image: &str) -> String {
+    pub(super) fn condition(&mut self, file: &str, image: &str) -> String {
         let (joins, mut conditions) = self.of_content(&format!("{image}.id"));
         if !joins.is_empty() || !conditions.is_empty() {
             let all = and_all(&conditions);

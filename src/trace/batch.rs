@@ -87,7 +87,7 @@ pub(crate) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub fn new(database: &'a Path, sandbox: &'a Sandbox, options: &'a TraceOptions) -> Self {
+    pub(crate) fn new(database: &'a Path, sandbox: &'a Sandbox, options: &'a TraceOptions) -> Self {
         let threads = threads(options);
         let room = options.memory.unwrap_or(TraceOptions::MEMORY).saturating_sub(PROGRAM).max(32 << 20);
         let drawings = (threads as u64 * DRAWINGS).min(room / 2);
@@ -108,7 +108,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Has each picture worked on; `each` is told what came of it, as it comes. Ends early when the work is cancelled or `each` fails.
-    pub fn run<T: Send>(
+    pub(crate) fn run<T: Send>(
         &self,
         wishes: &[Wish],
         is_enough: impl Fn(&Traced) -> bool + Sync,
@@ -248,7 +248,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Waits until there is memory for a search, and tells what it may take.
-    pub fn limits(&self, bytes: u64) -> Share<'_> {
+    pub(crate) fn limits(&self, bytes: u64) -> Share<'_> {
         let held = self.drawings.hold(bytes);
         let start = Instant::now();
         let after = |time: Duration| start.checked_add(time).unwrap_or(start + NEVER);
@@ -296,7 +296,7 @@ pub(crate) struct Share<'a> {
 
 impl Share<'_> {
     /// How long it has been used.
-    pub fn time(&self) -> Duration {
+    pub(crate) fn time(&self) -> Duration {
         self.start.elapsed()
     }
 }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::candidates::CANDIDATES;
 use super::limits::Limits;
-use imgidx_types::catching_panics;
 use crate::vector::{NotDrawn, Parameters, Quality, Reference, Source, score};
+use imgidx_types::catching_panics;
 
 /// How much is tried for a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -59,7 +59,7 @@ fn weight(squared_distance: f64) -> f64 {
 
 impl Lesson {
     /// What a trace teaches; `None` if not all candidates were tried.
-    pub fn new(facts: &TraceFacts, scores: &CandidateScores, score: f64, tier: Tier) -> Option<Self> {
+    pub(crate) fn new(facts: &TraceFacts, scores: &CandidateScores, score: f64, tier: Tier) -> Option<Self> {
         let mut all = [0.0; CANDIDATES.len()];
         for (to, from) in all.iter_mut().zip(scores) {
             *to = from.filter(|score| score.is_finite())?;
@@ -104,7 +104,7 @@ pub(crate) struct Experience {
 }
 
 impl Experience {
-    pub fn new(lessons: Vec<Lesson>) -> Self {
+    pub(crate) fn new(lessons: Vec<Lesson>) -> Self {
         let (residuals, weights) = (Vec::new(), WEIGHTS);
         let prior = Self {
             lessons,
@@ -148,7 +148,7 @@ impl Experience {
     }
 
     /// Which candidate to try first.
-    pub fn first(&self, facts: &TraceFacts) -> usize {
+    pub(crate) fn first(&self, facts: &TraceFacts) -> usize {
         if self.lessons.is_empty() {
             return first_for(facts.kind);
         }
@@ -171,7 +171,7 @@ impl Experience {
     }
 
     /// What a trace of a tier is expected to be worth.
-    pub fn estimate(&self, facts: &TraceFacts, tier: Tier) -> Estimate {
+    pub(crate) fn estimate(&self, facts: &TraceFacts, tier: Tier) -> Estimate {
         let point = point(facts);
         let balanced = dot(&point, &self.weights) + self.correction(&point, None);
         let score = match tier {

@@ -32,7 +32,7 @@ mod tests {
     use crate::vector::{Parameters, Quality, SourceFacts};
 
     /// Facts of a picture with edges of some length.
-    pub fn facts(edges: f32) -> TraceFacts {
+    pub(super) fn facts(edges: f32) -> TraceFacts {
         let source = SourceFacts {
             megapixels: 0.065,
             colors: 4,
@@ -53,7 +53,7 @@ mod tests {
         }
     }
 
-    pub fn traced() -> Traced {
+    pub(super) fn traced() -> Traced {
         Traced {
             hash: ContentHash::of(b"a picture"),
             facts: facts(0.125),

@@ -18,13 +18,13 @@ pub(crate) struct Held<'a> {
 }
 
 impl ByteBudget {
-    pub fn new(total: u64) -> Self {
+    pub(crate) fn new(total: u64) -> Self {
         Self { total, free: Mutex::new(total), freed: Condvar::new() }
     }
 
     /// Waits until the bytes are free and takes them. More than the total counts as the total, so that one thing that
     /// is too large goes alone rather than never.
-    pub fn hold(&self, bytes: u64) -> Held<'_> {
+    pub(crate) fn hold(&self, bytes: u64) -> Held<'_> {
         let bytes = bytes.min(self.total);
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let mut free = self.freed.wait_while(free, |free| *free < bytes).unwrap_or_else(PoisonError::into_inner);
@@ -33,7 +33,7 @@ impl ByteBudget {
     }
 
     /// Takes the bytes if they are free.
-    pub fn try_hold(&self, bytes: u64) -> Option<Held<'_>> {
+    pub(crate) fn try_hold(&self, bytes: u64) -> Option<Held<'_>> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         *free = free.checked_sub(bytes)?;
         Some(Held { budget: self, bytes })

@@ -63,27 +63,27 @@ pub(super) struct Due {
 }
 
 impl Due {
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.files.is_empty() && self.folders.is_empty()
     }
 }
 
 impl Dirty {
-    pub fn new(patience: Patience) -> Self {
+    pub(super) fn new(patience: Patience) -> Self {
         Self { patience, entries: HashMap::new(), by_due: BTreeSet::new() }
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// When something is due next.
-    pub fn next(&self) -> Option<Instant> {
+    pub(super) fn next(&self) -> Option<Instant> {
         self.by_due.first().map(|(due, _)| *due)
     }
 
     /// Notes a sign of a path below a root.
-    pub fn note(&mut self, root: &Arc<Path>, path: &Path, sign: Sign, now: Instant) {
+    pub(super) fn note(&mut self, root: &Arc<Path>, path: &Path, sign: Sign, now: Instant) {
         if self.entries.len() >= MOST_PATHS && !self.entries.contains_key(path) {
             return self.collapse(root, now);
         }
@@ -112,7 +112,7 @@ impl Dirty {
     }
 
     /// Notes that a file which is not known to be whole was found, unless more is known of it.
-    pub fn note_unsettled(&mut self, root: &Arc<Path>, path: &Path, now: Instant) {
+    pub(super) fn note_unsettled(&mut self, root: &Arc<Path>, path: &Path, now: Instant) {
         if !self.entries.contains_key(path) {
             let (root, due, sign) = (root.clone(), now + self.patience.stable, Sign::Changing);
             self.insert(path.to_owned(), Entry { root, due, first: None, touched: None, sign, stat: None });
@@ -120,7 +120,7 @@ impl Dirty {
     }
 
     /// Whether something is left that had been noted at a moment, apart from files that are being changed ever since.
-    pub fn has_left_of(&self, moment: Instant) -> bool {
+    pub(super) fn has_left_of(&self, moment: Instant) -> bool {
         self.entries.values().any(|entry| {
             let is_busy = entry.sign == Sign::Changing && entry.touched.is_some_and(|touched| touched > moment);
             entry.first.is_none_or(|first| first <= moment) && !is_busy
@@ -128,7 +128,7 @@ impl Dirty {
     }
 
     /// Puts back what could not be done.
-    pub fn put_back(&mut self, root: &Arc<Path>, change: &Change, is_folder: bool, due: Instant) {
+    pub(super) fn put_back(&mut self, root: &Arc<Path>, change: &Change, is_folder: bool, due: Instant) {
         let path = change.path();
         if let Some(entry) = self.entries.get_mut(&path) {
             // Something has happened to it since, which is noted; what had happened before is still to be done.
@@ -141,7 +141,7 @@ impl Dirty {
     }
 
     /// Forgets what of a root is at and below a path.
-    pub fn forget(&mut self, root: &Path, start: &Path) {
+    pub(super) fn forget(&mut self, root: &Path, start: &Path) {
         let is_below = |(path, entry): &(&PathBuf, &Entry)| *entry.root == *root && path.starts_with(start);
         let below: Vec<PathBuf> = self.entries.iter().filter(is_below).map(|(path, _)| path.clone()).collect();
         for path in below {
@@ -151,7 +151,13 @@ impl Dirty {
 
     /// Takes at most `most` paths that are due. `stat` looks at files that may still change, and `clock` is the time by the
     /// clock of the file system, nanoseconds since 1970.
-    pub fn take_due(&mut self, now: Instant, most: usize, clock: i64, stat: impl Fn(&Path) -> Option<FileStat>) -> Due {
+    pub(super) fn take_due(
+        &mut self,
+        now: Instant,
+        most: usize,
+        clock: i64,
+        stat: impl Fn(&Path) -> Option<FileStat>,
+    ) -> Due {
         let mut due = Due::default();
         // What happened in one moment is looked at together: the two ends of a rename.
         let is_due = self.next().is_some_and(|due| due <= now);

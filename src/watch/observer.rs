@@ -71,7 +71,7 @@ pub(super) struct Observer {
 }
 
 impl Observer {
-    pub fn start(shared: Arc<Shared>, own_files: OwnFiles) -> Result<Self> {
+    pub(super) fn start(shared: Arc<Shared>, own_files: OwnFiles) -> Result<Self> {
         let (messages, received) = unbounded();
         let ears = Ears { shared, own_files, messages: messages.clone(), roots: Vec::new() };
         let thread = std::thread::Builder::new().name("observer".into()).spawn(move || ears.run(&received));
@@ -80,22 +80,22 @@ impl Observer {
     }
 
     /// Begins to listen to a root, or begins anew. When this returns, every later change is told.
-    pub fn listen(&self, root: Listened) -> Listening {
+    pub(super) fn listen(&self, root: Listened) -> Listening {
         self.ask(|reply| Message::Listen(Box::new(root), reply)).unwrap_or_default()
     }
 
     /// Listens no more to what begins at a path.
-    pub fn ignore(&self, start: &Arc<Path>) {
+    pub(super) fn ignore(&self, start: &Arc<Path>) {
         let _ = self.messages.send(Message::Ignore(start.clone()));
     }
 
     /// How many folders of a place are watched, if that has changed since it was last asked for.
-    pub fn count(&self, start: &Arc<Path>) -> Option<usize> {
+    pub(super) fn count(&self, start: &Arc<Path>) -> Option<usize> {
         self.ask(|reply| Message::Count(start.clone(), reply)).flatten()
     }
 
     /// Waits until everything is noted that has happened before.
-    pub fn flush(&self) {
+    pub(super) fn flush(&self) {
         self.ask(Message::Flush);
     }
 

@@ -57,32 +57,32 @@ impl Place {
         }
     }
 
-    pub fn is_online(&self) -> bool {
+    pub(super) fn is_online(&self) -> bool {
         self.state == RootState::Online
     }
 
-    pub fn is_polled(&self) -> bool {
+    pub(super) fn is_polled(&self) -> bool {
         self.is_online() && self.polled.is_some()
     }
 
     /// The same, with these files asked for.
-    pub fn with_files(mut self, files: &[PathBuf]) -> Self {
+    pub(super) fn with_files(mut self, files: &[PathBuf]) -> Self {
         self.files = files.to_vec();
         self
     }
 
     /// Whether only single files of it are looked at.
-    pub fn is_listed(&self) -> bool {
+    pub(super) fn is_listed(&self) -> bool {
         self.how.as_ref().is_some_and(|how| how.only.is_some())
     }
 
     /// Whether it is listened to as it should be.
-    pub fn is_listened_to(&self, how: &Option<How>) -> bool {
+    pub(super) fn is_listened_to(&self, how: &Option<How>) -> bool {
         !self.is_online() || self.how == *how
     }
 
     /// Whether there is still the directory, or file, that it began with.
-    pub fn is_same(&self) -> bool {
+    pub(super) fn is_same(&self) -> bool {
         let (was, is) = (self.identity, identity(&self.start));
         // Numbers of files change on some file systems of networks, and of the program behind FUSE.
         let device = |identity: Option<(u64, u64)>| identity.map(|(device, _)| device);
@@ -90,7 +90,7 @@ impl Place {
     }
 
     /// Begins to listen, or begins anew.
-    pub fn listen(&mut self, observer: &Observer, how: Option<How>, options: &WatchOptions) {
+    pub(super) fn listen(&mut self, observer: &Observer, how: Option<How>, options: &WatchOptions) {
         let Some(How { scan, apart, only, folder }) = how.clone() else { return };
         let (root, start) = (self.root.clone(), self.start.clone());
         self.identity = identity(&start);
@@ -111,13 +111,13 @@ impl Place {
     }
 
     /// Notes that changes in it may go unnoticed from now on.
-    pub fn note_trouble(&mut self, trouble: Trouble, options: &WatchOptions) {
+    pub(super) fn note_trouble(&mut self, trouble: Trouble, options: &WatchOptions) {
         self.listening.trouble.get_or_insert(trouble);
         self.polled = self.why_polled(options);
     }
 
     /// Why changes in it are noticed late, for a person.
-    pub fn degraded(&self, options: &WatchOptions) -> Option<String> {
+    pub(super) fn degraded(&self, options: &WatchOptions) -> Option<String> {
         if self.lost {
             return Some(format!(
                 "`{}`: the system has lost events, so that it is being scanned",
@@ -141,7 +141,7 @@ impl Place {
         Some(format!("`{start}`: {why}, so that it is scanned every {poll:?}{hint}"))
     }
 
-    pub fn status(&self) -> WatchedRoot {
+    pub(super) fn status(&self) -> WatchedRoot {
         let folders = self.listening.folders as u64;
         let (path, polled) = (self.start.to_path_buf(), self.polled.clone());
         WatchedRoot { path, state: self.state, folders, polled }
@@ -165,7 +165,7 @@ pub(super) struct How {
 
 impl How {
     /// How a part of a root is to be listened to; `None` if the root is not known any more.
-    pub fn of(place: &Place, store: &Store, roots: &[Root]) -> Result<Option<Self>> {
+    pub(super) fn of(place: &Place, store: &Store, roots: &[Root]) -> Result<Option<Self>> {
         let part = &place.part;
         let Some(root) = roots.iter().find(|root| root.path == part.root) else { return Ok(None) };
         let (path, is_whole) = (part.path(), part.scope.as_os_str().is_empty());

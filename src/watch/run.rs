@@ -55,7 +55,7 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    pub fn new(watcher: Watcher, tell: &'a mut dyn FnMut(&WatchEvent)) -> Result<Self> {
+    pub(super) fn new(watcher: Watcher, tell: &'a mut dyn FnMut(&WatchEvent)) -> Result<Self> {
         let now = Instant::now();
         let (look, reconcile) = (now + watcher.options.look, now + jittered(watcher.options.reconcile));
         let path = watcher.index.path();
@@ -76,7 +76,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    pub fn run(mut self) -> Result<()> {
+    pub(super) fn run(mut self) -> Result<()> {
         let ended = self.work();
         // So that nothing is left to do for those who come later; what cannot be done now, they can do.
         if self.times.tidy.is_some() && ended.is_ok() && self.look_at_index().is_ok() {

@@ -102,7 +102,7 @@ pub(super) enum Next {
 const MOST_AT_A_TIME: usize = 512;
 
 impl Shared {
-    pub fn new(patience: Patience) -> Self {
+    pub(super) fn new(patience: Patience) -> Self {
         let state = State {
             dirty: Dirty::new(patience),
             requests: VecDeque::new(),
@@ -124,7 +124,7 @@ impl Shared {
     }
 
     /// Notes a sign of a path below a root.
-    pub fn note(&self, root: &Arc<Path>, path: &Path, sign: Sign) {
+    pub(super) fn note(&self, root: &Arc<Path>, path: &Path, sign: Sign) {
         let mut state = self.state();
         state.dirty.note(root, path, sign, Instant::now());
         // Not for every event of a flood: the watcher sleeps until the first of them is due.
@@ -134,16 +134,16 @@ impl Shared {
     }
 
     /// Notes that a file was found of which it is not known whether it is whole.
-    pub fn note_unsettled(&self, root: &Arc<Path>, path: &Path) {
+    pub(super) fn note_unsettled(&self, root: &Arc<Path>, path: &Path) {
         self.state().dirty.note_unsettled(root, path, Instant::now());
     }
 
     /// Puts back what could not be done, for later.
-    pub fn put_back(&self, root: &Arc<Path>, change: &Change, is_folder: bool, after: Duration) {
+    pub(super) fn put_back(&self, root: &Arc<Path>, change: &Change, is_folder: bool, after: Duration) {
         self.state().dirty.put_back(root, change, is_folder, Instant::now() + after);
     }
 
-    pub fn forget(&self, root: &Path, start: &Path) {
+    pub(super) fn forget(&self, root: &Path, start: &Path) {
         self.state().dirty.forget(root, start);
     }
 
@@ -153,7 +153,7 @@ impl Shared {
     }
 
     /// What begins at a path may be gone, or be something else now.
-    pub fn doubt(&self, start: &Arc<Path>) {
+    pub(super) fn doubt(&self, start: &Arc<Path>) {
         self.tell_news(|news| {
             if !news.doubtful.contains(start) {
                 news.doubtful.push(start.clone());
@@ -162,7 +162,7 @@ impl Shared {
     }
 
     /// Puts back what could not be looked into, for later.
-    pub fn put_back_news(&self, news: News, after: Duration) {
+    pub(super) fn put_back_news(&self, news: News, after: Duration) {
         let mut state = self.state();
         let News { doubtful, lost, troubles } = news;
         let missing = |list: &[Arc<Path>], start: &Arc<Path>| !list.contains(start);
@@ -181,7 +181,7 @@ impl Shared {
         });
     }
 
-    pub fn lose(&self, start: &Arc<Path>) {
+    pub(super) fn lose(&self, start: &Arc<Path>) {
         self.tell_news(|news| {
             if !news.lost.contains(start) {
                 news.lost.push(start.clone());
@@ -189,7 +189,7 @@ impl Shared {
         });
     }
 
-    pub fn trouble(&self, start: &Arc<Path>, trouble: Trouble) {
+    pub(super) fn trouble(&self, start: &Arc<Path>, trouble: Trouble) {
         self.tell_news(|news| {
             let trouble = (start.clone(), trouble);
             if !news.troubles.contains(&trouble) {
@@ -198,23 +198,23 @@ impl Shared {
         });
     }
 
-    pub fn request(&self, request: Request) {
+    pub(super) fn request(&self, request: Request) {
         self.tell(|state| state.requests.push_back(request));
     }
 
     /// Ends what is at work, and the watcher.
-    pub fn stop(&self) {
+    pub(super) fn stop(&self) {
         self.tell(|state| {
             state.stop = true;
             state.interrupt();
         });
     }
 
-    pub fn is_stopped(&self) -> bool {
+    pub(super) fn is_stopped(&self) -> bool {
         self.state().stop
     }
 
-    pub fn set_paused(&self, paused: bool) {
+    pub(super) fn set_paused(&self, paused: bool) {
         self.tell(|state| {
             state.paused = paused;
             if paused {
@@ -225,7 +225,7 @@ impl Shared {
 
     /// Ends what is at work, and keeps the watcher from taking up anything until as many have called
     /// [`Shared::give_way_no_more`].
-    pub fn make_way(&self) {
+    pub(super) fn make_way(&self) {
         self.tell(|state| {
             state.leases += 1;
             state.interrupt();
@@ -233,19 +233,19 @@ impl Shared {
     }
 
     /// Waits until nothing is at work; `false` if that takes longer.
-    pub fn wait_for_way(&self, time: Duration) -> bool {
+    pub(super) fn wait_for_way(&self, time: Duration) -> bool {
         let waited = self.changed.wait_timeout_while(self.state(), time, |state| state.running.is_some());
         waited.unwrap_or_else(PoisonError::into_inner).0.running.is_none()
     }
 
-    pub fn give_way_no_more(&self) {
+    pub(super) fn give_way_no_more(&self) {
         self.tell(|state| {
             state.leases -= 1;
             state.requests.push_back(Request::Reload);
         });
     }
 
-    pub fn status(&self) -> WatchStatus {
+    pub(super) fn status(&self) -> WatchStatus {
         let state = self.state();
         let mut status = state.status.clone();
         status.waiting = state.dirty.len() as u64;
@@ -253,12 +253,12 @@ impl Shared {
         status
     }
 
-    pub fn set_status(&self, change: impl FnOnce(&mut WatchStatus)) {
+    pub(super) fn set_status(&self, change: impl FnOnce(&mut WatchStatus)) {
         change(&mut self.state().status);
     }
 
     /// Takes up work, unless somebody does not want it; `false` then.
-    pub fn begin(&self, cancel: &CancelToken) -> bool {
+    pub(super) fn begin(&self, cancel: &CancelToken) -> bool {
         let mut state = self.state();
         if state.stop || state.paused || state.leases > 0 {
             return false;
@@ -267,18 +267,18 @@ impl Shared {
         true
     }
 
-    pub fn end(&self) {
+    pub(super) fn end(&self) {
         self.tell(|state| state.running = None);
     }
 
     /// Whether nothing is left of what had happened at a moment.
-    pub fn is_done_with(&self, moment: Instant) -> bool {
+    pub(super) fn is_done_with(&self, moment: Instant) -> bool {
         let state = self.state();
         state.news.is_none() && !state.dirty.has_left_of(moment)
     }
 
     /// Waits for something to do, until a moment at most.
-    pub fn next(&self, until: Instant) -> Next {
+    pub(super) fn next(&self, until: Instant) -> Next {
         let mut state = self.state();
         loop {
             let now = Instant::now();

@@ -11,19 +11,19 @@ pub(super) struct Scored(u64);
 
 impl Scored {
     #[inline(always)]
-    pub fn new(score: f32, row: u32) -> Self {
+    pub(crate) fn new(score: f32, row: u32) -> Self {
         let bits = score.to_bits();
         // IEEE 754 numbers order as integers do once the negative ones are turned round.
         let ordered = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
         Self(u64::from(ordered) << 32 | u64::from(!row))
     }
 
-    pub fn score(self) -> f32 {
+    pub(crate) fn score(self) -> f32 {
         let ordered = (self.0 >> 32) as u32;
         f32::from_bits(if ordered >> 31 == 1 { ordered & !(1 << 31) } else { !ordered })
     }
 
-    pub fn row(self) -> u32 {
+    pub(crate) fn row(self) -> u32 {
         !(self.0 as u32)
     }
 }
@@ -37,13 +37,13 @@ pub(super) struct Best {
 }
 
 impl Best {
-    pub fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         Self { capacity, heap: BinaryHeap::new() }
     }
 
     /// Takes a row in if it is among the best.
     #[inline]
-    pub fn offer(&mut self, entry: Scored) {
+    pub(crate) fn offer(&mut self, entry: Scored) {
         if self.heap.len() < self.capacity {
             self.heap.push(Reverse(entry));
         } else if let Some(mut lowest) = self.heap.peek_mut()
@@ -55,17 +55,17 @@ impl Best {
 
     /// The worst of the best, once there are as many as are wanted.
     #[inline]
-    pub fn lowest(&self) -> Option<Scored> {
+    pub(crate) fn lowest(&self) -> Option<Scored> {
         if self.heap.len() < self.capacity { None } else { self.heap.peek().map(|entry| entry.0) }
     }
 
-    pub fn merge(mut self, other: Self) -> Self {
+    pub(crate) fn merge(mut self, other: Self) -> Self {
         other.heap.into_iter().for_each(|entry| self.offer(entry.0));
         self
     }
 
     /// The best first.
-    pub fn into_sorted(self) -> Vec<Scored> {
+    pub(crate) fn into_sorted(self) -> Vec<Scored> {
         self.heap.into_sorted_vec().into_iter().map(|entry| entry.0).collect()
     }
 }

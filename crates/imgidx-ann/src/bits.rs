@@ -58,7 +58,7 @@ pub(super) struct BitQuery {
 }
 
 impl BitQuery {
-    pub fn new(query: &[f32], mean: &[f32]) -> Self {
+    pub(crate) fn new(query: &[f32], mean: &[f32]) -> Self {
         let mut centred: Vec<f32> = query.iter().zip(mean).map(|(q, c)| q - c).collect();
         rotate(&mut centred);
         let largest = centred.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
@@ -76,7 +76,7 @@ impl BitQuery {
     /// The estimated cosine, less what is the same for all rows, from the sum of the components whose bits are set
     /// in the row.
     #[inline(always)]
-    pub fn score(&self, weighed: i32, row: &[u64]) -> f32 {
+    pub(crate) fn score(&self, weighed: i32, row: &[u64]) -> f32 {
         let (gain, offset) = factors(row);
         // A bit stands for +1 or -1: the set ones less the others is twice the set ones less all.
         let signed = (2 * weighed - self.sum) as f32 * self.step;

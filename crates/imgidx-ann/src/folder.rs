@@ -23,7 +23,7 @@ pub(super) enum Making {
 
 impl Making {
     /// How the names of unfinished files begin.
-    pub fn unfinished(self) -> &'static str {
+    pub(crate) fn unfinished(self) -> &'static str {
         match self {
             Self::Codes => ".unfinished-codes-",
             Self::Graph => ".unfinished-graph-",

@@ -100,7 +100,7 @@ struct Sections {
 
 impl GraphFile {
     /// Opens a file whatever its name is, without checking its content; `None` if it is of other codes.
-    pub fn open(path: &Path, codes: &Codes) -> Option<Self> {
+    pub(crate) fn open(path: &Path, codes: &Codes) -> Option<Self> {
         let (file, about) = SealedFile::open::<About>(path)?;
         if about.codes != codes.status().seal.to_hex().as_str() {
             return None;
@@ -121,13 +121,13 @@ impl GraphFile {
     }
 
     /// What a file says of itself, which is not checked further; `None` if it is no graph of these codes.
-    pub fn peek(path: &Path, seal: &str) -> Option<GraphStatus> {
+    pub(crate) fn peek(path: &Path, seal: &str) -> Option<GraphStatus> {
         let (_, about) = SealedFile::open::<About>(path)?;
         (about.codes == seal).then_some(about.status)
     }
 
     /// Checks every byte, and that all numbers point to where something is, so that no search can leave the arrays.
-    pub fn check(&self) -> Result<(), Damaged> {
+    pub(crate) fn check(&self) -> Result<(), Damaged> {
         self.file.check_all()?;
         if self.is_sound() { Ok(()) } else { Err(Damaged) }
     }
@@ -145,17 +145,17 @@ impl GraphFile {
             && twins.are_sound(with_twins.len(), rows)
     }
 
-    pub fn status(&self) -> &GraphStatus {
+    pub(crate) fn status(&self) -> &GraphStatus {
         &self.about.status
     }
 
     /// Whether something that was read of it was not there.
-    pub fn is_broken(&self) -> bool {
+    pub(crate) fn is_broken(&self) -> bool {
         self.file.is_broken()
     }
 
     /// Length of the file in bytes.
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.file.len()
     }
 
@@ -163,23 +163,23 @@ impl GraphFile {
         self.file.get(section, 0..count).expect("all was checked before it is used")
     }
 
-    pub fn entry_points(&self) -> &[u32] {
+    pub(crate) fn entry_points(&self) -> &[u32] {
         self.array(&self.sections.entry_points, self.about.entry_points)
     }
 
-    pub fn neighbors(&self) -> ListsView<'_> {
+    pub(crate) fn neighbors(&self) -> ListsView<'_> {
         ListsView {
             starts: self.array(&self.sections.starts, self.rows + 1),
             members: self.array(&self.sections.links, self.about.links),
         }
     }
 
-    pub fn missed(&self) -> &[u32] {
+    pub(crate) fn missed(&self) -> &[u32] {
         self.array(&self.sections.missed, self.about.status.missed as usize)
     }
 
     /// Rows that have twins, and those.
-    pub fn twins(&self) -> (&[u32], ListsView<'_>) {
+    pub(crate) fn twins(&self) -> (&[u32], ListsView<'_>) {
         let (rows, members) = self.about.twins;
         let starts = self.array(&self.sections.twin_starts, rows + 1);
         let members = self.array(&self.sections.twins, members);

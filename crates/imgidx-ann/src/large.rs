@@ -23,13 +23,13 @@ enum Memory {
 }
 
 impl<T: NoUninit + AnyBitPattern> LargeArray<T> {
-    pub fn copy(array: &[T]) -> Self {
+    pub(crate) fn copy(array: &[T]) -> Self {
         let bytes: &[u8] = bytemuck::cast_slice(array);
         let memory = map_copy(bytes).map_or_else(|_| Memory::Heap(heap_copy(bytes)), Memory::Mapped);
         Self { memory, len: array.len(), of: PhantomData }
     }
 
-    pub fn as_slice(&self) -> &[T] {
+    pub(crate) fn as_slice(&self) -> &[T] {
         let bytes: &[u8] = match &self.memory {
             Memory::Mapped(map) => map,
             Memory::Heap(words) => bytemuck::cast_slice(words),

@@ -18,7 +18,7 @@ pub(super) struct RowLists {
 
 impl RowLists {
     /// Lists of all `rows`, from those that are not empty, given in the order of their rows.
-    pub fn new(rows: usize, lists: impl IntoIterator<Item = (u32, Vec<u32>)>) -> Self {
+    pub(crate) fn new(rows: usize, lists: impl IntoIterator<Item = (u32, Vec<u32>)>) -> Self {
         let mut all = Self::default();
         let mut lists = lists.into_iter().peekable();
         for row in 0..rows as u32 {
@@ -41,13 +41,13 @@ pub(super) struct ListsView<'a> {
 
 impl<'a> ListsView<'a> {
     #[inline(always)]
-    pub fn of(&self, at: usize) -> &'a [u32] {
+    pub(crate) fn of(&self, at: usize) -> &'a [u32] {
         // Of a file that was cut off while it is in use, numbers read as zeros.
         self.members.get(self.starts[at] as usize..self.starts[at + 1] as usize).unwrap_or_default()
     }
 
     /// Whether there are so many lists, and all rows in them are below `rows`.
-    pub fn are_sound(&self, lists: usize, rows: usize) -> bool {
+    pub(crate) fn are_sound(&self, lists: usize, rows: usize) -> bool {
         self.starts.len() == lists + 1
             && self.starts.first() == Some(&0)
             && self.starts.is_sorted()

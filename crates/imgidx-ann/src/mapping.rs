@@ -37,7 +37,7 @@ impl Mapping {
     ///
     /// # Errors
     /// What the system says.
-    pub fn new(file: &File) -> io::Result<Self> {
+    pub(crate) fn new(file: &File) -> io::Result<Self> {
         // SAFETY: the file is never written in place, only replaced by a rename; that it becomes shorter is seen to below.
         let map = unsafe { Mmap::map(file) }?;
         let place = if map.is_empty() { None } else { take_place(map.as_ptr() as usize, map.len()) };
@@ -45,7 +45,7 @@ impl Mapping {
     }
 
     /// Whether something was read that was not there any more. What was read before this was asked may be wrong then.
-    pub fn is_broken(&self) -> bool {
+    pub(crate) fn is_broken(&self) -> bool {
         self.place.is_some_and(|place| PLACES[place].broken.load(Ordering::Acquire))
     }
 }
@@ -90,7 +90,7 @@ mod signal {
     static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
 
     /// Sees to the signal from now on.
-    pub fn handle() {
+    pub(super) fn handle() {
         BEFORE.get_or_init(|| {
             // The size of a page is asked for here, since it cannot be where the signal comes.
             super::PAGE.store(rustix::param::page_size(), Ordering::Release);

@@ -55,7 +55,7 @@ enum Piece {
 }
 
 impl<'a> CodedRows<'a> {
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.in_file() + self.recent.map_or(0, Recent::len)
     }
 
@@ -63,7 +63,7 @@ impl<'a> CodedRows<'a> {
         self.file.map_or(0, Codes::len)
     }
 
-    pub fn encode(&self, query: &[f32]) -> CodedQuery {
+    pub(crate) fn encode(&self, query: &[f32]) -> CodedQuery {
         let mut code = Vec::with_capacity(query.len());
         let factor = scalar::encode(query, &mut code);
         let mean = self.file.and_then(Codes::mean);
@@ -82,14 +82,14 @@ impl<'a> CodedRows<'a> {
     ///
     /// Rounding a component makes an error that is even over one step, the vector's factor; its variance is a twelfth of
     /// the step's square. All together have that times the length of the other vector, which is 1.
-    pub fn id_and_error(&self, query: &CodedQuery, row: u32) -> Result<(VectorId, f32), Damaged> {
+    pub(crate) fn id_and_error(&self, query: &CodedQuery, row: u32) -> Result<(VectorId, f32), Damaged> {
         const DEVIATIONS: f32 = 6.0;
         let factor = self.block_of_row(row)?.factors[0];
         Ok((self.id(row)?, DEVIATIONS * query.factor.hypot(factor) / 12.0_f32.sqrt()))
     }
 
     /// The rows of some ids, which have to be in their order; those that are not here are left out.
-    pub fn rows_of(&self, ids: &[VectorId]) -> Result<Vec<u32>, Damaged> {
+    pub(crate) fn rows_of(&self, ids: &[VectorId]) -> Result<Vec<u32>, Damaged> {
         let known = self.file.map_or(Ok([].as_slice()), |file| file.ids(0..file.len()))?;
         let mut rows = Vec::with_capacity(ids.len());
         let mut from = 0;
@@ -105,13 +105,13 @@ impl<'a> CodedRows<'a> {
     }
 
     /// The rows with the highest scores among all, at most `wanted`; estimated cosines.
-    pub fn scan(&self, query: &CodedQuery, wanted: usize) -> Result<Vec<Scored>, Damaged> {
+    pub(crate) fn scan(&self, query: &CodedQuery, wanted: usize) -> Result<Vec<Scored>, Damaged> {
         self.scan_pieces(query, wanted, self.pieces(true), Cores::All)
     }
 
     /// As [`CodedRows::scan`], of the rows in memory only, which are few beside a graph. Where one is there, many threads
     /// may be asking, and would wait for each other's parts.
-    pub fn scan_recent(&self, query: &CodedQuery, wanted: usize) -> Result<Vec<Scored>, Damaged> {
+    pub(crate) fn scan_recent(&self, query: &CodedQuery, wanted: usize) -> Result<Vec<Scored>, Damaged> {
         self.scan_pieces(query, wanted, self.pieces(false), Cores::One)
     }
 
@@ -129,7 +129,7 @@ impl<'a> CodedRows<'a> {
     }
 
     /// The ones with the highest scores among some rows.
-    pub fn score_rows(
+    pub(crate) fn score_rows(
         &self,
         query: &CodedQuery,
         rows: &[u32],
@@ -238,7 +238,7 @@ impl<'a> CodedRows<'a> {
 
 impl CodedQuery {
     /// The estimated cosine that a score of codes stands for.
-    pub fn cosine(&self, scored: Scored) -> f32 {
+    pub(crate) fn cosine(&self, scored: Scored) -> f32 {
         scored.score() * self.factor
     }
 }

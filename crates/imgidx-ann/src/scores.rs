@@ -24,7 +24,7 @@ pub(super) struct CodeScores<'a> {
 }
 
 impl<'a> CodeScores<'a> {
-    pub fn new(codes: &'a Codes, query: &'a [i8]) -> Self {
+    pub(crate) fn new(codes: &'a Codes, query: &'a [i8]) -> Self {
         let block = codes.block(0..codes.len()).expect(CHECKED);
         Self { query, codes: block.codes, factors: block.factors }
     }
@@ -57,13 +57,13 @@ pub(super) struct BitScores<'a> {
 }
 
 impl<'a> BitScores<'a> {
-    pub fn new(query: &'a BitQuery, rows: &'a [u64], words: usize) -> Self {
+    pub(crate) fn new(query: &'a BitQuery, rows: &'a [u64], words: usize) -> Self {
         Self { query, rows, words }
     }
 
     /// The score of a row whose bits are given.
     #[inline(always)]
-    pub fn score_bits(&self, row: u32, bits: &[u64]) -> Scored {
+    pub(crate) fn score_bits(&self, row: u32, bits: &[u64]) -> Scored {
         Scored::new(self.query.score(weigh_row(&self.query.planes, bits), bits), row)
     }
 
@@ -97,7 +97,7 @@ pub(super) struct BitDistances<'a> {
 
 impl<'a> BitDistances<'a> {
     /// `None` where there are no codes of one bit.
-    pub fn new(codes: &'a Codes) -> Option<Self> {
+    pub(crate) fn new(codes: &'a Codes) -> Option<Self> {
         codes.mean()?;
         let rows = codes.bit_rows(0..codes.len()).expect(CHECKED);
         Some(Self { rows, words: bits::words(codes.dimension()), dimension: codes.dimension() })
@@ -105,7 +105,7 @@ impl<'a> BitDistances<'a> {
 
     /// The distance of two rows, 0 to 1.
     #[inline(always)]
-    pub fn distance(&self, a: u32, b: u32) -> f32 {
+    pub(crate) fn distance(&self, a: u32, b: u32) -> f32 {
         let row = |row: u32| &self.rows[row as usize * self.words..(row as usize + 1) * self.words - 1];
         hamming(row(a), row(b)) as f32 / self.dimension as f32
     }

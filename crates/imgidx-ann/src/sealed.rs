@@ -67,7 +67,7 @@ pub(super) struct Section(Range<usize>);
 
 impl SealedFile {
     /// Opens a file and reads what it is about; `None` if there is none, or none whose end is as it was written.
-    pub fn open<M: DeserializeOwned>(path: &Path) -> Option<(Self, M)> {
+    pub(crate) fn open<M: DeserializeOwned>(path: &Path) -> Option<(Self, M)> {
         let file = open_regular(path).ok()?;
         let map = Mapping::new(&file).ok()?;
         let footer = map.len().checked_sub(FOOTER)?;
@@ -91,28 +91,28 @@ impl SealedFile {
         Some((file, about))
     }
 
-    pub fn seal(&self) -> blake3::Hash {
+    pub(crate) fn seal(&self) -> blake3::Hash {
         self.seal
     }
 
     /// Whether something that was read of it was not there: what became of it may not be used.
-    pub fn is_broken(&self) -> bool {
+    pub(crate) fn is_broken(&self) -> bool {
         self.map.is_broken()
     }
 
     /// Length in bytes.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.map.len() as u64
     }
 
     /// The section of a name, if it has as many bytes as expected.
-    pub fn section(&self, name: &str, bytes: usize) -> Option<Section> {
+    pub(crate) fn section(&self, name: &str, bytes: usize) -> Option<Section> {
         let found = self.sections.iter().find(|section| section.name == name && section.bytes == bytes)?;
         Some(Section(found.start..found.start + found.bytes))
     }
 
     /// Part of a section, in elements, checked.
-    pub fn get<T: AnyBitPattern>(&self, section: &Section, range: Range<usize>) -> Result<&[T], Damaged> {
+    pub(crate) fn get<T: AnyBitPattern>(&self, section: &Section, range: Range<usize>) -> Result<&[T], Damaged> {
         let size = size_of::<T>();
         let bytes = section.0.start + range.start * size..section.0.start + range.end * size;
         assert!(bytes.end <= section.0.end, "only what is in a section is asked for");
@@ -123,7 +123,7 @@ impl SealedFile {
     }
 
     /// Checks everything that has not been checked yet, on all cores.
-    pub fn check_all(&self) -> Result<(), Damaged> {
+    pub(crate) fn check_all(&self) -> Result<(), Damaged> {
         if !self.all_checked.load(Ordering::Relaxed) {
             (0..self.checked.len()).into_par_iter().try_for_each(|chunk| self.check(chunk))?;
             self.all_checked.store(true, Ordering::Relaxed);
@@ -132,7 +132,7 @@ impl SealedFile {
     }
 
     /// Whether the file is as it was written, looking at all of it again.
-    pub fn verify(&self) -> bool {
+    pub(crate) fn verify(&self) -> bool {
         self.checked.iter().for_each(|checked| checked.store(false, Ordering::Relaxed));
         self.all_checked.store(false, Ordering::Relaxed);
         self.check_all().is_ok()
@@ -171,7 +171,7 @@ pub(super) struct Unpublished {
 
 impl SealedWriter {
     /// Starts a file in a folder; `prefix` begins its name while it is not complete.
-    pub fn create(folder: &Path, prefix: &str) -> io::Result<Self> {
+    pub(crate) fn create(folder: &Path, prefix: &str) -> io::Result<Self> {
         let file = tempfile::Builder::new().prefix(prefix).tempfile_in(folder)?;
         let mut writer = Self {
             file: BufWriter::with_capacity(1 << 20, file),
@@ -185,27 +185,27 @@ impl SealedWriter {
     }
 
     /// Starts the next section.
-    pub fn section(&mut self, name: &str) -> io::Result<()> {
+    pub(crate) fn section(&mut self, name: &str) -> io::Result<()> {
         self.put(&[0; ALIGNMENT][..self.position.next_multiple_of(ALIGNMENT) - self.position])?;
         self.sections.push(SectionEntry { name: name.to_owned(), start: self.position, bytes: 0 });
         Ok(())
     }
 
     /// Goes on with the section.
-    pub fn write<T: bytemuck::NoUninit>(&mut self, elements: &[T]) -> io::Result<()> {
+    pub(crate) fn write<T: bytemuck::NoUninit>(&mut self, elements: &[T]) -> io::Result<()> {
         let bytes = bytemuck::cast_slice(elements);
         self.sections.last_mut().expect("a section was started").bytes += bytes.len();
         self.put(bytes)
     }
 
     /// Writes a whole section.
-    pub fn whole<T: bytemuck::NoUninit>(&mut self, name: &str, elements: &[T]) -> io::Result<()> {
+    pub(crate) fn whole<T: bytemuck::NoUninit>(&mut self, name: &str, elements: &[T]) -> io::Result<()> {
         self.section(name)?;
         self.write(elements)
     }
 
     /// The section that was written last, to be read.
-    pub fn reread(&mut self) -> io::Result<(Mmap, Range<usize>)> {
+    pub(crate) fn reread(&mut self) -> io::Result<(Mmap, Range<usize>)> {
         self.file.flush()?;
         // SAFETY: this writer alone knows the file, and what it writes comes behind what is read here.
         let map = unsafe { Mmap::map(self.file.get_ref().as_file()) }?;
@@ -214,7 +214,7 @@ impl SealedWriter {
     }
 
     /// Writes the end of the file and brings all of it to the disk.
-    pub fn finish<M: Serialize>(mut self, about: &M) -> io::Result<Unpublished> {
+    pub(crate) fn finish<M: Serialize>(mut self, about: &M) -> io::Result<Unpublished> {
         if !self.position.is_multiple_of(CHUNK) {
             self.end_chunk();
         }
@@ -255,12 +255,12 @@ impl SealedWriter {
 
 impl Unpublished {
     /// Where it is while it has no name.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.file.path()
     }
 
     /// Gives the file its name; whoever opens that sees the old file, none, or the whole new one.
-    pub fn publish(self, path: &Path) -> io::Result<()> {
+    pub(crate) fn publish(self, path: &Path) -> io::Result<()> {
         self.file.persist(path).map_err(|error| error.error)?;
         // The rename itself: without this it may be lost in a power cut, which costs only this file.
         if let Some(folder) = path.parent() {

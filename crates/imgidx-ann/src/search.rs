@@ -62,11 +62,7 @@ pub trait VectorSource {
     ///
     /// # Errors
     /// When they cannot be read.
-    fn for_each_after(
-        &self,
-        after: VectorId,
-        each: &mut dyn FnMut(VectorId, &Embedding),
-    ) -> Result<(), Self::Error>;
+    fn for_each_after(&self, after: VectorId, each: &mut dyn FnMut(VectorId, &Embedding)) -> Result<(), Self::Error>;
 }
 
 /// Why a search over codes ended: what it needs was damaged, or the source or `accept` failed.
@@ -239,11 +235,7 @@ impl Wanted<'_> {
 }
 
 /// Exact scores of all vectors after an id, the nearest first.
-fn exact_scores<S: VectorSource>(
-    wanted: Wanted<'_>,
-    source: &S,
-    after: VectorId,
-) -> Result<Vec<Neighbor>, S::Error> {
+fn exact_scores<S: VectorSource>(wanted: Wanted<'_>, source: &S, after: VectorId) -> Result<Vec<Neighbor>, S::Error> {
     let mut found = Vec::new();
     source.for_each_after(after, &mut |id, vector| found.push(Neighbor { id, score: wanted.query.cosine(vector) }))?;
     found.sort_unstable_by(Neighbor::ranks_before);
@@ -358,11 +350,7 @@ impl Answer {
     }
 
     /// Takes a neighbour in, if it is among the best and is accepted.
-    fn offer<E>(
-        &mut self,
-        neighbor: Neighbor,
-        accept: &mut impl FnMut(VectorId) -> Result<bool, E>,
-    ) -> Result<(), E> {
+    fn offer<E>(&mut self, neighbor: Neighbor, accept: &mut impl FnMut(VectorId) -> Result<bool, E>) -> Result<(), E> {
         let at = self.0.partition_point(|other| other.ranks_before(&neighbor).is_lt());
         if at < self.1 && accept(neighbor.id)? {
             self.0.insert(at, neighbor);

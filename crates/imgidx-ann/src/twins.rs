@@ -21,7 +21,7 @@ pub(super) struct Twins {
 
 impl Twins {
     /// Finds twins, and the rows that are the first or the only ones of their kind.
-    pub fn find(codes: &Codes) -> Result<(Self, Vec<u32>), Damaged> {
+    pub(crate) fn find(codes: &Codes) -> Result<(Self, Vec<u32>), Damaged> {
         let mut first_of: HashMap<[u8; 16], u32> = HashMap::with_capacity(codes.len());
         let mut unique = Vec::with_capacity(codes.len());
         let mut pairs = Vec::new();

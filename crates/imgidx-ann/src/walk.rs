@@ -23,12 +23,12 @@ impl Breadth {
     const KEPT: usize = 1024;
 
     /// For a query: keeps more than it goes on from.
-    pub fn of_query(ef: usize) -> Self {
+    pub(crate) fn of_query(ef: usize) -> Self {
         Self { ef, kept: Self::KEPT.max(2 * ef) }
     }
 
     /// For finding what to link to.
-    pub fn of_links(ef: usize) -> Self {
+    pub(crate) fn of_links(ef: usize) -> Self {
         Self { ef, kept: ef }
     }
 }
@@ -89,7 +89,7 @@ pub(super) struct Visited {
 
 impl Visited {
     /// A set of some of so many rows.
-    pub fn of(rows: usize, members: &[u32]) -> Self {
+    pub(crate) fn of(rows: usize, members: &[u32]) -> Self {
         let mut set = Self { words: vec![0; rows.div_ceil(64)] };
         for row in members {
             set.insert(*row);
@@ -98,7 +98,7 @@ impl Visited {
     }
 
     /// Takes over what another set has. That is an eighth of a byte for each row there is, and no allocation.
-    pub fn become_like(&mut self, other: &Self) {
+    pub(crate) fn become_like(&mut self, other: &Self) {
         self.words.clone_from(&other.words);
     }
 

@@ -103,7 +103,7 @@ const OVERSAMPLING: u32 = 2;
 impl Markers {
     /// By how much a file can be scaled down while it is decoded, for a shorter side of `side` pixels in the end; `None` if
     /// not at all. Of files that are cut off the other decoder makes more.
-    pub fn part(&self, side: u32) -> Option<Part> {
+    pub(crate) fn part(&self, side: u32) -> Option<Part> {
         let shorter = self.width.min(self.height);
         let fits = |divisor: &u32| shorter / divisor >= side.saturating_mul(OVERSAMPLING);
         let can_be = self.complete && self.usual && self.components != 4;
@@ -127,7 +127,7 @@ impl Markers {
     }
 
     /// Bytes that decoding holds at its peak: the pixels, and the coefficients of a progressive file.
-    pub fn decoding_bytes(&self) -> u64 {
+    pub(crate) fn decoding_bytes(&self) -> u64 {
         let pixels = u64::from(self.width) * u64::from(self.height);
         // Four components: the planes, the interleaved ink, and the colours.
         let planes = if self.components == 4 { 4 + 4 + 3 } else { 3 };
@@ -172,7 +172,7 @@ pub(super) struct Part {
 
 impl Part {
     /// Bytes that decoding holds at its peak: the planes, and what is made of them.
-    pub fn decoding_bytes(&self) -> u64 {
+    pub(crate) fn decoding_bytes(&self) -> u64 {
         let side = |side: u32| u64::from(side.div_ceil(self.divisor)).next_multiple_of(16);
         2 * 3 * side(self.width) * side(self.height) + self.coefficients
     }
@@ -181,7 +181,7 @@ impl Part {
     ///
     /// # Errors
     /// When that decoder does not like the file; the other one is more tolerant.
-    pub fn decode(&self, bytes: &[u8]) -> Result<Picture, DecodeError> {
+    pub(crate) fn decode(&self, bytes: &[u8]) -> Result<Picture, DecodeError> {
         let mut decoder = jpeg_decoder::Decoder::new(Cursor::new(bytes));
         decoder.set_max_decoding_buffer_size(self.width as usize * self.height as usize * 3);
         let part = |side: u32| u16::try_from(side.div_ceil(self.divisor)).map_err(damaged);

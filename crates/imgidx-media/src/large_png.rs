@@ -34,7 +34,7 @@ pub(super) struct Part {
 
 impl Part {
     /// How to decode a file for a shorter side of `side` pixels in the end; `None` if it is not so large, or comes in passes.
-    pub fn of(bytes: &[u8], side: u32) -> Option<Self> {
+    pub(crate) fn of(bytes: &[u8], side: u32) -> Option<Self> {
         // Signature, length and name of the first chunk, and the header (PNG, third edition, 11.2.1).
         let header = bytes.get(..33).filter(|header| &header[12..16] == b"IHDR")?;
         let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
@@ -45,7 +45,7 @@ impl Part {
     }
 
     /// Bytes that decoding holds: the part, and some rows of at most eight bytes a pixel.
-    pub fn decoding_bytes(&self) -> u64 {
+    pub(crate) fn decoding_bytes(&self) -> u64 {
         let pixels = u64::from(self.width.div_ceil(self.divisor)) * u64::from(self.height.div_ceil(self.divisor));
         3 * pixels + u64::from(self.width) * (3 * 8 + 2 * 3)
     }
@@ -54,7 +54,7 @@ impl Part {
     ///
     /// # Errors
     /// When it is damaged; what can be made of it all the same is for the other way of decoding.
-    pub fn decode(&self, bytes: &[u8]) -> Result<Picture, DecodeError> {
+    pub(crate) fn decode(&self, bytes: &[u8]) -> Result<Picture, DecodeError> {
         let mut decoder = png::Decoder::new(Cursor::new(bytes));
         decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
         let mut reader = decoder.read_info().map_err(damaged)?;

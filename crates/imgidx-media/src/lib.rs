@@ -28,8 +28,8 @@ pub use decode::{DecodeLimits, Decoder, Picture, decode_within};
 pub use drawn::{drawn_photograph, drawn_picture};
 pub use error::{DecodeError, Limit};
 pub use features::{
-    DetailFeatures, DominantColor, FeatureStage, Features, ImageType, QuickFeatures, SIDE as FEATURE_SIDE, ToneFeatures,
-    TypeGuess, measure, measure_pixels,
+    DetailFeatures, DominantColor, FeatureStage, Features, ImageType, QuickFeatures, SIDE as FEATURE_SIDE,
+    ToneFeatures, TypeGuess, measure, measure_pixels,
 };
 pub use format::{Format, Kind, SNIFF_BYTES, sniff};
 pub use info::ImageInfo;

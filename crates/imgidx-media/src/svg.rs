@@ -40,7 +40,7 @@ pub(super) struct Drawing {
 }
 
 impl Drawing {
-    pub fn parse(bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, DecodeError> {
         let text = plain_text(bytes)?;
         let parsing = roxmltree::ParsingOptions { allow_dtd: true, nodes_limit: MAX_NODES, ..Default::default() };
         let document = roxmltree::Document::parse_with_options(&text, parsing)
@@ -66,12 +66,12 @@ impl Drawing {
     }
 
     /// Bytes that rendering holds: RGBA for the canvas and a layer, and the RGB result.
-    pub fn decoding_bytes(&self) -> u64 {
+    pub(crate) fn decoding_bytes(&self) -> u64 {
         let (width, height) = self.raster_size();
         u64::from(width) * u64::from(height) * (4 + 4 + 3)
     }
 
-    pub fn render(&self) -> Result<Picture, DecodeError> {
+    pub(crate) fn render(&self) -> Result<Picture, DecodeError> {
         let (width, height) = self.raster_size();
         let mut canvas = Pixmap::new(width, height).ok_or_else(|| DecodeError::new("the drawing has no size"))?;
         resvg::render(&self.tree, Transform::from_scale(self.scale, self.scale), &mut canvas.as_mut());

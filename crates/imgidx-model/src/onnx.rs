@@ -197,7 +197,12 @@ impl Session {
     ///
     /// # Errors
     /// When the runtime does not offer the device, or that does not work.
-    pub fn open(runtime: &Runtime, graph: &[u8], device: Device, threads: usize) -> Result<Result<Self, String>> {
+    pub(crate) fn open(
+        runtime: &Runtime,
+        graph: &[u8],
+        device: Device,
+        threads: usize,
+    ) -> Result<Result<Self, String>> {
         let offered = runtime.devices();
         if device.is_accelerator() && !offered.contains(&device) {
             let offered = offered.iter().map(ToString::to_string).collect();
@@ -219,7 +224,7 @@ impl Session {
     }
 
     /// Runs the graph on one input and returns the outputs of the given names; the error is the reason.
-    pub fn run(
+    pub(crate) fn run(
         &mut self,
         input: &str,
         shape: [i64; 4],

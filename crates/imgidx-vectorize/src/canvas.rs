@@ -33,7 +33,7 @@ impl Canvas {
     ///
     /// A pixel at an edge may be nearer to a third colour than to the two that it is a mixture of. So only those colours are chosen from that
     /// are there around it.
-    pub fn new(source: &Source, palette: &Palette, scale: f32) -> Self {
+    pub(crate) fn new(source: &Source, palette: &Palette, scale: f32) -> Self {
         let small = &source.pixels;
         let (width, height) = size(small.dimensions(), scale);
         let pixels = match (width, height) == small.dimensions() {
@@ -70,7 +70,7 @@ impl Canvas {
 
 impl Canvas {
     /// How many pixels there are for one of the small picture, along x and y.
-    pub fn scale(&self) -> (f64, f64) {
+    pub(crate) fn scale(&self) -> (f64, f64) {
         (f64::from(self.width) / f64::from(self.small.0), f64::from(self.height) / f64::from(self.small.1))
     }
 
@@ -89,13 +89,13 @@ impl Canvas {
     }
 
     /// The colours of two neighbouring pixels, if they differ.
-    pub fn colors_of(&self, palette: &Palette, a: (u32, u32), b: (u32, u32)) -> Option<(Rgb, Rgb)> {
+    pub(crate) fn colors_of(&self, palette: &Palette, a: (u32, u32), b: (u32, u32)) -> Option<(Rgb, Rgb)> {
         (self.index(a) != self.index(b)).then(|| (self.color(palette, a), self.color(palette, b)))
     }
 
     /// Where between the middles of two neighbouring pixels their colours change into each other, 0 to 1: where the pixels, before they were
     /// snapped, are as much one as the other.
-    pub fn edge_between(&self, palette: &Palette, a: (u32, u32), b: (u32, u32)) -> f64 {
+    pub(crate) fn edge_between(&self, palette: &Palette, a: (u32, u32), b: (u32, u32)) -> f64 {
         let (from, to) = (self.color(palette, a).map(f64::from), self.color(palette, b).map(f64::from));
         let way = [0, 1, 2].map(|i| to[i] - from[i]);
         let whole: f64 = way.iter().map(|part| part * part).sum();

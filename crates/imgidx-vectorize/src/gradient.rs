@@ -73,7 +73,7 @@ pub(super) struct Gradient {
 
 impl Gradient {
     /// The gradient that some pixels have, if they have one.
-    pub fn fit(samples: &[Sample], slopes: &[Slope]) -> Option<Self> {
+    pub(crate) fn fit(samples: &[Sample], slopes: &[Slope]) -> Option<Self> {
         let shape = Shape::of(samples, slopes)?;
         let rough = Self::with_shape(shape, samples);
         // Once more without what is something else.
@@ -113,24 +113,24 @@ impl Gradient {
     }
 
     /// Whether pixels have the colours of this gradient.
-    pub fn explains(&self, samples: &[Sample]) -> bool {
+    pub(crate) fn explains(&self, samples: &[Sample]) -> bool {
         let most = ((1.0 - MOST) * samples.len() as f64) as usize;
         samples.iter().filter(|sample| !self.is_near(sample)).nth(most).is_none()
     }
 
     /// How much a channel changes at most between places of samples.
-    pub fn change_among(&self, samples: &[Sample]) -> u8 {
+    pub(crate) fn change_among(&self, samples: &[Sample]) -> u8 {
         change(samples.iter().map(|(at, _)| self.color(*at)))
     }
 
     /// Whether a pixel has the colour of this gradient.
-    pub fn is_near(&self, (at, color): &Sample) -> bool {
+    pub(crate) fn is_near(&self, (at, color): &Sample) -> bool {
         let own = self.color(*at);
         (0..3).all(|i| own[i].abs_diff(color[i]) <= OFF)
     }
 
     /// The colour at a point.
-    pub fn color(&self, at: Point) -> Rgb {
+    pub(crate) fn color(&self, at: Point) -> Rgb {
         let place = self.shape.place(at);
         let after = self.stops.partition_point(|stop| stop.place < place);
         match (after.checked_sub(1).map(|before| self.stops[before]), self.stops.get(after)) {
@@ -142,13 +142,13 @@ impl Gradient {
     }
 
     /// The first and the last of its colours.
-    pub fn ends(&self) -> [Rgb; 2] {
+    pub(crate) fn ends(&self) -> [Rgb; 2] {
         [self.stops[0].color, self.stops[self.stops.len() - 1].color]
     }
 
     /// Its definition in SVG, of a drawing that is enlarged along x and y and begins so far down; and the name by which it is used, which is
     /// the same only for the same gradient, so that several drawings can be in one page.
-    pub fn definition(&self, scale: (f64, f64), top: f64) -> (String, String) {
+    pub(crate) fn definition(&self, scale: (f64, f64), top: f64) -> (String, String) {
         let to = |point: Point| (short(point.x * scale.0), short(point.y * scale.1 + top));
         let (first, last) = (self.stops[0].place, self.stops[self.stops.len() - 1].place);
         let (tag, line, from, whole) = match self.shape {

@@ -98,7 +98,7 @@ impl Counted {
 impl Palette {
     /// Finds a picture's colours: those closer than `radius` are one, and there are at most `most` beside its gradients. The ground is always one
     /// of them.
-    pub fn of(source: &Source, radius: f32, most: usize) -> Self {
+    pub(crate) fn of(source: &Source, radius: f32, most: usize) -> Self {
         let gradients = source.smooth.gradients.clone();
         let merged = merge(count(source), radius);
         let mut kept: Vec<Rgb> = source.ground.into_iter().collect();
@@ -126,35 +126,35 @@ impl Palette {
     }
 
     /// All colours; those that stand for gradients come last.
-    pub fn colors(&self) -> &[Rgb] {
+    pub(crate) fn colors(&self) -> &[Rgb] {
         &self.colors
     }
 
     /// How many of the colours are no gradients.
-    pub fn flat(&self) -> usize {
+    pub(crate) fn flat(&self) -> usize {
         self.colors.len() - self.gradients.len()
     }
 
     /// The gradients, and the colours that stand for them.
-    pub fn gradients(&self) -> impl Iterator<Item = (&Gradient, Rgb)> {
+    pub(crate) fn gradients(&self) -> impl Iterator<Item = (&Gradient, Rgb)> {
         self.gradients.iter().zip(self.colors[self.flat()..].iter().copied())
     }
 
     /// A colour at a point of the small picture.
-    pub fn color(&self, index: u16, at: Point) -> Rgb {
+    pub(crate) fn color(&self, index: u16, at: Point) -> Rgb {
         let index = usize::from(index);
         index.checked_sub(self.flat()).map_or_else(|| self.colors[index], |gradient| self.gradients[gradient].color(at))
     }
 
     /// The nearest of some of the colours at a point of the small picture.
-    pub fn nearest_of(&self, among: &[u16], color: Rgb, at: Point) -> u16 {
+    pub(crate) fn nearest_of(&self, among: &[u16], color: Rgb, at: Point) -> u16 {
         let squared = |index: &u16| squared_distance(self.color(*index, at), color);
         let nearest = among.iter().min_by(|a, b| squared(a).total_cmp(&squared(b)));
         *nearest.expect("there are colours to choose from")
     }
 
     /// The nearest colour of each pixel.
-    pub fn indices(&self, source: &Source) -> Vec<Nearest> {
+    pub(crate) fn indices(&self, source: &Source) -> Vec<Nearest> {
         let flat: Vec<u16> = (0..self.flat() as u16).collect();
         let mut known: HashMap<Rgb, Nearest> = HashMap::new();
         let mut nearest_flat = |color: Rgb, at: Point| {

@@ -39,7 +39,7 @@ pub(super) struct Smooth {
 
 impl Smooth {
     /// Finds the gradients of a picture among the pixels that are solid.
-    pub fn of(pixels: &RgbImage, is_solid: impl Fn(usize) -> bool) -> Self {
+    pub(crate) fn of(pixels: &RgbImage, is_solid: impl Fn(usize) -> bool) -> Self {
         let mut free: Vec<bool> = (0..pixels.pixels().len()).map(is_solid).collect();
         let found = Self { gradients: Vec::new(), areas: vec![0; free.len()] };
         let mut search = Search { pixels, found, in_vain: HashSet::new() };
@@ -61,7 +61,7 @@ impl Smooth {
     }
 
     /// The number of a pixel's gradient.
-    pub fn gradient_of(&self, pixel: usize) -> Option<usize> {
+    pub(crate) fn gradient_of(&self, pixel: usize) -> Option<usize> {
         self.areas.get(pixel).and_then(|number| usize::from(*number).checked_sub(1))
     }
 }

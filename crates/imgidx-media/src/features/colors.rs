@@ -106,7 +106,7 @@ pub(super) struct Histogram {
 }
 
 impl Histogram {
-    pub fn new(image: &RgbImage) -> Self {
+    pub(super) fn new(image: &RgbImage) -> Self {
         let mut cells = vec![[0; 4]; 4096];
         for [r, g, b] in image.as_raw().as_chunks::<3>().0 {
             let cell = &mut cells[coarse([*r, *g, *b])];
@@ -116,12 +116,12 @@ impl Histogram {
     }
 
     /// Distinct colours at 4 bits a channel.
-    pub fn distinct(&self) -> u32 {
+    pub(super) fn distinct(&self) -> u32 {
         self.cells.iter().filter(|cell| cell[0] > 0).count() as u32
     }
 
     /// The most frequent colours, those near to a more frequent one counted with it.
-    pub fn dominant(&self) -> Vec<DominantColor> {
+    pub(super) fn dominant(&self) -> Vec<DominantColor> {
         /// Cells that are looked at, the most frequent ones.
         const CELLS: usize = 64;
         const MOST: usize = 5;

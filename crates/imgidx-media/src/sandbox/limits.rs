@@ -23,7 +23,7 @@ impl Limits {
     ///
     /// # Errors
     /// When the system has no room for it.
-    pub fn start() -> io::Result<Self> {
+    pub(super) fn start() -> io::Result<Self> {
         for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
             // A flag that nobody reads.
             signal_hook::flag::register(signal, Arc::default())?;
@@ -35,7 +35,7 @@ impl Limits {
     }
 
     /// Bounds memory: the system refuses more.
-    pub fn bound_memory(&self, bytes: u64) {
+    pub(super) fn bound_memory(&self, bytes: u64) {
         if let Some(data) = self.data {
             limit(Resource::Data, data.saturating_add(SLACK).saturating_add(bytes));
         }

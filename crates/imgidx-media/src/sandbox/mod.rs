@@ -32,7 +32,9 @@ pub use serve::serve;
 /// A program that calls [`serve`] when it is started with these arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Helper {
+    /// The program.
     pub program: PathBuf,
+    /// Its arguments.
     pub arguments: Vec<OsString>,
 }
 

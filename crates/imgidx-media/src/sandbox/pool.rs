@@ -11,8 +11,8 @@ use tracing::trace_span;
 use super::Helper;
 use super::process::{Death, Process};
 use super::wire::Request;
-use imgidx_types::io_reason;
 use crate::{DecodeError, DecodeLimits, Format, Limit, Looked, Wanted};
+use imgidx_types::io_reason;
 use imgidx_types::is_exhausted;
 
 /// Bytes of pixels that a process may take without asking: enough for most pictures.
@@ -36,22 +36,22 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub fn new(helper: Helper) -> Self {
+    pub(super) fn new(helper: Helper) -> Self {
         let (idle, alive) = (Mutex::default(), Mutex::default());
         Self { helper, idle, alive, peak: AtomicU64::new(0), broken: OnceLock::new() }
     }
 
     /// Whether there are processes, as far as is known.
-    pub fn works(&self) -> bool {
+    pub(super) fn works(&self) -> bool {
         self.broken.get().is_none()
     }
 
-    pub fn why_broken(&self) -> Option<&str> {
+    pub(super) fn why_broken(&self) -> Option<&str> {
         self.broken.get().map(String::as_str)
     }
 
     /// Has a picture looked at; `None` if there are no processes for it.
-    pub fn look<H>(
+    pub(super) fn look<H>(
         &self,
         bytes: &[u8],
         format: Format,
@@ -130,19 +130,19 @@ impl Pool {
         drop(process);
     }
 
-    pub fn unload(&self) {
+    pub(super) fn unload(&self) {
         let idle = std::mem::take(&mut *locked(&self.idle));
         idle.into_iter().for_each(|process| self.remove(process));
     }
 
-    pub fn memory(&self) -> u64 {
+    pub(super) fn memory(&self) -> u64 {
         let processes: Vec<u32> = locked(&self.alive).iter().copied().collect();
         let memory = processes.into_iter().map(Process::memory).sum();
         self.peak.fetch_max(memory, Ordering::Relaxed);
         memory
     }
 
-    pub fn peak_memory(&self) -> u64 {
+    pub(super) fn peak_memory(&self) -> u64 {
         self.peak.load(Ordering::Relaxed)
     }
 }

@@ -55,7 +55,7 @@ pub(super) enum Death {
 
 impl Process {
     /// Starts one and waits until it says that it is there.
-    pub fn start(helper: &Helper) -> io::Result<Self> {
+    pub(super) fn start(helper: &Helper) -> io::Result<Self> {
         let mut command = Command::new(&helper.program);
         command.args(&helper.arguments).arg0("imgidx");
         // A group of its own, so that an interrupt at the terminal does not end it in the middle of a picture.
@@ -83,7 +83,7 @@ impl Process {
     /// Has a picture looked at. After a death this process is of no use any more.
     ///
     /// `hold` is called with the bytes that are taken: first what is granted and the content itself, then as many as there have to be.
-    pub fn look<H>(
+    pub(super) fn look<H>(
         &mut self,
         request: &Request,
         bytes: &[u8],
@@ -153,14 +153,14 @@ impl Process {
     }
 
     /// The memory that it has for itself now, in bytes; 0 where the system does not tell.
-    pub fn memory(process: u32) -> u64 {
+    pub(super) fn memory(process: u32) -> u64 {
         let Ok(text) = std::fs::read_to_string(format!("/proc/{process}/statm")) else { return 0 };
         let mut pages = text.split_ascii_whitespace().skip(1).map_while(|number| number.parse::<u64>().ok());
         let (resident, shared) = (pages.next().unwrap_or(0), pages.next().unwrap_or(0));
         resident.saturating_sub(shared) * rustix::param::page_size() as u64
     }
 
-    pub fn id(&self) -> u32 {
+    pub(super) fn id(&self) -> u32 {
         self.child.id()
     }
 }

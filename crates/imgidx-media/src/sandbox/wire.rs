@@ -74,7 +74,7 @@ pub(super) struct Told {
 
 impl Reply {
     /// A result as it is sent, and the pixels that follow it.
-    pub fn new(result: Result<Looked, DecodeError>) -> (Self, Vec<u8>) {
+    pub(super) fn new(result: Result<Looked, DecodeError>) -> (Self, Vec<u8>) {
         match result {
             Ok(Looked { info, features: Features { quick, tones, detail, kind }, pixels, alpha }) => {
                 let size = pixels.as_ref().map(RgbImage::dimensions);
@@ -90,7 +90,7 @@ impl Reply {
 
 impl Told {
     /// Reads the pixels that follow, which have to be what was asked for.
-    pub fn receive(self, wanted: &Wanted, from: &mut impl Read) -> io::Result<Looked> {
+    pub(super) fn receive(self, wanted: &Wanted, from: &mut impl Read) -> io::Result<Looked> {
         let Self { info, quick, tones, detail, kind, size, has_alpha } = self;
         let pixels = match (size, wanted.frame) {
             (None, None) => None,

@@ -4,10 +4,7 @@ use super::Point;
 
 /// Follows all outlines of the pixels that are inside, in a picture of this size. Each is given by its corners, with the area to its right: holes go
 /// the other way round. Pixels that touch at a corner only are apart.
-pub(crate) fn contours(
-    (width, height): (usize, usize),
-    is_inside: impl Fn(i32, i32) -> bool,
-) -> Vec<Vec<Point>> {
+pub(crate) fn contours((width, height): (usize, usize), is_inside: impl Fn(i32, i32) -> bool) -> Vec<Vec<Point>> {
     let mut seen = vec![false; width * height];
     let mut all = Vec::new();
     for y in 0..height {

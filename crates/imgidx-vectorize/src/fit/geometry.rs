@@ -8,17 +8,17 @@ pub(crate) struct Point {
 }
 
 impl Point {
-    pub fn new(x: f64, y: f64) -> Self {
+    pub(crate) fn new(x: f64, y: f64) -> Self {
         Self { x, y }
     }
 
-    pub fn distance(self, other: Self) -> f64 {
+    pub(crate) fn distance(self, other: Self) -> f64 {
         // Nothing here is so far away that its square would overflow, for which `hypot` takes several times as long.
         ((self.x - other.x).powi(2) + (self.y - other.y).powi(2)).sqrt()
     }
 
     /// The point that is so far on the way to another, 0 to 1.
-    pub fn toward(self, other: Self, part: f64) -> Self {
+    pub(crate) fn toward(self, other: Self, part: f64) -> Self {
         Self::new(self.x + part * (other.x - self.x), self.y + part * (other.y - self.y))
     }
 }
@@ -33,7 +33,7 @@ pub(crate) enum Piece {
 }
 
 impl Piece {
-    pub fn end(&self) -> Point {
+    pub(crate) fn end(&self) -> Point {
         match self {
             Self::Line(end) | Self::Curve(_, _, end) => *end,
         }
@@ -63,7 +63,7 @@ pub(super) struct Steps {
 
 impl Steps {
     /// The steps between corners; `edge` moves the middle of a pixel's side to where the edge is.
-    pub fn along(corners: &[Point], edge: impl Fn(Point) -> Point) -> Self {
+    pub(super) fn along(corners: &[Point], edge: impl Fn(Point) -> Point) -> Self {
         let mut sides = Vec::new();
         for (i, from) in corners.iter().enumerate() {
             let to = corners[(i + 1) % corners.len()];
@@ -75,26 +75,26 @@ impl Steps {
     }
 
     /// The middle of a pixel's side.
-    pub fn side(&self, index: usize) -> Point {
+    pub(super) fn side(&self, index: usize) -> Point {
         self.sides[index % self.sides.len()]
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.edges.len()
     }
 
     /// Where the edge is at a step, counted on around the outline.
-    pub fn at(&self, index: usize) -> Point {
+    pub(super) fn at(&self, index: usize) -> Point {
         self.edges[index % self.edges.len()]
     }
 
     /// The middles of pixels' sides from one step to another, both included.
-    pub fn sides_between(&self, from: usize, to: usize) -> impl Iterator<Item = Point> + Clone {
+    pub(super) fn sides_between(&self, from: usize, to: usize) -> impl Iterator<Item = Point> + Clone {
         (from..=to).map(|index| self.side(index))
     }
 
     /// The steps from one to another, both included.
-    pub fn between(&self, from: usize, to: usize) -> impl Iterator<Item = Point> + Clone {
+    pub(super) fn between(&self, from: usize, to: usize) -> impl Iterator<Item = Point> + Clone {
         (from..=to).map(|index| self.at(index))
     }
 }
@@ -109,7 +109,7 @@ pub(super) struct Line {
 
 impl Line {
     /// The line from which some points are least off, by the sum of squared distances; `None` if there is no direction in them.
-    pub fn through(points: impl Iterator<Item = Point> + Clone) -> Option<Self> {
+    pub(super) fn through(points: impl Iterator<Item = Point> + Clone) -> Option<Self> {
         let (mut count, mut sum) = (0.0, Point::default());
         for point in points.clone() {
             (count, sum) = (count + 1.0, Point::new(sum.x + point.x, sum.y + point.y));
@@ -131,18 +131,18 @@ impl Line {
     }
 
     /// How far a point is off, to one side or the other.
-    pub fn offset(&self, point: Point) -> f64 {
+    pub(super) fn offset(&self, point: Point) -> f64 {
         (point.x - self.middle.x) * self.direction.y - (point.y - self.middle.y) * self.direction.x
     }
 
     /// The point of the line that is nearest.
-    pub fn nearest(&self, point: Point) -> Point {
+    pub(super) fn nearest(&self, point: Point) -> Point {
         let along = (point.x - self.middle.x) * self.direction.x + (point.y - self.middle.y) * self.direction.y;
         Point::new(self.middle.x + along * self.direction.x, self.middle.y + along * self.direction.y)
     }
 
     /// Where two lines meet, unless they are nearly parallel.
-    pub fn meets(&self, other: &Self) -> Option<Point> {
+    pub(super) fn meets(&self, other: &Self) -> Option<Point> {
         let cross = self.direction.x * other.direction.y - self.direction.y * other.direction.x;
         if cross.abs() < 0.05 {
             return None;
@@ -153,7 +153,7 @@ impl Line {
     }
 
     /// The angle by which another line turns away, in radians, 0 to π.
-    pub fn turn(&self, other: &Self) -> f64 {
+    pub(super) fn turn(&self, other: &Self) -> f64 {
         let dot = self.direction.x * other.direction.x + self.direction.y * other.direction.y;
         dot.clamp(-1.0, 1.0).acos()
     }
