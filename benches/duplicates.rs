@@ -11,7 +11,7 @@
 //! Then 2,500 and 10,000 pictures are made, each of random parts of two real ones side by side, and every tenth a brighter version of the
 //! one before it, so that there are four times as many duplicates among four times as many pictures. The search among them is timed.
 
-#[path = "kit/arguments.rs"]
+#[path = "common/arguments.rs"]
 mod arguments;
 
 use std::collections::HashMap;

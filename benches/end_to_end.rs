@@ -14,9 +14,9 @@
 //! - **moved tree**: the floor reads and hashes the files;
 //! - **query** as a new process: of a picture in the index and of one that is not.
 
-#[path = "kit/arguments.rs"]
+#[path = "common/arguments.rs"]
 mod arguments;
-#[path = "kit/contents.rs"]
+#[path = "common/contents.rs"]
 mod contents;
 
 use std::fs;

@@ -11,7 +11,7 @@
 //!
 //! Each is the median over all pictures, of the shortest of five runs for each picture.
 
-#[path = "kit/arguments.rs"]
+#[path = "common/arguments.rs"]
 mod arguments;
 
 use std::hint::black_box;

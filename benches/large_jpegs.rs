@@ -8,7 +8,7 @@
 //! is decoded, measured, scaled for the model and embedded both ways, on one core; told are the medians, their ratio, and how
 //! well the two agree: the least cosine of the vectors, and the most bits of the hashes that differ.
 
-#[path = "kit/arguments.rs"]
+#[path = "common/arguments.rs"]
 mod arguments;
 
 use std::path::PathBuf;

@@ -8,9 +8,9 @@
 //! figures beside ours are from a guide for a feature extractor in Python (ResNet-18 in PyTorch; 1,000 JPEG files of 224 × 224 pixels) and from one for a
 //! pipeline of features, types and vectors in Python; both print what they reach or aim at, on the machines that they name.
 
-#[path = "kit/arguments.rs"]
+#[path = "common/arguments.rs"]
 mod arguments;
-#[path = "kit/contents.rs"]
+#[path = "common/contents.rs"]
 mod contents;
 
 use std::fmt::Write as _;

@@ -14,7 +14,7 @@
 //! - **idle**: processor time and memory of a daemon that has nothing to do;
 //! - **stop**: from SIGTERM in the middle of a load until the process has ended.
 
-#[path = "kit/arguments.rs"]
+#[path = "common/arguments.rs"]
 mod arguments;
 
 use std::fs;

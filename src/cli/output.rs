@@ -36,7 +36,7 @@ pub(super) enum Failure {
 
 #[cfg(unix)]
 impl Failure {
-    pub(super) fn refused(refusal: imgidx::daemon::Refusal) -> Self {
+    pub(super) fn refused(refusal: imgidx::daemon::ErrorReply) -> Self {
         Self::Refused { message: refusal.message, hint: refusal.hint }
     }
 }

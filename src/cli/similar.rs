@@ -112,7 +112,7 @@ fn sheet(answer: &Answer) -> Sheet<'_> {
 
 /// Makes the next query fast again, now that this one is answered.
 fn upkeep(global: &Global, index: &Index, found: Derived) {
-    match (index.upkeep(), found) {
+    match (index.maintain(), found) {
         (Ok(Some(vectors)), Derived::Lost) => {
             let vectors = count(vectors, "vector");
             global.note(&format!("the file of codes was gone or damaged, and is made again, of {vectors}"));

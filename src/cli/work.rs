@@ -76,7 +76,7 @@ impl WorkArgs {
 
 /// Reads a number of workers or pictures: more than this would only exhaust the system.
 fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
-    const MOST: usize = 1024;
-    let count: NonZeroUsize = text.parse().map_err(|_| format!("`{text}` is not a number from 1 to {MOST}"))?;
-    if count.get() > MOST { Err(format!("{count} is more than {MOST}")) } else { Ok(count) }
+    const MAX_COUNT: usize = 1024;
+    let count: NonZeroUsize = text.parse().map_err(|_| format!("`{text}` is not a number from 1 to {MAX_COUNT}"))?;
+    if count.get() > MAX_COUNT { Err(format!("{count} is more than {MAX_COUNT}")) } else { Ok(count) }
 }

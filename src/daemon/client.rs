@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::line::Lines;
 use super::protocol::{
-    AddRequest, Answered, DaemonStatus, Op, Refusal, Reply, Request, SearchRequest, SimilarRequest, VERSION,
+    AddRequest, Answered, DaemonStatus, ErrorReply, Op, Reply, Request, SearchRequest, SimilarRequest, VERSION,
 };
 use super::socket::{is_safe, socket_path};
 use crate::indexer::{IndexReport, Progress};
@@ -39,7 +39,7 @@ impl Client {
     ///
     /// # Errors
     /// When the daemon refuses or does not answer; the caller can ask the index instead.
-    pub fn similar(&mut self, request: SimilarRequest) -> Result<Answer, Refusal> {
+    pub fn similar(&mut self, request: SimilarRequest) -> Result<Answer, ErrorReply> {
         match self.ask(Op::Similar(request))? {
             Answered::Similar(answer) => Ok(answer),
             other => Err(unexpected(&other)),
@@ -50,7 +50,7 @@ impl Client {
     ///
     /// # Errors
     /// When the daemon refuses or does not answer; the caller can ask the index instead.
-    pub fn search(&mut self, request: SearchRequest) -> Result<TextAnswer, Refusal> {
+    pub fn search(&mut self, request: SearchRequest) -> Result<TextAnswer, ErrorReply> {
         match self.ask(Op::Search(request))? {
             Answered::Search(answer) => Ok(answer),
             other => Err(unexpected(&other)),
@@ -65,7 +65,7 @@ impl Client {
         &mut self,
         request: AddRequest,
         mut progress: impl FnMut(Option<Progress>),
-    ) -> Result<IndexReport, Refusal> {
+    ) -> Result<IndexReport, ErrorReply> {
         match self.ask_with(Op::Add(request), &mut progress)? {
             Answered::Added(report) => Ok(report),
             other => Err(unexpected(&other)),
@@ -76,7 +76,7 @@ impl Client {
     ///
     /// # Errors
     /// When it does not answer.
-    pub fn status(&mut self) -> Result<DaemonStatus, Refusal> {
+    pub fn status(&mut self) -> Result<DaemonStatus, ErrorReply> {
         match self.ask(Op::Status)? {
             Answered::Status(status) => Ok(status),
             other => Err(unexpected(&other)),
@@ -87,7 +87,7 @@ impl Client {
     ///
     /// # Errors
     /// When it refuses or does not answer.
-    pub fn order(&mut self, op: Op) -> Result<(), Refusal> {
+    pub fn order(&mut self, op: Op) -> Result<(), ErrorReply> {
         match self.ask(op)? {
             Answered::Done => Ok(()),
             other => Err(unexpected(&other)),
@@ -98,7 +98,7 @@ impl Client {
     ///
     /// # Errors
     /// When it does not answer.
-    pub fn make_way(mut self) -> Result<Self, Refusal> {
+    pub fn make_way(mut self) -> Result<Self, ErrorReply> {
         self.order(Op::Yield)?;
         Ok(self)
     }
@@ -112,18 +112,18 @@ impl Client {
         Ok(move || drop(stream.shutdown(std::net::Shutdown::Both)))
     }
 
-    fn ask(&mut self, op: Op) -> Result<Answered, Refusal> {
+    fn ask(&mut self, op: Op) -> Result<Answered, ErrorReply> {
         self.ask_with(op, &mut |_| {})
     }
 
-    fn ask_with(&mut self, op: Op, progress: &mut dyn FnMut(Option<Progress>)) -> Result<Answered, Refusal> {
-        let silent = |error: io::Error| Refusal::new(format!("the daemon does not answer: {error}"));
+    fn ask_with(&mut self, op: Op, progress: &mut dyn FnMut(Option<Progress>)) -> Result<Answered, ErrorReply> {
+        let silent = |error: io::Error| ErrorReply::new(format!("the daemon does not answer: {error}"));
         self.lines.write(&Request { version: VERSION, op }).map_err(silent)?;
         loop {
             let line = self.lines.read(MOST_BYTES, READ_TIME).map_err(silent)?;
-            let Some(line) = line else { return Err(Refusal::new("the daemon has closed the connection")) };
+            let Some(line) = line else { return Err(ErrorReply::new("the daemon has closed the connection")) };
             let reply = serde_json::from_slice(&line);
-            match reply.map_err(|error| Refusal::new(format!("the daemon's answer makes no sense: {error}")))? {
+            match reply.map_err(|error| ErrorReply::new(format!("the daemon's answer makes no sense: {error}")))? {
                 Reply::Answer(answered) => return Ok(*answered),
                 Reply::Error(refusal) => return Err(refusal),
                 Reply::Progress(told) => progress(told),
@@ -132,6 +132,6 @@ impl Client {
     }
 }
 
-fn unexpected(answered: &Answered) -> Refusal {
-    Refusal::new(format!("the daemon has answered something else: {answered:?}"))
+fn unexpected(answered: &Answered) -> ErrorReply {
+    ErrorReply::new(format!("the daemon has answered something else: {answered:?}"))
 }

@@ -21,7 +21,7 @@ mod socket;
 
 pub use client::Client;
 pub use protocol::{
-    AddRequest, Answered, DaemonStatus, Op, Refusal, Reply, Request, SearchRequest, SimilarRequest, VERSION,
+    AddRequest, Answered, DaemonStatus, ErrorReply, Op, Reply, Request, SearchRequest, SimilarRequest, VERSION,
 };
 pub use server::Server;
 pub use socket::socket_path;

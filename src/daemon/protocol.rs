@@ -153,7 +153,7 @@ pub enum Reply {
     /// The answer, which is the last line for its request.
     Answer(Box<Answered>),
     /// It was not done.
-    Error(Refusal),
+    Error(ErrorReply),
     /// How far an `add` has come; nothing if it has to wait for something else.
     Progress(Option<Progress>),
 }
@@ -176,7 +176,7 @@ pub enum Answered {
 
 /// Why something was not done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
+pub struct ErrorReply {
     /// The reason, for a person.
     pub message: String,
     /// What can be done about it.
@@ -184,13 +184,13 @@ pub struct Refusal {
     pub hint: Option<String>,
 }
 
-impl Refusal {
+impl ErrorReply {
     pub(super) fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), hint: None }
     }
 }
 
-impl From<&Error> for Refusal {
+impl From<&Error> for ErrorReply {
     fn from(error: &Error) -> Self {
         Self { message: error.to_string(), hint: error.hint() }
     }

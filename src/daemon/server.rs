@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::desk::Desk;
 use super::line::Lines;
-use super::protocol::{AddRequest, Answered, DaemonStatus, Op, Refusal, Reply, Request, VERSION};
+use super::protocol::{AddRequest, Answered, DaemonStatus, ErrorReply, Op, Reply, Request, VERSION};
 use super::socket::{make_folder_of, socket_path};
 use crate::error::{Error, Result};
 use crate::index::OpenOptions;
@@ -132,7 +132,7 @@ fn serve(shared: &Arc<Shared>, stream: UnixStream) {
     if shared.clients.fetch_add(1, Ordering::Relaxed) >= MOST_CLIENTS {
         shared.clients.fetch_sub(1, Ordering::Relaxed);
         // It fits into the buffer of any socket, so that this does not wait for a client that does not read.
-        let _ = lines.write(&Reply::Error(Refusal::new("the daemon has too many clients")));
+        let _ = lines.write(&Reply::Error(ErrorReply::new("the daemon has too many clients")));
         return;
     }
     let for_thread = shared.clone();
@@ -153,7 +153,7 @@ fn answer_all(shared: &Shared, lines: &mut Lines) -> io::Result<()> {
             Ok(None) => return Ok(()),
             Err(error) => {
                 if error.kind() == io::ErrorKind::InvalidData {
-                    lines.write(&Reply::Error(Refusal::new(error.to_string())))?;
+                    lines.write(&Reply::Error(ErrorReply::new(error.to_string())))?;
                 }
                 return Err(error);
             }
@@ -172,7 +172,7 @@ fn answer_all(shared: &Shared, lines: &mut Lines) -> io::Result<()> {
             Ok(op) => {
                 let reply = match answer(shared, op) {
                     Ok(answered) => Reply::Answer(Box::new(answered)),
-                    Err(error) => Reply::Error(Refusal::from(&error)),
+                    Err(error) => Reply::Error(ErrorReply::from(&error)),
                 };
                 lines.write(&reply)?;
             }
@@ -181,16 +181,18 @@ fn answer_all(shared: &Shared, lines: &mut Lines) -> io::Result<()> {
     }
 }
 
-pub(super) fn read(line: &[u8]) -> Result<Op, Refusal> {
+pub(super) fn read(line: &[u8]) -> Result<Op, ErrorReply> {
     // The version first: what a later one asks for need not make sense here.
     #[derive(serde::Deserialize)]
     struct Version {
         version: u32,
     }
-    let wrong = |error: serde_json::Error| Refusal::new(format!("this is no request: {error}"));
+    let wrong = |error: serde_json::Error| ErrorReply::new(format!("this is no request: {error}"));
     let Version { version } = serde_json::from_slice(line).map_err(wrong)?;
     if version != VERSION {
-        return Err(Refusal::new(format!("this daemon speaks version {VERSION} of the protocol, and not {version}")));
+        return Err(ErrorReply::new(format!(
+            "this daemon speaks version {VERSION} of the protocol, and not {version}"
+        )));
     }
     Ok(serde_json::from_slice::<Request>(line).map_err(wrong)?.op)
 }
@@ -217,15 +219,15 @@ fn answer(shared: &Shared, op: Op) -> Result<Answered> {
 }
 
 /// Who waits for a paused daemon would wait for ever.
-fn paused() -> Refusal {
+fn paused() -> ErrorReply {
     let hint = Some("`imgidx daemon resume` lets it go on".into());
-    Refusal { message: "the daemon is paused".into(), hint }
+    ErrorReply { message: "the daemon is paused".into(), hint }
 }
 
 fn add(shared: &Shared, lines: &mut Lines, request: &AddRequest) -> io::Result<()> {
     if let Some(path) = request.paths.iter().find(|path| !path.is_absolute()) {
         let text = format!("`{}` is not an absolute path", path.display());
-        return lines.write(&Reply::Error(Refusal::new(text)));
+        return lines.write(&Reply::Error(ErrorReply::new(text)));
     }
     if shared.control.status().activity == Activity::Paused {
         return lines.write(&Reply::Error(paused()));
@@ -237,13 +239,13 @@ fn add(shared: &Shared, lines: &mut Lines, request: &AddRequest) -> io::Result<(
             Ok(AddTold::Waiting) => lines.write(&Reply::Progress(None))?,
             Ok(AddTold::Progress(progress)) => lines.write(&Reply::Progress(Some(progress)))?,
             Ok(AddTold::Done(Ok(report))) => return lines.write(&Reply::Answer(Box::new(Answered::Added(report)))),
-            Ok(AddTold::Done(Err(error))) => return lines.write(&Reply::Error(Refusal::from(&error))),
+            Ok(AddTold::Done(Err(error))) => return lines.write(&Reply::Error(ErrorReply::from(&error))),
             Err(RecvTimeoutError::Timeout) if shared.control.status().activity == Activity::Paused => {
                 return lines.write(&Reply::Error(paused()));
             }
             Err(RecvTimeoutError::Timeout) => lines.write(&Reply::Progress(None))?,
             Err(RecvTimeoutError::Disconnected) => {
-                return lines.write(&Reply::Error(Refusal::new("the daemon has ended")));
+                return lines.write(&Reply::Error(ErrorReply::new("the daemon has ended")));
             }
         }
     }
@@ -257,13 +259,13 @@ fn sync(shared: &Shared, lines: &mut Lines) -> io::Result<()> {
     loop {
         match done.recv_timeout(WAITING) {
             Ok(Ok(())) => return lines.write(&Reply::Answer(Box::new(Answered::Done))),
-            Ok(Err(reason)) => return lines.write(&Reply::Error(Refusal::new(reason))),
+            Ok(Err(reason)) => return lines.write(&Reply::Error(ErrorReply::new(reason))),
             Err(RecvTimeoutError::Timeout) if shared.control.status().activity == Activity::Paused => {
                 return lines.write(&Reply::Error(paused()));
             }
             Err(RecvTimeoutError::Timeout) => lines.write(&Reply::Progress(None))?,
             Err(RecvTimeoutError::Disconnected) => {
-                return lines.write(&Reply::Error(Refusal::new("the daemon has ended")));
+                return lines.write(&Reply::Error(ErrorReply::new("the daemon has ended")));
             }
         }
     }

@@ -6,7 +6,7 @@ use image::RgbImage;
 
 use super::OpenOptions;
 use crate::error::{Error, Result};
-use crate::media::{DecodeError, DecodeLimits, Format, Looked};
+use crate::media::{DecodeError, DecodeLimits, Decoded, Format};
 use crate::model::{self, Catalog, CatalogEntry, Device, Embedded, Embedder, Runtime};
 use crate::search::{Eye, SharedEye};
 
@@ -42,9 +42,9 @@ impl ModelEye {
 }
 
 impl Eye for ModelEye {
-    fn look(&self, bytes: &[u8], format: Format) -> Result<Result<Looked, DecodeError>> {
-        let wanted = self.entry()?.spec.wanted();
-        Ok(self.open.sandbox().look(bytes, format, DecodeLimits::default(), &wanted, |_| ()))
+    fn decode_and_measure(&self, bytes: &[u8], format: Format) -> Result<Result<Decoded, DecodeError>> {
+        let wanted = self.entry()?.spec.decode_request();
+        Ok(self.open.sandbox().decode_and_measure(bytes, format, DecodeLimits::default(), &wanted, |_| ()))
     }
 
     fn embed(&self, pixels: RgbImage) -> Result<Embedded> {

@@ -9,13 +9,14 @@ use image::RgbImage;
 
 use super::Index;
 use crate::error::{Error, Result};
-use crate::media::{DecodeLimits, Filter, Fit, Frame, Wanted};
+use crate::media::{DecodeLimits, DecodeRequest, Filter, Fit, Frame};
 use crate::model::{Notice, RuntimeOptions};
 use crate::sandbox::{Helper, Sandbox};
 use crate::search::read_picture;
 use crate::store::{Store, Writer, salvage};
 use crate::types::Stage;
 
+/// How an index is opened: where models and ONNX Runtime are found, and where pictures are decoded.
 #[derive(Clone)]
 pub struct OpenOptions {
     data_dir: Option<PathBuf>,
@@ -113,11 +114,11 @@ impl OpenOptions {
         let failed = |stage, reason| Error::Picture { path: path.to_owned(), stage, reason };
         let content = read_picture(path).map_err(|reason| failed(Stage::Read, reason))?;
         let frame = Some(Frame { fit: Fit::Inside, width: side, height: side, filter: Filter::Lanczos });
-        let wanted = Wanted { side, feature_time: Some(Duration::ZERO), frame, alpha: false };
+        let wanted = DecodeRequest { side, feature_time: Some(Duration::ZERO), frame, alpha: false };
         let limits = DecodeLimits::default();
-        let looked = self.sandbox.look(&content.bytes, content.format, limits, &wanted, |_| ());
-        let looked = looked.map_err(|error| failed(Stage::Decode, error.to_string()))?;
-        Ok(looked.pixels.expect("they were asked for"))
+        let decoded = self.sandbox.decode_and_measure(&content.bytes, content.format, limits, &wanted, |_| ());
+        let decoded = decoded.map_err(|error| failed(Stage::Decode, error.to_string()))?;
+        Ok(decoded.pixels.expect("they were asked for"))
     }
 
     /// Says something beside the results.
@@ -180,7 +181,7 @@ impl OpenOptions {
         }
     }
 
-    /// Where ONNX Runtime is looked for.
+    /// Where ONNX Runtime is decoded for.
     ///
     /// # Errors
     /// Those of [`OpenOptions::resolve_data_dir`].

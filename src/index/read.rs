@@ -7,7 +7,7 @@ use image::RgbImage;
 use super::eye::ModelEye;
 use super::{ActiveModel, Index};
 use crate::error::{Error, Result};
-use crate::media::{DecodeError, Format, Looked};
+use crate::media::{DecodeError, Decoded, Format};
 use crate::model::{CatalogEntry, Embedded};
 use crate::search::{
     Answer, DupeAnswer, DupeQuery, Examined, Eye, Filter, Lookup, Query, QueryImage, Redundant, Searcher,
@@ -200,8 +200,8 @@ impl Index {
 
 /// Its own eye is opened for the first picture that is not indexed.
 impl Eye for Index {
-    fn look(&self, bytes: &[u8], format: Format) -> Result<std::result::Result<Looked, DecodeError>> {
-        self.eye()?.look(bytes, format)
+    fn decode_and_measure(&self, bytes: &[u8], format: Format) -> Result<std::result::Result<Decoded, DecodeError>> {
+        self.eye()?.decode_and_measure(bytes, format)
     }
 
     fn embed(&self, pixels: RgbImage) -> Result<Embedded> {

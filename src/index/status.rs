@@ -39,7 +39,7 @@ pub struct Status {
 pub struct RootStatus {
     /// Its path.
     pub path: PathBuf,
-    /// Whether it was there when it was last looked at.
+    /// Whether it was there when it was last decoded at.
     pub state: RootState,
     /// Present files in it.
     pub files: u64,

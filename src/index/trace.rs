@@ -9,8 +9,8 @@ use super::Index;
 use crate::error::{Error, Result};
 use crate::store::{Recorder, TraceRow};
 use crate::trace::{
-    Batch, CANDIDATES, CandidateScores, Compared, Estimate, Experience, LESSONS, Lesson, Outcome, Passed, Ready, Tier,
-    TraceFacts, TraceOptions, Traced, VERSION, Wish, bytes_for, find, wishes,
+    Batch, CANDIDATES, CandidateScores, Compared, Estimate, LESSONS, Outcome, Passed, Ready, Sample, ScorePredictor,
+    Tier, TraceFacts, TraceInput, TraceOptions, Traced, VERSION, bytes_for, find, trace_inputs,
 };
 use crate::types::ContentHash;
 use crate::vector::NotDrawn;
@@ -115,21 +115,21 @@ impl Index {
         let experience = self.experience()?;
         let work = |batch: &Batch<'_>, ready: Ready<'_>| {
             let known = ready.known.map(|known| (known.score, known.tier));
-            let (_, facts) = ready.source.expect("it was looked at, because no drawing is enough");
+            let (_, facts) = ready.source.expect("it was decoded at, because no drawing is enough");
             let estimate = experience.estimate(&facts, batch.options.tier);
             Ok(TraceEstimate { hash: ready.hash, facts, estimate, known })
         };
         self.run(paths, options, |_| false, work, |step| each(step).map(|()| false))
     }
 
-    fn experience(&self) -> Result<Experience> {
+    fn experience(&self) -> Result<ScorePredictor> {
         let lessons = self.store.trace_lessons(VERSION, LESSONS)?;
-        let read = |lesson: crate::store::TraceLesson| {
-            let facts: TraceFacts = serde_json::from_str(&lesson.facts).ok()?;
-            let candidates: CandidateScores = serde_json::from_str(&lesson.candidates).ok()?;
-            Lesson::new(&facts, &candidates, lesson.score, Tier::from_rank(lesson.tier)?)
+        let read = |sample: crate::store::TraceLesson| {
+            let facts: TraceFacts = serde_json::from_str(&sample.facts).ok()?;
+            let candidates: CandidateScores = serde_json::from_str(&sample.candidates).ok()?;
+            Sample::new(&facts, &candidates, sample.score, Tier::from_rank(sample.tier)?)
         };
-        Ok(Experience::new(lessons.into_iter().filter_map(read).collect()))
+        Ok(ScorePredictor::new(lessons.into_iter().filter_map(read).collect()))
     }
 
     fn run<P: AsRef<Path>, T: Send>(
@@ -142,11 +142,11 @@ impl Index {
     ) -> Result<TraceReport> {
         let start = Instant::now();
         let paths: Vec<PathBuf> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
-        let wishes = wishes(&paths)?;
+        let trace_inputs = trace_inputs(&paths)?;
         let mut report = TraceReport::default();
         let mut done = 0;
         let batch = Batch::new(self.path(), self.options.sandbox(), options);
-        batch.run(&wishes, is_enough, work, |index, outcome| {
+        batch.run(&trace_inputs, is_enough, work, |index, outcome| {
             done += 1;
             let result = match outcome {
                 Outcome::Done(done) => Some(Ok(done)),
@@ -161,24 +161,24 @@ impl Index {
                 Some(Err(_)) => report.failed += 1,
                 None => {}
             }
-            let Wish { path, target, .. } = &wishes[index];
-            let step = TraceStep { index, of: wishes.len(), path: path.clone(), target: target.clone(), result };
+            let TraceInput { path, target, .. } = &trace_inputs[index];
+            let step = TraceStep { index, of: trace_inputs.len(), path: path.clone(), target: target.clone(), result };
             report.stored += u64::from(each(step)?);
             Ok(())
         })?;
-        report.interrupted = done < wishes.len();
+        report.interrupted = done < trace_inputs.len();
         report.seconds = start.elapsed().as_secs_f64();
         Ok(report)
     }
 }
 
 /// Traces one picture, and tells what is to be remembered of it, unless that is known.
-fn trace_one(batch: &Batch<'_>, ready: Ready<'_>, experience: &Experience) -> Result<(Traced, Option<TraceRow>)> {
+fn trace_one(batch: &Batch<'_>, ready: Ready<'_>, experience: &ScorePredictor) -> Result<(Traced, Option<TraceRow>)> {
     let (options, known) = (batch.options, ready.known);
     let compared = ready.source.as_ref().filter(|_| options.pixels).map(|(source, _)| Compared::of(source));
     let (known, (source, facts)) = match (known, ready.source) {
         (Some(known), _) if known.suffices(options) => return Ok((Traced { compared, ..known }, None)),
-        (known, source) => (known, source.expect("it was looked at, because what is known is not enough")),
+        (known, source) => (known, source.expect("it was decoded at, because what is known is not enough")),
     };
     let limits = batch.limits(bytes_for(&source, options.tier));
     // A higher tier begins with what a lower one has found.

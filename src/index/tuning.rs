@@ -382,8 +382,8 @@ fn grid(device: Device, cores: usize) -> Vec<Setting> {
 
 fn walked_paths(paths: &[PathBuf], cancel: &CancelToken) -> Result<Vec<PathBuf>> {
     /// Enough to choose from: of a larger tree the first part has to do.
-    const MOST: usize = 100_000;
-    /// How long is looked for files at most.
+    const MAX_FILES: usize = 100_000;
+    /// How long is decoded for files at most.
     const TIME: Duration = Duration::from_secs(10);
     let until = Instant::now() + TIME;
     let mut found = Vec::new();
@@ -398,7 +398,7 @@ fn walked_paths(paths: &[PathBuf], cancel: &CancelToken) -> Result<Vec<PathBuf>>
             if cancel.is_cancelled() {
                 return Err(Error::Interrupted);
             }
-            if found.len() == MOST || Instant::now() > until {
+            if found.len() == MAX_FILES || Instant::now() > until {
                 return Ok(found);
             }
             found.push(path.join(path_from_bytes(&file.path)));

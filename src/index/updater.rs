@@ -79,7 +79,7 @@ impl Updater {
         Ok(report)
     }
 
-    /// Brings parts of known roots up to date, which may have changed or be gone. Which files are looked at is what each root
+    /// Brings parts of known roots up to date, which may have changed or be gone. Which files are decoded at is what each root
     /// was last added with, and not what `options` say.
     ///
     /// # Errors
@@ -102,7 +102,7 @@ impl Updater {
     }
 
     /// Makes paths roots, or parts of them, without scanning anything. A root that is new, or that options are given for, is
-    /// looked at with those from now on. Returns the parts.
+    /// decoded at with those from now on. Returns the parts.
     ///
     /// # Errors
     /// When a path is not there, another process is writing, or the database fails.
@@ -175,7 +175,7 @@ fn not_refreshed(error: Error) -> String {
     format!("the file of codes was not brought up to date: {error}")
 }
 
-/// Targets whose roots are looked at with the same options, together.
+/// Targets whose roots are decoded at with the same options, together.
 fn by_scan_options(targets: Vec<Target>, roots: &[Root]) -> Vec<(String, Vec<Target>)> {
     let mut groups: Vec<(String, Vec<Target>)> = Vec::new();
     for target in targets {

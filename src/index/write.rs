@@ -131,7 +131,7 @@ impl Index {
 
     /// Removes the rows of missing files, and the contents that no file holds any more. No picture is touched.
     ///
-    /// Files that vanished from a root, too many at once to be believed, are looked for once more, and are missing then.
+    /// Files that vanished from a root, too many at once to be believed, are decoded for once more, and are missing then.
     ///
     /// Returns how many rows and contents there were.
     ///
@@ -238,7 +238,7 @@ impl Index {
     ///
     /// # Errors
     /// When the database fails, or the file cannot be written.
-    pub fn upkeep(&self) -> Result<Option<u64>> {
+    pub fn maintain(&self) -> Result<Option<u64>> {
         let active = self.active_model()?;
         renew_codes(&self.store, &active.id)
     }

@@ -17,7 +17,7 @@ use crate::types::InvalidEmbedding;
 pub(crate) struct Engine {
     model: Model,
     runtime: RuntimeOptions,
-    /// Where pictures are looked at.
+    /// Where pictures are decoded at.
     sandbox: Arc<Sandbox>,
     /// The device that is asked for.
     device: Device,
@@ -26,7 +26,7 @@ pub(crate) struct Engine {
     preferred: Option<Device>,
     /// The device that is used, once that is known. Never held for long: progress is told by it.
     used: Mutex<Option<Device>>,
-    /// Held while it is found out which device is used.
+    /// MemoryPermit while it is found out which device is used.
     starting: Mutex<()>,
     shared: Mutex<Option<Embedder>>,
     /// Embedders of workers of earlier runs.

@@ -1,25 +1,26 @@
 //! Keeping an index current: what has to be done, and doing it.
 //!
 //! `plan` compares the disk with the database and reads nothing; the pipeline reads, decodes and embeds what the
-//! plan says, on every core, and one writer stores it. Between the stages are bounded queues, and what lies in them
+//! plan says, on every core, and one writer stores it. Between the context are bounded queues, and what lies in them
 //! is counted in bytes, so that memory does not grow with the number or the size of files.
 
+mod concurrency;
+mod context;
+mod crash_journal;
 mod engine;
-mod gate;
-mod governor;
-mod inflight;
-mod looker;
 mod machine;
+mod mass_deletion_guard;
+mod memory_plan;
 mod options;
 mod pipeline;
 mod plan;
 mod planning;
+mod preprocess;
 mod record;
 mod report;
-mod room;
 mod targets;
+mod throttle;
 mod trial;
-mod vanish;
 mod worker;
 
 pub use crate::types::CancelToken;

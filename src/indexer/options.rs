@@ -11,14 +11,14 @@ use crate::types::CancelToken;
 /// The options of [`Index::add`](crate::Index::add). The defaults serve.
 #[derive(Debug, Clone)]
 pub struct AddOptions {
-    /// Which files are looked at.
+    /// Which files are decoded at.
     pub scan: ScanOptions,
     /// Workers that decode and embed. By default what [`Index::tune`](crate::Index::tune) has found, or as many as there are cores.
     pub threads: Option<NonZeroUsize>,
     /// Pictures that go through the model at once. By default what [`Index::tune`](crate::Index::tune) has found, or what suits
     /// the device; on accelerators larger ones are tried while it runs.
     pub batch_size: Option<NonZeroUsize>,
-    /// Bytes that the whole process may take; of a process that has much already, bytes beyond that. Pictures wait until there is room for them; one that would
+    /// Bytes that the whole process may take; of a process that has much already, bytes beyond that. Pictures wait until there is memory_plan for them; one that would
     /// need more by itself fails. The program and the built-in model need about 100 MiB. By default 512 MiB, or as much as the model needs with a worker for each
     /// core, but not more than half of the machine's memory. On Linux memory is also watched while it runs.
     pub memory: Option<u64>,

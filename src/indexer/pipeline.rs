@@ -1,4 +1,4 @@
-//! The stages of `add` and the queues between them.
+//! The context of `add` and the queues between them.
 //!
 //! ```text
 //! planner ──paths──▶ readers ──contents──▶ lookers ──pixels──▶ workers ──vectors──▶ writer (the calling thread)
@@ -8,7 +8,6 @@
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -16,25 +15,26 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use tracing::trace_span;
 
+use super::concurrency::{Concurrency, ConcurrencyController};
+use super::context::{FoundPath, PipelineContext};
+use super::crash_journal::CrashJournal;
 use super::engine::Engine;
-use super::gate::Gate;
-use super::governor::{Governor, Pace};
-use super::inflight::InFlight;
-use super::looker::{Job, Workshop, look_ahead};
+use super::memory_plan::{AHEAD, MemoryPlan};
 use super::options::AddOptions;
 use super::planning::plan_all;
-use super::record::{Claims, Outcome, Recorder, Seen};
+use super::preprocess::{Job, preprocess_all};
+use super::record::{InFlightSet, ObservedFile, Outcome, Recorder};
 use super::report::{IndexReport, Progress, Waiting};
-use super::room::{AHEAD, Room};
 use super::targets::{Target, prepare};
+use super::throttle::Throttle;
 use super::trial::Setting;
 use super::worker::work;
 use crate::error::{Error, Result, io_reason};
 use crate::media::{DecodeLimits, Reading, read_content};
 use crate::model::Device;
-use crate::scan::{ScanOptions, ScannedFile};
+use crate::scan::ScanOptions;
 use crate::store::{ContentState, FoundFile, ModelRow, Store, Writer};
-use crate::types::{ByteBudget, CancelToken, RootId, Stage, current_memory, give_back_memory, path_from_bytes};
+use crate::types::{ByteBudget, RootId, Stage, current_memory, give_back_memory, path_from_bytes};
 
 /// Outcomes that a transaction holds at most. What is in an open transaction is lost if the process is killed.
 const BATCH_OUTCOMES: usize = 256;
@@ -57,32 +57,6 @@ const OUTCOME_QUEUE: usize = 1024;
 /// How many times as large as at first batches are tried at most.
 const MOST_GROWTH: usize = 4;
 
-/// A file that is to be read.
-pub(super) struct FoundPath {
-    pub root: RootId,
-    pub root_path: Arc<Path>,
-    pub file: ScannedFile,
-}
-
-/// Everything that the stages share.
-pub(super) struct Stages<'a> {
-    pub database: PathBuf,
-    pub model: ModelRow,
-    pub options: &'a AddOptions,
-    pub cancel: &'a CancelToken,
-    pub claims: Claims,
-    pub room: Room,
-    pub files: ByteBudget,
-    pub inflight: InFlight,
-    pub gate: Gate,
-    /// The size of batches that was found to be the fastest.
-    pub tuned_batch: Option<usize>,
-    /// Files that were found so far.
-    pub found: AtomicU64,
-    pub waiting_paths: AtomicUsize,
-    pub waiting_pictures: AtomicUsize,
-}
-
 /// Brings the targets up to date.
 ///
 /// # Errors
@@ -101,36 +75,40 @@ pub(crate) fn add(
     let moment = milliseconds_since_1970();
     let online_roots = online.iter().map(|(_, root)| *root).collect();
     let mut recorder = Recorder::new(model, moment, online_roots, options.retry_failed);
-    // Also stops the stages after an error, which must not cancel the caller's other work.
+    // Also stops the context after an error, which must not cancel the caller's other work.
     let stop = options.cancel.child();
     // What suits the device is known when the model has been loaded, which only new pictures are a reason for.
     let tuned_batch = tuned.map(|tuned| tuned.batch_size);
     let batch = options.batch_size.map(NonZeroUsize::get).or(tuned_batch);
     let batch = batch.unwrap_or(Device::Cpu.usual_batch(None));
     let workers = options.workers(tuned.map(|tuned| tuned.workers));
-    let room = Room::within(options.memory, workers, batch, engine.model(), engine.may_have_own_sessions());
-    recorder.report.warnings.extend(too_little_memory(&room, workers));
-    let stages = Stages {
+    let memory_plan =
+        MemoryPlan::within(options.memory, workers, batch, engine.model(), engine.may_have_own_sessions());
+    recorder.report.warnings.extend(too_little_memory(&memory_plan, workers));
+    let context = PipelineContext {
         database: writer.path().to_owned(),
         model,
         options,
         cancel: &stop,
-        claims: Claims::default(),
-        room,
-        files: ByteBudget::new(room.files),
-        inflight: if engine.sandbox().is_isolated() {
-            InFlight::none(writer.path())
+        in_flight: InFlightSet::default(),
+        memory_plan,
+        files: ByteBudget::new(memory_plan.files),
+        engine,
+        pixels: ByteBudget::new(memory_plan.pixels),
+        limits: DecodeLimits { memory: memory_plan.pixels, time: options.picture_time },
+        crash_journal: if engine.sandbox().is_isolated() {
+            CrashJournal::none(writer.path())
         } else {
-            InFlight::start(writer.path(), room.workers)
+            CrashJournal::start(writer.path(), memory_plan.workers)
         },
-        gate: Gate::new(Pace { workers: room.workers, batch: room.batch }),
+        throttle: Throttle::new(Concurrency { workers: memory_plan.workers, batch: memory_plan.batch }),
         tuned_batch,
         found: AtomicU64::new(0),
         waiting_paths: AtomicUsize::new(0),
         waiting_pictures: AtomicUsize::new(0),
     };
-    run(writer, &stages, &online, engine, &mut recorder, progress)?;
-    stages.inflight.finish();
+    run(writer, &context, &online, engine, &mut recorder, progress)?;
+    context.crash_journal.finish();
     let cancelled = options.cancel.is_cancelled();
     let is_scanned = |(target, root): &(&Target, RootId)| (target.is_whole() && !cancelled).then_some(*root);
     let whole: HashSet<RootId> = online.iter().filter_map(is_scanned).collect();
@@ -147,7 +125,7 @@ pub(crate) fn add(
     report.warnings.extend(engine.sandbox().why_not_isolated());
     report.interrupted = cancelled;
     report.device = engine.device();
-    (report.workers, report.batch_size) = (room.workers, stages.gate.batch());
+    (report.workers, report.batch_size) = (memory_plan.workers, context.throttle.batch());
     report.finish(start.elapsed(), engine.sandbox().peak_memory());
     Ok(report)
 }
@@ -189,95 +167,83 @@ fn prepare_all<'a>(
     Ok((online, offline))
 }
 
-/// Starts the stages and writes until all of them are done.
+/// Starts the context and writes until all of them are done.
 fn run(
     writer: &mut Writer,
-    stages: &Stages<'_>,
+    context: &PipelineContext<'_>,
     targets: &[(&Target, RootId)],
     engine: &Engine,
     recorder: &mut Recorder,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<()> {
     engine.begin();
-    let Room { workers, batch, pixels, .. } = stages.room;
-    let limits = DecodeLimits { memory: pixels, time: stages.options.picture_time };
-    let pixels = ByteBudget::new(pixels);
-    let shop = Workshop {
-        engine,
-        inflight: &stages.inflight,
-        pixels: &pixels,
-        limits,
-        gate: &stages.gate,
-        waiting: &stages.waiting_pictures,
-        feature_time: stages.options.feature_time,
-        cancel: stages.cancel,
-    };
+    let MemoryPlan { workers, batch, .. } = context.memory_plan;
     let (path_sender, paths) = bounded(PATH_QUEUE);
     let (job_sender, jobs) = bounded(2 * workers);
     let (picture_sender, picture_receiver) = bounded(AHEAD * workers);
     let (outcome_sender, outcomes) = bounded(OUTCOME_QUEUE);
-    let mut governor = Governor::new(limit_now(&stages.room, engine), Pace { workers, batch });
-    let mut is_settled = stages.options.batch_size.is_some();
+    let mut controller =
+        ConcurrencyController::new(limit_now(&context.memory_plan, engine), Concurrency { workers, batch });
+    let mut is_settled = context.options.batch_size.is_some();
     std::thread::scope(|scope| {
-        // Taken into the closure, so that a panic here ends the queue before the scope waits for the stages.
+        // Taken into the closure, so that a panic here ends the queue before the scope waits for the context.
         let outcomes = outcomes;
         let sender = outcome_sender.clone();
-        let plan = move || plan_all(stages, targets, &path_sender, &sender);
+        let plan = move || plan_all(context, targets, &path_sender, &sender);
         let planner = spawn(scope, "planner".into(), &outcome_sender, plan);
         for reader in 1..=READERS {
             let (paths, jobs, outcomes) = (paths.clone(), job_sender.clone(), outcome_sender.clone());
-            let read = move || read_all(stages, &paths, &jobs, &outcomes);
+            let read = move || read_all(context, &paths, &jobs, &outcomes);
             spawn(scope, format!("reader {reader}"), &outcome_sender, read);
         }
         for worker in 0..workers {
-            let (shop, jobs, pictures, outcomes) =
-                (&shop, jobs.clone(), picture_sender.clone(), outcome_sender.clone());
-            let look = move || look_ahead(shop, worker, &jobs, &pictures, &outcomes);
-            spawn(scope, format!("looker {}", worker + 1), &outcome_sender, look);
+            let (jobs, pictures, outcomes) = (jobs.clone(), picture_sender.clone(), outcome_sender.clone());
+            let look = move || preprocess_all(context, worker, &jobs, &pictures, &outcomes);
+            spawn(scope, format!("preprocessor {}", worker + 1), &outcome_sender, look);
             let (pictures, outcomes) = (picture_receiver.clone(), outcome_sender.clone());
-            let work = move || work(shop, worker, &pictures, &outcomes);
+            let work = move || work(context, worker, &pictures, &outcomes);
             spawn(scope, format!("worker {}", worker + 1), &outcome_sender, work);
         }
         // Each queue ends when its last sender is gone, so none may be left here.
         drop((paths, job_sender, jobs, picture_sender, picture_receiver, outcome_sender));
         let mut tell = |report: &IndexReport| {
-            let memory = memory_now(&mut governor, engine);
+            let memory = memory_now(&mut controller, engine);
             let waiting = Waiting {
-                paths: stages.waiting_paths.load(Ordering::Relaxed),
-                pictures: stages.waiting_pictures.load(Ordering::Relaxed),
+                paths: context.waiting_paths.load(Ordering::Relaxed),
+                pictures: context.waiting_pictures.load(Ordering::Relaxed),
                 results: outcomes.len(),
             };
             if !is_settled && let Some(device) = engine.device() {
                 is_settled = true;
                 if device.is_accelerator() {
-                    let most = stages.room.most_batch(engine.model());
-                    let batch = stages.tuned_batch.unwrap_or_else(|| engine.usual_batch()).min(most);
-                    governor.suit_accelerator(batch, most.min(MOST_GROWTH * batch));
+                    let most = context.memory_plan.most_batch(engine.model());
+                    let batch = context.tuned_batch.unwrap_or_else(|| engine.usual_batch()).min(most);
+                    controller.suit_accelerator(batch, most.min(MOST_GROWTH * batch));
                 }
             }
-            let pace = governor.tick(Instant::now(), report.embedded, memory, waiting.pictures > 0);
-            stages.gate.set(pace);
+            let concurrency = controller.tick(Instant::now(), report.embedded, memory, waiting.pictures > 0);
+            context.throttle.set(concurrency);
             progress(Progress {
-                found: stages.found.load(Ordering::Relaxed),
+                found: context.found.load(Ordering::Relaxed),
                 scanning: planner.as_ref().is_some_and(|planner| !planner.is_finished()),
                 done: report.found(),
                 embedded: report.embedded,
                 failed: report.failed,
                 memory,
                 waiting,
-                workers: pace.workers,
-                batch_size: pace.batch,
+                workers: concurrency.workers,
+                batch_size: concurrency.batch,
             });
         };
-        let result = write_all(writer, stages, &outcomes, recorder, &mut tell);
-        // After an error: let the stages run dry, so that none of them waits for room in its queue.
-        stages.cancel.cancel();
+        let result = write_all(writer, context, &outcomes, recorder, &mut tell);
+        // After an error: let the context run dry, so that none of them waits for memory_plan in its queue.
+        context.cancel.cancel();
         outcomes.iter().for_each(drop);
         result
     })
 }
 
-/// Starts a thread with a name, by which profilers and debuggers tell it; where there is no room for it, that is the outcome.
+/// Starts a thread with a name, by which profilers and debuggers tell it; where there is no memory_plan for it, that is the outcome.
 fn spawn<'scope>(
     scope: &'scope Scope<'scope, '_>,
     name: String,
@@ -286,36 +252,37 @@ fn spawn<'scope>(
 ) -> Option<ScopedJoinHandle<'scope, ()>> {
     let started = std::thread::Builder::new().name(name).spawn_scoped(scope, run);
     let no_room = |error: std::io::Error| {
-        let reason = format!("the system has no room for another thread: {}", io_reason(&error));
+        let reason = format!("the system has no memory_plan for another thread: {}", io_reason(&error));
         let _ = outcomes.send(Outcome::Broken(Error::Invalid(reason)));
     };
     started.map_err(no_room).ok()
 }
 
 /// What the process may have: the limit, and what it has already that the limit does not count. A daemon answers queries beside.
-fn limit_now(room: &Room, engine: &Engine) -> u64 {
-    let counted = if engine.is_loaded() { room.fixed } else { Room::PROGRAM };
-    room.limit + memory(engine).unwrap_or(0).saturating_sub(counted)
+fn limit_now(memory_plan: &MemoryPlan, engine: &Engine) -> u64 {
+    let counted = if engine.is_loaded() { memory_plan.fixed } else { MemoryPlan::PROGRAM };
+    memory_plan.limit + memory(engine).unwrap_or(0).saturating_sub(counted)
 }
 
 /// What has to be said if a limit of memory keeps workers from being there, or cannot be kept at all.
-fn too_little_memory(room: &Room, workers: usize) -> Option<String> {
+fn too_little_memory(memory_plan: &MemoryPlan, workers: usize) -> Option<String> {
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-    if room.is_beyond_limit() {
-        let (least, limit) = (mib(room.fixed + room.files + room.pixels), mib(room.limit));
+    if memory_plan.is_beyond_limit() {
+        let (least, limit) = (mib(memory_plan.fixed + memory_plan.files + memory_plan.pixels), mib(memory_plan.limit));
         return Some(format!(
             "the program and the model need about {least} MiB, more than the {limit} MiB of --memory"
         ));
     }
-    let (limit, left) = (mib(room.limit), room.workers);
-    (left < workers)
-        .then(|| format!("{limit} MiB of memory have room for {left} of {workers} workers; --memory allows more"))
+    let (limit, left) = (mib(memory_plan.limit), memory_plan.workers);
+    (left < workers).then(|| {
+        format!("{limit} MiB of memory have memory_plan for {left} of {workers} workers; --memory allows more")
+    })
 }
 
 /// The memory that the process has; if that is nearly all it may have, what the allocator keeps for later is given back first.
-fn memory_now(governor: &mut Governor, engine: &Engine) -> Option<u64> {
+fn memory_now(controller: &mut ConcurrencyController, engine: &Engine) -> Option<u64> {
     let now = memory(engine)?;
-    if !governor.wants_trim(Instant::now(), now) {
+    if !controller.wants_trim(Instant::now(), now) {
         return Some(now);
     }
     give_back_memory();
@@ -330,12 +297,12 @@ fn memory(engine: &Engine) -> Option<u64> {
 
 /// Reads and hashes files, and passes on those with contents that need work.
 fn read_all<'a>(
-    stages: &'a Stages<'_>,
+    context: &'a PipelineContext<'_>,
     paths: &Receiver<FoundPath>,
     jobs: &Sender<Job<'a>>,
     outcomes: &Sender<Outcome>,
 ) {
-    let store = match Store::open(&stages.database) {
+    let store = match Store::open(&context.database) {
         Ok(store) => store,
         Err(error) => {
             let _ = outcomes.send(Outcome::Broken(error));
@@ -343,13 +310,13 @@ fn read_all<'a>(
         }
     };
     for path in paths {
-        stages.waiting_paths.fetch_sub(1, Ordering::Relaxed);
-        if stages.cancel.is_cancelled() {
+        context.waiting_paths.fetch_sub(1, Ordering::Relaxed);
+        if context.cancel.is_cancelled() {
             continue;
         }
-        let sent = match read_one(stages, &store, path) {
+        let sent = match read_one(context, &store, path) {
             Ok(Next::Work(job)) => {
-                stages.waiting_pictures.fetch_add(1, Ordering::Relaxed);
+                context.waiting_pictures.fetch_add(1, Ordering::Relaxed);
                 jobs.send(*job).is_ok()
             }
             Ok(Next::Done(outcome)) => outcomes.send(*outcome).is_ok(),
@@ -370,42 +337,42 @@ enum Next<'a> {
     Done(Box<Outcome>),
 }
 
-fn read_one<'a>(stages: &'a Stages<'_>, store: &Store, path: FoundPath) -> Result<Next<'a>> {
+fn read_one<'a>(context: &'a PipelineContext<'_>, store: &Store, path: FoundPath) -> Result<Next<'a>> {
     let FoundPath { root, root_path, file } = path;
     let full_path = root_path.join(path_from_bytes(&file.path));
-    let hold = |bytes| trace_span!("wait for room").in_scope(|| stages.files.hold(bytes));
-    let (reading, held) = read_content(&full_path, stages.room.files, hold);
-    let seen = |stat, read_at_ns| {
+    let hold = |bytes| trace_span!("wait for memory_plan").in_scope(|| context.files.hold(bytes));
+    let (reading, held) = read_content(&full_path, context.memory_plan.files, hold);
+    let observed = |stat, read_at_ns| {
         let file = FoundFile { root, path: file.path.clone(), stat, read_at_ns };
-        Seen { file, root_path: root_path.clone() }
+        ObservedFile { file, root_path: root_path.clone() }
     };
     let outcome = match reading {
         Reading::InFlux => Outcome::Unsettled(full_path.clone()),
         Reading::Exhausted(error) => return Err(Error::io("open", full_path)(error)),
-        Reading::Skipped(reason, stat, read_at) => Outcome::Skipped { seen: seen(stat, read_at), reason },
+        Reading::Skipped(reason, stat, read_at) => Outcome::Skipped { observed: observed(stat, read_at), reason },
         Reading::Failed(reason, stat, read_at) => {
-            let seen = stat.map(|stat| seen(stat, read_at));
-            Outcome::Unreadable { root, path: file.path.clone(), seen, stage: Stage::Read, reason }
+            let observed = stat.map(|stat| observed(stat, read_at));
+            Outcome::Unreadable { root, path: file.path.clone(), observed, stage: Stage::Read, reason }
         }
         Reading::Content(content, stat, read_at) => {
-            let seen = seen(stat, read_at);
+            let observed = observed(stat, read_at);
             let hash = content.hash;
-            let is_mine = stages.claims.take(hash);
-            // Looked up after it was claimed, so that nobody can be about to store it.
-            let look_up = || store.content(&hash, stages.model);
+            let is_mine = context.in_flight.take(hash);
+            // Decoded up after it was claimed, so that nobody can be about to store it.
+            let look_up = || store.content(&hash, context.model);
             let known = if is_mine { trace_span!("look up").in_scope(look_up)? } else { None };
             if !is_mine {
-                Outcome::Twin { seen, hash }
-            } else if let Some(known) = known.filter(|known| is_settled(stages, known.state)) {
-                stages.claims.release(&hash);
-                Outcome::Linked { seen, image: known.image, state: known.state }
-            } else if stages.inflight.is_blamed(&hash) && !stages.options.retry_failed {
+                Outcome::Twin { observed, hash }
+            } else if let Some(known) = known.filter(|known| is_settled(context, known.state)) {
+                context.in_flight.release(&hash);
+                Outcome::Linked { observed, image: known.image, state: known.state }
+            } else if context.crash_journal.is_blamed(&hash) && !context.options.retry_failed {
                 let reason = "the program ended more than once while this was being decoded".into();
-                Outcome::Undecodable { seen, hash, bytes: content.bytes.len() as u64, reason }
+                Outcome::Undecodable { observed, hash, bytes: content.bytes.len() as u64, reason }
             } else {
                 let held = held.expect("what was read is held");
                 let has_vector = known.is_some_and(|known| known.state == ContentState::Unmeasured);
-                return Ok(Next::Work(Box::new(Job { seen, content, held, has_vector })));
+                return Ok(Next::Work(Box::new(Job { observed, content, held, has_vector })));
             }
         }
     };
@@ -413,10 +380,10 @@ fn read_one<'a>(stages: &'a Stages<'_>, store: &Store, path: FoundPath) -> Resul
 }
 
 /// Whether a content needs no work.
-fn is_settled(stages: &Stages<'_>, state: ContentState) -> bool {
+fn is_settled(context: &PipelineContext<'_>, state: ContentState) -> bool {
     match state {
         ContentState::Done => true,
-        ContentState::Failed => !stages.options.retry_failed,
+        ContentState::Failed => !context.options.retry_failed,
         ContentState::Pending | ContentState::Unmeasured => false,
     }
 }
@@ -424,7 +391,7 @@ fn is_settled(stages: &Stages<'_>, state: ContentState) -> bool {
 /// Writes outcomes in transactions until there are no more.
 fn write_all(
     writer: &mut Writer,
-    stages: &Stages<'_>,
+    context: &PipelineContext<'_>,
     outcomes: &Receiver<Outcome>,
     recorder: &mut Recorder,
     tell: &mut dyn FnMut(&IndexReport),
@@ -465,7 +432,7 @@ fn write_all(
         }
         trace_span!("commit").in_scope(|| batch.commit())?;
         for hash in recorder.committed() {
-            stages.claims.release(&hash);
+            context.in_flight.release(&hash);
         }
     }
 }

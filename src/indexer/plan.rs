@@ -18,7 +18,7 @@ pub enum ReadCause {
     New,
     /// Its signature is another one, or was taken too soon after a change.
     Changed,
-    /// The model has not seen its content yet, or its features are to be measured.
+    /// The model has not observed its content yet, or its features are to be measured.
     Pending,
     /// It failed before and is tried again.
     Retry,
@@ -35,7 +35,7 @@ pub enum PlanStep {
     Moved(FileId, ScannedFile, FileState),
     /// It has to be read.
     Read(ScannedFile, ReadCause),
-    /// It, or a folder, could not be looked at.
+    /// It, or a folder, could not be decoded at.
     Unlisted(ScanError),
 }
 
@@ -82,7 +82,7 @@ impl<'a> Planner<'a> {
         if let (false, Some(root)) = (target.scope.as_os_str().is_empty(), id) {
             rows.page.extend(store.file(root, &path_to_bytes(&target.scope), model)?);
         }
-        let walker = Walker::new(&target.root_path, (&target.start(), target.why), &target.apart, options)?;
+        let walker = Walker::new(&target.root_path, (&target.start(), target.why), &target.nested_roots, options)?;
         Ok(Self {
             store,
             walker,
@@ -95,7 +95,7 @@ impl<'a> Planner<'a> {
         })
     }
 
-    /// The next step; `None` when everything was looked at.
+    /// The next step; `None` when everything was decoded at.
     pub(crate) fn next(&mut self) -> Result<Option<PlanStep>> {
         let file = loop {
             match self.walker.next() {
@@ -158,7 +158,7 @@ impl<'a> Planner<'a> {
 
     /// The known files that the walk did not come by and that are really gone.
     ///
-    /// Each is looked for once more: a file that is excluded now, or in a folder that cannot be listed, is not gone.
+    /// Each is decoded for once more: a file that is excluded now, or in a folder that cannot be listed, is not gone.
     pub(crate) fn missing(mut self) -> Result<Vec<FileId>> {
         self.rows.drain(self.store, &mut self.unseen)?;
         let mut missing = Vec::new();

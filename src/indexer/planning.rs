@@ -8,9 +8,9 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use tracing::trace_span;
 
-use super::pipeline::{FoundPath, Stages};
+use super::context::{FoundPath, PipelineContext};
 use super::plan::{PlanStep, Planner};
-use super::record::{Outcome, Seen};
+use super::record::{ObservedFile, Outcome};
 use super::targets::{Target, health};
 use crate::error::{Error, Result};
 use crate::scan::ScannedFile;
@@ -19,13 +19,13 @@ use crate::types::{RootId, Stage, now_ns, path_from_bytes, path_to_bytes};
 
 /// Walks all targets, and sends on what has to be read and what is already known.
 pub(super) fn plan_all(
-    stages: &Stages<'_>,
+    context: &PipelineContext<'_>,
     targets: &[(&Target, RootId)],
     paths: &Sender<FoundPath>,
     outcomes: &Sender<Outcome>,
 ) {
-    let result = Store::open(&stages.database).and_then(|store| {
-        targets.iter().try_for_each(|(target, root)| plan_one(stages, &store, target, *root, paths, outcomes))
+    let result = Store::open(&context.database).and_then(|store| {
+        targets.iter().try_for_each(|(target, root)| plan_one(context, &store, target, *root, paths, outcomes))
     });
     if let Err(error) = result {
         let _ = outcomes.send(Outcome::Broken(error));
@@ -33,25 +33,25 @@ pub(super) fn plan_all(
 }
 
 fn plan_one(
-    stages: &Stages<'_>,
+    context: &PipelineContext<'_>,
     store: &Store,
     target: &Target,
     root: RootId,
     paths: &Sender<FoundPath>,
     outcomes: &Sender<Outcome>,
 ) -> Result<()> {
-    let options = stages.options;
+    let options = context.options;
     let known = store.roots()?.into_iter().find(|known| known.id == root);
-    let mut planner = Planner::new(store, target, known.as_ref(), stages.model, &options.scan, options.retry_failed)?;
+    let mut planner = Planner::new(store, target, known.as_ref(), context.model, &options.scan, options.retry_failed)?;
     let root_path: Arc<Path> = target.root_path.as_path().into();
     let scope = path_to_bytes(&target.scope);
     let mut unchanged = UnchangedRun { outcomes, run: None };
     while let Some(step) = trace_span!("walk").in_scope(|| planner.next())? {
-        if stages.cancel.is_cancelled() {
+        if context.cancel.is_cancelled() {
             unchanged.end();
             return Ok(());
         }
-        stages.found.fetch_add(1, Ordering::Relaxed);
+        context.found.fetch_add(1, Ordering::Relaxed);
         if !matches!(step, PlanStep::Unchanged(_)) {
             unchanged.end();
         }
@@ -60,8 +60,8 @@ fn plan_one(
             PlanStep::Restored(id, state) => outcomes.send(Outcome::Restored(id, state)).is_ok(),
             PlanStep::Moved(from, file, _) => {
                 let file = FoundFile { root, path: file.path, stat: file.stat, read_at_ns: now_ns() };
-                let seen = Seen { file, root_path: root_path.clone() };
-                outcomes.send(Outcome::Moved { from, seen }).is_ok()
+                let observed = ObservedFile { file, root_path: root_path.clone() };
+                outcomes.send(Outcome::Moved { from, observed }).is_ok()
             }
             PlanStep::Unlisted(error) if error.is_exhausted => {
                 let folder = root_path.join(path_from_bytes(&error.path));
@@ -70,13 +70,13 @@ fn plan_one(
             }
             PlanStep::Unlisted(error) => {
                 let (path, reason) = (error.path, error.reason);
-                outcomes.send(Outcome::Unreadable { root, path, seen: None, stage: Stage::Scan, reason }).is_ok()
+                outcomes.send(Outcome::Unreadable { root, path, observed: None, stage: Stage::Scan, reason }).is_ok()
             }
             PlanStep::Read(file, _) if file.path != *scope && is_unsettled(&file, options.settle) => {
                 outcomes.send(Outcome::Unsettled(root_path.join(path_from_bytes(&file.path)))).is_ok()
             }
             PlanStep::Read(file, _) => {
-                stages.waiting_paths.fetch_add(1, Ordering::Relaxed);
+                context.waiting_paths.fetch_add(1, Ordering::Relaxed);
                 paths.send(FoundPath { root, root_path: root_path.clone(), file }).is_ok()
             }
         };
@@ -104,10 +104,10 @@ struct UnchangedRun<'a> {
 impl UnchangedRun<'_> {
     /// Takes in a file; `false` if nobody wants to know any more.
     fn add(&mut self, state: FileState) -> bool {
-        /// So that progress is seen.
-        const MOST: u64 = 256;
+        /// So that progress is observed.
+        const MAX_RUN: u64 = 256;
         match &mut self.run {
-            Some((same, files)) if *same == state && *files < MOST => {
+            Some((same, files)) if *same == state && *files < MAX_RUN => {
                 *files += 1;
                 true
             }

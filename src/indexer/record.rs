@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use super::mass_deletion_guard::MassDeletionGuard;
 use super::plan::is_gone;
 use super::report::IndexReport;
-use super::vanish::Gone;
 use crate::error::{Error, Result};
 use crate::model::Embedded;
 use crate::store::{Batch, ContentState, FileState, FoundFile, ModelRow, RootState, Store};
@@ -14,14 +14,14 @@ use crate::types::{ContentHash, Features, FileId, ImageId, ImageInfo, RootId, St
 
 /// A file that was read, and where.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
+pub(super) struct ObservedFile {
     pub file: FoundFile,
     pub root_path: std::sync::Arc<Path>,
 }
 
 /// What decoding and measuring a content told.
 #[derive(Debug)]
-pub(super) struct Decoded {
+pub(super) struct DecodedImage {
     pub hash: ContentHash,
     pub bytes: u64,
     pub info: ImageInfo,
@@ -36,23 +36,23 @@ pub(super) enum Outcome {
     /// It was missing and is back as it was.
     Restored(FileId, FileState),
     /// It is the file of this row under another name.
-    Moved { from: FileId, seen: Seen },
+    Moved { from: FileId, observed: ObservedFile },
     /// A known content, which needs no work.
-    Linked { seen: Seen, image: ImageId, state: ContentState },
+    Linked { observed: ObservedFile, image: ImageId, state: ContentState },
     /// The same new content as another file of this run, which is being worked on.
-    Twin { seen: Seen, hash: ContentHash },
+    Twin { observed: ObservedFile, hash: ContentHash },
     /// A new content with its vector.
-    Indexed { seen: Seen, decoded: Decoded, embedded: Embedded },
+    Indexed { observed: ObservedFile, decoded: DecodedImage, embedded: Embedded },
     /// A content whose vector is there, and whose features are new.
-    Measured { seen: Seen, decoded: Decoded },
+    Measured { observed: ObservedFile, decoded: DecodedImage },
     /// A content that cannot be decoded.
-    Undecodable { seen: Seen, hash: ContentHash, bytes: u64, reason: String },
+    Undecodable { observed: ObservedFile, hash: ContentHash, bytes: u64, reason: String },
     /// A content of which the model makes nothing.
-    Unembeddable { seen: Seen, decoded: Decoded, reason: String },
+    Unembeddable { observed: ObservedFile, decoded: DecodedImage, reason: String },
     /// No picture that can be decoded.
-    Skipped { seen: Seen, reason: String },
+    Skipped { observed: ObservedFile, reason: String },
     /// A file that could not be read; without signature it is tried again each time.
-    Unreadable { root: RootId, path: Vec<u8>, seen: Option<Seen>, stage: Stage, reason: String },
+    Unreadable { root: RootId, path: Vec<u8>, observed: Option<ObservedFile>, stage: Stage, reason: String },
     /// It changed while it was read, or so shortly before that it may be changing still.
     Unsettled(PathBuf),
     /// Known files of a root that are gone.
@@ -65,9 +65,9 @@ pub(super) enum Outcome {
 
 /// The contents that some thread is working on, so that a second file of one is not decoded too.
 #[derive(Debug, Default)]
-pub(super) struct Claims(Mutex<HashSet<ContentHash>>);
+pub(super) struct InFlightSet(Mutex<HashSet<ContentHash>>);
 
-impl Claims {
+impl InFlightSet {
     /// Takes a content; `false` if it is taken.
     pub(super) fn take(&self, hash: ContentHash) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(hash)
@@ -78,7 +78,7 @@ impl Claims {
     }
 }
 
-/// How many other files of a moved content are looked at for one that is gone.
+/// How many other files of a moved content are decoded at for one that is gone.
 const MOVE_CANDIDATES: usize = 16;
 
 /// Writes outcomes into batches and counts them.
@@ -87,7 +87,7 @@ pub(super) struct Recorder {
     /// The time that missing files of this run get.
     moment: i64,
     pub report: IndexReport,
-    waiting: HashMap<ContentHash, Vec<Seen>>,
+    waiting: HashMap<ContentHash, Vec<ObservedFile>>,
     /// Contents that are in the open batch; others may look them up once it is committed.
     settled: Vec<ContentHash>,
     /// Whether contents that failed before are tried again, and those that have failed again.
@@ -97,7 +97,7 @@ pub(super) struct Recorder {
     online: HashSet<RootId>,
     /// Roots from which files have moved, and which are not there.
     left_behind: HashSet<RootId>,
-    gone: Gone,
+    gone: MassDeletionGuard,
 }
 
 impl Recorder {
@@ -112,11 +112,11 @@ impl Recorder {
             failed_again: HashSet::new(),
             online,
             left_behind: HashSet::new(),
-            gone: Gone::default(),
+            gone: MassDeletionGuard::default(),
         }
     }
 
-    /// Writes what can be told only when everything was looked at: what is gone, and roots that all pictures have left.
+    /// Writes what can be told only when everything was decoded at: what is gone, and roots that all pictures have left.
     /// `whole` are the roots that were scanned as a whole.
     pub(super) fn finish(&mut self, batch: &Batch<'_>, store: &Store, whole: &HashSet<RootId>) -> Result<()> {
         self.report.vanished = std::mem::take(&mut self.gone).record(batch, store, self.moment, whole)?;
@@ -146,43 +146,43 @@ impl Recorder {
                 batch.mark_present(id)?;
                 self.count_unchanged(state, 1);
             }
-            Outcome::Moved { from, seen } => self.rename(batch, from, &seen)?,
-            Outcome::Linked { seen, image, state } => self.link(batch, &seen, image, state, false)?,
-            Outcome::Twin { seen, hash } => match batch.find_content(&hash, self.model)? {
+            Outcome::Moved { from, observed } => self.rename(batch, from, &observed)?,
+            Outcome::Linked { observed, image, state } => self.link(batch, &observed, image, state, false)?,
+            Outcome::Twin { observed, hash } => match batch.find_content(&hash, self.model)? {
                 Some(known) if self.is_settled(&hash, known.state) => {
-                    self.link(batch, &seen, known.image, known.state, true)?;
+                    self.link(batch, &observed, known.image, known.state, true)?;
                 }
-                _ => self.waiting.entry(hash).or_default().push(seen),
+                _ => self.waiting.entry(hash).or_default().push(observed),
             },
-            Outcome::Indexed { seen, decoded, embedded } => {
+            Outcome::Indexed { observed, decoded, embedded } => {
                 let image = self.put_decoded(batch, &decoded)?;
                 batch.clear_content_failure(image, self.model)?;
                 batch.put_embedding(image, self.model, &embedded.embedding)?;
                 batch.put_classes(image, self.model, &embedded.classes)?;
                 self.report.embedded += 1;
-                self.settle(batch, seen, decoded.hash, image, ContentState::Done)?;
+                self.settle(batch, observed, decoded.hash, image, ContentState::Done)?;
             }
-            Outcome::Measured { seen, decoded } => {
+            Outcome::Measured { observed, decoded } => {
                 let image = self.put_decoded(batch, &decoded)?;
-                self.settle(batch, seen, decoded.hash, image, ContentState::Done)?;
+                self.settle(batch, observed, decoded.hash, image, ContentState::Done)?;
             }
-            Outcome::Undecodable { seen, hash, bytes, reason } => {
+            Outcome::Undecodable { observed, hash, bytes, reason } => {
                 let image = batch.put_image(&hash, bytes, None)?;
                 batch.put_content_failure(image, None, Stage::Decode, &reason)?;
-                self.settle(batch, seen, hash, image, ContentState::Failed)?;
+                self.settle(batch, observed, hash, image, ContentState::Failed)?;
             }
-            Outcome::Unembeddable { seen, decoded, reason } => {
+            Outcome::Unembeddable { observed, decoded, reason } => {
                 let image = self.put_decoded(batch, &decoded)?;
                 batch.put_content_failure(image, Some(self.model), Stage::Embed, &reason)?;
-                self.settle(batch, seen, decoded.hash, image, ContentState::Failed)?;
+                self.settle(batch, observed, decoded.hash, image, ContentState::Failed)?;
             }
-            Outcome::Skipped { seen, reason } => {
-                batch.put_file(&seen.file, None, Some(&reason))?;
+            Outcome::Skipped { observed, reason } => {
+                batch.put_file(&observed.file, None, Some(&reason))?;
                 self.report.skipped += 1;
             }
-            Outcome::Unreadable { root, path, seen, stage, reason } => {
-                if let Some(seen) = seen {
-                    batch.put_file(&seen.file, None, None)?;
+            Outcome::Unreadable { root, path, observed, stage, reason } => {
+                if let Some(observed) = observed {
+                    batch.put_file(&observed.file, None, None)?;
                 }
                 batch.put_path_failure(root, &path, stage, &reason)?;
                 self.report.failed += 1;
@@ -203,7 +203,7 @@ impl Recorder {
         Ok(())
     }
 
-    fn put_decoded(&mut self, batch: &Batch<'_>, decoded: &Decoded) -> Result<ImageId> {
+    fn put_decoded(&mut self, batch: &Batch<'_>, decoded: &DecodedImage) -> Result<ImageId> {
         let image = batch.put_image(&decoded.hash, decoded.bytes, Some(&decoded.info))?;
         batch.put_features(image, &decoded.features)?;
         self.report.measured += 1;
@@ -234,7 +234,7 @@ impl Recorder {
     fn settle(
         &mut self,
         batch: &Batch<'_>,
-        seen: Seen,
+        observed: ObservedFile,
         hash: ContentHash,
         image: ImageId,
         state: ContentState,
@@ -243,7 +243,7 @@ impl Recorder {
         if state == ContentState::Failed && self.retry_failed {
             self.failed_again.insert(hash);
         }
-        self.link(batch, &seen, image, state, true)?;
+        self.link(batch, &observed, image, state, true)?;
         for twin in self.waiting.remove(&hash).unwrap_or_default() {
             self.link(batch, &twin, image, state, true)?;
         }
@@ -253,9 +253,16 @@ impl Recorder {
     /// Writes the file row, last of all rows that belong to it, and counts the file.
     ///
     /// `tried` says whether the content was worked on in this run.
-    fn link(&mut self, batch: &Batch<'_>, seen: &Seen, image: ImageId, state: ContentState, tried: bool) -> Result<()> {
-        let before = batch.image_at(seen.file.root, &seen.file.path)?;
-        batch.put_file(&seen.file, Some(image), None)?;
+    fn link(
+        &mut self,
+        batch: &Batch<'_>,
+        observed: &ObservedFile,
+        image: ImageId,
+        state: ContentState,
+        tried: bool,
+    ) -> Result<()> {
+        let before = batch.image_at(observed.file.root, &observed.file.path)?;
+        batch.put_file(&observed.file, Some(image), None)?;
         if state == ContentState::Failed {
             if before == Some(Some(image)) && !tried {
                 self.count_unchanged(FileState::Picture(state), 1);
@@ -267,7 +274,7 @@ impl Recorder {
         let count = match before {
             Some(Some(known)) if known == image => &mut self.report.unchanged,
             Some(_) => &mut self.report.changed,
-            None if self.take_moved(batch, seen, image)? => &mut self.report.moved,
+            None if self.take_moved(batch, observed, image)? => &mut self.report.moved,
             None => &mut self.report.new,
         };
         *count += 1;
@@ -275,13 +282,13 @@ impl Recorder {
     }
 
     /// Gives the row of a file that was renamed its new place.
-    fn rename(&mut self, batch: &Batch<'_>, from: FileId, seen: &Seen) -> Result<()> {
+    fn rename(&mut self, batch: &Batch<'_>, from: FileId, observed: &ObservedFile) -> Result<()> {
         let root_before = batch.root_of(from)?;
-        if !batch.move_file(from, &seen.file)? {
-            // Somebody else has taken the row: what is here will be looked at anew.
+        if !batch.move_file(from, &observed.file)? {
+            // Somebody else has taken the row: what is here will be decoded at anew.
             self.report.skipped += 1;
             self.report.changing += 1;
-            self.report.unsettled.push(seen.root_path.join(path_from_bytes(&seen.file.path)));
+            self.report.unsettled.push(observed.root_path.join(path_from_bytes(&observed.file.path)));
             return Ok(());
         }
         self.left_behind.extend(root_before.filter(|(_, path)| !path.is_dir()).map(|(root, _)| root));
@@ -290,8 +297,8 @@ impl Recorder {
     }
 
     /// Removes the row of a path from which the content has moved here, if there is one.
-    fn take_moved(&mut self, batch: &Batch<'_>, seen: &Seen, image: ImageId) -> Result<bool> {
-        let here = seen.root_path.join(path_from_bytes(&seen.file.path));
+    fn take_moved(&mut self, batch: &Batch<'_>, observed: &ObservedFile, image: ImageId) -> Result<bool> {
+        let here = observed.root_path.join(path_from_bytes(&observed.file.path));
         for other in batch.files_of(image, MOVE_CANDIDATES)? {
             let there: PathBuf = other.root_path.join(&other.path);
             if there == here || !(other.missing || is_gone(&there)) {
@@ -299,9 +306,9 @@ impl Recorder {
             }
             // Below a root that this run has not found to be itself, perhaps an empty mount point, absence tells
             // nothing, unless it is the very same file that is here now: another drive may count inodes alike.
-            let same_file = other.inode == seen.file.stat.inode
+            let same_file = other.inode == observed.file.stat.inode
                 && other.inode != 0
-                && other.place == batch.root_place(seen.file.root)?;
+                && other.place == batch.root_place(observed.file.root)?;
             if !other.missing && !self.online.contains(&other.root) && !same_file {
                 continue;
             }

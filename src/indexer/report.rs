@@ -149,7 +149,7 @@ pub struct Progress {
     /// The memory that the process has, in bytes; `None` where the system does not tell.
     #[serde(default)]
     pub memory: Option<u64>,
-    /// What waits between the stages.
+    /// What waits between the context.
     #[serde(default)]
     pub waiting: Waiting,
     /// Workers that take pictures.
@@ -160,7 +160,7 @@ pub struct Progress {
     pub batch_size: usize,
 }
 
-/// What waits between the stages of an `add`.
+/// What waits between the context of an `add`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
     /// Paths that wait for being read.

@@ -16,10 +16,10 @@ pub(crate) struct Target {
     pub scope: PathBuf,
     /// Whether the root is (to be) indexed as a whole, or only files of it that were given one by one.
     pub recursive: bool,
-    /// Why it is looked at.
+    /// Why it is decoded at.
     pub why: Start,
     /// Roots below this one that stay roots of their own, and are not walked here.
-    pub apart: Vec<PathBuf>,
+    pub nested_roots: Vec<PathBuf>,
 }
 
 /// A part of a known root that may have changed.
@@ -71,10 +71,11 @@ pub(crate) fn resolve(paths: &[PathBuf], known: &[Root]) -> Result<Vec<Target>> 
     // A file among the starts has nothing below it, so that only folders can take others in.
     targets.retain(|target| !target.start().ancestors().skip(1).any(|around| starts.contains(around)));
     for target in &mut targets {
-        target.apart = roots_apart(target, known);
+        target.nested_roots = roots_apart(target, known);
     }
-    let apart: Vec<Target> = targets.iter().flat_map(|target| &target.apart).map(|root| whole(root)).collect();
-    targets.extend(apart);
+    let nested_roots: Vec<Target> =
+        targets.iter().flat_map(|target| &target.nested_roots).map(|root| whole(root)).collect();
+    targets.extend(nested_roots);
     Ok(targets)
 }
 
@@ -93,24 +94,29 @@ pub(crate) fn of_changes(store: &Store, changes: &[Change], known: &[Root]) -> R
         let scope = path.strip_prefix(&root.path).unwrap_or(&path).to_owned();
         // The files of other roots were asked for by name.
         let why = if root.recursive { Start::Changed } else { Start::Asked };
-        let target =
-            |scope| Target { root_path: root.path.clone(), scope, recursive: root.recursive, why, apart: Vec::new() };
+        let target = |scope| Target {
+            root_path: root.path.clone(),
+            scope,
+            recursive: root.recursive,
+            why,
+            nested_roots: Vec::new(),
+        };
         if root.recursive || !scope.as_os_str().is_empty() {
             targets.push(target(scope));
         } else {
             targets.extend(store.paths_in_root(root.id)?.into_iter().map(target));
         }
     }
-    // Of one root, a part within another one is looked at with that.
+    // Of one root, a part within another one is decoded at with that.
     let starts: HashSet<(PathBuf, PathBuf)> =
         targets.iter().filter(|it| it.recursive).map(|it| (it.root_path.clone(), it.scope.clone())).collect();
     let is_within = |target: &Target| {
         target.scope.ancestors().skip(1).any(|around| starts.contains(&(target.root_path.clone(), around.to_owned())))
     };
-    let mut seen = HashSet::new();
-    targets.retain(|target| !is_within(target) && seen.insert(target.start()));
+    let mut observed = HashSet::new();
+    targets.retain(|target| !is_within(target) && observed.insert(target.start()));
     for target in targets.iter_mut().filter(|target| target.recursive) {
-        target.apart = roots_apart(target, known);
+        target.nested_roots = roots_apart(target, known);
     }
     Ok(targets)
 }
@@ -149,7 +155,7 @@ fn resolve_one(path: &Path, known: &[Root]) -> Result<Target> {
             scope,
             recursive: true,
             why: Start::Asked,
-            apart: Vec::new(),
+            nested_roots: Vec::new(),
         });
     }
     if !is_file {
@@ -158,13 +164,13 @@ fn resolve_one(path: &Path, known: &[Root]) -> Result<Target> {
     let (Some(folder), Some(name)) = (absolute.parent(), absolute.file_name()) else {
         return Err(Error::Invalid(format!("`{}` is neither a file nor a folder", path.display())));
     };
-    let (root_path, scope, apart) = (folder.to_owned(), name.into(), Vec::new());
-    Ok(Target { root_path, scope, recursive: false, why: Start::Asked, apart })
+    let (root_path, scope, nested_roots) = (folder.to_owned(), name.into(), Vec::new());
+    Ok(Target { root_path, scope, recursive: false, why: Start::Asked, nested_roots })
 }
 
 fn whole(path: &Path) -> Target {
     let (root_path, scope) = (path.to_owned(), PathBuf::new());
-    Target { root_path, scope, recursive: true, why: Start::Asked, apart: Vec::new() }
+    Target { root_path, scope, recursive: true, why: Start::Asked, nested_roots: Vec::new() }
 }
 
 /// Makes sure that a target's root has a row and is itself, and takes in the roots below it.
@@ -180,12 +186,12 @@ pub(crate) fn prepare(writer: &mut Writer, target: &Target, options: &ScanOption
             Some(found.map_err(Error::io("read the folder", &target.root_path))?)
         }
     };
-    // A root below that is not itself keeps its rows under its own name, until it is. Which ones are apart is known only where
-    // all of the root is looked at.
+    // A root below that is not itself keeps its rows under its own name, until it is. Which ones are nested_roots is known only where
+    // all of the root is decoded at.
     let mut inner = Vec::new();
     for root in roots.iter().filter(|root| target.is_whole() && root.path != target.root_path) {
         if let Ok(prefix) = root.path.strip_prefix(&target.root_path)
-            && !target.apart.contains(&root.path)
+            && !target.nested_roots.contains(&root.path)
             && health(writer, root)?.is_some()
         {
             inner.push((root.id, prefix.to_owned()));
@@ -212,7 +218,7 @@ pub(crate) fn prepare(writer: &mut Writer, target: &Target, options: &ScanOption
     Ok(Some(id))
 }
 
-/// How many of the first and of the last known files are looked for in a directory that is not where it was.
+/// How many of the first and of the last known files are decoded for in a directory that is not where it was.
 const SAMPLE: usize = 16;
 
 /// Looks whether the directory at a root's path is the one that is known: not gone, not an empty mount point, not

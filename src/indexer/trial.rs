@@ -8,9 +8,9 @@ use std::time::Instant;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-use super::room::Room;
+use super::memory_plan::MemoryPlan;
 use crate::error::{Error, Result};
-use crate::media::{Content, DecodeLimits, look};
+use crate::media::{Content, DecodeLimits, decode_and_measure};
 use crate::model::{Device, Embedder, Model, Runtime};
 use crate::types::CancelToken;
 
@@ -29,11 +29,11 @@ pub struct Setting {
 
 impl Setting {
     /// Workers, threads and pictures at most: more would only exhaust the system.
-    pub const MOST: usize = 1024;
+    pub const MAX_COUNT: usize = 1024;
 
     /// Whether anybody could have meant it: it may have been read from a file.
     pub(crate) fn is_sane(&self) -> bool {
-        [self.workers, self.model_threads, self.batch_size].iter().all(|count| (1..=Self::MOST).contains(count))
+        [self.workers, self.model_threads, self.batch_size].iter().all(|count| (1..=Self::MAX_COUNT).contains(count))
     }
 }
 
@@ -55,8 +55,8 @@ impl Trial {
     /// Whether `add` would work like this with the memory that is usual.
     pub(crate) fn has_room_for(&self, setting: Setting) -> bool {
         let own_sessions = !setting.device.is_accelerator();
-        let room = Room::within(None, setting.workers, setting.batch_size, &self.model, own_sessions);
-        (room.workers, room.batch) == (setting.workers, setting.batch_size)
+        let memory_plan = MemoryPlan::within(None, setting.workers, setting.batch_size, &self.model, own_sessions);
+        (memory_plan.workers, memory_plan.batch) == (setting.workers, setting.batch_size)
     }
 
     /// Works through all pictures and tells how many were embedded in a second.
@@ -131,8 +131,9 @@ impl Trial {
             if cancel.is_cancelled() {
                 return Ok(done);
             }
-            let looked = look(&content.bytes, content.format, self.limits, &spec.wanted(), |_| ());
-            batch.extend(looked.ok().and_then(|looked| looked.pixels));
+            let decoded =
+                decode_and_measure(&content.bytes, content.format, self.limits, &spec.decode_request(), |_| ());
+            batch.extend(decoded.ok().and_then(|decoded| decoded.pixels));
             if batch.len() >= batch_size {
                 done += embed(&mut batch)?;
             }

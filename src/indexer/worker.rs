@@ -5,26 +5,32 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use tracing::trace_span;
 
-use super::gate::OpenAtEnd;
-use super::looker::{Prepared, Workshop};
+use super::context::PipelineContext;
+use super::preprocess::Prepared;
 use super::record::Outcome;
+use super::throttle::OpenAtEnd;
 use crate::error::Error;
 use crate::model::Embedder;
 
-/// How long a batch that is not full waits for another picture: about as long as one is looked at.
+/// How long a batch that is not full waits for another picture: about as long as one is decoded at.
 const PATIENCE: Duration = Duration::from_millis(10);
 
 /// Runs the model until there are no more pictures.
-pub(super) fn work(shop: &Workshop<'_>, worker: usize, pictures: &Receiver<Prepared>, results: &Sender<Outcome>) {
-    let _open = OpenAtEnd(shop.gate);
+pub(super) fn work(
+    context: &PipelineContext<'_>,
+    worker: usize,
+    pictures: &Receiver<Prepared>,
+    results: &Sender<Outcome>,
+) {
+    let _open = OpenAtEnd(&context.throttle);
     let mut embedder = None;
-    work_until_broken(shop, worker, &mut embedder, pictures, results);
-    shop.engine.keep(embedder);
+    work_until_broken(context, worker, &mut embedder, pictures, results);
+    context.engine.keep(embedder);
 }
 
 /// A batch is run when it is full, or when no other picture comes soon: waiting would only leave the core idle.
 fn work_until_broken(
-    shop: &Workshop<'_>,
+    context: &PipelineContext<'_>,
     worker: usize,
     embedder: &mut Option<Embedder>,
     pictures: &Receiver<Prepared>,
@@ -32,37 +38,37 @@ fn work_until_broken(
 ) {
     let mut batch = Vec::new();
     loop {
-        if shop.gate.is_closed_for(worker) {
-            if !flush(shop, embedder, &mut batch, results) {
+        if context.throttle.is_closed_for(worker) {
+            if !flush(context, embedder, &mut batch, results) {
                 return;
             }
             // It waits because there is too little memory.
             *embedder = None;
-            trace_span!("paused").in_scope(|| shop.gate.wait(worker));
+            trace_span!("paused").in_scope(|| context.throttle.wait(worker));
         }
         let next = trace_span!("wait for pictures").in_scope(|| match batch.is_empty() {
             true => pictures.recv().map_err(|_| RecvTimeoutError::Disconnected),
             false => pictures.recv_timeout(PATIENCE),
         });
         let is_ready = match next {
-            Ok(_) if shop.cancel.is_cancelled() => false,
+            Ok(_) if context.cancel.is_cancelled() => false,
             Ok(prepared) => {
                 batch.push(prepared);
-                batch.len() >= shop.gate.batch()
+                batch.len() >= context.throttle.batch()
             }
             Err(RecvTimeoutError::Timeout) => true,
             Err(RecvTimeoutError::Disconnected) => break,
         };
-        if is_ready && !flush(shop, embedder, &mut batch, results) {
+        if is_ready && !flush(context, embedder, &mut batch, results) {
             return;
         }
     }
-    flush(shop, embedder, &mut batch, results);
+    flush(context, embedder, &mut batch, results);
 }
 
 /// Runs the model on a batch and passes the results on; `false` if there is nobody to take them or nothing works.
 fn flush(
-    shop: &Workshop<'_>,
+    context: &PipelineContext<'_>,
     embedder: &mut Option<Embedder>,
     batch: &mut Vec<Prepared>,
     results: &Sender<Outcome>,
@@ -71,8 +77,8 @@ fn flush(
         return true;
     }
     let (pixels, rest): (Vec<_>, Vec<_>) =
-        batch.drain(..).map(|Prepared { seen, decoded, pixels }| (pixels, (seen, decoded))).unzip();
-    let embedded = match trace_span!("embed").in_scope(|| shop.engine.embed_in_parts(embedder, &pixels)) {
+        batch.drain(..).map(|Prepared { observed, decoded, pixels }| (pixels, (observed, decoded))).unzip();
+    let embedded = match trace_span!("embed").in_scope(|| context.engine.embed_in_parts(embedder, &pixels)) {
         Ok(embedded) => embedded,
         // Another worker has told, or is about to tell, what is wrong.
         Err(Error::Interrupted) => return false,
@@ -81,12 +87,12 @@ fn flush(
             return false;
         }
     };
-    for ((seen, decoded), embedded) in rest.into_iter().zip(embedded) {
+    for ((observed, decoded), embedded) in rest.into_iter().zip(embedded) {
         let outcome = match embedded {
-            Ok(embedded) => Outcome::Indexed { seen, decoded, embedded },
+            Ok(embedded) => Outcome::Indexed { observed, decoded, embedded },
             Err(error) => {
                 let reason = error.to_string();
-                Outcome::Unembeddable { seen, decoded, reason }
+                Outcome::Unembeddable { observed, decoded, reason }
             }
         };
         if results.send(outcome).is_err() {

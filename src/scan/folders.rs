@@ -11,7 +11,7 @@ use crate::types::FileStat;
 pub struct Folders<'a> {
     root: &'a Path,
     rules: &'a ScanRules,
-    apart: &'a [PathBuf],
+    nested_roots: &'a [PathBuf],
     follow_links: bool,
     /// The device of the root, if others are left out.
     device: Option<u64>,
@@ -21,10 +21,10 @@ pub struct Folders<'a> {
 
 impl<'a> Folders<'a> {
     /// Of one root; folders `apart` are left out.
-    pub fn new(root: &'a Path, rules: &'a ScanRules, apart: &'a [PathBuf], options: &ScanOptions) -> Self {
+    pub fn new(root: &'a Path, rules: &'a ScanRules, nested_roots: &'a [PathBuf], options: &ScanOptions) -> Self {
         let device =
             if options.one_file_system { root.metadata().ok().map(|it| FileStat::new(&it).device) } else { None };
-        Self { root, rules, apart, follow_links: options.follow_links, device, listed: HashSet::new() }
+        Self { root, rules, nested_roots, follow_links: options.follow_links, device, listed: HashSet::new() }
     }
 
     /// Whether there is a folder at a path that a walk would enter, and that has not been listed under another name.
@@ -32,7 +32,7 @@ impl<'a> Folders<'a> {
         let metadata = if self.follow_links { path.metadata() } else { path.symlink_metadata() };
         metadata.is_ok_and(|it| it.is_dir() && self.device.is_none_or(|device| device == FileStat::new(&it).device))
             && (path == self.root || self.rules.admits_entry(path, true))
-            && self.apart.iter().all(|folder| folder != path)
+            && self.nested_roots.iter().all(|folder| folder != path)
     }
 
     /// The folders directly in a folder.
@@ -56,9 +56,9 @@ impl<'a> Folders<'a> {
 mod tests {
     use super::*;
 
-    fn all(root: &Path, apart: &[PathBuf], options: &ScanOptions) -> Vec<PathBuf> {
+    fn all(root: &Path, nested_roots: &[PathBuf], options: &ScanOptions) -> Vec<PathBuf> {
         let rules = ScanRules::new(root, options).expect("good globs");
-        let mut folders = Folders::new(root, &rules, apart, options);
+        let mut folders = Folders::new(root, &rules, nested_roots, options);
         let (mut found, mut left) = (Vec::new(), vec![root.to_owned()]);
         while let Some(folder) = left.pop() {
             left.extend(folders.inside(&folder));

@@ -45,8 +45,8 @@ pub enum Start {
 }
 
 /// Starts walking `start`, which is `root` or below it, without entering the folders `apart`.
-fn entries(root: &Path, start: (&Path, Start), apart: &[PathBuf], options: &ScanOptions) -> Result<Entries> {
-    let (rules, apart, base) = (ScanRules::new(root, options)?, apart.to_vec(), root.to_owned());
+fn entries(root: &Path, start: (&Path, Start), nested_roots: &[PathBuf], options: &ScanOptions) -> Result<Entries> {
+    let (rules, nested_roots, base) = (ScanRules::new(root, options)?, nested_roots.to_vec(), root.to_owned());
     let (start, why) = start;
     let wanted = move |entry: &DirEntry| {
         if entry.depth() == 0 {
@@ -54,7 +54,7 @@ fn entries(root: &Path, start: (&Path, Start), apart: &[PathBuf], options: &Scan
             return is_root || why == Start::Asked || rules.admits(&base, entry.path(), entry.file_type().is_dir());
         }
         rules.admits_entry(entry.path(), entry.file_type().is_dir())
-            && !apart.iter().any(|folder| folder == entry.path())
+            && !nested_roots.iter().any(|folder| folder == entry.path())
     };
     let follow = options.follow_links;
     Ok(WalkDir::new(start)
@@ -83,8 +83,8 @@ impl Walker {
     ///
     /// # Errors
     /// When an exclude is no glob.
-    pub fn new(root: &Path, start: (&Path, Start), apart: &[PathBuf], options: &ScanOptions) -> Result<Self> {
-        let entries = entries(root, start, apart, options)?;
+    pub fn new(root: &Path, start: (&Path, Start), nested_roots: &[PathBuf], options: &ScanOptions) -> Result<Self> {
+        let entries = entries(root, start, nested_roots, options)?;
         Ok(Self { entries, root: root.to_owned(), is_part: start.0 != root, follow_links: options.follow_links })
     }
 
@@ -228,8 +228,8 @@ mod tests {
     #[test]
     fn folders_apart_are_not_entered() {
         let dir = tree(&["a/x.jpg", "b/y.jpg"]);
-        let apart = [dir.path().join("a")];
-        let found: Vec<_> = Walker::new(dir.path(), (dir.path(), Start::Asked), &apart, &ScanOptions::default())
+        let nested_roots = [dir.path().join("a")];
+        let found: Vec<_> = Walker::new(dir.path(), (dir.path(), Start::Asked), &nested_roots, &ScanOptions::default())
             .expect("no globs")
             .collect();
         assert_eq!(found.len(), 1);

@@ -6,7 +6,7 @@ use image::RgbImage;
 
 use super::query::QueryImage;
 use crate::error::{Error, Result};
-use crate::media::{Content, DecodeError, Format, Kind, Looked, read_content, sniff};
+use crate::media::{Content, DecodeError, Decoded, Format, Kind, read_content, sniff};
 use crate::model::Embedded;
 use crate::store::{ModelRow, Store};
 use crate::types::{Classification, ContentHash, Embedding, Features, ImageId, ImageInfo, Stage};
@@ -40,13 +40,13 @@ const MAX_BYTES: u64 = 512 << 20;
 /// What looks at pictures that are not in the index.
 pub(crate) trait Eye {
     /// Looks at a picture file's content, with pixels for the model.
-    fn look(&self, bytes: &[u8], format: Format) -> Result<std::result::Result<Looked, DecodeError>>;
+    fn decode_and_measure(&self, bytes: &[u8], format: Format) -> Result<std::result::Result<Decoded, DecodeError>>;
 
     /// The vector and the classes of these pixels; the model is loaded for the first ones.
     fn embed(&self, pixels: RgbImage) -> Result<Embedded>;
 }
 
-/// Examines a picture. It is only looked at if the index has no vector of it.
+/// Examines a picture. It is only decoded at if the index has no vector of it.
 ///
 /// # Errors
 /// When it cannot be read or decoded, or the model fails on it.
@@ -63,8 +63,8 @@ pub(crate) fn examine(image: &QueryImage, store: &Store, model: ModelRow, eye: &
         return Ok(Examined { path, hash, bytes, row, info, embedding, classes, features, indexed: true });
     }
     let undecodable = |reason: String| Error::Picture { path: path.clone(), stage: Stage::Decode, reason };
-    let Looked { info, features, pixels, .. } =
-        eye.look(&content, format)?.map_err(|error| undecodable(error.to_string()))?;
+    let Decoded { info, features, pixels, .. } =
+        eye.decode_and_measure(&content, format)?.map_err(|error| undecodable(error.to_string()))?;
     let Embedded { embedding, classes } = eye.embed(pixels.expect("they were asked for"))?;
     let features = Some(features);
     Ok(Examined { path, hash, bytes, row, info, embedding, classes, features, indexed: false })

@@ -1,16 +1,19 @@
 //! Answers: what is similar, what is known of a picture, and lists of everything.
 
+mod derived_files;
 mod dupes;
 mod examine;
 mod export;
 mod filter;
-mod keeper;
+mod maintenance;
 mod neighbors;
 mod query;
 mod searcher;
 mod text;
-mod upkeep;
 
+pub(crate) use derived_files::{
+    Age, collect, damaged_graph, derived_folder, open_codes, peek_graph, refresh_codes, renew_codes,
+};
 pub use dupes::{
     DupeAnswer, DupeGroup, DupePicture, DupeQuery, DupeTier, Redundant, RedundantFile, SIMILAR, Withheld, WithheldFile,
 };
@@ -24,7 +27,4 @@ pub use query::{Answer, Derived, Hit, QueriedImage, Query, QueryImage};
 pub(crate) use searcher::SharedEye;
 pub use searcher::{Searcher, SearcherOptions, SearcherStatus};
 pub(crate) use text::search_text;
-pub use text::{LEAST_SEEN, SAID, TextAnswer, TextHit, TextQuery};
-pub(crate) use upkeep::{
-    Age, collect, damaged_graph, derived_folder, open_codes, peek_graph, refresh_codes, renew_codes,
-};
+pub use text::{MIN_LABEL_SCORE, PATH_MATCH_SCORE, TextAnswer, TextHit, TextQuery};

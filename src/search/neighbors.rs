@@ -1,14 +1,14 @@
 //! Neighbours of a query's vector, joined to the files that hold them.
 
+use super::derived_files::{Age, derived_folder, open_codes};
 use super::examine::Examined;
 use super::query::{Answer, Derived, Hit, QueriedImage, Query};
-use super::upkeep::{Age, derived_folder, open_codes};
-use crate::ann::{Found, VectorIndex, VectorSource, Wanted};
+use crate::ann::{Found, NeighborQuery, VectorIndex, VectorSource};
 use crate::error::{Error, Result};
 use crate::store::{ModelRow, Store, StoredModel};
 use crate::types::{Embedding, ImageId, ModelId, VectorId};
 
-/// Where a model's vectors are looked up.
+/// Where a model's vectors are decoded up.
 pub(crate) struct Lookup<'a> {
     pub store: &'a Store,
     pub model_id: ModelId,
@@ -119,7 +119,7 @@ impl Lookup<'_> {
         let source = ModelVectors { store: self.store, model: model.row };
         let accept = |id| Ok(self.store.present_image_of(id)?.is_some_and(|image| !asked.contains(&image)));
         let among = query.filter.vectors(self.store, model.row)?;
-        let wanted = Wanted { query: direction, count, among: among.as_deref(), exact: query.exact };
+        let wanted = NeighborQuery { query: direction, count, among: among.as_deref(), exact: query.exact };
         index.nearest(wanted, &source, accept)
     }
 

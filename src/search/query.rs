@@ -143,9 +143,9 @@ pub struct Answer {
 pub enum Derived {
     /// It covers about everything.
     Current,
-    /// Much is newer: [`Index::upkeep`](crate::Index::upkeep) makes the next query faster.
+    /// Much is newer: [`Index::maintain`](crate::Index::maintain) makes the next query faster.
     Old,
-    /// It is damaged or gone, and the stored vectors were compared: [`Index::upkeep`](crate::Index::upkeep) makes it
+    /// It is damaged or gone, and the stored vectors were compared: [`Index::maintain`](crate::Index::maintain) makes it
     /// again.
     Lost,
 }

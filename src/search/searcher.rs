@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
+use super::derived_files;
 use super::examine::{Examined, Eye, examine};
-use super::keeper;
+use super::maintenance;
 use super::neighbors::Lookup;
 use super::query::{Answer, Derived, Query, QueryImage};
-use super::upkeep;
 use crate::ann::{GraphOptions, GraphStatus, Method, VectorIndex};
 use crate::error::Result;
 use crate::store::{ModelRow, Store, StoredModel};
@@ -66,12 +66,12 @@ pub struct SearcherStatus {
 
 /// Answers queries from memory, for processes that stay. It can be used by many threads at once.
 ///
-/// Codes and graph are mapped files. A thread of its own makes them when they are missing, damaged or too old;
+/// QuantizedVectors and graph are mapped files. A thread of its own makes them when they are missing, damaged or too old;
 /// until then queries scan, and the answers are the same. What any process commits is in the answer of the next query.
 #[derive(Debug)]
 pub struct Searcher {
     shared: Arc<Shared>,
-    keeper: Option<JoinHandle<()>>,
+    maintenance: Option<JoinHandle<()>>,
 }
 
 /// Looks at pictures that are not indexed, from many threads.
@@ -92,7 +92,7 @@ pub(super) struct Shared {
     /// Connections that nobody uses at the moment.
     readers: Mutex<Vec<Store>>,
     index: RwLock<Arc<VectorIndex>>,
-    /// Held by who reads new vectors into the index, so that it is done once.
+    /// OrphanState by who reads new vectors into the index, so that it is done once.
     changing: Mutex<()>,
     pub signals: Mutex<Signals>,
     pub changed: Condvar,
@@ -104,14 +104,14 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-/// What asking threads and the keeper tell each other.
+/// What asking threads and the maintenance thread tell each other.
 #[derive(Debug, Default)]
 pub(super) struct Signals {
-    /// The keeper is to end.
+    /// The maintenance thread is to end.
     pub stop: bool,
-    /// The keeper is to look whether something is due.
+    /// The maintenance thread is to look whether something is due.
     pub look: bool,
-    /// The keeper is at it.
+    /// The maintenance thread is at it.
     pub working: bool,
     pub notes: Vec<String>,
 }
@@ -163,11 +163,12 @@ impl Searcher {
             changed: Condvar::new(),
         });
         // What is there already is used from the first query on.
-        keeper::adopt(&shared)?;
-        let for_keeper = shared.clone();
-        let keeper = std::thread::Builder::new().name("keeper".into()).spawn(move || keeper::run(&for_keeper));
-        let keeper = keeper.map_err(crate::error::Error::io("start a thread for", &shared.database))?;
-        Ok(Self { shared, keeper: Some(keeper) })
+        maintenance::adopt(&shared)?;
+        let for_thread = shared.clone();
+        let thread =
+            std::thread::Builder::new().name("maintenance".into()).spawn(move || maintenance::run(&for_thread));
+        let thread = thread.map_err(crate::error::Error::io("start a thread for", &shared.database))?;
+        Ok(Self { shared, maintenance: Some(thread) })
     }
 
     /// As [`Index::similar`](crate::Index::similar).
@@ -240,9 +241,9 @@ impl Drop for Searcher {
     fn drop(&mut self) {
         locked(&self.shared.signals).stop = true;
         self.shared.changed.notify_all();
-        if let Some(keeper) = self.keeper.take() {
+        if let Some(thread) = self.maintenance.take() {
             // It has said what went wrong, if anything did.
-            let _ = keeper.join();
+            let _ = thread.join();
         }
     }
 }
@@ -266,7 +267,7 @@ impl Shared {
         locked(&self.signals).stop
     }
 
-    /// Asks the keeper to look whether something is due.
+    /// Asks the maintenance thread to look whether something is due.
     fn wake(&self) {
         locked(&self.signals).look = true;
         self.changed.notify_all();
@@ -307,7 +308,7 @@ impl Shared {
             newer = VectorIndex::resident(None, None, model.dimension);
         }
         self.read_newer(&mut newer, store, model)?;
-        if upkeep::is_due_in_memory(&newer) {
+        if derived_files::is_due_in_memory(&newer) {
             self.wake();
         }
         self.set_index(newer);

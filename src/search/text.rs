@@ -4,9 +4,9 @@
 //! to have all of them. How well it has one is a number from 0 to 1:
 //!
 //! - **seen**: the sum of the scores of all its labels that are what the term names or of a kind that it names, since a model that
-//!   is not sure of the breed may be sure of the dog; each step up to the kind costs a hundredth. Below [`LEAST_SEEN`] it does
+//!   is not sure of the breed may be sure of the dog; each step up to the kind costs a hundredth. Below [`MIN_LABEL_SCORE`] it does
 //!   not count, unless another threshold is asked for;
-//! - **said**: [`SAID`] if the words are in the path of one of its files, or in the name of the folder that was added;
+//! - **said**: [`PATH_MATCH_SCORE`] if the words are in the path of one of its files, or in the name of the folder that was added;
 //! - of both, how likely it is that one of them is right, were they independent: 1 - (1 - seen)(1 - said).
 //!
 //! The score of several terms is their geometric mean. Of equal scores the earlier indexed picture comes first.
@@ -25,9 +25,9 @@ use crate::types::{ContentHash, ImageId, path_text, paths_text};
 
 /// From this sum of scores on a thing counts as seen. Measured on 305 photographs of ImageNet with the built-in model, where it
 /// finds dogs, vehicles and birds with a precision of 1 and a recall of 0.95 and more.
-pub const LEAST_SEEN: f32 = 0.4;
+pub const MIN_LABEL_SCORE: f32 = 0.4;
 /// What a word in a path is worth.
-pub const SAID: f32 = 0.5;
+pub const PATH_MATCH_SCORE: f32 = 0.5;
 /// What is left of a label's score for each step up to the kind that was asked for.
 const STEP: f32 = 0.99;
 
@@ -104,14 +104,14 @@ pub struct TextAnswer {
 /// How well a picture has what is asked for.
 #[derive(Debug, Default, Clone)]
 struct Evidence {
-    seen: f32,
-    said: f32,
+    label_match: f32,
+    path_match: f32,
     labels: Vec<usize>,
 }
 
 impl Evidence {
     fn score(&self) -> f32 {
-        1.0 - (1.0 - self.seen.min(1.0)) * (1.0 - self.said)
+        1.0 - (1.0 - self.label_match.min(1.0)) * (1.0 - self.path_match)
     }
 }
 
@@ -142,7 +142,7 @@ pub(crate) fn search_text(
     } else {
         let allowed: Option<HashSet<ImageId>> =
             allowed.map(|images| images.into_iter().map(|selected| selected.image).collect());
-        let least = query.threshold.unwrap_or(LEAST_SEEN);
+        let least = query.threshold.unwrap_or(MIN_LABEL_SCORE);
         let each = terms.iter().map(|term| evidence(store, model, term, &labels, least)).collect::<Result<Vec<_>>>()?;
         let all = in_all(each, terms.len());
         all.filter(|(image, ..)| allowed.as_ref().is_none_or(|allowed| allowed.contains(image))).collect()
@@ -188,7 +188,7 @@ fn evidence(
         let (at, steps) = meant[&row];
         *sums.entry(image).or_default() += score;
         let evidence = found.entry(image).or_default();
-        evidence.seen += score * STEP.powi(steps.try_into().unwrap_or(i32::MAX));
+        evidence.label_match += score * STEP.powi(steps.try_into().unwrap_or(i32::MAX));
         evidence.labels.push(at);
     })?;
     found.retain(|image, _| sums[image] >= least);
@@ -199,7 +199,7 @@ fn evidence(
         .map(|root| root.id)
         .collect();
     for image in store.images_with_words(term.words(), &roots)? {
-        found.entry(image).or_default().said = SAID;
+        found.entry(image).or_default().path_match = PATH_MATCH_SCORE;
     }
     Ok(found)
 }

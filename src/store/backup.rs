@@ -11,7 +11,7 @@ use super::open::new_database;
 use super::pages::{damaged_pages, has_checksums};
 use super::sqlite_error::At;
 use crate::error::{Error, Result};
-use crate::types::open_own;
+use crate::types::open_nofollow;
 
 /// Pages that are copied before others get a turn.
 const STEP: i32 = 1000;
@@ -58,7 +58,7 @@ impl Store {
         let mut copy = match has_checksums(&self.connection) {
             true => new_database(path)?,
             false => {
-                open_own(path).map_err(Error::io("make", path))?;
+                open_nofollow(path).map_err(Error::io("make", path))?;
                 Connection::open(path).at(path)?
             }
         };

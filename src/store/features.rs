@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::Store;
 use super::batch::Batch;
-use super::list::Held;
+use super::list::OrphanState;
 use super::sqlite_error::At;
 use crate::error::Result;
 use crate::types::{
@@ -27,7 +27,7 @@ impl Store {
     }
 
     /// How many contents of present files were decoded and not measured by this version's rules.
-    pub fn unmeasured(&self, held: Held) -> Result<u64> {
+    pub fn unmeasured(&self, held: OrphanState) -> Result<u64> {
         let sql = format!(
             "SELECT (SELECT count(*) FROM image WHERE {of_image})
                   - (SELECT count(*) FROM image WHERE format IS NULL AND {of_image})
@@ -42,7 +42,7 @@ impl Store {
     }
 
     /// How many contents of present files are of each type, the most frequent first.
-    pub fn count_types(&self, held: Held) -> Result<Vec<(ImageType, u64)>> {
+    pub fn count_types(&self, held: OrphanState) -> Result<Vec<(ImageType, u64)>> {
         let held = held.condition("feature.image");
         let sql = format!(
             "SELECT type, count(*) FROM feature WHERE type IS NOT NULL AND version = ?1 AND {held}

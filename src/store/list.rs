@@ -45,14 +45,14 @@ pub struct Counts {
 ///
 /// Mostly there are none, and then counting needs not look for the files of each content: of 100,000 that takes four times as long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Held {
+pub enum OrphanState {
     /// Some present file holds each content.
     All,
     /// Files of some contents are missing, or have another content now.
     Some,
 }
 
-impl Held {
+impl OrphanState {
     /// The condition that some present file holds the content of this number.
     pub(super) fn condition(self, image: &str) -> String {
         match self {
@@ -133,7 +133,7 @@ impl Store {
     }
 
     /// Counts what is indexed.
-    pub fn counts(&self, held: Held) -> Result<Counts> {
+    pub fn counts(&self, held: OrphanState) -> Result<Counts> {
         let number = |sql: &str| -> Result<u64> { self.connection.query_row(sql, [], |row| row.get(0)).at(&self.path) };
         // Each number is of another moment, unless there is a snapshot.
         // The few that are not as the others have indexes of their own, so that the rest is counted without looking anything up.
@@ -156,11 +156,11 @@ impl Store {
     }
 
     /// Whether some present file holds every content.
-    pub fn held(&self) -> Result<Held> {
+    pub fn held(&self) -> Result<OrphanState> {
         let sql = "SELECT (SELECT count(DISTINCT image) FROM file WHERE image IS NOT NULL AND missing_since IS NULL)
                         = (SELECT count(*) FROM image)";
         let all: bool = self.connection.query_row(sql, [], |row| row.get(0)).at(&self.path)?;
-        Ok(if all { Held::All } else { Held::Some })
+        Ok(if all { OrphanState::All } else { OrphanState::Some })
     }
 
     /// How many present files were skipped for each reason, the most frequent first.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Store;
 use crate::error::{Error, Result};
-use crate::types::open_own;
+use crate::types::open_nofollow;
 
 const RETRY: Duration = Duration::from_millis(20);
 
@@ -25,7 +25,7 @@ impl WriterLock {
     pub(super) fn acquire(database: &Path, patience: Duration) -> Result<Self> {
         match FileLock::acquire(&Store::beside(database, "-lock"), patience)? {
             Ok(lock) => Ok(Self { _lock: lock }),
-            Err(Held { by }) => Err(Error::Locked { path: database.to_owned(), holder: by }),
+            Err(LockHolder { by }) => Err(Error::Locked { path: database.to_owned(), holder: by }),
         }
     }
 }
@@ -45,13 +45,13 @@ impl WatcherLock {
     pub fn acquire(database: &Path) -> Result<Self> {
         match FileLock::acquire(&Store::beside(database, "-watch"), Duration::ZERO)? {
             Ok(lock) => Ok(Self { _lock: lock }),
-            Err(Held { by }) => Err(Error::Watched { path: database.to_owned(), holder: by }),
+            Err(LockHolder { by }) => Err(Error::Watched { path: database.to_owned(), holder: by }),
         }
     }
 }
 
 /// A lock that another process has, whose number is known if it has written it.
-struct Held {
+struct LockHolder {
     by: Option<u32>,
 }
 
@@ -69,15 +69,15 @@ struct FileLock {
 
 impl FileLock {
     /// Takes the lock, or waits for it for so long.
-    fn acquire(path: &Path, patience: Duration) -> Result<Result<Self, Held>> {
-        let mut file = open_own(path).map_err(Error::io("open the lock file", path))?;
+    fn acquire(path: &Path, patience: Duration) -> Result<Result<Self, LockHolder>> {
+        let mut file = open_nofollow(path).map_err(Error::io("open the lock file", path))?;
         let until = Instant::now() + patience;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
                 Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(RETRY),
                 Err(TryLockError::WouldBlock) => {
-                    return Ok(Err(Held { by: read_holder(&mut file) }));
+                    return Ok(Err(LockHolder { by: read_holder(&mut file) }));
                 }
                 Err(TryLockError::Error(error)) => return Err(Error::io("lock", path)(error)),
             }

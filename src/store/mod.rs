@@ -42,7 +42,7 @@ pub use check::Problem;
 pub use dupes::Fingerprint;
 pub use failure::FailureRow;
 pub use files::{ContentState, FileState, FoundFile, KnownContent, KnownFile, KnownFileAt, StoredCopy};
-pub use list::{Counts, Held, PictureRow};
+pub use list::{Counts, OrphanState, PictureRow};
 pub use lock::WatcherLock;
 pub use roots::{Root, RootState};
 pub use runs::RunRow;

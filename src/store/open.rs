@@ -14,7 +14,7 @@ use super::select::add_functions;
 use super::sqlite_error::At;
 use super::{OwnFiles, Store, pages};
 use crate::error::{Error, Result};
-use crate::types::{open_own, open_regular};
+use crate::types::{open_nofollow, open_regular};
 
 /// "imgx", in the header of every database of this program.
 const APPLICATION_ID: i64 = 0x696D_6778;
@@ -103,7 +103,7 @@ impl Writer {
         let lock = WriterLock::acquire(path, patience)?;
         if !is_there {
             // It lists what its owner has, so that it is for its owner; SQLite gives its log the same mode.
-            open_own(path).map_err(Error::io("make", path))?;
+            open_nofollow(path).map_err(Error::io("make", path))?;
         }
         Ok(Self::new(Store::of(open_writer(path)?, path), lock))
     }
@@ -132,7 +132,7 @@ pub(super) fn open_recorder(path: &Path) -> Result<Store> {
 
 /// Makes a database that nobody else knows of yet, for its owner only.
 pub(super) fn new_database(path: &Path) -> Result<Connection> {
-    open_own(path).map_err(Error::io("make", path))?;
+    open_nofollow(path).map_err(Error::io("make", path))?;
     open_writer(path)
 }
 

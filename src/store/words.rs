@@ -4,7 +4,7 @@ use rusqlite::{Row, params};
 
 use super::Store;
 use super::batch::ModelRow;
-use super::list::Held;
+use super::list::OrphanState;
 use super::sqlite_error::At;
 use crate::error::Result;
 use crate::types::{ImageId, RootId};
@@ -39,7 +39,7 @@ impl Store {
     }
 
     /// The labels that a model ranks first for most contents of present files, with their numbers, the most frequent first.
-    pub fn top_labels(&self, model: ModelRow, held: Held, count: usize) -> Result<Vec<(String, u64)>> {
+    pub fn top_labels(&self, model: ModelRow, held: OrphanState, count: usize) -> Result<Vec<(String, u64)>> {
         let held = held.condition("classification.image");
         let sql = format!(
             "SELECT label.name, pictures

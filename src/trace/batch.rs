@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
 
-use super::pictures::Wish;
+use super::pictures::TraceInput;
 use super::{Limits, TraceFacts, TraceOptions, Traced};
 use crate::error::{Error, Result};
-use crate::media::{DecodeLimits, Filter, Fit, Format, Frame, Looked, Reading, Wanted, read_content};
+use crate::media::{DecodeLimits, DecodeRequest, Decoded, Filter, Fit, Format, Frame, Reading, read_content};
 use crate::sandbox::Sandbox;
 use crate::store::Store;
-use crate::types::{ByteBudget, ContentHash, Held, ImageType, Stage};
+use crate::types::{ByteBudget, ContentHash, ImageType, MemoryPermit, Stage};
 use crate::vector::Source;
 
 /// The longer side of the pixels that are traced, at most.
@@ -48,7 +48,7 @@ pub(crate) struct Ready<'a> {
     pub time: Duration,
     /// The drawing that is known of it.
     pub known: Option<Traced>,
-    /// What it is traced from, and what is known of that, if it was looked at: where a known drawing is enough it is not.
+    /// What it is traced from, and what is known of that, if it was decoded at: where a known drawing is enough it is not.
     pub source: Option<(Source, TraceFacts)>,
 }
 
@@ -110,12 +110,12 @@ impl<'a> Batch<'a> {
     /// Has each picture worked on; `each` is told what came of it, as it comes. Ends early when the work is cancelled or `each` fails.
     pub(crate) fn run<T: Send>(
         &self,
-        wishes: &[Wish],
+        trace_inputs: &[TraceInput],
         is_enough: impl Fn(&Traced) -> bool + Sync,
         work: impl Fn(&Self, Ready<'_>) -> Result<T> + Sync,
         mut each: impl FnMut(usize, Outcome<T>) -> Result<()>,
     ) -> Result<()> {
-        let workers = threads(self.options).min(wishes.len());
+        let workers = threads(self.options).min(trace_inputs.len());
         let (results, received) = bounded(2 * workers);
         let next = AtomicUsize::new(0);
         thread::scope(|scope| {
@@ -125,7 +125,7 @@ impl<'a> Batch<'a> {
                 let processor = self.processor();
                 scope.spawn(move || {
                     let _processor = processor;
-                    self.work_off(wishes, next, &results, is_enough, work);
+                    self.work_off(trace_inputs, next, &results, is_enough, work);
                 });
             }
             drop(results);
@@ -150,7 +150,7 @@ impl<'a> Batch<'a> {
 
     fn work_off<T>(
         &self,
-        wishes: &[Wish],
+        trace_inputs: &[TraceInput],
         next: &AtomicUsize,
         results: &Sender<(usize, Outcome<T>)>,
         is_enough: &impl Fn(&Traced) -> bool,
@@ -159,9 +159,9 @@ impl<'a> Batch<'a> {
         let mut store = None;
         while !self.options.cancel.is_cancelled() {
             let i = next.fetch_add(1, Ordering::Relaxed);
-            let Some(wish) = wishes.get(i) else { return };
+            let Some(input) = trace_inputs.get(i) else { return };
             self.wait_for_those_before(i);
-            let outcome = self.fulfil(wish, &mut store, is_enough, work);
+            let outcome = self.fulfil(input, &mut store, is_enough, work);
             if results.send((i, outcome)).is_err() {
                 return;
             }
@@ -176,40 +176,41 @@ impl<'a> Batch<'a> {
 
     fn fulfil<T>(
         &self,
-        wish: &Wish,
+        input: &TraceInput,
         store: &mut Option<Store>,
         is_enough: &impl Fn(&Traced) -> bool,
         work: &impl Fn(&Self, Ready<'_>) -> Result<T>,
     ) -> Outcome<T> {
-        let fulfil = AssertUnwindSafe(|| match self.prepare(wish, store, is_enough) {
+        let fulfil = AssertUnwindSafe(|| match self.prepare(input, store, is_enough) {
             Ok(Ok(ready)) => work(self, ready).map_or_else(Outcome::Failed, Outcome::Done),
             Ok(Err(passed)) => Outcome::PassedOver(passed),
             Err(error) => Outcome::Failed(error),
         });
         // Others would wait for it for ever.
-        let broken = |_| Error::NotTraced { path: wish.path.clone(), reason: "it broke off and gave no reason".into() };
+        let broken =
+            |_| Error::NotTraced { path: input.path.clone(), reason: "it broke off and gave no reason".into() };
         catch_unwind(fulfil).unwrap_or_else(|panic| Outcome::Failed(broken(panic)))
     }
 
     /// Reads a picture, and decodes it unless a drawing is known that is enough.
     fn prepare<'w>(
         &self,
-        wish: &'w Wish,
+        input: &'w TraceInput,
         store: &mut Option<Store>,
         is_enough: &impl Fn(&Traced) -> bool,
     ) -> Result<Result<Ready<'w>, Passed>> {
-        let (path, start) = (wish.path.as_path(), Instant::now());
+        let (path, start) = (input.path.as_path(), Instant::now());
         let failed = |stage, reason| Error::Picture { path: path.to_owned(), stage, reason };
-        let refused = |passed: Passed| match wish.is_named {
+        let refused = |passed: Passed| match input.is_named {
             true => Err(Error::NoDrawing { path: path.to_owned(), is_photo: passed == Passed::Photo }),
             false => Ok(Err(passed)),
         };
-        if let Some(reason) = &wish.unreadable {
+        if let Some(reason) = &input.unreadable {
             return Err(failed(Stage::Scan, reason.clone()));
         }
         let (reading, _held) = read_content(path, self.most_bytes, |bytes| self.files.hold(bytes));
         let content = match reading {
-            Reading::Skipped(..) if !wish.is_named => return Ok(Err(Passed::NoPicture)),
+            Reading::Skipped(..) if !input.is_named => return Ok(Err(Passed::NoPicture)),
             reading => reading.picture(path).map_err(|reason| failed(Stage::Read, reason))?,
         };
         if content.format == Format::Svg {
@@ -231,9 +232,9 @@ impl<'a> Batch<'a> {
         }
         let limits = DecodeLimits { memory: self.most_pixels, time: self.options.picture_time };
         let hold = |bytes| self.pixels.hold(bytes);
-        let looked = self.sandbox.look(&content.bytes, content.format, limits, &wanted(), hold);
-        let looked = looked.map_err(|error| failed(Stage::Decode, error.to_string()))?;
-        let Looked { info, features, pixels, alpha } = looked;
+        let decoded = self.sandbox.decode_and_measure(&content.bytes, content.format, limits, &wanted(), hold);
+        let decoded = decoded.map_err(|error| failed(Stage::Decode, error.to_string()))?;
+        let Decoded { info, features, pixels, alpha } = decoded;
         let is_photo = features.kind.is_some_and(|kind| kind.label == ImageType::Photo);
         if is_photo && !self.options.photos {
             return refused(Passed::Photo);
@@ -269,9 +270,9 @@ fn threads(options: &TraceOptions) -> usize {
     options.threads.map_or_else(all, usize::from)
 }
 
-fn wanted() -> Wanted {
+fn wanted() -> DecodeRequest {
     let frame = Frame { fit: Fit::Inside, width: SIDE, height: SIDE, filter: Filter::Lanczos };
-    Wanted { side: SIDE, feature_time: None, frame: Some(frame), alpha: true }
+    DecodeRequest { side: SIDE, feature_time: None, frame: Some(frame), alpha: true }
 }
 
 /// A processor that is in use until this is dropped.
@@ -291,7 +292,7 @@ pub(crate) struct Share<'a> {
     start: Instant,
     deadline: Instant,
     too_late: Instant,
-    _held: Held<'a>,
+    _held: MemoryPermit<'a>,
 }
 
 impl Share<'_> {
@@ -304,7 +305,7 @@ impl Share<'_> {
 /// A processor and memory for one more drawing.
 pub(crate) struct Spare<'a> {
     _processor: Processor<'a>,
-    _held: Held<'a>,
+    _held: MemoryPermit<'a>,
 }
 
 impl<'a> Limits for Share<'a> {

@@ -3,7 +3,6 @@
 mod batch;
 mod candidates;
 mod effort;
-mod experience;
 mod facts;
 mod limits;
 mod linear;
@@ -11,17 +10,18 @@ mod options;
 mod pictures;
 mod prior;
 mod record;
+mod score_predictor;
 
 pub(crate) use batch::{Batch, Outcome, Passed, Ready};
 pub use candidates::{CANDIDATES, first_for};
 pub use effort::{CandidateScores, Found, Tier, bytes_for, find};
-pub use experience::Estimate;
-pub(crate) use experience::{Experience, LESSONS, Lesson};
 pub use facts::TraceFacts;
 pub use limits::{Limits, NoLimits};
 pub use options::TraceOptions;
-pub(crate) use pictures::{Wish, wishes};
+pub(crate) use pictures::{TraceInput, trace_inputs};
 pub use record::{Compared, Traced, VERSION};
+pub use score_predictor::Estimate;
+pub(crate) use score_predictor::{LESSONS, Sample, ScorePredictor};
 
 #[cfg(test)]
 mod tests {

@@ -12,7 +12,7 @@ use crate::types::CancelToken;
 pub struct TraceOptions {
     /// How much is tried.
     pub tier: Tier,
-    /// How long drawings of one picture are looked for; what was found until then is taken. The first one is made in any case, unless that
+    /// How long drawings of one picture are decoded for; what was found until then is taken. The first one is made in any case, unless that
     /// takes a minute.
     pub time: Duration,
     /// Whether photographs are traced too.

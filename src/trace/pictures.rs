@@ -11,7 +11,7 @@ use crate::types::path_from_bytes;
 
 /// A file that may be a picture to trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wish {
+pub(crate) struct TraceInput {
     /// Its path.
     pub path: PathBuf,
     /// A path for its SVG in some folder, which no other one has: as it lies in the folder that was named, or its name, with another ending.
@@ -26,8 +26,8 @@ pub(crate) struct Wish {
 ///
 /// # Errors
 /// When a path is not there.
-pub(crate) fn wishes(paths: &[PathBuf]) -> Result<Vec<Wish>> {
-    let mut all: Vec<Wish> = Vec::new();
+pub(crate) fn trace_inputs(paths: &[PathBuf]) -> Result<Vec<TraceInput>> {
+    let mut all: Vec<TraceInput> = Vec::new();
     for path in paths {
         // Whether it is there at all.
         let metadata = path.metadata().map_err(Error::io("read", path))?;
@@ -36,45 +36,45 @@ pub(crate) fn wishes(paths: &[PathBuf]) -> Result<Vec<Wish>> {
             // Several folders may have the same names in them.
             all.extend(in_folder(path, if paths.len() > 1 { &name } else { Path::new("") })?);
         } else {
-            all.push(Wish { path: path.clone(), target: name, is_named: true, unreadable: None });
+            all.push(TraceInput { path: path.clone(), target: name, is_named: true, unreadable: None });
         }
     }
-    let named: HashSet<PathBuf> = all.iter().filter(|wish| wish.is_named).map(|wish| wish.path.clone()).collect();
+    let named: HashSet<PathBuf> = all.iter().filter(|input| input.is_named).map(|input| input.path.clone()).collect();
     let mut seen = HashSet::new();
-    all.retain(|wish| seen.insert(wish.path.clone()));
-    all.iter_mut().for_each(|wish| wish.is_named |= named.contains(&wish.path));
+    all.retain(|input| seen.insert(input.path.clone()));
+    all.iter_mut().for_each(|input| input.is_named |= named.contains(&input.path));
     name_targets(&mut all);
     Ok(all)
 }
 
 /// Gives each its own name that ends in `svg`. What is no picture by its name comes last, so that it takes no name from those that are.
-fn name_targets(wishes: &mut [Wish]) {
-    let is_picture = |wish: &Wish| wish.path.extension().and_then(ImageFormat::from_extension).is_some();
+fn name_targets(trace_inputs: &mut [TraceInput]) {
+    let is_picture = |input: &TraceInput| input.path.extension().and_then(ImageFormat::from_extension).is_some();
     let mut taken = HashSet::new();
     for is_first in [true, false] {
-        for wish in wishes.iter_mut().filter(|wish| is_picture(wish) == is_first) {
+        for input in trace_inputs.iter_mut().filter(|input| is_picture(input) == is_first) {
             let ending = |added: &str| {
-                let mut name = wish.target.clone().into_os_string();
+                let mut name = input.target.clone().into_os_string();
                 name.push(added);
                 PathBuf::from(name)
             };
-            let names = [wish.target.with_extension("svg"), ending(".svg")].into_iter();
+            let names = [input.target.with_extension("svg"), ending(".svg")].into_iter();
             let mut names = names.chain((2_u64..).map(|number| ending(&format!("-{number}.svg"))));
-            wish.target = names.find(|name| taken.insert(name.clone())).expect("there is always another number");
+            input.target = names.find(|name| taken.insert(name.clone())).expect("there is always another number");
         }
     }
 }
 
-fn in_folder(folder: &Path, within: &Path) -> Result<Vec<Wish>> {
+fn in_folder(folder: &Path, within: &Path) -> Result<Vec<TraceInput>> {
     let walker = Walker::new(folder, (folder, Start::Asked), &[], &ScanOptions::default())?;
-    let wish = |path: &[u8], unreadable| {
+    let input = |path: &[u8], unreadable| {
         let relative = path_from_bytes(path);
-        Wish { path: folder.join(&relative), target: within.join(relative), is_named: false, unreadable }
+        TraceInput { path: folder.join(&relative), target: within.join(relative), is_named: false, unreadable }
     };
     Ok(walker
         .map(|found| match found {
-            Ok(file) => wish(&file.path, None),
-            Err(error) => wish(&error.path, Some(error.reason)),
+            Ok(file) => input(&file.path, None),
+            Err(error) => input(&error.path, Some(error.reason)),
         })
         .collect())
 }
@@ -91,10 +91,10 @@ mod tests {
             std::fs::write(dir.path().join(file), "").expect("a file");
         }
         let (folder, named) = (dir.path().join("logos"), dir.path().join("logos/a.png"));
-        let found = wishes(&[named.clone(), folder, named]).expect("they are there");
-        let told: Vec<_> = found.iter().map(|wish| (wish.target.to_str().expect("UTF-8"), wish.is_named)).collect();
+        let found = trace_inputs(&[named.clone(), folder, named]).expect("they are there");
+        let told: Vec<_> = found.iter().map(|input| (input.target.to_str().expect("UTF-8"), input.is_named)).collect();
         assert_eq!(told, [("a.svg", true), ("logos/old/b.svg", false)]);
-        assert!(matches!(wishes(&[dir.path().join("nowhere")]), Err(Error::Io { .. })));
+        assert!(matches!(trace_inputs(&[dir.path().join("nowhere")]), Err(Error::Io { .. })));
     }
 
     #[test]
@@ -107,8 +107,8 @@ mod tests {
         }
         let targets = |paths: &[&str]| -> Vec<String> {
             let paths: Vec<PathBuf> = paths.iter().map(|path| dir.path().join(path)).collect();
-            let found = wishes(&paths).expect("they are there");
-            found.into_iter().map(|wish| wish.target.to_string_lossy().into_owned()).collect()
+            let found = trace_inputs(&paths).expect("they are there");
+            found.into_iter().map(|input| input.target.to_string_lossy().into_owned()).collect()
         };
         let all = ["a.svg", "a.png.svg", "a.txt.svg", "a/x.svg", "b.svg.svg", "b.svg", "b/a/x.svg", "c.svg"];
         assert_eq!(targets(&[""]), all);

@@ -12,7 +12,7 @@ pub(crate) struct ByteBudget {
 
 /// Bytes that are held until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Held<'a> {
+pub(crate) struct MemoryPermit<'a> {
     budget: &'a ByteBudget,
     bytes: u64,
 }
@@ -24,23 +24,23 @@ impl ByteBudget {
 
     /// Waits until the bytes are free and takes them. More than the total counts as the total, so that one thing that
     /// is too large goes alone rather than never.
-    pub(crate) fn hold(&self, bytes: u64) -> Held<'_> {
+    pub(crate) fn hold(&self, bytes: u64) -> MemoryPermit<'_> {
         let bytes = bytes.min(self.total);
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let mut free = self.freed.wait_while(free, |free| *free < bytes).unwrap_or_else(PoisonError::into_inner);
         *free -= bytes;
-        Held { budget: self, bytes }
+        MemoryPermit { budget: self, bytes }
     }
 
     /// Takes the bytes if they are free.
-    pub(crate) fn try_hold(&self, bytes: u64) -> Option<Held<'_>> {
+    pub(crate) fn try_hold(&self, bytes: u64) -> Option<MemoryPermit<'_>> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         *free = free.checked_sub(bytes)?;
-        Some(Held { budget: self, bytes })
+        Some(MemoryPermit { budget: self, bytes })
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for MemoryPermit<'_> {
     fn drop(&mut self) {
         *self.budget.free.lock().unwrap_or_else(PoisonError::into_inner) += self.bytes;
         self.budget.freed.notify_all();

@@ -9,7 +9,7 @@ mod memory;
 mod path_bytes;
 mod pictures;
 
-pub(crate) use budget::{ByteBudget, Held};
+pub(crate) use budget::{ByteBudget, MemoryPermit};
 pub use cancel::CancelToken;
 pub use imgidx_media::{
     DetailFeatures, DominantColor, FeatureStage, Features, ImageInfo, ImageType, Lab, QuickFeatures, ToneFeatures,
@@ -19,7 +19,7 @@ pub use imgidx_types::{
     Classification, ContentHash, Embedding, FileId, FileStat, ImageId, InvalidEmbedding, ModelId, ParseDigestError,
     RootId, VectorId, is_panic_caught,
 };
-pub(crate) use imgidx_types::{is_exhausted, nanoseconds_since_1970, now_ns, open_own, open_regular};
+pub(crate) use imgidx_types::{is_exhausted, nanoseconds_since_1970, now_ns, open_nofollow, open_regular};
 pub(crate) use memory::give_back_memory;
 pub use memory::{current_memory, give_back_large_pieces, peak_memory, share_freed_memory};
 pub use path_bytes::{path_from_bytes, path_text, path_to_bytes, paths_text};

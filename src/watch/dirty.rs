@@ -1,6 +1,6 @@
 //! What may have changed, and when it is time to look.
 //!
-//! A file is looked at soon after somebody has closed it, or moved it into place: it is whole then. Of any other change it is not
+//! A file is looked at soon after somebody has closed it, or moved it into target: it is whole then. Of any other change it is not
 //! known whether more follows, so that the file has to be left alone for a while first.
 
 use std::collections::{BTreeSet, HashMap};
@@ -13,8 +13,8 @@ use crate::types::FileStat;
 
 /// What was noticed of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sign {
-    /// Whoever wrote it is done, it was moved to its place, or it is gone.
+pub(super) enum ChangeKind {
+    /// Whoever wrote it is done, it was moved to its target, or it is gone.
     Settled,
     /// Something of it has changed.
     Changing,
@@ -42,7 +42,7 @@ struct Entry {
     first: Option<Instant>,
     /// When something happened to it last, as far as that was told.
     touched: Option<Instant>,
-    sign: Sign,
+    kind: ChangeKind,
     /// Of a changing file: how it was when it was last looked at.
     stat: Option<FileStat>,
 }
@@ -55,7 +55,7 @@ pub(super) struct Dirty {
     by_due: BTreeSet<(Instant, PathBuf)>,
 }
 
-/// What is due: parts of roots, files that are whole apart from folders that have to be walked.
+/// What is due: parts of roots, files that are whole nested_roots from folders that have to be walked.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Due {
     pub files: Vec<Change>,
@@ -82,28 +82,28 @@ impl Dirty {
         self.by_due.first().map(|(due, _)| *due)
     }
 
-    /// Notes a sign of a path below a root.
-    pub(super) fn note(&mut self, root: &Arc<Path>, path: &Path, sign: Sign, now: Instant) {
+    /// Notes a kind of a path below a root.
+    pub(super) fn note(&mut self, root: &Arc<Path>, path: &Path, kind: ChangeKind, now: Instant) {
         if self.entries.len() >= MOST_PATHS && !self.entries.contains_key(path) {
             return self.collapse(root, now);
         }
         let Patience { settle, stable } = self.patience;
         match self.remove(path) {
             None => {
-                let due = now + if sign == Sign::Changing { stable } else { settle };
+                let due = now + if kind == ChangeKind::Changing { stable } else { settle };
                 let (root, first, touched) = (root.clone(), Some(now), Some(now));
-                self.insert(path.to_owned(), Entry { root, due, first, touched, sign, stat: None });
+                self.insert(path.to_owned(), Entry { root, due, first, touched, kind, stat: None });
             }
             Some(mut entry) => {
                 // A change of attributes after a file was closed does not open it again.
-                if entry.sign == Sign::Changing || sign == Sign::Folder {
-                    entry.sign = sign;
+                if entry.kind == ChangeKind::Changing || kind == ChangeKind::Folder {
+                    entry.kind = kind;
                 }
                 let latest = entry.first.map_or(now, |first| first + stable);
-                entry.due = match entry.sign {
-                    Sign::Changing => now + stable,
+                entry.due = match entry.kind {
+                    ChangeKind::Changing => now + stable,
                     // Who keeps on saving is not waited for for ever.
-                    Sign::Settled | Sign::Folder => (now + settle).min(latest).max(entry.due.min(now)),
+                    ChangeKind::Settled | ChangeKind::Folder => (now + settle).min(latest).max(entry.due.min(now)),
                 };
                 entry.touched = Some(now);
                 self.insert(path.to_owned(), entry);
@@ -114,15 +114,15 @@ impl Dirty {
     /// Notes that a file which is not known to be whole was found, unless more is known of it.
     pub(super) fn note_unsettled(&mut self, root: &Arc<Path>, path: &Path, now: Instant) {
         if !self.entries.contains_key(path) {
-            let (root, due, sign) = (root.clone(), now + self.patience.stable, Sign::Changing);
-            self.insert(path.to_owned(), Entry { root, due, first: None, touched: None, sign, stat: None });
+            let (root, due, kind) = (root.clone(), now + self.patience.stable, ChangeKind::Changing);
+            self.insert(path.to_owned(), Entry { root, due, first: None, touched: None, kind, stat: None });
         }
     }
 
-    /// Whether something is left that had been noted at a moment, apart from files that are being changed ever since.
+    /// Whether something is left that had been noted at a moment, nested_roots from files that are being changed ever since.
     pub(super) fn has_left_of(&self, moment: Instant) -> bool {
         self.entries.values().any(|entry| {
-            let is_busy = entry.sign == Sign::Changing && entry.touched.is_some_and(|touched| touched > moment);
+            let is_busy = entry.kind == ChangeKind::Changing && entry.touched.is_some_and(|touched| touched > moment);
             entry.first.is_none_or(|first| first <= moment) && !is_busy
         })
     }
@@ -133,11 +133,11 @@ impl Dirty {
         if let Some(entry) = self.entries.get_mut(&path) {
             // Something has happened to it since, which is noted; what had happened before is still to be done.
             entry.first = None;
-            entry.sign = if is_folder { Sign::Folder } else { entry.sign };
+            entry.kind = if is_folder { ChangeKind::Folder } else { entry.kind };
             return;
         }
-        let sign = if is_folder { Sign::Folder } else { Sign::Settled };
-        self.insert(path, Entry { root: root.clone(), due, first: None, touched: None, sign, stat: None });
+        let kind = if is_folder { ChangeKind::Folder } else { ChangeKind::Settled };
+        self.insert(path, Entry { root: root.clone(), due, first: None, touched: None, kind, stat: None });
     }
 
     /// Forgets what of a root is at and below a path.
@@ -166,7 +166,7 @@ impl Dirty {
         while due.files.len() + due.folders.len() < most {
             let Some((_, path)) = self.by_due.first().filter(|(at, _)| *at <= soon).cloned() else { break };
             let mut entry = self.remove(&path).expect("both hold the same paths");
-            if entry.sign == Sign::Changing {
+            if entry.kind == ChangeKind::Changing {
                 if entry.due > now {
                     early.push((path, entry));
                     continue;
@@ -182,7 +182,7 @@ impl Dirty {
             }
             let scope = path.strip_prefix(&entry.root).unwrap_or(&path).to_owned();
             let change = Change { root: entry.root.to_path_buf(), scope };
-            if entry.sign == Sign::Folder { due.folders.push(change) } else { due.files.push(change) }
+            if entry.kind == ChangeKind::Folder { due.folders.push(change) } else { due.files.push(change) }
         }
         early.into_iter().for_each(|(path, entry)| self.insert(path, entry));
         due
@@ -200,7 +200,7 @@ impl Dirty {
     fn collapse(&mut self, root: &Arc<Path>, now: Instant) {
         self.forget(root, root);
         let (due, first) = (now + self.patience.stable, None);
-        let entry = Entry { root: root.clone(), due, first, touched: None, sign: Sign::Folder, stat: None };
+        let entry = Entry { root: root.clone(), due, first, touched: None, kind: ChangeKind::Folder, stat: None };
         self.insert(root.to_path_buf(), entry);
     }
 
@@ -238,9 +238,9 @@ mod tests {
             Self { dirty, root: Path::new("/r").into(), start: now, now }
         }
 
-        fn note(&mut self, path: &str, sign: Sign) {
+        fn note(&mut self, path: &str, kind: ChangeKind) {
             let path = Path::new("/r").join(path);
-            self.dirty.note(&self.root.clone(), &path, sign, self.now);
+            self.dirty.note(&self.root.clone(), &path, kind, self.now);
         }
 
         fn clock(&self) -> i64 {
@@ -270,14 +270,14 @@ mod tests {
     #[test]
     fn a_closed_file_is_due_at_once_and_a_growing_one_when_it_is_left_alone() {
         let mut bench = Bench::new();
-        bench.note("closed.jpg", Sign::Changing);
-        bench.note("closed.jpg", Sign::Settled);
-        bench.note("growing.jpg", Sign::Changing);
+        bench.note("closed.jpg", ChangeKind::Changing);
+        bench.note("closed.jpg", ChangeKind::Settled);
+        bench.note("growing.jpg", ChangeKind::Changing);
         assert_eq!(bench.files_after(SETTLE - Duration::from_millis(1), Duration::ZERO), [] as [&str; 0]);
         assert_eq!(bench.files_after(Duration::from_millis(1), Duration::ZERO), ["closed.jpg"]);
         // It is written to once more, just before it would have been due.
         bench.now = bench.start + STABLE - SETTLE;
-        bench.note("growing.jpg", Sign::Changing);
+        bench.note("growing.jpg", ChangeKind::Changing);
         let changed = STABLE - SETTLE;
         assert_eq!(bench.files_after(SETTLE, changed), [] as [&str; 0]);
         assert_eq!(bench.files_after(STABLE - SETTLE, changed), ["growing.jpg"]);
@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn a_file_that_grows_without_telling_is_waited_for() {
         let mut bench = Bench::new();
-        bench.note("a.jpg", Sign::Changing);
+        bench.note("a.jpg", ChangeKind::Changing);
         // Its own time says that it has changed just now: on a network drive, say, where no event tells.
         for second in 1..10 {
             let time = STABLE * second;
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn a_time_in_the_future_does_not_keep_a_file_waiting_for_ever() {
         let mut bench = Bench::new();
-        bench.note("a.jpg", Sign::Changing);
+        bench.note("a.jpg", ChangeKind::Changing);
         let future = Duration::from_secs(3600);
         assert_eq!(bench.files_after(STABLE, future), [] as [&str; 0]);
         assert_eq!(bench.files_after(STABLE, future), ["a.jpg"]);
@@ -309,9 +309,9 @@ mod tests {
     #[test]
     fn attributes_that_change_after_a_file_was_closed_do_not_delay_it_much() {
         let mut bench = Bench::new();
-        bench.note("a.jpg", Sign::Settled);
+        bench.note("a.jpg", ChangeKind::Settled);
         bench.now += SETTLE / 2;
-        bench.note("a.jpg", Sign::Changing);
+        bench.note("a.jpg", ChangeKind::Changing);
         assert_eq!(bench.files_after(SETTLE, Duration::ZERO), ["a.jpg"]);
     }
 
@@ -320,7 +320,7 @@ mod tests {
         let mut bench = Bench::new();
         let mut looked_at = 0;
         for _ in 0..100 {
-            bench.note("a.jpg", Sign::Settled);
+            bench.note("a.jpg", ChangeKind::Settled);
             looked_at += bench.files_after(SETTLE / 2, Duration::ZERO).len();
         }
         // Every two seconds, of five.
@@ -330,7 +330,7 @@ mod tests {
     #[test]
     fn a_file_that_is_gone_is_due_without_waiting_for_it_to_be_stable() {
         let mut bench = Bench::new();
-        bench.note("a.jpg", Sign::Changing);
+        bench.note("a.jpg", ChangeKind::Changing);
         bench.now += STABLE;
         let due = bench.dirty.take_due(bench.now, usize::MAX, bench.clock(), |_| None);
         assert_eq!(due.files.len(), 1);
@@ -339,8 +339,8 @@ mod tests {
     #[test]
     fn folders_are_told_apart_and_what_was_not_done_comes_back() {
         let mut bench = Bench::new();
-        bench.note("sub", Sign::Folder);
-        bench.note("a.jpg", Sign::Settled);
+        bench.note("sub", ChangeKind::Folder);
+        bench.note("a.jpg", ChangeKind::Settled);
         bench.now += SETTLE;
         let due = bench.dirty.take_due(bench.now, usize::MAX, bench.clock(), |_| None);
         assert_eq!((due.files.len(), due.folders.len()), (1, 1));
@@ -354,13 +354,13 @@ mod tests {
     #[test]
     fn a_file_that_is_changed_for_ever_keeps_nobody_waiting() {
         let mut bench = Bench::new();
-        bench.note("log.png", Sign::Changing);
-        bench.note("saved.png", Sign::Settled);
+        bench.note("log.png", ChangeKind::Changing);
+        bench.note("saved.png", ChangeKind::Settled);
         let moment = bench.now;
         assert!(bench.dirty.has_left_of(moment));
         for _ in 0..4 {
             bench.now += STABLE / 2;
-            bench.note("log.png", Sign::Changing);
+            bench.note("log.png", ChangeKind::Changing);
             bench.files_after(Duration::ZERO, STABLE * 10);
         }
         assert!(!bench.dirty.has_left_of(moment) && bench.dirty.len() == 1);
@@ -373,7 +373,7 @@ mod tests {
     fn too_many_paths_become_one_root() {
         let mut bench = Bench::new();
         for number in 0..=MOST_PATHS {
-            bench.note(&format!("{number}.jpg"), Sign::Settled);
+            bench.note(&format!("{number}.jpg"), ChangeKind::Settled);
         }
         assert_eq!(bench.dirty.len(), 1);
         assert_eq!(bench.after(STABLE, Duration::ZERO), (vec![], vec![String::new()]));

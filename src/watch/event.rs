@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use notify::event::{AccessKind, AccessMode, CreateKind, Flag, ModifyKind, RemoveKind, RenameMode};
 use notify::{ErrorKind, Event, EventKind};
 
-use super::dirty::Sign;
+use super::dirty::ChangeKind;
 
 /// What one event says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum FsEvent {
     /// Something happened to a file, or to what may be one.
-    File(PathBuf, Sign),
+    File(PathBuf, ChangeKind),
     /// A folder appeared, or its attributes changed: it has to be watched and scanned.
     Folder(PathBuf),
     /// A path is gone; it may have been a folder.
@@ -21,12 +21,12 @@ pub(super) enum Told {
     /// Events were lost.
     Lost,
     /// Some folders cannot be watched, or nothing more can.
-    Trouble(Trouble, Vec<PathBuf>),
+    WatchError(WatchError, Vec<PathBuf>),
 }
 
 /// Why changes may go unnoticed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum WatchError {
     /// The system watches no more folders for this user.
     TooManyFolders,
     /// A folder is gone again, or may not be listed, which the scan tells and its folder when that changes.
@@ -36,39 +36,41 @@ pub(super) enum Trouble {
 }
 
 /// Reads an event; `is_folder` looks at a path of which the event does not tell.
-pub(super) fn read(event: notify::Result<Event>, is_folder: impl Fn(&Path) -> Option<bool>) -> Vec<Told> {
+pub(super) fn read(event: notify::Result<Event>, is_folder: impl Fn(&Path) -> Option<bool>) -> Vec<FsEvent> {
     match event {
-        Ok(event) if event.attrs.flag() == Some(Flag::Rescan) => vec![Told::Lost],
+        Ok(event) if event.attrs.flag() == Some(Flag::Rescan) => vec![FsEvent::Lost],
         Ok(event) => {
             let kind = event.kind;
             event.paths.into_iter().filter_map(|path| told(kind, path, &is_folder)).collect()
         }
         Err(error) => {
             let paths = error.paths.clone();
-            vec![Told::Trouble(trouble(&error), paths)]
+            vec![FsEvent::WatchError(watch_error(&error), paths)]
         }
     }
 }
 
-fn told(kind: EventKind, path: PathBuf, is_folder: &impl Fn(&Path) -> Option<bool>) -> Option<Told> {
+fn told(kind: EventKind, path: PathBuf, is_folder: &impl Fn(&Path) -> Option<bool>) -> Option<FsEvent> {
     // What is there now says more than the event, which is of a moment that is past.
-    let found = |path: PathBuf, sign| match is_folder(&path) {
-        Some(true) => Told::Folder(path),
-        Some(false) => Told::File(path, sign),
-        None => Told::Gone(path),
+    let found = |path: PathBuf, kind| match is_folder(&path) {
+        Some(true) => FsEvent::Folder(path),
+        Some(false) => FsEvent::File(path, kind),
+        None => FsEvent::Gone(path),
     };
     Some(match kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => Told::File(path, Sign::Settled),
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => FsEvent::File(path, ChangeKind::Settled),
         EventKind::Access(_) => return None,
-        EventKind::Create(CreateKind::Folder) => Told::Folder(path),
-        EventKind::Modify(ModifyKind::Data(_)) => Told::File(path, Sign::Changing),
-        EventKind::Modify(ModifyKind::Name(RenameMode::From)) => Told::Gone(path),
-        EventKind::Modify(ModifyKind::Name(RenameMode::To)) => found(path, Sign::Settled),
+        EventKind::Create(CreateKind::Folder) => FsEvent::Folder(path),
+        EventKind::Modify(ModifyKind::Data(_)) => FsEvent::File(path, ChangeKind::Changing),
+        EventKind::Modify(ModifyKind::Name(RenameMode::From)) => FsEvent::Gone(path),
+        EventKind::Modify(ModifyKind::Name(RenameMode::To)) => found(path, ChangeKind::Settled),
         // Each of the two is told by itself too.
         EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => return None,
-        EventKind::Remove(RemoveKind::Other) => Told::Unmounted(path),
-        EventKind::Remove(_) => Told::Gone(path),
-        EventKind::Create(_) | EventKind::Modify(_) | EventKind::Any | EventKind::Other => found(path, Sign::Changing),
+        EventKind::Remove(RemoveKind::Other) => FsEvent::Unmounted(path),
+        EventKind::Remove(_) => FsEvent::Gone(path),
+        EventKind::Create(_) | EventKind::Modify(_) | EventKind::Any | EventKind::Other => {
+            found(path, ChangeKind::Changing)
+        }
     })
 }
 
@@ -77,13 +79,13 @@ fn is_out_of_reach(error: &std::io::Error) -> bool {
     matches!(error.kind(), NotFound | NotADirectory | PermissionDenied)
 }
 
-pub(super) fn trouble(error: &notify::Error) -> Trouble {
+pub(super) fn watch_error(error: &notify::Error) -> WatchError {
     match &error.kind {
-        ErrorKind::MaxFilesWatch => Trouble::TooManyFolders,
-        ErrorKind::PathNotFound | ErrorKind::WatchNotFound => Trouble::OutOfReach,
-        ErrorKind::Io(error) if is_out_of_reach(error) => Trouble::OutOfReach,
-        ErrorKind::Io(error) => Trouble::Other(crate::error::io_reason(error)),
-        other => Trouble::Other(format!("{other:?}")),
+        ErrorKind::MaxFilesWatch => WatchError::TooManyFolders,
+        ErrorKind::PathNotFound | ErrorKind::WatchNotFound => WatchError::OutOfReach,
+        ErrorKind::Io(error) if is_out_of_reach(error) => WatchError::OutOfReach,
+        ErrorKind::Io(error) => WatchError::Other(crate::error::io_reason(error)),
+        other => WatchError::Other(format!("{other:?}")),
     }
 }
 
@@ -91,15 +93,15 @@ pub(super) fn trouble(error: &notify::Error) -> Trouble {
 mod tests {
     use super::*;
 
-    fn read_kind(kind: EventKind) -> Vec<Told> {
+    fn read_kind(kind: EventKind) -> Vec<FsEvent> {
         let event = Event::new(kind).add_path("/r/a".into());
         read(Ok(event), |_| Some(false))
     }
 
     #[test]
     fn an_unmounted_drive_is_not_a_deletion() {
-        assert_eq!(read_kind(EventKind::Remove(RemoveKind::Other)), [Told::Unmounted("/r/a".into())]);
-        assert_eq!(read_kind(EventKind::Remove(RemoveKind::File)), [Told::Gone("/r/a".into())]);
+        assert_eq!(read_kind(EventKind::Remove(RemoveKind::Other)), [FsEvent::Unmounted("/r/a".into())]);
+        assert_eq!(read_kind(EventKind::Remove(RemoveKind::File)), [FsEvent::Gone("/r/a".into())]);
     }
 
     #[test]
@@ -111,16 +113,16 @@ mod tests {
     #[test]
     fn what_is_there_now_counts() {
         let moved = || Event::new(EventKind::Modify(ModifyKind::Name(RenameMode::To))).add_path("/r/a".into());
-        assert_eq!(read(Ok(moved()), |_| Some(true)), [Told::Folder("/r/a".into())]);
-        assert_eq!(read(Ok(moved()), |_| Some(false)), [Told::File("/r/a".into(), Sign::Settled)]);
-        assert_eq!(read(Ok(moved()), |_| None), [Told::Gone("/r/a".into())]);
+        assert_eq!(read(Ok(moved()), |_| Some(true)), [FsEvent::Folder("/r/a".into())]);
+        assert_eq!(read(Ok(moved()), |_| Some(false)), [FsEvent::File("/r/a".into(), ChangeKind::Settled)]);
+        assert_eq!(read(Ok(moved()), |_| None), [FsEvent::Gone("/r/a".into())]);
     }
 
     #[test]
     fn lost_events_and_limits_are_told() {
         let lost = Event::new(EventKind::Other).set_flag(Flag::Rescan);
-        assert_eq!(read(Ok(lost), |_| None), [Told::Lost]);
+        assert_eq!(read(Ok(lost), |_| None), [FsEvent::Lost]);
         let limit = notify::Error::new(ErrorKind::MaxFilesWatch).add_path("/r/b".into());
-        assert_eq!(read(Err(limit), |_| None), [Told::Trouble(Trouble::TooManyFolders, vec!["/r/b".into()])]);
+        assert_eq!(read(Err(limit), |_| None), [FsEvent::WatchError(WatchError::TooManyFolders, vec!["/r/b".into()])]);
     }
 }

@@ -18,10 +18,10 @@ mod dirty;
 mod event;
 mod observer;
 mod options;
-mod places;
 mod run;
 mod shared;
 mod status;
+mod targets;
 mod watcher;
 mod work;
 

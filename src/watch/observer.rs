@@ -15,8 +15,8 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use notify::event::EventKindMask;
 use notify::{Config, Event, PathOp, RecommendedWatcher, RecursiveMode, WatchPathConfig, Watcher};
 
-use super::dirty::Sign;
-use super::event::{self, Told, Trouble};
+use super::dirty::ChangeKind;
+use super::event::{self, FsEvent, WatchError};
 use super::shared::Shared;
 use crate::error::{Error, Result};
 use crate::scan::{Folders, ScanOptions, ScanRules};
@@ -27,9 +27,9 @@ const FOLDER_BY_FOLDER: bool = cfg!(any(target_os = "linux", target_os = "androi
 /// Folders that are given to the system at a time.
 const BATCH: usize = 512;
 
-/// A root, or a part of one, as it is listened to.
+/// A root, or a part of one, as it is root_watch to.
 #[derive(Debug)]
-pub(super) struct Listened {
+pub(super) struct RootWatch {
     /// Path of the root.
     pub root: Arc<Path>,
     /// The part of it; the same as `root` if it is all.
@@ -38,7 +38,7 @@ pub(super) struct Listened {
     pub folder: PathBuf,
     pub scan: ScanOptions,
     /// Roots of their own below it.
-    pub apart: Vec<PathBuf>,
+    pub nested_roots: Vec<PathBuf>,
     /// Of a root of files that were given one by one: their paths. Others in the folder are not looked at.
     pub only: Option<Vec<PathBuf>>,
 }
@@ -48,13 +48,13 @@ pub(super) struct Listened {
 pub(super) struct Listening {
     pub folders: usize,
     /// Why changes in it may go unnoticed.
-    pub trouble: Option<Trouble>,
+    pub watch_error: Option<WatchError>,
 }
 
 enum Message {
     Event(Arc<Path>, notify::Result<Event>),
-    Listen(Box<Listened>, Sender<Listening>),
-    /// How many folders of a place are watched, if that has changed.
+    Listen(Box<RootWatch>, Sender<Listening>),
+    /// How many folders of a target are watched, if that has changed.
     Count(Arc<Path>, Sender<Option<usize>>),
     Ignore(Arc<Path>),
     Flush(Sender<()>),
@@ -73,14 +73,14 @@ pub(super) struct Observer {
 impl Observer {
     pub(super) fn start(shared: Arc<Shared>, own_files: OwnFiles) -> Result<Self> {
         let (messages, received) = unbounded();
-        let ears = Ears { shared, own_files, messages: messages.clone(), roots: Vec::new() };
+        let ears = EventLoop { shared, own_files, messages: messages.clone(), roots: Vec::new() };
         let thread = std::thread::Builder::new().name("observer".into()).spawn(move || ears.run(&received));
         let thread = thread.map_err(Error::io("start a thread for", "watching"))?;
         Ok(Self { messages, thread: Some(thread) })
     }
 
     /// Begins to listen to a root, or begins anew. When this returns, every later change is told.
-    pub(super) fn listen(&self, root: Listened) -> Listening {
+    pub(super) fn listen(&self, root: RootWatch) -> Listening {
         self.ask(|reply| Message::Listen(Box::new(root), reply)).unwrap_or_default()
     }
 
@@ -89,7 +89,7 @@ impl Observer {
         let _ = self.messages.send(Message::Ignore(start.clone()));
     }
 
-    /// How many folders of a place are watched, if that has changed since it was last asked for.
+    /// How many folders of a target are watched, if that has changed since it was last asked for.
     pub(super) fn count(&self, start: &Arc<Path>) -> Option<usize> {
         self.ask(|reply| Message::Count(start.clone(), reply)).flatten()
     }
@@ -116,17 +116,17 @@ impl Drop for Observer {
 }
 
 /// What the thread holds.
-struct Ears {
+struct EventLoop {
     shared: Arc<Shared>,
     /// What happens to these is the index's own doing.
     own_files: OwnFiles,
     messages: Sender<Message>,
-    roots: Vec<Heard>,
+    roots: Vec<WatchedTree>,
 }
 
-/// A root that is listened to.
-struct Heard {
-    listened: Listened,
+/// A root that is root_watch to.
+struct WatchedTree {
+    root_watch: RootWatch,
     rules: ScanRules,
     /// `None` where the system has no more to give.
     watcher: Option<RecommendedWatcher>,
@@ -134,7 +134,7 @@ struct Heard {
     is_uncounted: bool,
 }
 
-impl Ears {
+impl EventLoop {
     fn run(mut self, messages: &Receiver<Message>) {
         for message in messages {
             match message {
@@ -142,7 +142,7 @@ impl Ears {
                 Message::Listen(root, reply) => {
                     let _ = reply.send(self.listen(*root));
                 }
-                Message::Ignore(start) => self.roots.retain(|heard| heard.listened.start != start),
+                Message::Ignore(start) => self.roots.retain(|watched| watched.root_watch.start != start),
                 Message::Count(start, reply) => drop(reply.send(self.count(&start))),
                 Message::Flush(reply) => self.flush(reply),
                 Message::Flushed(reply) => drop(reply.send(())),
@@ -151,28 +151,28 @@ impl Ears {
         }
     }
 
-    fn listen(&mut self, listened: Listened) -> Listening {
-        self.roots.retain(|heard| heard.listened.start != listened.start);
-        let rules = match ScanRules::new(&listened.root, &listened.scan) {
+    fn listen(&mut self, root_watch: RootWatch) -> Listening {
+        self.roots.retain(|watched| watched.root_watch.start != root_watch.start);
+        let rules = match ScanRules::new(&root_watch.root, &root_watch.scan) {
             Ok(rules) => rules,
-            Err(error) => return Listening { trouble: Some(Trouble::Other(error.to_string())), folders: 0 },
+            Err(error) => return Listening { watch_error: Some(WatchError::Other(error.to_string())), folders: 0 },
         };
-        let mut heard = Heard { listened, rules, watcher: None, is_uncounted: false };
-        let listening = match self.watcher(&heard.listened) {
+        let mut watched = WatchedTree { root_watch, rules, watcher: None, is_uncounted: false };
+        let listening = match self.watcher(&watched.root_watch) {
             Ok(watcher) => {
-                heard.watcher = Some(watcher);
-                heard.watch_all()
+                watched.watcher = Some(watcher);
+                watched.watch_all()
             }
-            Err(error) => Listening { trouble: Some(event::trouble(&error)), folders: 0 },
+            Err(error) => Listening { watch_error: Some(event::watch_error(&error)), folders: 0 },
         };
-        self.roots.push(heard);
+        self.roots.push(watched);
         listening
     }
 
-    fn watcher(&self, listened: &Listened) -> notify::Result<RecommendedWatcher> {
-        let (messages, start) = (self.messages.clone(), listened.start.clone());
+    fn watcher(&self, root_watch: &RootWatch) -> notify::Result<RecommendedWatcher> {
+        let (messages, start) = (self.messages.clone(), root_watch.start.clone());
         let config = Config::default()
-            .with_follow_symlinks(listened.scan.follow_links)
+            .with_follow_symlinks(root_watch.scan.follow_links)
             .with_event_kinds(EventKindMask::CORE | EventKindMask::ACCESS_CLOSE);
         let pass_on = move |event| {
             let _ = messages.send(Message::Event(start.clone(), event));
@@ -182,50 +182,50 @@ impl Ears {
 
     fn hear(&mut self, start: &Arc<Path>, event: notify::Result<Event>) {
         let (shared, own_files) = (self.shared.clone(), self.own_files.clone());
-        // Events of a root that is not listened to any more may still come.
-        let Some(heard) = self.roots.iter_mut().find(|heard| heard.listened.start == *start) else { return };
-        let (root, follow) = (heard.listened.root.clone(), heard.listened.scan.follow_links);
+        // Events of a root that is not root_watch to any more may still come.
+        let Some(watched) = self.roots.iter_mut().find(|watched| watched.root_watch.start == *start) else { return };
+        let (root, follow) = (watched.root_watch.root.clone(), watched.root_watch.scan.follow_links);
         for told in event::read(event, |path| is_folder(path, follow)) {
             match told {
-                Told::File(path, _) | Told::Folder(path) | Told::Gone(path) if own_files.contain(&path) => {}
-                Told::File(path, sign) if heard.admits(&path, false) => shared.note(&root, &path, sign),
-                Told::Folder(path) if *path == **start || heard.admits(&path, true) => {
-                    heard.is_uncounted = true;
-                    let listening = heard.watch_below(&path);
-                    if let Some(trouble) = listening.trouble {
-                        shared.trouble(start, trouble);
+                FsEvent::File(path, _) | FsEvent::Folder(path) | FsEvent::Gone(path) if own_files.contain(&path) => {}
+                FsEvent::File(path, kind) if watched.admits(&path, false) => shared.note(&root, &path, kind),
+                FsEvent::Folder(path) if *path == **start || watched.admits(&path, true) => {
+                    watched.is_uncounted = true;
+                    let listening = watched.watch_below(&path);
+                    if let Some(watch_error) = listening.watch_error {
+                        shared.watch_error(start, watch_error);
                     }
-                    shared.note(&root, &path, Sign::Folder);
+                    shared.note(&root, &path, ChangeKind::Folder);
                 }
-                Told::Gone(path) if path == heard.listened.folder => shared.doubt(start),
-                Told::Gone(path) if path.starts_with(&heard.listened.start) => {
-                    heard.is_uncounted = true;
+                FsEvent::Gone(path) if path == watched.root_watch.folder => shared.doubt(start),
+                FsEvent::Gone(path) if path.starts_with(&watched.root_watch.start) => {
+                    watched.is_uncounted = true;
                     // Whether it was a file or a folder is not known, and one of them may be excluded.
-                    if heard.admits(&path, false) || heard.admits(&path, true) {
-                        shared.note(&root, &path, Sign::Settled);
+                    if watched.admits(&path, false) || watched.admits(&path, true) {
+                        shared.note(&root, &path, ChangeKind::Settled);
                     }
                 }
-                Told::Unmounted(_) => shared.doubt(start),
-                Told::Lost => shared.lose(start),
-                Told::Trouble(Trouble::OutOfReach, _) => {}
-                Told::Trouble(trouble, _) => shared.trouble(start, trouble),
-                Told::File(..) | Told::Folder(_) | Told::Gone(_) => {}
+                FsEvent::Unmounted(_) => shared.doubt(start),
+                FsEvent::Lost => shared.lose(start),
+                FsEvent::WatchError(WatchError::OutOfReach, _) => {}
+                FsEvent::WatchError(watch_error, _) => shared.watch_error(start, watch_error),
+                FsEvent::File(..) | FsEvent::Folder(_) | FsEvent::Gone(_) => {}
             }
         }
     }
 
     fn count(&mut self, start: &Arc<Path>) -> Option<usize> {
-        let heard = self.roots.iter_mut().find(|heard| heard.listened.start == *start)?;
-        if !FOLDER_BY_FOLDER || !std::mem::take(&mut heard.is_uncounted) {
+        let watched = self.roots.iter_mut().find(|watched| watched.root_watch.start == *start)?;
+        if !FOLDER_BY_FOLDER || !std::mem::take(&mut watched.is_uncounted) {
             return None;
         }
-        Some(heard.watcher.as_ref()?.watched_paths().ok()?.len())
+        Some(watched.watcher.as_ref()?.watched_paths().ok()?.len())
     }
 
-    /// Answers when everything has been heard that has happened so far.
+    /// Answers when everything has been watched that has happened so far.
     fn flush(&mut self, reply: Sender<()>) {
-        for heard in &mut self.roots {
-            if let Some(watcher) = &mut heard.watcher {
+        for watched in &mut self.roots {
+            if let Some(watcher) = &mut watched.watcher {
                 // Changing nothing makes notify's thread read all that there is to read. It passes that on after it has answered,
                 // and so before it answers again.
                 let _ = watcher.update_paths(Vec::new());
@@ -237,9 +237,9 @@ impl Ears {
     }
 }
 
-impl Heard {
+impl WatchedTree {
     fn admits(&self, path: &Path, is_folder: bool) -> bool {
-        let Listened { root, start, only, .. } = &self.listened;
+        let RootWatch { root, start, only, .. } = &self.root_watch;
         match only {
             Some(files) => files.iter().any(|file| file == path),
             None => path.starts_with(start) && *path != **start && self.rules.admits(root, path, is_folder),
@@ -247,10 +247,10 @@ impl Heard {
     }
 
     fn watch_all(&mut self) -> Listening {
-        let start = self.listened.start.to_path_buf();
-        if self.listened.only.is_some() {
+        let start = self.root_watch.start.to_path_buf();
+        if self.root_watch.only.is_some() {
             let mut listening = Listening::default();
-            let folder = self.listened.folder.clone();
+            let folder = self.root_watch.folder.clone();
             self.watcher.iter_mut().for_each(|watcher| watch(watcher, std::slice::from_ref(&folder), &mut listening));
             return listening;
         }
@@ -259,15 +259,15 @@ impl Heard {
 
     /// Watches a folder and all below it. Each is watched before it is listed: a folder that appears in between is listed or told.
     fn watch_below(&mut self, start: &Path) -> Listening {
-        let Self { listened, rules, watcher: Some(watcher), .. } = self else { return Listening::default() };
-        let Listened { root, start: place, scan, apart, only, .. } = listened;
-        if only.is_some() || !(FOLDER_BY_FOLDER || *start == **place) {
+        let Self { root_watch, rules, watcher: Some(watcher), .. } = self else { return Listening::default() };
+        let RootWatch { root, start: target, scan, nested_roots, only, .. } = root_watch;
+        if only.is_some() || !(FOLDER_BY_FOLDER || *start == **target) {
             return Listening::default();
         }
         let mut listening = Listening::default();
-        let mut folders = FOLDER_BY_FOLDER.then(|| Folders::new(root, rules, apart, scan));
+        let mut folders = FOLDER_BY_FOLDER.then(|| Folders::new(root, rules, nested_roots, scan));
         let mut level = vec![start.to_owned()];
-        while !level.is_empty() && listening.trouble != Some(Trouble::TooManyFolders) {
+        while !level.is_empty() && listening.watch_error != Some(WatchError::TooManyFolders) {
             level.chunks(BATCH).for_each(|batch| watch(watcher, batch, &mut listening));
             level = folders.iter_mut().flat_map(|folders| level.iter().flat_map(|it| folders.inside(it))).collect();
         }
@@ -283,14 +283,14 @@ fn watch(watcher: &mut RecommendedWatcher, folders: &[PathBuf], listening: &mut 
     listening.folders += left.len();
     while let Err(failed) = watcher.update_paths(left) {
         listening.folders -= 1 + failed.remaining.len();
-        let trouble = event::trouble(&failed.source);
+        let watch_error = event::watch_error(&failed.source);
         // Without an operation that failed, notify's thread is gone.
-        if trouble == Trouble::TooManyFolders || failed.origin.is_none() {
-            listening.trouble = Some(trouble);
+        if watch_error == WatchError::TooManyFolders || failed.origin.is_none() {
+            listening.watch_error = Some(watch_error);
             return;
         }
-        if trouble != Trouble::OutOfReach {
-            listening.trouble.get_or_insert(trouble);
+        if watch_error != WatchError::OutOfReach {
+            listening.watch_error.get_or_insert(watch_error);
         }
         left = failed.remaining;
         listening.folders += left.len();

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
-use super::dirty::Sign;
+use super::dirty::ChangeKind;
 use super::observer::Observer;
-use super::places::{How, Place, places};
-use super::shared::{News, Next, Request};
+use super::shared::{Next, Notification, Request};
 use super::status::{WatchEvent, WatchStatus};
+use super::targets::{How, WatchTarget, targets};
 use super::watcher::Watcher;
 use crate::error::{Error, Result};
 use crate::indexer;
@@ -39,11 +39,11 @@ pub(super) struct Run<'a> {
     pub(super) watcher: Watcher,
     pub(super) store: Store,
     pub(super) observer: Observer,
-    pub(super) places: Vec<Place>,
+    pub(super) targets: Vec<WatchTarget>,
     pub(super) times: Times,
     /// Who waits until everything is done that had happened before a moment.
     pub(super) syncs: Vec<(Instant, Sender<Result<(), String>>)>,
-    /// Roots as they were when places were looked up, and which file the database is.
+    /// Roots as they were when targets were looked up, and which file the database is.
     pub(super) known_roots: Vec<(PathBuf, String)>,
     pub(super) identity: Option<(u64, u64)>,
     pub(super) retry: Duration,
@@ -64,7 +64,7 @@ impl<'a> Run<'a> {
             identity: Store::identity(path),
             known_roots: Vec::new(),
             observer: Observer::start(watcher.shared.clone(), OwnFiles::of(path))?,
-            places: Vec::new(),
+            targets: Vec::new(),
             times: Times { look, reconcile, alive: now + ALIVE, tidy: None, unload: None },
             syncs: Vec::new(),
             retry: RETRY,
@@ -88,14 +88,14 @@ impl<'a> Run<'a> {
 
     fn work(&mut self) -> Result<()> {
         self.load_places()?;
-        let online = || self.places.iter().filter(|place| place.is_online());
-        let (roots, folders) = (online().count(), online().map(|place| place.listening.folders as u64).sum());
+        let online = || self.targets.iter().filter(|target| target.is_online());
+        let (roots, folders) = (online().count(), online().map(|target| target.listening.folders as u64).sum());
         self.tell(&WatchEvent::Ready { roots, folders });
         loop {
             self.publish();
             let done = match self.watcher.shared.next(self.wakes_at()) {
                 Next::Stop => return Ok(()),
-                Next::Hear(news) => self.hear(news),
+                Next::Hear(notification) => self.hear(notification),
                 Next::Serve(request) => self.serve(request),
                 Next::Update(due) => self.take_up(due),
                 Next::Time => self.look_at_clock(),
@@ -114,8 +114,9 @@ impl<'a> Run<'a> {
 
     fn wakes_at(&self) -> Instant {
         let Times { look, reconcile, alive, tidy, unload } = self.times;
-        let polled = self.places.iter().filter(|place| place.is_polled());
-        let times = [reconcile, alive].into_iter().chain(tidy).chain(unload).chain(polled.map(|place| place.next_poll));
+        let polled = self.targets.iter().filter(|target| target.is_polled());
+        let times =
+            [reconcile, alive].into_iter().chain(tidy).chain(unload).chain(polled.map(|target| target.next_poll));
         times.fold(look, Instant::min)
     }
 
@@ -124,14 +125,14 @@ impl<'a> Run<'a> {
         let roots = self.store.roots()?;
         // Until all is done: then it is tried again at the next look.
         self.known_roots.clear();
-        let mut old = std::mem::take(&mut self.places);
+        let mut old = std::mem::take(&mut self.targets);
         let mut fresh = Vec::new();
-        for place in places(&self.watcher.parts, &roots, Instant::now()) {
-            let how = How::of(&place, &self.store, &roots)?;
-            let known = old.iter().position(|known| known.part == place.part);
-            let known = known.map(|at| old.swap_remove(at)).map(|known| known.with_files(&place.files));
-            fresh.extend(known.as_ref().is_none_or(|known| !known.is_listened_to(&how)).then_some(self.places.len()));
-            self.places.push(known.unwrap_or(place));
+        for target in targets(&self.watcher.parts, &roots, Instant::now()) {
+            let how = How::of(&target, &self.store, &roots)?;
+            let known = old.iter().position(|known| known.part == target.part);
+            let known = known.map(|at| old.swap_remove(at)).map(|known| known.with_files(&target.files));
+            fresh.extend(known.as_ref().is_none_or(|known| !known.is_listened_to(&how)).then_some(self.targets.len()));
+            self.targets.push(known.unwrap_or(target));
         }
         for gone in old {
             self.observer.ignore(&gone.start);
@@ -151,39 +152,39 @@ impl<'a> Run<'a> {
     }
 
     fn count_folders(&mut self) {
-        for place in &mut self.places {
-            if let Some(folders) = self.observer.count(&place.start) {
-                place.listening.folders = folders;
+        for target in &mut self.targets {
+            if let Some(folders) = self.observer.count(&target.start) {
+                target.listening.folders = folders;
             }
         }
     }
 
-    /// Whether the directory of a place is there and itself.
-    fn is_there(&self, place: &Place) -> Result<bool> {
-        match self.store.roots()?.iter().find(|root| root.path == *place.root) {
-            Some(root) => Ok(place.start.exists() && indexer::health(&self.store, root)?.is_some()),
+    /// Whether the directory of a target is there and itself.
+    fn is_there(&self, target: &WatchTarget) -> Result<bool> {
+        match self.store.roots()?.iter().find(|root| root.path == *target.root) {
+            Some(root) => Ok(target.start.exists() && indexer::health(&self.store, root)?.is_some()),
             None => Ok(false),
         }
     }
 
-    /// Listens to a place, if it is there, and has it scanned. Of one that is not there a scan notes that it is not.
+    /// Listens to a target, if it is there, and has it scanned. Of one that is not there a scan notes that it is not.
     fn welcome(&mut self, at: usize) -> Result<()> {
-        let is_there = self.is_there(&self.places[at])?;
-        let place = &mut self.places[at];
-        let was_known_away = place.is_known_away;
-        place.is_known_away = !is_there;
+        let is_there = self.is_there(&self.targets[at])?;
+        let target = &mut self.targets[at];
+        let was_known_away = target.is_known_away;
+        target.is_known_away = !is_there;
         if is_there {
-            let how = How::of(place, &self.store, &self.store.roots()?)?;
-            place.listen(&self.observer, how, &self.watcher.options);
-            place.next_poll = Instant::now() + self.watcher.options.poll;
+            let how = How::of(target, &self.store, &self.store.roots()?)?;
+            target.listen(&self.observer, how, &self.watcher.options);
+            target.next_poll = Instant::now() + self.watcher.options.poll;
         } else {
-            place.state = RootState::Offline;
+            target.state = RootState::Offline;
         }
-        self.watcher.shared.note(&place.root, &place.start, Sign::Folder);
-        for file in &place.files {
-            self.watcher.shared.note(&place.root, &place.root.join(file), Sign::Settled);
+        self.watcher.shared.note(&target.root, &target.start, ChangeKind::Folder);
+        for file in &target.files {
+            self.watcher.shared.note(&target.root, &target.root.join(file), ChangeKind::Settled);
         }
-        let start = place.start.to_path_buf();
+        let start = target.start.to_path_buf();
         match (was_known_away, is_there) {
             (false, false) => self.tell(&WatchEvent::Offline(start)),
             (true, true) => self.tell(&WatchEvent::Online(start)),
@@ -192,14 +193,14 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Looks whether places have come or gone, or are others now. What the system told of those that are in doubt is no longer
+    /// Looks whether targets have come or gone, or are others now. What the system told of those that are in doubt is no longer
     /// true of what is there.
     pub(super) fn look_at_places(&mut self, doubtful: &[Arc<Path>]) -> Result<()> {
-        for at in 0..self.places.len() {
-            let place = &self.places[at];
-            let (was_online, start) = (place.is_online(), place.start.clone());
-            let is_same = place.is_same() && !doubtful.contains(&start);
-            match (was_online, self.is_there(place)?) {
+        for at in 0..self.targets.len() {
+            let target = &self.targets[at];
+            let (was_online, start) = (target.is_online(), target.start.clone());
+            let is_same = target.is_same() && !doubtful.contains(&start);
+            match (was_online, self.is_there(target)?) {
                 (true, false) => self.lose(at),
                 (true, true) if !is_same => self.welcome(at)?,
                 (false, true) => self.welcome(at)?,
@@ -209,43 +210,43 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// A place is not there any more, or is not itself.
+    /// A target is not there any more, or is not itself.
     pub(super) fn lose(&mut self, at: usize) {
-        let place = &mut self.places[at];
-        place.state = RootState::Offline;
-        place.is_known_away = true;
-        self.observer.ignore(&place.start);
-        self.watcher.shared.forget(&place.root, &place.start);
-        self.watcher.shared.note(&place.root, &place.start, Sign::Folder);
-        let start = place.start.to_path_buf();
+        let target = &mut self.targets[at];
+        target.state = RootState::Offline;
+        target.is_known_away = true;
+        self.observer.ignore(&target.start);
+        self.watcher.shared.forget(&target.root, &target.start);
+        self.watcher.shared.note(&target.root, &target.start, ChangeKind::Folder);
+        let start = target.start.to_path_buf();
         self.tell(&WatchEvent::Offline(start));
     }
 
-    fn hear(&mut self, mut news: News) -> Result<()> {
+    fn hear(&mut self, mut notification: Notification) -> Result<()> {
         let options = &self.watcher.options;
-        for (start, trouble) in news.troubles.drain(..) {
-            let troubled = self.places.iter_mut().filter(|place| place.start == start);
-            troubled.for_each(|place| place.note_trouble(trouble.clone(), options));
+        for (start, watch_error) in notification.watch_errors.drain(..) {
+            let troubled = self.targets.iter_mut().filter(|target| target.start == start);
+            troubled.for_each(|target| target.note_trouble(watch_error.clone(), options));
         }
-        while let Some(start) = news.lost.pop() {
-            if self.places.iter().any(|place| place.start == start && !place.lost) {
+        while let Some(start) = notification.lost.pop() {
+            if self.targets.iter().any(|target| target.start == start && !target.lost) {
                 self.tell(&WatchEvent::Lost(start.to_path_buf()));
             }
-            for at in (0..self.places.len()).filter(|at| self.places[*at].start == start).collect::<Vec<_>>() {
-                self.places[at].lost = true;
+            for at in (0..self.targets.len()).filter(|at| self.targets[*at].start == start).collect::<Vec<_>>() {
+                self.targets[at].lost = true;
                 // What it knows of its folders may be wrong now.
                 if let Err(error) = self.welcome(at) {
-                    news.lost.push(start);
-                    self.watcher.shared.put_back_news(news, self.retry);
+                    notification.lost.push(start);
+                    self.watcher.shared.put_back_news(notification, self.retry);
                     return Err(error);
                 }
             }
         }
-        if news.doubtful.is_empty() {
+        if notification.doubtful.is_empty() {
             return Ok(());
         }
-        let looked = self.look_at_places(&news.doubtful);
-        looked.inspect_err(|_| self.watcher.shared.put_back_news(news, self.retry))
+        let looked = self.look_at_places(&notification.doubtful);
+        looked.inspect_err(|_| self.watcher.shared.put_back_news(notification, self.retry))
     }
 
     fn serve(&mut self, request: Request) -> Result<()> {
@@ -254,34 +255,35 @@ impl<'a> Run<'a> {
             Request::Reload => return self.load_places(),
             Request::Rescan(paths) => self.rescan(&paths),
             Request::Sync(done) => {
-                // What has come back since the last look is not listened to, so that nothing told of what is in it.
+                // What has come back since the last look is not root_watch to, so that nothing told of what is in it.
                 if let Err(error) = self.look_at_places(&[]) {
                     let _ = done.send(Err(error.to_string()));
                     return Err(error);
                 }
                 self.observer.flush();
                 self.count_folders();
-                let polled = self.places.iter().filter(|place| place.is_polled());
-                polled.for_each(|place| self.note_all_of(place));
+                let polled = self.targets.iter().filter(|target| target.is_polled());
+                polled.for_each(|target| self.note_all_of(target));
                 self.syncs.push((Instant::now(), done));
             }
         }
         Ok(())
     }
 
-    pub(super) fn note_all_of(&self, place: &Place) {
-        self.watcher.shared.note(&place.root, &place.start, Sign::Folder);
+    pub(super) fn note_all_of(&self, target: &WatchTarget) {
+        self.watcher.shared.note(&target.root, &target.start, ChangeKind::Folder);
     }
 
-    /// Has the places scanned that are in some paths, and the parts of places that are some paths.
+    /// Has the targets scanned that are in some paths, and the parts of targets that are some paths.
     pub(super) fn rescan(&self, paths: &[PathBuf]) {
-        let is_wanted = |place: &&Place| paths.is_empty() || paths.iter().any(|path| place.start.starts_with(path));
-        self.places.iter().filter(is_wanted).for_each(|place| self.note_all_of(place));
+        let is_wanted =
+            |target: &&WatchTarget| paths.is_empty() || paths.iter().any(|path| target.start.starts_with(path));
+        self.targets.iter().filter(is_wanted).for_each(|target| self.note_all_of(target));
         for path in paths {
-            let around = self.places.iter().filter(|place| path.starts_with(&place.start) && *path != *place.start);
-            match around.max_by_key(|place| place.start.components().count()) {
-                Some(place) if place.is_listed() => self.note_all_of(place),
-                Some(place) => self.watcher.shared.note(&place.root, path, Sign::Folder),
+            let around = self.targets.iter().filter(|target| path.starts_with(&target.start) && *path != *target.start);
+            match around.max_by_key(|target| target.start.components().count()) {
+                Some(target) if target.is_listed() => self.note_all_of(target),
+                Some(target) => self.watcher.shared.note(&target.root, path, ChangeKind::Folder),
                 None => {}
             }
         }
@@ -304,10 +306,10 @@ impl<'a> Run<'a> {
             self.times.reconcile = now + jittered(self.watcher.options.reconcile);
             self.reconcile()?;
         }
-        let polled = self.places.iter().filter(|place| place.is_polled() && now >= place.next_poll);
-        polled.for_each(|place| self.note_all_of(place));
-        for place in self.places.iter_mut().filter(|place| now >= place.next_poll) {
-            place.next_poll = now + self.watcher.options.poll;
+        let polled = self.targets.iter().filter(|target| target.is_polled() && now >= target.next_poll);
+        polled.for_each(|target| self.note_all_of(target));
+        for target in self.targets.iter_mut().filter(|target| now >= target.next_poll) {
+            target.next_poll = now + self.watcher.options.poll;
         }
         if self.times.tidy.is_some_and(|due| now >= due) {
             self.tidy()?;
@@ -322,16 +324,16 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The database may have been deleted while it was open, or another one put in its place: then this is about something
+    /// The database may have been deleted while it was open, or another one put in its target: then this is about something
     /// that nobody sees any more.
     pub(super) fn look_at_index(&self) -> Result<()> {
         let path = self.watcher.index.path();
         if Store::identity(path) == self.identity { Ok(()) } else { Err(Error::NoIndex { path: path.to_owned() }) }
     }
 
-    /// Has everything scanned and listened to anew: what was missed, and what could not be watched, is made up for.
+    /// Has everything scanned and root_watch to anew: what was missed, and what could not be watched, is made up for.
     fn reconcile(&mut self) -> Result<()> {
-        let welcomed = (0..self.places.len()).map(|at| self.welcome(at)).collect::<Vec<_>>();
+        let welcomed = (0..self.targets.len()).map(|at| self.welcome(at)).collect::<Vec<_>>();
         welcomed.into_iter().collect()
     }
 
@@ -348,7 +350,7 @@ impl<'a> Run<'a> {
     /// Makes known how things are.
     fn publish(&mut self) {
         let mut degraded: Vec<String> =
-            self.places.iter().filter_map(|place| place.degraded(&self.watcher.options)).collect();
+            self.targets.iter().filter_map(|target| target.degraded(&self.watcher.options)).collect();
         degraded.extend(self.failure.clone());
         for why in degraded.iter().filter(|why| !self.told_degraded.contains(why)).cloned().collect::<Vec<_>>() {
             self.tell(&WatchEvent::Degraded(why));
@@ -357,9 +359,9 @@ impl<'a> Run<'a> {
             self.tell(&WatchEvent::Recovered);
         }
         self.told_degraded.clone_from(&degraded);
-        let (places, model_loaded) = (&self.places, self.watcher.updater.is_loaded());
+        let (targets, model_loaded) = (&self.targets, self.watcher.updater.is_loaded());
         self.watcher.shared.set_status(|status| {
-            let roots = places.iter().map(Place::status).collect();
+            let roots = targets.iter().map(WatchTarget::status).collect();
             *status = WatchStatus { roots, degraded, model_loaded, ..std::mem::take(status) };
         });
         self.answer_syncs();

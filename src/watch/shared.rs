@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
-use super::dirty::{Dirty, Due, Patience, Sign};
-use super::event::Trouble;
+use super::dirty::{ChangeKind, Dirty, Due, Patience};
+use super::event::WatchError;
 use super::status::WatchStatus;
 use crate::error::Error;
 use crate::indexer::{AddOptions, CancelToken, Change, IndexReport, Progress};
@@ -57,9 +57,9 @@ pub(super) struct Shared {
 struct State {
     dirty: Dirty,
     requests: VecDeque<Request>,
-    news: News,
-    /// When news that could not be looked into is looked into again.
-    news_due: Option<Instant>,
+    notification: Notification,
+    /// When notification that could not be looked into is looked into again.
+    notification_due: Option<Instant>,
     stop: bool,
     paused: bool,
     /// How many others want to write.
@@ -71,19 +71,19 @@ struct State {
     status: WatchStatus,
 }
 
-/// What the observer has heard beside changes of files.
+/// What the observer has watched beside changes of files.
 #[derive(Debug, Default)]
-pub(super) struct News {
+pub(super) struct Notification {
     /// Places that may have come or gone, or be others now.
     pub doubtful: Vec<Arc<Path>>,
     /// Parts of which events were lost.
     pub lost: Vec<Arc<Path>>,
-    pub troubles: Vec<(Arc<Path>, Trouble)>,
+    pub watch_errors: Vec<(Arc<Path>, WatchError)>,
 }
 
-impl News {
+impl Notification {
     fn is_none(&self) -> bool {
-        self.doubtful.is_empty() && self.lost.is_empty() && self.troubles.is_empty()
+        self.doubtful.is_empty() && self.lost.is_empty() && self.watch_errors.is_empty()
     }
 }
 
@@ -91,7 +91,7 @@ impl News {
 #[derive(Debug)]
 pub(super) enum Next {
     Stop,
-    Hear(News),
+    Hear(Notification),
     Serve(Request),
     Update(Due),
     /// A moment that it wanted to be woken at has come.
@@ -106,8 +106,8 @@ impl Shared {
         let state = State {
             dirty: Dirty::new(patience),
             requests: VecDeque::new(),
-            news: News::default(),
-            news_due: None,
+            notification: Notification::default(),
+            notification_due: None,
             stop: false,
             paused: false,
             leases: 0,
@@ -123,10 +123,10 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a sign of a path below a root.
-    pub(super) fn note(&self, root: &Arc<Path>, path: &Path, sign: Sign) {
+    /// Notes a kind of a path below a root.
+    pub(super) fn note(&self, root: &Arc<Path>, path: &Path, kind: ChangeKind) {
         let mut state = self.state();
-        state.dirty.note(root, path, sign, Instant::now());
+        state.dirty.note(root, path, kind, Instant::now());
         // Not for every event of a flood: the watcher sleeps until the first of them is due.
         if state.dirty.next() < state.sleeps_until {
             self.changed.notify_all();
@@ -154,46 +154,47 @@ impl Shared {
 
     /// What begins at a path may be gone, or be something else now.
     pub(super) fn doubt(&self, start: &Arc<Path>) {
-        self.tell_news(|news| {
-            if !news.doubtful.contains(start) {
-                news.doubtful.push(start.clone());
+        self.tell_news(|notification| {
+            if !notification.doubtful.contains(start) {
+                notification.doubtful.push(start.clone());
             }
         });
     }
 
     /// Puts back what could not be looked into, for later.
-    pub(super) fn put_back_news(&self, news: News, after: Duration) {
+    pub(super) fn put_back_news(&self, notification: Notification, after: Duration) {
         let mut state = self.state();
-        let News { doubtful, lost, troubles } = news;
+        let Notification { doubtful, lost, watch_errors } = notification;
         let missing = |list: &[Arc<Path>], start: &Arc<Path>| !list.contains(start);
-        let doubtful: Vec<_> = doubtful.into_iter().filter(|start| missing(&state.news.doubtful, start)).collect();
-        let lost: Vec<_> = lost.into_iter().filter(|start| missing(&state.news.lost, start)).collect();
-        state.news.doubtful.extend(doubtful);
-        state.news.lost.extend(lost);
-        state.news.troubles.extend(troubles);
-        state.news_due = Some(Instant::now() + after);
+        let doubtful: Vec<_> =
+            doubtful.into_iter().filter(|start| missing(&state.notification.doubtful, start)).collect();
+        let lost: Vec<_> = lost.into_iter().filter(|start| missing(&state.notification.lost, start)).collect();
+        state.notification.doubtful.extend(doubtful);
+        state.notification.lost.extend(lost);
+        state.notification.watch_errors.extend(watch_errors);
+        state.notification_due = Some(Instant::now() + after);
     }
 
-    fn tell_news(&self, change: impl FnOnce(&mut News)) {
+    fn tell_news(&self, change: impl FnOnce(&mut Notification)) {
         self.tell(|state| {
-            change(&mut state.news);
-            state.news_due = None;
+            change(&mut state.notification);
+            state.notification_due = None;
         });
     }
 
     pub(super) fn lose(&self, start: &Arc<Path>) {
-        self.tell_news(|news| {
-            if !news.lost.contains(start) {
-                news.lost.push(start.clone());
+        self.tell_news(|notification| {
+            if !notification.lost.contains(start) {
+                notification.lost.push(start.clone());
             }
         });
     }
 
-    pub(super) fn trouble(&self, start: &Arc<Path>, trouble: Trouble) {
-        self.tell_news(|news| {
-            let trouble = (start.clone(), trouble);
-            if !news.troubles.contains(&trouble) {
-                news.troubles.push(trouble);
+    pub(super) fn watch_error(&self, start: &Arc<Path>, watch_error: WatchError) {
+        self.tell_news(|notification| {
+            let watch_error = (start.clone(), watch_error);
+            if !notification.watch_errors.contains(&watch_error) {
+                notification.watch_errors.push(watch_error);
             }
         });
     }
@@ -274,7 +275,7 @@ impl Shared {
     /// Whether nothing is left of what had happened at a moment.
     pub(super) fn is_done_with(&self, moment: Instant) -> bool {
         let state = self.state();
-        state.news.is_none() && !state.dirty.has_left_of(moment)
+        state.notification.is_none() && !state.dirty.has_left_of(moment)
     }
 
     /// Waits for something to do, until a moment at most.
@@ -285,8 +286,8 @@ impl Shared {
             if state.stop {
                 return Next::Stop;
             }
-            if !state.news.is_none() && state.news_due.is_none_or(|due| due <= now) {
-                return Next::Hear(std::mem::take(&mut state.news));
+            if !state.notification.is_none() && state.notification_due.is_none_or(|due| due <= now) {
+                return Next::Hear(std::mem::take(&mut state.notification));
             }
             let may_work = !state.paused && state.leases == 0;
             if may_work {
@@ -301,8 +302,9 @@ impl Shared {
             if now >= until {
                 return Next::Time;
             }
-            let news_due = state.news_due.filter(|_| !state.news.is_none());
-            let wake = state.dirty.next().filter(|_| may_work).into_iter().chain(news_due).fold(until, Instant::min);
+            let notification_due = state.notification_due.filter(|_| !state.notification.is_none());
+            let wake =
+                state.dirty.next().filter(|_| may_work).into_iter().chain(notification_due).fold(until, Instant::min);
             state.sleeps_until = Some(wake);
             let waited = self.changed.wait_timeout(state, wake.saturating_duration_since(now));
             state = waited.unwrap_or_else(PoisonError::into_inner).0;

@@ -148,7 +148,7 @@ pub enum WatchEvent {
     Model(String),
     /// The memory of the model was given back.
     Unloaded,
-    /// Nothing is to do, and nothing was heard for a while. Told now and then, so that who is told knows that it is alive.
+    /// Nothing is to do, and nothing was watched for a while. FsEvent now and then, so that who is told knows that it is alive.
     Alive,
     /// It has ended.
     Stopped,

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::dirty::Due;
-use super::places::Place;
 use super::run::{RETRY, Run};
 use super::shared::{AddRequest, AddTold, Request};
 use super::status::WatchEvent;
+use super::targets::WatchTarget;
 use crate::error::{Error, Result};
 use crate::index::Updater;
 use crate::indexer::{self, AddOptions, CancelToken, Change, IndexReport};
@@ -18,7 +18,7 @@ use crate::types::path_to_bytes;
 /// How long after the last run that is brought up to date what only many runs together need.
 const TIDY: Duration = Duration::from_secs(2);
 
-/// Between two scans of a slow place passes this many times as long as one takes.
+/// Between two scans of a slow target passes this many times as long as one takes.
 const POLL_REST: u32 = 20;
 
 impl Run<'_> {
@@ -27,8 +27,8 @@ impl Run<'_> {
         let cancel = CancelToken::default();
         let options = AddOptions { cancel: cancel.clone(), ..request.options.clone() };
         let told = request.told.clone();
-        let tell_client = |news: AddTold| {
-            let is_heard = told.send(news).is_ok();
+        let tell_client = |notification: AddTold| {
+            let is_heard = told.send(notification).is_ok();
             if !is_heard {
                 cancel.cancel();
             }
@@ -106,7 +106,7 @@ impl Run<'_> {
             }
         }
         others.retain(|other| {
-            !changes.contains(other) && self.places.iter().any(|place| other.path().starts_with(&place.start))
+            !changes.contains(other) && self.targets.iter().any(|target| other.path().starts_with(&target.start))
         });
         changes.extend(others);
         Ok(changes)
@@ -187,8 +187,8 @@ impl Run<'_> {
     /// Counts and tells what a run has done, and notes what it has left for later.
     fn take_in(&mut self, report: &IndexReport) {
         for path in &report.unsettled {
-            if let Some(place) = self.place_around(path) {
-                self.watcher.shared.note_unsettled(&place.root.clone(), path);
+            if let Some(target) = self.place_around(path) {
+                self.watcher.shared.note_unsettled(&target.root.clone(), path);
             }
         }
         self.watcher.shared.set_status(|status| status.totals.take_in(report));
@@ -204,32 +204,32 @@ impl Run<'_> {
         }
     }
 
-    fn place_around(&self, path: &Path) -> Option<&Place> {
-        let around = self.places.iter().filter(|place| path.starts_with(&place.start));
-        around.max_by_key(|place| place.start.components().count())
+    fn place_around(&self, path: &Path) -> Option<&WatchTarget> {
+        let around = self.targets.iter().filter(|target| path.starts_with(&target.start));
+        around.max_by_key(|target| target.start.components().count())
     }
 
     /// Notes which roots a run has found not to be there.
     fn look_at_offline(&mut self, report: &IndexReport) {
-        for at in 0..self.places.len() {
-            let place = &self.places[at];
-            if place.is_online() && report.offline_roots.iter().any(|root| **root == *place.root) {
+        for at in 0..self.targets.len() {
+            let target = &self.targets[at];
+            if target.is_online() && report.offline_roots.iter().any(|root| **root == *target.root) {
                 self.lose(at);
             }
         }
     }
 
-    /// A place may have come back between the moment that it was lost and this scan, which has found it then.
+    /// A target may have come back between the moment that it was lost and this scan, which has found it then.
     fn look_for_returned(&mut self) -> Result<()> {
-        if self.places.iter().all(Place::is_online) { Ok(()) } else { self.look_at_places(&[]) }
+        if self.targets.iter().all(WatchTarget::is_online) { Ok(()) } else { self.look_at_places(&[]) }
     }
 
-    /// Notes which places have been scanned.
+    /// Notes which targets have been scanned.
     fn note_scanned(&mut self, changes: &[Change], took: Duration) {
         let poll = self.watcher.options.poll;
-        for place in self.places.iter_mut().filter(|place| changes.contains(&place.part)) {
-            place.next_poll = Instant::now() + poll.max(took * POLL_REST);
-            place.lost = false;
+        for target in self.targets.iter_mut().filter(|target| changes.contains(&target.part)) {
+            target.next_poll = Instant::now() + poll.max(took * POLL_REST);
+            target.lost = false;
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::kit::{Finished, Sandbox, png, write};
+use crate::common::{Finished, Sandbox, png, write};
 
 fn many(sandbox: &Sandbox, seeds: std::ops::Range<u8>) {
     seeds.for_each(|seed| drop(sandbox.draw(&format!("{seed:03}.png"), seed)));

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::process::Stdio;
 
-use crate::kit::{Finished, Sandbox, png, write};
+use crate::common::{Finished, Sandbox, png, write};
 
 fn indexed() -> Sandbox {
     let sandbox = Sandbox::new();

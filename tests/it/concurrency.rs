@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
 use std::time::Instant;
 
-use crate::kit::{Finished, Sandbox, rounds};
+use crate::common::{Finished, Sandbox, rounds};
 
 fn many(sandbox: &Sandbox, count: u8) {
     for seed in 0..count {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use imgidx::{AddOptions, Filter, Query};
 
-use crate::kit::{Random, Sandbox, corpus, rounds, write};
+use crate::common::{Random, Sandbox, corpus, rounds, write};
 
 #[test]
 fn the_built_in_model_names_what_photos_show() {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::kit::{Finished, Sandbox, rounds};
+use crate::common::{Finished, Sandbox, rounds};
 use crate::power::{Disk, Shot};
 
 /// Lines of an export by path: everything that is known of each picture.
@@ -21,7 +21,7 @@ fn drawn(pictures: u8) -> Sandbox {
     for seed in 0..pictures {
         sandbox.draw(&format!("{}/{seed}.png", seed % 3), seed);
     }
-    crate::kit::write(&sandbox.photo("broken.gif"), b"GIF89a");
+    crate::common::write(&sandbox.photo("broken.gif"), b"GIF89a");
     sandbox
 }
 
@@ -129,7 +129,7 @@ fn commands_that_remove_and_mend_may_be_killed_at_any_write_too() {
         let mut bytes = std::fs::read(sandbox.database()).expect("it is there");
         let at = bytes.len() - 9000;
         bytes[at] ^= 1;
-        crate::kit::write(&sandbox.database(), &bytes);
+        crate::common::write(&sandbox.database(), &bytes);
     };
     kill_at_all(rounds(5), damaged, &["check", "--repair"], |sandbox, what| {
         sandbox.run_on_index(&["check", "--repair"]).code(0);
@@ -175,7 +175,7 @@ fn adds_on_a_disk_that_may_lose_power() {
     for number in 0..wanted {
         let at = number * shots.len() / wanted;
         for (name, bytes) in &shots[at].files {
-            crate::kit::write(&sandbox.path("after").join(name), bytes);
+            crate::common::write(&sandbox.path("after").join(name), bytes);
         }
         let database = sandbox.path("after/photos.db");
         let what = format!("power cut {at} of {}", shots.len());
@@ -196,7 +196,7 @@ fn adds_on_a_disk_that_may_lose_power() {
         drop(again);
         std::fs::remove_dir_all(sandbox.path("after")).expect("it is there");
     }
-    crate::kit::write(std::path::Path::new(&folder), format!("{wanted} of {} shots", shots.len()).as_bytes());
+    crate::common::write(std::path::Path::new(&folder), format!("{wanted} of {} shots", shots.len()).as_bytes());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::kit::{Daemon, Sandbox, png, write};
+use crate::common::{Daemon, Sandbox, png, write};
 
 fn socket(sandbox: &Sandbox) -> PathBuf {
     let mut sockets = fs::read_dir(sandbox.path("run/imgidx")).expect("the daemon made it");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use imgidx::{AddOptions, Error, Filter, Index, Query, Result};
 use rusqlite::Connection;
 
-use crate::kit::{Random, Sandbox, rounds, write};
+use crate::common::{Random, Sandbox, rounds, write};
 
 /// Everything that an index tells of its pictures.
 type Told = BTreeMap<PathBuf, String>;

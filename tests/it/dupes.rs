@@ -10,7 +10,7 @@ use imgidx::search::{DupeAnswer, DupeQuery, DupeTier};
 use imgidx::{AddOptions, Filter};
 use serde_json::json;
 
-use crate::kit::{Sandbox, corpus, picture, png};
+use crate::common::{Sandbox, corpus, picture, png};
 
 fn name(path: &Path) -> String {
     path.file_name().expect("a name").to_string_lossy().into_owned()

@@ -5,7 +5,7 @@ use std::fs;
 use imgidx::AddOptions;
 use imgidx::types::Stage;
 
-use crate::kit::{Sandbox, png, write};
+use crate::common::{Sandbox, png, write};
 
 #[test]
 fn a_failure_is_remembered_by_its_content() {

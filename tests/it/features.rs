@@ -7,7 +7,7 @@ use imgidx::media::{DecodeLimits, Decoder, Kind, Picture, measure, sniff};
 use imgidx::types::{FeatureStage, ImageType};
 use imgidx::{AddOptions, Filter};
 
-use crate::kit::{Sandbox, corpus, picture, write};
+use crate::common::{Sandbox, corpus, picture, write};
 
 #[test]
 fn what_is_stored_is_what_was_measured() {

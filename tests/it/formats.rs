@@ -5,7 +5,7 @@ use std::io::Cursor;
 use image::{DynamicImage, ImageFormat};
 use imgidx::media::{DecodeLimits, Decoder, Filter, Fit, Format, Kind, Picture, sniff};
 
-use crate::kit::{Sandbox, corpus, picture, write};
+use crate::common::{Sandbox, corpus, picture, write};
 
 fn encode(format: ImageFormat, image: &DynamicImage) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());

@@ -7,7 +7,7 @@ use imgidx::indexer::{PlanStep, ReadCause};
 use imgidx::scan::ScanOptions;
 use imgidx::{AddOptions, Error, Query};
 
-use crate::kit::{Sandbox, png, write};
+use crate::common::{Sandbox, png, write};
 
 #[test]
 fn the_second_run_reads_nothing() {
@@ -196,7 +196,7 @@ fn a_part_of_a_root_can_be_brought_up_to_date() {
     sandbox.draw("sub/d.png", 4);
     let mut index = sandbox.open();
     let report = index.add([sandbox.photo("sub")], &AddOptions::default()).expect("it can be indexed");
-    assert_eq!((report.new, report.missing, report.unchanged), (1, 1, 0), "only what is below it was looked at");
+    assert_eq!((report.new, report.missing, report.unchanged), (1, 1, 0), "only what is below it was decoded at");
     assert_eq!(index.status().expect("a status").roots.len(), 1);
     let one = sandbox.draw("e.png", 5);
     let report = index.add([&one], &AddOptions::default()).expect("it can be indexed");

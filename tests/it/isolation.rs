@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::kit::{Finished, Sandbox, png, write};
+use crate::common::{Finished, Sandbox, png, write};
 
 /// Draws good pictures and a guilty one, and indexes them while decoders do something to the guilty one.
 fn add_with_a_guilty_one(sandbox: &Sandbox, how: &str, arguments: &[&str]) -> Finished {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::kit::{Sandbox, write};
+use crate::common::{Sandbox, write};
 
 /// Expects the fields of a document in the form `name: type`.
 fn shape(value: &Value, expected: &[(&str, &str)]) {

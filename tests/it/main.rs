@@ -2,6 +2,7 @@
 
 mod backup;
 mod commands;
+mod common;
 mod concurrency;
 mod corpus;
 mod crash;
@@ -15,7 +16,6 @@ mod formats;
 mod incremental;
 mod isolation;
 mod json;
-mod kit;
 mod layers;
 mod models;
 mod moves;

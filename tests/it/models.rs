@@ -7,7 +7,7 @@ use imgidx::Query;
 use imgidx::model::{Catalog, Device, Embedder, Runtime};
 use serde_json::{Value, json};
 
-use crate::kit::{Sandbox, runtime};
+use crate::common::{Sandbox, runtime};
 
 fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)

@@ -5,7 +5,7 @@ use std::fs;
 use imgidx::AddOptions;
 use imgidx::scan::ScanOptions;
 
-use crate::kit::{Sandbox, png};
+use crate::common::{Sandbox, png};
 
 #[test]
 fn a_renamed_folder_is_not_read_again() {

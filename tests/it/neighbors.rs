@@ -12,7 +12,7 @@ use imgidx::store::{FoundFile, ModelRow, Writer};
 use imgidx::types::{ContentHash, Embedding, FileStat, ImageInfo};
 use imgidx::{Filter, Index, Query, Searcher, SearcherOptions};
 
-use crate::kit::Sandbox;
+use crate::common::Sandbox;
 
 const DIMENSION: usize = 1280;
 
@@ -61,7 +61,7 @@ impl Made {
         sandbox.add();
         let made = Self { sandbox };
         made.put(0..count);
-        made.index().upkeep().expect("it can be written");
+        made.index().maintain().expect("it can be written");
         made
     }
 
@@ -223,7 +223,7 @@ fn makes_all_derived_files() {
     let Some(database) = std::env::var_os("MADE_DATABASE") else { return };
     let _points = fail::FailScenario::setup();
     let index = Index::open(database).expect("it opens");
-    index.upkeep().expect("it can be written");
+    index.maintain().expect("it can be written");
     let options = SearcherOptions { graph_from: 100, ..SearcherOptions::default() };
     index.searcher(options).expect("it starts").wait_until_settled();
 }
@@ -317,7 +317,7 @@ fn a_searcher_sees_what_is_added_and_deleted_as_a_naive_search_does() {
                     made.delete(alive.remove((round as usize * 7919 + i * 104_729) % alive.len()));
                 }
             }
-            _ => drop(made.index().upkeep().expect("it can be written")),
+            _ => drop(made.index().maintain().expect("it can be written")),
         }
         let query = vector(round * 37);
         let answer = searcher.similar_to(&query, &Query::default(), 12).expect("it answers");
@@ -370,7 +370,7 @@ fn codes_of_another_state_of_the_database_are_not_used() {
     let backup = made.sandbox.path("backup.db");
     fs::copy(made.sandbox.database(), &backup).expect("it can be copied");
     made.put(1000..1800);
-    made.index().upkeep().expect("it can be written");
+    made.index().maintain().expect("it can be written");
     // The copy comes back, and other vectors get the ids that the file of codes has already.
     for name in ["photos.db-wal", "photos.db-shm"] {
         let _ = fs::remove_file(made.sandbox.path(name));

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::ffi;
 
-use crate::kit::Random;
+use crate::common::Random;
 
 const SECTOR: usize = 512;
 

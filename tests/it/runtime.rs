@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::kit::Sandbox;
+use crate::common::Sandbox;
 
 #[test]
 fn it_is_told_which_library_is_used() {

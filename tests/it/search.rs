@@ -9,7 +9,7 @@ use imgidx::store::Writer;
 use imgidx::types::{Classification, ImageType, Lab, Shape};
 use imgidx::{Filter, Index, Query, QueryImage, TextQuery};
 
-use crate::kit::{Sandbox, picture, write};
+use crate::common::{Sandbox, picture, write};
 
 /// Gives a picture the classes that a model might have seen in it.
 fn see(sandbox: &Sandbox, path: &Path, classes: &[(&str, f32)]) {

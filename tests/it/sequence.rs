@@ -8,7 +8,7 @@ use imgidx::model::{Catalog, Runtime};
 use imgidx::types::ContentHash;
 use proptest::prelude::*;
 
-use crate::kit::{Sandbox, png, runtime, write};
+use crate::common::{Sandbox, png, runtime, write};
 
 /// Contents: pictures, one that is damaged, and one that is no picture.
 const DAMAGED: u8 = 8;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::kit::{Sandbox, write};
+use crate::common::{Sandbox, write};
 
 fn drawn(count: u8) -> Sandbox {
     let sandbox = Sandbox::new();

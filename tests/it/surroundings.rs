@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Command, Stdio};
 
-use crate::kit::{Finished, Sandbox, runtime, write};
+use crate::common::{Finished, Sandbox, runtime, write};
 
 /// A command line of the shell, in the folder of a sandbox; `$P` is the program, with its index.
 fn shell(sandbox: &Sandbox, script: &str) -> Finished {

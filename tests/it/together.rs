@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::kit::{Daemon, Random, Sandbox, png, rounds, write};
+use crate::common::{Daemon, Random, Sandbox, png, rounds, write};
 
 /// What is run again and again, each by a thread of its own.
 const COMMANDS: [&[&str]; 9] = [
@@ -22,7 +22,7 @@ const COMMANDS: [&[&str]; 9] = [
 ];
 
 /// Changes files as programs do that are careful: makes, copies, renames, replaces and removes them. Of a file that is empty just while it is
-/// looked at, `add` would rightly say so.
+/// decoded at, `add` would rightly say so.
 fn change(sandbox: &Sandbox, random: &mut Random) {
     let path = |random: &mut Random| sandbox.photo(format!("{}/{}.png", random.below(4), random.below(12)));
     let (one, other) = (path(random), path(random));

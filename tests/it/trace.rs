@@ -8,7 +8,7 @@ use imgidx::trace::{CANDIDATES, Tier, TraceOptions};
 use imgidx::vector::{is_unchanged_trace, render};
 use serde_json::Value;
 
-use crate::kit::{Sandbox, corpus};
+use crate::common::{Sandbox, corpus};
 
 /// A disc before a square, with soft edges; another one for each seed.
 fn logo(side: u32, seed: u8) -> RgbImage {

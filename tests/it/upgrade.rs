@@ -8,7 +8,7 @@ use std::path::Path;
 use imgidx::{AddOptions, Query, TextQuery};
 use serde_json::Value;
 
-use crate::kit::Sandbox;
+use crate::common::Sandbox;
 
 /// "imgx".
 const APPLICATION_ID: i64 = 0x696D_6778;

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use crate::kit::{Daemon, Sandbox, png, write};
+use crate::common::{Daemon, Sandbox, png, write};
 
 /// The names of the present files below the folder of pictures.
 fn present(sandbox: &Sandbox) -> Vec<String> {

@@ -6,7 +6,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::kit::{Daemon, Sandbox, png, write};
+use crate::common::{Daemon, Sandbox, png, write};
 
 fn log(sandbox: &Sandbox) -> Vec<Value> {
     let text = fs::read_to_string(sandbox.path("watch.log")).expect("it is there");

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use crate::kit::{Daemon, Random, Sandbox, png, write};
+use crate::common::{Daemon, Random, Sandbox, png, write};
 
 const ROOTS: [&str; 3] = ["one", "two", "three"];
 

@@ -76,7 +76,7 @@ fn bench(database: &Path, rows: usize, options: &Options, threads: usize) {
     println!("\n{rows} vectors of {} components, {} of them of real pictures", real[0].dimension(), real.len());
     let made = rows - real.len();
     let (filled, ()) = timed(|| set::store(database, &real, 0, made));
-    let (coded, covered) = timed(|| index.upkeep().expect("it can be written"));
+    let (coded, covered) = timed(|| index.maintain().expect("it can be written"));
     println!("stored in {filled:.1?}; codes of {} in {coded:.1?}", covered.unwrap_or(0));
 
     let queries: Vec<Embedding> = (0..QUERIES as u64).map(|i| set::mixture(&real, FIRST_QUERY + i)).collect();

@@ -3,9 +3,9 @@
 use rayon::prelude::*;
 
 use super::best::Scored;
-use super::codes::Codes;
 use super::graph::Graph;
 use super::graph_file::Audit;
+use super::quantized::QuantizedVectors;
 use super::scan::{CodedQuery, CodedRows};
 use super::sealed::Damaged;
 use super::walk::Breadth;
@@ -50,7 +50,7 @@ pub(super) fn audit(graph: &Graph, rows: &[u32], go_on: &(dyn Fn() -> bool + Syn
 }
 
 /// The query that a row is. All of the codes must have been checked.
-pub(super) fn coded_row(codes: &Codes, row: u32) -> CodedQuery {
+pub(super) fn coded_row(codes: &QuantizedVectors, row: u32) -> CodedQuery {
     CodedRows { file: Some(codes), recent: None }.encode(&vector(codes, row))
 }
 
@@ -64,7 +64,7 @@ struct Sampled {
 
 impl Sampled {
     /// A query near a row, and not a row itself, which would be its own signpost: the row mixed with another one.
-    fn new(codes: &Codes, row: u32, other: u32) -> Result<Self, Damaged> {
+    fn new(codes: &QuantizedVectors, row: u32, other: u32) -> Result<Self, Damaged> {
         const SHARE: f32 = 0.7;
         let (a, b) = (vector(codes, row), vector(codes, other));
         let mixed: Vec<f32> = a.iter().zip(&b).map(|(a, b)| SHARE * a + (1.0 - SHARE) * b).collect();
@@ -82,7 +82,7 @@ impl Sampled {
     }
 }
 
-fn vector(codes: &Codes, row: u32) -> Vec<f32> {
+fn vector(codes: &QuantizedVectors, row: u32) -> Vec<f32> {
     let block = codes.block(row as usize..row as usize + 1).expect("codes are checked before there is a graph");
     block.codes.iter().map(|x| f32::from(*x) * block.factors[0]).collect()
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::audit::audit;
-use super::codes::Codes;
+use super::duplicate_rows::DuplicateRows;
 use super::folder::{DerivedFolder, Making};
 use super::graph::{DamagedFile, Graph};
 use super::graph_file::{self, Audit, GraphFacts, GraphOptions};
 use super::hnsw;
 use super::links::Links;
+use super::quantized::QuantizedVectors;
 use super::refine::refine;
-use super::twins::Twins;
 use crate::error::{Error, Result};
 use imgidx_types::ModelId;
 
@@ -30,7 +30,7 @@ pub fn graph_memory(vectors: u64) -> u64 {
 pub fn build_graph(
     folder: &DerivedFolder,
     model: &ModelId,
-    codes: &Arc<Codes>,
+    codes: &Arc<QuantizedVectors>,
     options: GraphOptions,
     go_on: &(dyn Fn() -> bool + Sync),
 ) -> Result<Option<Graph>> {
@@ -41,7 +41,7 @@ pub fn build_graph(
         Error::Damaged { path: codes.path().to_owned(), reason: "it does not match its checksums".into() }
     };
     codes.check_all().map_err(damaged)?;
-    let (twins, rows) = Twins::find(codes).map_err(damaged)?;
+    let (twins, rows) = DuplicateRows::find(codes).map_err(damaged)?;
     let Some(mut links) = hnsw::build(codes, &rows, options, go_on) else { return Ok(None) };
 
     // To be searched before it is published it has to be a file already.

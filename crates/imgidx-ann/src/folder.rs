@@ -8,7 +8,7 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use imgidx_types::{ModelId, open_own};
+use imgidx_types::{ModelId, open_nofollow};
 
 /// A folder of derived files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct DerivedFolder(PathBuf);
 /// What is being made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Making {
-    Codes,
+    QuantizedVectors,
     Graph,
 }
 
@@ -25,14 +25,14 @@ impl Making {
     /// How the names of unfinished files begin.
     pub(crate) fn unfinished(self) -> &'static str {
         match self {
-            Self::Codes => ".unfinished-codes-",
+            Self::QuantizedVectors => ".unfinished-codes-",
             Self::Graph => ".unfinished-graph-",
         }
     }
 
     fn lock(self) -> &'static str {
         match self {
-            Self::Codes => "codes-lock",
+            Self::QuantizedVectors => "codes-lock",
             Self::Graph => "graph-lock",
         }
     }
@@ -121,7 +121,7 @@ impl DerivedFolder {
     pub(super) fn lock_for(&self, making: Making) -> Result<Option<MakingLock>> {
         self.make()?;
         let path = self.0.join(making.lock());
-        let file = open_own(&path).map_err(Error::io("open the lock file", &path))?;
+        let file = open_nofollow(&path).map_err(Error::io("open the lock file", &path))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -164,7 +164,7 @@ mod tests {
         let path = |model, seal| folder.codes(model, seal).expect("a name");
         let graph = folder.graph(&ours, &now).expect("a name");
         // It may be another process that is writing this.
-        let unfinished = dir.path().join(format!("{}1", Making::Codes.unfinished()));
+        let unfinished = dir.path().join(format!("{}1", Making::QuantizedVectors.unfinished()));
         let others = ["notes.txt", "secret.codes", "0123-4567.graph"].map(|name| dir.path().join(name));
         let kept = [path(&ours, &now), graph, path(&other, &before), unfinished].into_iter().chain(others);
         let kept: Vec<PathBuf> = kept.collect();
@@ -184,7 +184,7 @@ mod tests {
         fs::write(&theirs, "theirs").expect("a file");
         std::os::unix::fs::symlink(&elsewhere, &link).expect("a link");
         let folder = DerivedFolder::new(link);
-        assert!(folder.lock_for(Making::Codes).is_err());
+        assert!(folder.lock_for(Making::QuantizedVectors).is_err());
         folder.collect(&[]);
         assert_eq!(fs::read_dir(&elsewhere).expect("it is there").count(), 1, "nothing was made or removed");
     }
@@ -195,9 +195,10 @@ mod tests {
         let folder = DerivedFolder::new(dir.path().join("new"));
         let lock = folder.lock_for(Making::Graph).expect("it can be made").expect("nobody has it");
         assert!(folder.lock_for(Making::Graph).expect("it is there").is_none());
-        assert!(folder.lock_for(Making::Codes).expect("it can be made").is_some());
+        assert!(folder.lock_for(Making::QuantizedVectors).expect("it can be made").is_some());
         drop(lock);
-        let left = [Making::Graph, Making::Codes].map(|making| folder.path().join(format!("{}1", making.unfinished())));
+        let left = [Making::Graph, Making::QuantizedVectors]
+            .map(|making| folder.path().join(format!("{}1", making.unfinished())));
         left.iter().for_each(|path| fs::write(path, b"").expect("a file"));
         assert!(folder.lock_for(Making::Graph).expect("it is there").is_some());
         assert_eq!(left.map(|path| path.exists()), [false, true]);

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::best::Scored;
 use super::bits;
-use super::codes::Codes;
 use super::folder::DerivedFolder;
 use super::graph_file::{GraphFile, GraphStatus};
 use super::large::LargeArray;
 use super::links::ListsView;
+use super::quantized::QuantizedVectors;
 use super::scan::CodedQuery;
 use super::scores::{BitScores, CodeScores, Scores};
 use super::walk::{Breadth, Visited, walk};
@@ -20,7 +20,7 @@ use imgidx_types::ModelId;
 /// A graph that can be searched.
 #[derive(Debug)]
 pub struct Graph {
-    codes: Arc<Codes>,
+    codes: Arc<QuantizedVectors>,
     file: GraphFile,
     near: Near,
     /// Marks for visited rows that no search has at the moment.
@@ -30,7 +30,7 @@ pub struct Graph {
 /// Copies of what every search reads, in the order in which it is read or in large pages.
 #[derive(Debug)]
 struct Near {
-    /// Codes of one bit; empty where there are none.
+    /// QuantizedVectors of one bit; empty where there are none.
     bits: LargeArray<u64>,
     neighbor_starts: LargeArray<u32>,
     neighbors: LargeArray<u32>,
@@ -51,7 +51,11 @@ impl Graph {
     ///
     /// # Errors
     /// [`DamagedFile`] if there is one that cannot be used.
-    pub fn open(folder: &DerivedFolder, model: &ModelId, codes: Arc<Codes>) -> Result<Option<Self>, DamagedFile> {
+    pub fn open(
+        folder: &DerivedFolder,
+        model: &ModelId,
+        codes: Arc<QuantizedVectors>,
+    ) -> Result<Option<Self>, DamagedFile> {
         let seal = codes.status().seal.to_hex();
         let Some(path) = folder.graph(model, &seal).filter(|path| path.exists()) else { return Ok(None) };
         if codes.check_all().is_err() {
@@ -62,11 +66,11 @@ impl Graph {
     }
 
     /// Opens a graph that was just written over codes that have been checked.
-    pub(super) fn open_draft(path: &Path, codes: Arc<Codes>) -> Option<Self> {
+    pub(super) fn open_draft(path: &Path, codes: Arc<QuantizedVectors>) -> Option<Self> {
         GraphFile::open(path, &codes).map(|file| Self::new(codes, file))
     }
 
-    fn new(codes: Arc<Codes>, file: GraphFile) -> Self {
+    fn new(codes: Arc<QuantizedVectors>, file: GraphFile) -> Self {
         let near = Near::new(&codes, &file);
         Self { codes, file, near, visited: Mutex::default() }
     }
@@ -87,7 +91,7 @@ impl Graph {
     }
 
     /// The codes that it is a graph of.
-    pub fn codes(&self) -> &Arc<Codes> {
+    pub fn codes(&self) -> &Arc<QuantizedVectors> {
         &self.codes
     }
 
@@ -145,7 +149,7 @@ impl Graph {
 
 impl Near {
     /// Copies from files that have been checked.
-    fn new(codes: &Codes, file: &GraphFile) -> Self {
+    fn new(codes: &QuantizedVectors, file: &GraphFile) -> Self {
         let has_bits = codes.mean().is_some();
         let bits = if has_bits { codes.bit_rows(0..codes.len()).expect("all was checked before") } else { &[] };
         let ListsView { starts, members } = file.neighbors();

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::codes::Codes;
+use super::duplicate_rows::DuplicateRows;
 use super::folder::{DerivedFolder, Making};
 use super::links::{Links, ListsView};
+use super::quantized::QuantizedVectors;
 use super::sealed::{Damaged, SealedFile, SealedWriter, Section, Unpublished};
-use super::twins::Twins;
 
 /// What is to be known of a graph.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,7 +74,7 @@ struct About {
     codes: String,
     entry_points: usize,
     links: usize,
-    /// Codes with twins, and twins.
+    /// QuantizedVectors with twins, and twins.
     twins: (usize, usize),
 }
 
@@ -100,7 +100,7 @@ struct Sections {
 
 impl GraphFile {
     /// Opens a file whatever its name is, without checking its content; `None` if it is of other codes.
-    pub(crate) fn open(path: &Path, codes: &Codes) -> Option<Self> {
+    pub(crate) fn open(path: &Path, codes: &QuantizedVectors) -> Option<Self> {
         let (file, about) = SealedFile::open::<About>(path)?;
         if about.codes != codes.status().seal.to_hex().as_str() {
             return None;
@@ -197,9 +197,9 @@ pub(super) struct GraphFacts {
 /// Writes a graph.
 pub(super) fn write(
     folder: &DerivedFolder,
-    codes: &Codes,
+    codes: &QuantizedVectors,
     links: &Links,
-    twins: &Twins,
+    twins: &DuplicateRows,
     facts: &GraphFacts,
 ) -> std::io::Result<Unpublished> {
     let mut writer = SealedWriter::create(folder.path(), Making::Graph.unfinished())?;

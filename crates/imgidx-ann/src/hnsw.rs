@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use hnsw_rs::prelude::{Distance, Hnsw};
 
-use super::codes::Codes;
 use super::graph_file::GraphOptions;
 use super::links::{Links, RowLists};
+use super::quantized::QuantizedVectors;
 use super::scores::{BitDistances, cosine};
 
 /// Layers of hnsw_rs; it dumps and searches only graphs with this number of them.
@@ -29,7 +29,7 @@ pub(super) const BYTES_PER_VECTOR: u64 = 2600;
 
 /// Distance of two rows: by their bits where they have any, else 1 less their cosine; never below 0, where hnsw_rs
 /// panics.
-struct RowDistance(Arc<Codes>);
+struct RowDistance(Arc<QuantizedVectors>);
 
 impl Distance<u32> for RowDistance {
     fn eval(&self, a: &[u32], b: &[u32]) -> f32 {
@@ -42,7 +42,7 @@ impl Distance<u32> for RowDistance {
 ///
 /// Everything of the codes must have been checked.
 pub(super) fn build(
-    codes: &Arc<Codes>,
+    codes: &Arc<QuantizedVectors>,
     rows: &[u32],
     options: GraphOptions,
     go_on: &(dyn Fn() -> bool + Sync),

@@ -1,6 +1,6 @@
 //! Nearest neighbours among the vectors of one model.
 //!
-//! All of it is derived from the database and can be deleted. [`Codes`] is a file of small codes, one for each vector
+//! All of it is derived from the database and can be deleted. [`QuantizedVectors`] is a file of small codes, one for each vector
 //! in the order of their ids, mapped into memory and scanned. [`Graph`] is a file with an HNSW graph over them, for
 //! processes that stay. What is newer is scanned from the database, or from memory. Scores of codes only choose
 //! candidates: the answer is ranked by the stored vectors, which a [`VectorSource`] gives.
@@ -9,7 +9,8 @@ mod audit;
 mod best;
 mod bits;
 mod build;
-mod codes;
+mod delta_buffer;
+mod duplicate_rows;
 mod error;
 mod folder;
 mod graph;
@@ -20,7 +21,7 @@ mod large;
 mod links;
 mod mapping;
 mod pairs;
-mod recent;
+mod quantized;
 mod refine;
 mod rotation;
 mod scalar;
@@ -28,18 +29,17 @@ mod scan;
 mod scores;
 mod sealed;
 mod search;
-mod twins;
 mod walk;
 
 pub use build::{build_graph, graph_memory};
-pub use codes::{Codes, CodesStatus, WrittenCodes};
+pub use delta_buffer::DeltaBuffer;
 pub use error::{Error, Result};
 pub use folder::DerivedFolder;
 pub use graph::{DamagedFile, Graph};
 pub use graph_file::{GraphOptions, GraphStatus};
 pub use pairs::{BitTable, SignTable};
-pub use recent::Recent;
-pub use search::{Found, Method, Neighbor, VectorIndex, VectorSource, Wanted};
+pub use quantized::{QuantizedStatus, QuantizedVectors, UnpublishedVectors};
+pub use search::{Found, Method, Neighbor, NeighborQuery, VectorIndex, VectorSource};
 
 /// For fuzzers: what takes bytes from elsewhere.
 #[doc(hidden)]
@@ -47,9 +47,9 @@ pub mod fuzzed {
     use std::path::Path;
     use std::sync::Arc;
 
-    use super::codes::Codes;
     use super::folder::DerivedFolder;
     use super::graph_file::GraphFile;
+    use super::quantized::QuantizedVectors;
     use super::sealed::seal_anything;
     use imgidx_types::ModelId;
 
@@ -66,7 +66,7 @@ pub mod fuzzed {
         let (file, seal) = seal_anything(of_codes);
         let path = folder.codes(&model, &seal).expect("a seal");
         std::fs::write(&path, file).expect("a file");
-        let codes = Codes::open(&folder, &model, DIMENSION, &seal);
+        let codes = QuantizedVectors::open(&folder, &model, DIMENSION, &seal);
         if let Some(codes) = codes {
             let codes = Arc::new(codes);
             let (rows, _) = (codes.len(), codes.verify());

@@ -15,14 +15,14 @@ use memmap2::Mmap;
 const MAPPINGS: usize = 64;
 
 /// Where a mapping lies, and whether something of it was not there. A place is free if `start` is 0, and being taken if it is 1.
-struct Place {
+struct MappedRegion {
     start: AtomicUsize,
     end: AtomicUsize,
     broken: AtomicBool,
 }
 
-static PLACES: [Place; MAPPINGS] =
-    [const { Place { start: AtomicUsize::new(0), end: AtomicUsize::new(0), broken: AtomicBool::new(false) } };
+static PLACES: [MappedRegion; MAPPINGS] =
+    [const { MappedRegion { start: AtomicUsize::new(0), end: AtomicUsize::new(0), broken: AtomicBool::new(false) } };
         MAPPINGS];
 
 /// A file in memory.
@@ -70,7 +70,8 @@ impl Drop for Mapping {
 fn take_place(start: usize, length: usize) -> Option<usize> {
     #[cfg(unix)]
     signal::handle();
-    let is_taken = |place: &Place| place.start.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+    let is_taken =
+        |place: &MappedRegion| place.start.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed).is_ok();
     let taken = PLACES.iter().position(is_taken)?;
     let place = &PLACES[taken];
     place.broken.store(false, Ordering::Release);

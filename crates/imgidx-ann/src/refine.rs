@@ -10,9 +10,9 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 
 use super::audit::coded_row;
-use super::codes::Codes;
 use super::graph::Graph;
 use super::links::RowLists;
+use super::quantized::QuantizedVectors;
 use super::scores::cosine;
 use super::walk::Breadth;
 
@@ -23,7 +23,7 @@ const LINKS: usize = 48;
 
 /// New links of `rows`. `None` if `go_on` ends it.
 pub(super) fn refine(graph: &Graph, rows: &[u32], go_on: &(dyn Fn() -> bool + Sync)) -> Option<RowLists> {
-    let codes: &Codes = graph.codes();
+    let codes: &QuantizedVectors = graph.codes();
     let outward: Vec<Vec<u32>> = rows
         .par_iter()
         .map(|row| if go_on() { choose(codes, candidates(graph, *row), LINKS) } else { Vec::new() })
@@ -53,7 +53,7 @@ pub(super) fn refine(graph: &Graph, rows: &[u32], go_on: &(dyn Fn() -> bool + Sy
 
 /// Makes sure that every row is linked to by one of those nearest to it. A search for it comes by these, while others
 /// that link to it may themselves be where no search comes by.
-fn with_ways_in(codes: &Codes, rows: &[u32], mut links: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
+fn with_ways_in(codes: &QuantizedVectors, rows: &[u32], mut links: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
     const NEAREST: usize = 3;
     let nearest_of = |(row, links): (&u32, &Vec<u32>)| {
         let mut near = with_cosines(codes, *row, links);
@@ -85,12 +85,12 @@ fn candidates(graph: &Graph, row: u32) -> Vec<Candidate> {
     with_cosines(codes, row, &rows)
 }
 
-fn with_cosines(codes: &Codes, row: u32, others: &[u32]) -> Vec<Candidate> {
+fn with_cosines(codes: &QuantizedVectors, row: u32, others: &[u32]) -> Vec<Candidate> {
     others.iter().map(|other| (cosine(codes, row, *other), *other)).collect()
 }
 
 /// Chooses links in different directions, and fills up with the nearest others.
-fn choose(codes: &Codes, mut candidates: Vec<Candidate>, links: usize) -> Vec<u32> {
+fn choose(codes: &QuantizedVectors, mut candidates: Vec<Candidate>, links: usize) -> Vec<u32> {
     candidates.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     let (mut taken, mut left) = (Vec::with_capacity(links), Vec::new());
     for (near, other) in candidates {

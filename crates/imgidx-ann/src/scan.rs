@@ -6,9 +6,9 @@ use rayon::prelude::*;
 
 use super::best::{Best, Scored};
 use super::bits::{self, BitQuery};
-use super::codes::{Block, Codes};
+use super::delta_buffer::DeltaBuffer;
 use super::kernels::{dot, prefetch, weigh_row};
-use super::recent::Recent;
+use super::quantized::{Block, QuantizedVectors};
 use super::scalar;
 use super::sealed::Damaged;
 use imgidx_types::VectorId;
@@ -28,8 +28,8 @@ const PROPOSALS: usize = 1024;
 /// All codes that there are: rows of the file, then rows in memory.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CodedRows<'a> {
-    pub file: Option<&'a Codes>,
-    pub recent: Option<&'a Recent>,
+    pub file: Option<&'a QuantizedVectors>,
+    pub recent: Option<&'a DeltaBuffer>,
 }
 
 /// A query as code.
@@ -51,22 +51,22 @@ pub(super) enum Cores {
 #[derive(Debug, Clone)]
 enum Piece {
     File(Range<usize>),
-    Recent(usize),
+    DeltaBuffer(usize),
 }
 
 impl<'a> CodedRows<'a> {
     pub(crate) fn len(&self) -> usize {
-        self.in_file() + self.recent.map_or(0, Recent::len)
+        self.in_file() + self.recent.map_or(0, DeltaBuffer::len)
     }
 
     fn in_file(&self) -> usize {
-        self.file.map_or(0, Codes::len)
+        self.file.map_or(0, QuantizedVectors::len)
     }
 
     pub(crate) fn encode(&self, query: &[f32]) -> CodedQuery {
         let mut code = Vec::with_capacity(query.len());
         let factor = scalar::encode(query, &mut code);
-        let mean = self.file.and_then(Codes::mean);
+        let mean = self.file.and_then(QuantizedVectors::mean);
         CodedQuery { code, factor, bits: mean.map(|mean| BitQuery::new(query, mean)) }
     }
 
@@ -164,7 +164,7 @@ impl<'a> CodedRows<'a> {
     fn pieces(&self, of_file: bool) -> Vec<Piece> {
         let in_file = if of_file { self.in_file() } else { 0 };
         let file = (0..in_file).step_by(TASK).map(|start| Piece::File(start..(start + TASK).min(in_file)));
-        file.chain(self.recent.iter().flat_map(|recent| recent.blocks()).map(Piece::Recent)).collect()
+        file.chain(self.recent.iter().flat_map(|recent| recent.blocks()).map(Piece::DeltaBuffer)).collect()
     }
 
     /// Goes over all parts.
@@ -192,7 +192,7 @@ impl<'a> CodedRows<'a> {
 
     fn score_piece(&self, piece: Piece, query: &CodedQuery, best: &mut Best) -> Result<(), Damaged> {
         match piece {
-            Piece::Recent(first) => {
+            Piece::DeltaBuffer(first) => {
                 score_block(query, self.recent.ok_or(Damaged)?.block(first), self.in_file() + first, best);
             }
             Piece::File(rows) => {
@@ -208,7 +208,7 @@ impl<'a> CodedRows<'a> {
 
     fn weigh_piece(&self, piece: Piece, query: &BitQuery, best: &mut Best) -> Result<(), Damaged> {
         match piece {
-            Piece::Recent(first) => {
+            Piece::DeltaBuffer(first) => {
                 let rows = self.recent.ok_or(Damaged)?.bit_rows(first);
                 weigh_rows(query, rows, self.words(), self.in_file() + first, best);
             }

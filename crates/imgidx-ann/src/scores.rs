@@ -2,8 +2,8 @@
 
 use super::best::Scored;
 use super::bits::{self, BitQuery};
-use super::codes::Codes;
 use super::kernels::{dot, hamming, prefetch, weigh_row};
+use super::quantized::QuantizedVectors;
 
 const CHECKED: &str = "a graph is used only over codes that were checked";
 
@@ -24,7 +24,7 @@ pub(super) struct CodeScores<'a> {
 }
 
 impl<'a> CodeScores<'a> {
-    pub(crate) fn new(codes: &'a Codes, query: &'a [i8]) -> Self {
+    pub(crate) fn new(codes: &'a QuantizedVectors, query: &'a [i8]) -> Self {
         let block = codes.block(0..codes.len()).expect(CHECKED);
         Self { query, codes: block.codes, factors: block.factors }
     }
@@ -97,7 +97,7 @@ pub(super) struct BitDistances<'a> {
 
 impl<'a> BitDistances<'a> {
     /// `None` where there are no codes of one bit.
-    pub(crate) fn new(codes: &'a Codes) -> Option<Self> {
+    pub(crate) fn new(codes: &'a QuantizedVectors) -> Option<Self> {
         codes.mean()?;
         let rows = codes.bit_rows(0..codes.len()).expect(CHECKED);
         Some(Self { rows, words: bits::words(codes.dimension()), dimension: codes.dimension() })
@@ -112,7 +112,7 @@ impl<'a> BitDistances<'a> {
 }
 
 /// The cosine of two rows by their codes of 8 bits.
-pub(super) fn cosine(codes: &Codes, a: u32, b: u32) -> f32 {
+pub(super) fn cosine(codes: &QuantizedVectors, a: u32, b: u32) -> f32 {
     let block = |row: u32| codes.block(row as usize..row as usize + 1).expect(CHECKED);
     let (a, b) = (block(a), block(b));
     dot(a.codes, b.codes) as f32 * a.factors[0] * b.factors[0]

@@ -7,15 +7,15 @@
 //! | a file of codes | the scan |
 //! | nothing, or the exact answer is wanted | the stored vectors themselves |
 //!
-//! Codes and graphs only propose. Every answer is ranked by stored vectors, and where too few proposals are accepted,
+//! QuantizedVectors and graphs only propose. Every answer is ranked by stored vectors, and where too few proposals are accepted,
 //! because rows were deleted or their files are missing, more are asked for: wider in the graph, then from the scan.
 
 use std::sync::Arc;
 
 use super::best::Scored;
-use super::codes::Codes;
+use super::delta_buffer::DeltaBuffer;
 use super::graph::Graph;
-use super::recent::Recent;
+use super::quantized::QuantizedVectors;
 use super::scan::{CodedQuery, CodedRows, Cores};
 use super::sealed::Damaged;
 use super::walk::Breadth;
@@ -79,7 +79,7 @@ impl<E> From<Damaged> for Ended<E> {
 
 /// What is looked for.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
+pub struct NeighborQuery<'a> {
     /// The vector whose neighbours are looked for.
     pub query: &'a Embedding,
     /// How many.
@@ -106,9 +106,9 @@ pub struct Found {
 /// The neighbours of one model's vectors. Cheap to copy, and many threads can search at once.
 #[derive(Debug, Clone, Default)]
 pub struct VectorIndex {
-    codes: Option<Arc<Codes>>,
+    codes: Option<Arc<QuantizedVectors>>,
     graph: Option<Arc<Graph>>,
-    recent: Option<Recent>,
+    recent: Option<DeltaBuffer>,
 }
 
 /// Candidates that are looked at for each one that is wanted, and beside those.
@@ -120,21 +120,21 @@ const WIDEST: usize = 4096;
 
 impl VectorIndex {
     /// An index over a file of codes, or over nothing but the database.
-    pub fn new(codes: Option<Arc<Codes>>) -> Self {
+    pub fn new(codes: Option<Arc<QuantizedVectors>>) -> Self {
         Self { codes, graph: None, recent: None }
     }
 
     /// An index for a resident process, which has codes of what is newer in memory, and a graph if there is one.
-    pub fn resident(codes: Option<Arc<Codes>>, graph: Option<Arc<Graph>>, dimension: usize) -> Self {
-        // Codes of the file and in memory are relative to the same mean only if they are of one generation.
+    pub fn resident(codes: Option<Arc<QuantizedVectors>>, graph: Option<Arc<Graph>>, dimension: usize) -> Self {
+        // QuantizedVectors of the file and in memory are relative to the same mean only if they are of one generation.
         let codes = graph.as_ref().map(|graph| graph.codes().clone()).or(codes);
         let (mean, after) = codes.as_ref().map_or((None, VectorId(0)), |codes| (codes.mean(), codes.status().last));
-        let recent = Recent::new(dimension, mean, after);
+        let recent = DeltaBuffer::new(dimension, mean, after);
         Self { recent: Some(recent), codes, graph }
     }
 
     /// The file of codes.
-    pub fn codes(&self) -> Option<&Arc<Codes>> {
+    pub fn codes(&self) -> Option<&Arc<QuantizedVectors>> {
         self.codes.as_ref()
     }
 
@@ -151,12 +151,12 @@ impl VectorIndex {
     /// The id of the last vector that has a code.
     pub fn last(&self) -> VectorId {
         let in_file = self.codes.as_ref().map_or(VectorId(0), |codes| codes.status().last);
-        self.recent.as_ref().map_or(in_file, Recent::last)
+        self.recent.as_ref().map_or(in_file, DeltaBuffer::last)
     }
 
     /// How many vectors have their codes in memory.
     pub fn recent(&self) -> usize {
-        self.recent.as_ref().map_or(0, Recent::len)
+        self.recent.as_ref().map_or(0, DeltaBuffer::len)
     }
 
     /// Adds a vector that is newer than all others to those in memory.
@@ -184,7 +184,7 @@ impl VectorIndex {
     /// When the database cannot be read.
     pub fn nearest<S: VectorSource>(
         &self,
-        wanted: Wanted<'_>,
+        wanted: NeighborQuery<'_>,
         source: &S,
         mut accept: impl FnMut(VectorId) -> Result<bool, S::Error>,
     ) -> Result<Found, S::Error> {
@@ -228,14 +228,18 @@ impl VectorIndex {
     }
 }
 
-impl Wanted<'_> {
+impl NeighborQuery<'_> {
     fn allows(&self, id: VectorId) -> bool {
         self.among.is_none_or(|ids| ids.binary_search(&id).is_ok())
     }
 }
 
 /// Exact scores of all vectors after an id, the nearest first.
-fn exact_scores<S: VectorSource>(wanted: Wanted<'_>, source: &S, after: VectorId) -> Result<Vec<Neighbor>, S::Error> {
+fn exact_scores<S: VectorSource>(
+    wanted: NeighborQuery<'_>,
+    source: &S,
+    after: VectorId,
+) -> Result<Vec<Neighbor>, S::Error> {
     let mut found = Vec::new();
     source.for_each_after(after, &mut |id, vector| found.push(Neighbor { id, score: wanted.query.cosine(vector) }))?;
     found.sort_unstable_by(Neighbor::ranks_before);
@@ -244,7 +248,7 @@ fn exact_scores<S: VectorSource>(wanted: Wanted<'_>, source: &S, after: VectorId
 
 /// One search over codes.
 struct Search<'a, S> {
-    wanted: Wanted<'a>,
+    wanted: NeighborQuery<'a>,
     rows: CodedRows<'a>,
     graph: Option<&'a Graph>,
     source: &'a S,
@@ -363,9 +367,9 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::duplicate_rows::DuplicateRows;
     use crate::graph_file::{self, Audit, GraphFacts};
     use crate::links::{Links, RowLists};
-    use crate::twins::Twins;
     use crate::{DerivedFolder, GraphOptions, build_graph};
     use imgidx_types::ModelId;
     use proptest::prelude::*;
@@ -393,13 +397,17 @@ mod tests {
         }
     }
 
-    fn write_codes(folder: &DerivedFolder, vectors: &[(VectorId, Embedding)], dimension: usize) -> Arc<Codes> {
-        let status = Codes::write(folder, &MODEL.into(), dimension, |each| {
+    fn write_codes(
+        folder: &DerivedFolder,
+        vectors: &[(VectorId, Embedding)],
+        dimension: usize,
+    ) -> Arc<QuantizedVectors> {
+        let status = QuantizedVectors::write(folder, &MODEL.into(), dimension, |each| {
             vectors.iter().try_for_each(|(id, v)| each(*id, v.as_slice()))
         });
         let written = status.expect("it can be written").expect("nobody else writes");
         let seal = written.publish().expect("it can be renamed").seal.to_hex();
-        Arc::new(Codes::open(folder, &MODEL.into(), dimension, &seal).expect("it was just written"))
+        Arc::new(QuantizedVectors::open(folder, &MODEL.into(), dimension, &seal).expect("it was just written"))
     }
 
     fn naive(vectors: &Vectors, query: &Embedding, count: usize, fits: impl Fn(VectorId) -> bool) -> Vec<Neighbor> {
@@ -445,7 +453,7 @@ mod tests {
             all.sort_by_key(|(id, _)| *id);
             let source = Vectors(all);
             let thirds: Vec<VectorId> = (1..=400).filter(|id| id % 3 == 0).map(VectorId).collect();
-            let wanted = Wanted { query: &query, count, among: among_thirds.then_some(thirds.as_slice()), exact };
+            let wanted = NeighborQuery { query: &query, count, among: among_thirds.then_some(thirds.as_slice()), exact };
             let accept = &mut |id: VectorId| Ok(!odd_only || id.0 % 2 == 1);
             let found = index.nearest(wanted, &source, accept).expect("memory can be read");
             let fits = |id: VectorId| (!odd_only || id.0 % 2 == 1) && (!among_thirds || id.0 % 3 == 0);
@@ -504,7 +512,7 @@ mod tests {
         for (_, vector) in source.0.iter().step_by(source.0.len() / 50) {
             let beside = vector.as_slice().iter().map(|x| x + 0.05 * (random(&mut state) - 0.5)).collect();
             let query = Embedding::normalized(beside).expect("it has a direction");
-            let wanted = Wanted { query: &query, count, among: None, exact: false };
+            let wanted = NeighborQuery { query: &query, count, among: None, exact: false };
             let answer = resident.index.nearest(wanted, source, &mut |_| Ok(true)).expect("memory can be read");
             let nearest = naive(source, &query, count, |_| true);
             assert_eq!(answer.neighbors.len(), nearest.len(), "exactly as many as there are");
@@ -545,7 +553,7 @@ mod tests {
         let expected = naive(&resident.source, vector, 25, |_| true);
         assert!(expected.iter().all(|neighbor| neighbor.score > 0.9999), "the test set has that many twins");
         assert!(twins(0).count() > 20);
-        let wanted = Wanted { query: vector, count: 25, among: None, exact: false };
+        let wanted = NeighborQuery { query: vector, count: 25, among: None, exact: false };
         let found = resident.index.nearest(wanted, &resident.source, &mut |_| Ok(true)).expect("memory can be read");
         assert_eq!(found.neighbors, expected);
     }
@@ -559,9 +567,9 @@ mod tests {
         let seal = codes.status().seal.to_hex();
         // Nothing can be found along this one, whatever its audit says.
         let links = Links { entry_points: vec![0], neighbors: RowLists::new(500, []) };
-        let twins = Twins { lists: RowLists::new(0, []), ..Twins::default() };
+        let twins = DuplicateRows { lists: RowLists::new(0, []), ..DuplicateRows::default() };
         let (_, query) = &source.0[77];
-        let wanted = Wanted { query, count: 10, among: None, exact: false };
+        let wanted = NeighborQuery { query, count: 10, among: None, exact: false };
         let expected = naive(&source, query, 10, |_| true);
         for (recall, missed, method) in [(0.9, 0, Method::Scan), (1.0, 5000, Method::Scan), (1.0, 4, Method::Hnsw)] {
             let audit = Audit { missed: vec![0; missed], ef: 16, recall };
@@ -587,7 +595,7 @@ mod tests {
         let path = folder.codes(&model, &seal).expect("a name");
         let bytes = std::fs::read(&path).expect("the file");
         let (_, query) = &source.0[77];
-        let wanted = Wanted { query, count: 10, among: None, exact: false };
+        let wanted = NeighborQuery { query, count: 10, among: None, exact: false };
         let expected = naive(&source, query, 10, |_| true);
         let mut state = 5;
         let mut told = 0;
@@ -596,7 +604,7 @@ mod tests {
             let at = (random(&mut state) * bytes.len() as f32) as usize;
             flipped[at] ^= 1 << (at % 8);
             std::fs::remove_file(&path).and_then(|()| std::fs::write(&path, &flipped)).expect("the file");
-            let codes = Codes::open(&folder, &model, 32, &seal).map(Arc::new);
+            let codes = QuantizedVectors::open(&folder, &model, 32, &seal).map(Arc::new);
             let has_codes = codes.is_some();
             let found = VectorIndex::new(codes).nearest(wanted, &source, &mut |_| Ok(true)).expect("memory");
             assert_eq!(found.neighbors, expected, "byte {at}");

@@ -136,7 +136,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// As [`Decoder::open`], for a picture that will be scaled down to a shorter side of so many pixels. Of a large JPEG or PNG
-    /// only a part of the pixels is made then, each the mean of a square: at least twice as many as are wanted. The size that is told stays that of the file.
+    /// only a part of the pixels is made then, each the mean of a square: at least twice as many as are request. The size that is told stays that of the file.
     ///
     /// # Errors
     /// As those of [`Decoder::open`].

@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn what_decoders_say_is_told_in_words() {
-        for (told, wanted) in [
+        for (told, request) in [
             ("Decode Error", "damaged"),
             ("i/o error: failed to fill whole buffer", CUT_OFF),
             ("format error: file contained a cycle", "damaged: file contained a cycle"),
@@ -133,7 +133,7 @@ mod tests {
             ("DDS FourCC [65, 84, 73, 49]", "damaged: DDS compression `ATI1`"),
             ("DDS FourCC [255, 84, 73, 49]", "damaged: DDS FourCC [255, 84, 73, 49]"),
         ] {
-            assert_eq!(damaged(told).to_string(), wanted);
+            assert_eq!(damaged(told).to_string(), request);
         }
     }
 }

@@ -96,7 +96,7 @@ const UNSUPPORTED: &[(&[u8], &str)] = &[
     (b"gimp xcf ", "GIMP"),
 ];
 
-/// Tells what a file is from its first bytes; up to [`SNIFF_BYTES`] are looked at.
+/// Tells what a file is from its first bytes; up to [`SNIFF_BYTES`] are decoded at.
 ///
 /// The extension decides only for formats without a clear signature (TGA, SVG, and damaged BMP, ICO and PNM).
 pub fn sniff(head: &[u8], extension: Option<&OsStr>) -> Kind {

@@ -96,7 +96,7 @@ fn next_marker(bytes: &[u8], at: &mut usize) -> Option<u8> {
     }
 }
 
-/// How many times as many pixels as are wanted in the end a picture keeps that is decoded to a part of its size: the last step
+/// How many times as many pixels as are request in the end a picture keeps that is decoded to a part of its size: the last step
 /// of scaling averages over as many.
 const OVERSAMPLING: u32 = 2;
 

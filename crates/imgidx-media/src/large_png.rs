@@ -1,6 +1,6 @@
 //! Large PNG files, row by row.
 //!
-//! A picture that is far larger than what is wanted of it in the end is averaged over squares while it is decoded, so that it never lies in memory
+//! A picture that is far larger than what is request of it in the end is averaged over squares while it is decoded, so that it never lies in memory
 //! as a whole.
 
 use std::io::Cursor;
@@ -14,7 +14,7 @@ use super::color::on_white;
 use super::decode::Picture;
 use super::error::{DecodeError, damaged};
 
-/// How many times as many pixels as are wanted in the end are kept: the last step of scaling averages over as many.
+/// How many times as many pixels as are request in the end are kept: the last step of scaling averages over as many.
 const OVERSAMPLING: u32 = 2;
 
 /// Pixels of a file that is decoded like this: about ten seconds of work. Larger ones need more memory than anybody allows, decoded whole.

@@ -9,6 +9,7 @@ mod camera;
 mod color;
 mod content;
 mod decode;
+mod decode_and_measure;
 mod drawn;
 mod error;
 mod features;
@@ -17,7 +18,6 @@ mod info;
 mod jpeg;
 mod lab;
 mod large_png;
-mod look;
 mod resize;
 pub mod sandbox;
 mod svg;
@@ -25,6 +25,7 @@ mod svg;
 pub use content::has_picture_extension;
 pub use content::{Content, Reading, read_content};
 pub use decode::{DecodeLimits, Decoder, Picture, decode_within};
+pub use decode_and_measure::{DecodeRequest, Decoded, Frame, decode_and_measure};
 pub use drawn::{drawn_photograph, drawn_picture};
 pub use error::{DecodeError, Limit};
 pub use features::{
@@ -34,7 +35,6 @@ pub use features::{
 pub use format::{Format, Kind, SNIFF_BYTES, sniff};
 pub use info::ImageInfo;
 pub use lab::Lab;
-pub use look::{Frame, Looked, Wanted, look};
 pub use resize::{Filter, Fit, scale_rgb};
 
 /// Parts that fuzzers call with bytes from elsewhere.

@@ -136,7 +136,7 @@ fn plain_text(bytes: &[u8]) -> Result<String, DecodeError> {
     String::from_utf8(text).map_err(|_| DecodeError::new("the text is not UTF-8"))
 }
 
-/// The fonts of the system, looked up once and only when a drawing has text.
+/// The fonts of the system, decoded up once and only when a drawing has text.
 fn system_fonts() -> Arc<fontdb::Database> {
     static FONTS: OnceLock<Arc<fontdb::Database>> = OnceLock::new();
     let load = || {

@@ -25,7 +25,7 @@ pub enum Error {
     /// No usable ONNX Runtime was found, or the one asked for does not load.
     #[error("no usable ONNX Runtime: {}", attempts.join("; "))]
     Runtime {
-        /// Where it was looked for, each with what was found there.
+        /// Where it was decoded for, each with what was found there.
         attempts: Vec<String>,
     },
     /// The device that was asked for is not offered by the loaded ONNX Runtime.

@@ -1,7 +1,7 @@
 //! Weights of a graph that lie in other files.
 //!
 //! A graph may name files for its tensors, by any path. A model here is one graph file, which is loaded from memory: others would be
-//! looked for in the working directory. So such graphs are refused when they are added, with the reason, whatever ONNX Runtime of which
+//! decoded for in the working directory. So such graphs are refused when they are added, with the reason, whatever ONNX Runtime of which
 //! version makes of them.
 
 /// The messages of `onnx.proto` (<https://github.com/onnx/onnx>) in which tensors may be.

@@ -123,7 +123,7 @@ pub mod fuzzed {
     pub fn spec(text: &str) {
         if let Ok(spec) = super::spec::ModelSpec::parse(text) {
             let id = spec.id(&blake3::hash(b"a graph"), &[]);
-            let wanted = spec.wanted();
+            let wanted = spec.decode_request();
             assert!(wanted.side >= 1 && wanted.frame.is_some(), "{id}");
             // What is written down of it in the catalog is read again as the same.
             let written = serde_json::to_string(&spec).expect("plain data");

@@ -1,4 +1,4 @@
-//! Where ONNX Runtime's library is looked for.
+//! Where ONNX Runtime's library is decoded for.
 
 // A program with the library linked into it looks nowhere.
 #![cfg_attr(not(feature = "load-runtime"), allow(dead_code))]

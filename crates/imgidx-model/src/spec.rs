@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files::read_description;
 use crate::error::{Error, Result};
-use imgidx_media::{FEATURE_SIDE, Filter, Fit, Frame, Wanted};
+use imgidx_media::{DecodeRequest, FEATURE_SIDE, Filter, Fit, Frame};
 use imgidx_types::ModelId;
 
 /// The description of a model, as it stands in `spec.json`.
@@ -220,8 +220,8 @@ impl ModelSpec {
     }
 
     /// What is wanted of a picture for the model, and for its features.
-    pub fn wanted(&self) -> Wanted {
-        Wanted { side: self.shorter_side(), feature_time: None, frame: Some(self.frame()), alpha: false }
+    pub fn decode_request(&self) -> DecodeRequest {
+        DecodeRequest { side: self.shorter_side(), feature_time: None, frame: Some(self.frame()), alpha: false }
     }
 
     /// What the shorter side of a picture is scaled down to, at most, in pixels, for the model and for the features: a decoder need

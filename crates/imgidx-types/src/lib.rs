@@ -15,11 +15,11 @@ mod embedding;
 mod file_stat;
 mod identity;
 mod io_reason;
-mod own_file;
+mod nofollow;
 
 pub use caught_panic::{catching_panics, is_panic_caught};
 pub use embedding::{Classification, Embedding, InvalidEmbedding};
 pub use file_stat::{FileStat, nanoseconds_since_1970, now_ns};
 pub use identity::{ContentHash, FileId, ImageId, ModelId, ParseDigestError, RootId, VectorId};
 pub use io_reason::io_reason;
-pub use own_file::{is_exhausted, open_own, open_regular};
+pub use nofollow::{is_exhausted, open_nofollow, open_regular};

@@ -15,7 +15,7 @@ const REACH: [i32; 2] = [2, 4];
 const LINE: f32 = 24.0;
 
 /// How far a pixel may be from the only colour around it.
-const LOST: f32 = 60.0;
+const LOST_COLOR_THRESHOLD: f32 = 60.0;
 
 /// The enlarged picture: a colour of the palette for each pixel.
 pub(super) struct Canvas {
@@ -176,7 +176,7 @@ impl<'a> Around<'a> {
         }
         let is_lost = match found.as_slice() {
             [] => true,
-            [only] => *only != self.nearest[own].color || self.nearest[own].distance > LOST,
+            [only] => *only != self.nearest[own].color || self.nearest[own].distance > LOST_COLOR_THRESHOLD,
             _ => false,
         };
         if is_lost {

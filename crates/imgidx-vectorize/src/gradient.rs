@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::color::Rgb;
 use super::fit::Point;
-use super::mark::checksum;
+use super::provenance::checksum;
 
 /// Parts in which colours are averaged.
 const PARTS: usize = 48;
@@ -20,7 +20,7 @@ pub(super) const CHANGE: u8 = 12;
 
 /// How far a pixel may be off, of 255; and how many of them have to be within.
 const OFF: u8 = 5;
-const MOST: f64 = 0.85;
+const MIN_INLIERS: f64 = 0.85;
 
 /// How much better circles have to be than lines, and ellipses than circles: see [`Shape::roughness`].
 const BETTER: f64 = 1.5;
@@ -114,7 +114,7 @@ impl Gradient {
 
     /// Whether pixels have the colours of this gradient.
     pub(crate) fn explains(&self, samples: &[Sample]) -> bool {
-        let most = ((1.0 - MOST) * samples.len() as f64) as usize;
+        let most = ((1.0 - MIN_INLIERS) * samples.len() as f64) as usize;
         samples.iter().filter(|sample| !self.is_near(sample)).nth(most).is_none()
     }
 

@@ -10,16 +10,16 @@ use super::gradient::Gradient;
 use super::source::Source;
 
 /// Colours so close are the same to the eye, and to noise.
-const SAME: f32 = 6.0;
+const SAME_COLOR_THRESHOLD: f32 = 6.0;
 
 /// Sides so far apart can be mixed.
-const APART: f32 = 12.0;
+const DISTINCT_COLOR_THRESHOLD: f32 = 12.0;
 
 /// How far a colour without an area of its own has to be from all mixtures of others.
-const OWN: f32 = 16.0;
+const OWN_COLOR_THRESHOLD: f32 = 16.0;
 
 /// Colours that are looked at to be merged.
-const MOST: usize = 1024;
+const MAX_COLORS: usize = 1024;
 
 /// What a pixel is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,10 @@ fn kind(color: Rgb, beside: impl Fn(i32, i32) -> Option<Rgb>) -> Kind {
     let (mut is_flat, mut is_mixture) = (true, false);
     for (dx, dy) in [(1, 0), (0, 1), (1, 1), (1, -1)] {
         let (a, b) = (beside(-dx, -dy), beside(dx, dy));
-        is_flat &= [a, b].into_iter().flatten().all(|side| squared_distance(side, color) <= SAME * SAME);
+        is_flat &= [a, b]
+            .into_iter()
+            .flatten()
+            .all(|side| squared_distance(side, color) <= SAME_COLOR_THRESHOLD * SAME_COLOR_THRESHOLD);
         match (a, b) {
             (Some(a), Some(b)) => is_mixture |= !is_flat && mixes(color, a, b),
             _ => is_mixture = true,
@@ -63,7 +66,10 @@ fn kind(color: Rgb, beside: impl Fn(i32, i32) -> Option<Rgb>) -> Kind {
 /// Whether a colour lies between two others, and is neither of them.
 fn mixes(color: Rgb, a: Rgb, b: Rgb) -> bool {
     let (whole, to_a, to_b) = (distance(a, b), distance(a, color), distance(color, b));
-    whole > APART && to_a > SAME / 2.0 && to_b > SAME / 2.0 && to_a + to_b < whole * 1.1 + 2.0
+    whole > DISTINCT_COLOR_THRESHOLD
+        && to_a > SAME_COLOR_THRESHOLD / 2.0
+        && to_b > SAME_COLOR_THRESHOLD / 2.0
+        && to_a + to_b < whole * 1.1 + 2.0
 }
 
 /// The colours of a drawing, the most frequent ones first, and then its gradients.
@@ -206,7 +212,7 @@ fn merge(colors: Vec<Counted>, radius: f32) -> Vec<Counted> {
                 merged[near].flat += found.flat;
                 merged[near].fine += found.fine;
             }
-            None if merged.len() < MOST => merged.push(found),
+            None if merged.len() < MAX_COLORS => merged.push(found),
             None => {}
         }
     }
@@ -221,14 +227,15 @@ fn stand_in(gradient: &Gradient, others: &[Rgb]) -> Rgb {
     let middle = [0, 1, 2].map(|i| first[i].midpoint(last[i]));
     let apart = |color: &Rgb| others.iter().map(|other| distance(*other, *color)).fold(f32::MAX, f32::min);
     let shifted = |shift: i16| middle.map(|channel| (i16::from(channel) + shift).clamp(0, 255) as u8);
-    let near = SHIFTS.map(shifted).into_iter().find(|color| apart(color) >= APART);
+    let near = SHIFTS.map(shifted).into_iter().find(|color| apart(color) >= DISTINCT_COLOR_THRESHOLD);
     let any = || (0..=u8::MAX).flat_map(|red| [[red, 0, 255], [red, 255, 0], [255, red, 0]]);
     let farthest = || any().max_by(|a, b| apart(a).total_cmp(&apart(b)));
     near.or_else(farthest).expect("there are colours")
 }
 
 fn is_mixture(color: Rgb, of: &[Rgb]) -> bool {
-    let is_between = |a: &Rgb, b: &Rgb| distance_from_mixtures(color, *a, *b).is_some_and(|distance| distance < OWN);
+    let is_between =
+        |a: &Rgb, b: &Rgb| distance_from_mixtures(color, *a, *b).is_some_and(|distance| distance < OWN_COLOR_THRESHOLD);
     of.iter().enumerate().any(|(i, a)| of[..i].iter().any(|b| is_between(a, b)))
 }
 

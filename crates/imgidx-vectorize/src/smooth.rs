@@ -21,7 +21,7 @@ const SMALLEST: usize = 120;
 const SMALLEST_OF_SHARED: usize = 12;
 
 /// The most gradients.
-const MOST: usize = 64;
+const MAX_GRADIENTS: usize = 64;
 
 /// How many areas may be tried in vain: photographs are full of them, and what looks like a gradient there is none.
 const IN_VAIN: usize = 24;
@@ -110,7 +110,7 @@ impl Search<'_> {
         if let Some(known) = gradients.iter().position(is_of) {
             return Some(known as u8 + 1);
         }
-        if change < CHANGE || area.len() < SMALLEST || gradients.len() == MOST {
+        if change < CHANGE || area.len() < SMALLEST || gradients.len() == MAX_GRADIENTS {
             return None;
         }
         let Some(gradient) = Gradient::fit(samples, &grown.slopes(self.pixels, area)) else {

@@ -72,13 +72,13 @@ pub(super) fn flat_colors(image: &RgbImage, ranges: &[u8]) -> FlatColors {
 /// Which pixels do not have the background's colour, the most frequent one of the border.
 #[multiversion(targets("x86_64+avx2"))]
 pub(super) fn foreground(image: &RgbImage) -> Vec<bool> {
-    const SAME: i32 = 32;
+    const SAME_COLOR_THRESHOLD: i32 = 32;
     let background = background(image);
     let pixels = image.as_raw().as_chunks::<3>().0.iter();
     let [r, g, b] = background;
     let far = |[x, y, z]: &[u8; 3]| {
         let (dx, dy, dz) = (i32::from(*x) - r, i32::from(*y) - g, i32::from(*z) - b);
-        dx * dx + dy * dy + dz * dz > SAME * SAME
+        dx * dx + dy * dy + dz * dz > SAME_COLOR_THRESHOLD * SAME_COLOR_THRESHOLD
     };
     pixels.map(far).collect()
 }
@@ -122,11 +122,11 @@ impl Histogram {
 
     /// The most frequent colours, those near to a more frequent one counted with it.
     pub(super) fn dominant(&self) -> Vec<DominantColor> {
-        /// Cells that are looked at, the most frequent ones.
+        /// Cells that are decoded at, the most frequent ones.
         const CELLS: usize = 64;
-        const MOST: usize = 5;
+        const MAX_COLORS: usize = 5;
         /// About how far apart colours are that people call by different names (ΔE of 1976).
-        const SAME: f32 = 15.0;
+        const SAME_COLOR_THRESHOLD: f32 = 15.0;
         const LEAST_SHARE: f32 = 0.02;
         let mut cells: Vec<[u32; 4]> = self.cells.iter().filter(|cell| cell[0] > 0).copied().collect();
         cells.sort_unstable_by(|a, b| b.cmp(a));
@@ -134,7 +134,7 @@ impl Histogram {
         for [count, r, g, b] in cells.into_iter().take(CELLS) {
             let mean = [r, g, b].map(|sum| sum as f32 / count as f32);
             let (lab, share) = (Lab::from_srgb(mean), count as f32 / self.pixels as f32);
-            match colors.iter().position(|color| color.lab.difference(lab) <= SAME) {
+            match colors.iter().position(|color| color.lab.difference(lab) <= SAME_COLOR_THRESHOLD) {
                 Some(at) => {
                     let color = &mut colors[at];
                     let part = share / (color.share + share);
@@ -146,7 +146,7 @@ impl Histogram {
         }
         colors.retain(|color| color.share >= LEAST_SHARE);
         colors.sort_by(|a, b| b.share.total_cmp(&a.share));
-        colors.truncate(MOST);
+        colors.truncate(MAX_COLORS);
         colors
     }
 }

@@ -50,8 +50,8 @@ pub fn measure_pixels(small: &RgbImage, aspect_ratio: f32, deadline: Option<Inst
 
 fn quick(small: &RgbImage, luma: &GrayImage, ranges: &[u8], aspect_ratio: f32) -> QuickFeatures {
     let counts = tones::histogram(ranges);
-    let share = |wanted: RangeInclusive<u8>| {
-        let count: u32 = wanted.map(|range| counts[usize::from(range)]).sum();
+    let share = |request: RangeInclusive<u8>| {
+        let count: u32 = request.map(|range| counts[usize::from(range)]).sum();
         count as f32 / ranges.len() as f32
     };
     let flat = colors::flat_colors(small, ranges);

@@ -3,7 +3,7 @@
 /// Pixels that a shape has at least: less is noise, or the dot of an i.
 const LEAST_PIXELS: u32 = 6;
 /// Shapes that are compared with each other at most, the largest ones; a line has fewer letters.
-const MOST: usize = 128;
+const MAX_GLYPHS: usize = 128;
 
 /// A connected part of the foreground, by the box around it; `right` and `bottom` are outside of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,7 @@ fn join(parents: &mut [usize], a: usize, b: usize) {
 pub(super) fn longest_line(shapes: &[Shape]) -> u32 {
     let mut glyphs: Vec<Shape> = shapes.iter().filter(|shape| shape.may_be_glyph()).copied().collect();
     glyphs.sort_unstable_by_key(|shape| (std::cmp::Reverse(shape.pixels), shape.left, shape.top));
-    glyphs.truncate(MOST);
+    glyphs.truncate(MAX_GLYPHS);
     let on_line_of = |line: &Shape| {
         let stands = |shape: &&Shape| {
             let middle = (shape.top + shape.bottom) / 2;

@@ -5,7 +5,7 @@
 //! and if it dies, that is a failure of this one picture, with the reason.
 //!
 //! Where there are no processes for it (a program that uses the library without `OpenOptions::decoder`,
-//! or another system than a Unix), pictures are looked at in this process.
+//! or another system than a Unix), pictures are decoded at in this process.
 
 #[cfg(unix)]
 mod limits;
@@ -23,7 +23,7 @@ mod wire;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::{DecodeError, DecodeLimits, Format, Looked, Wanted, look};
+use crate::{DecodeError, DecodeLimits, DecodeRequest, Decoded, Format, decode_and_measure};
 #[cfg(unix)]
 use pool::Pool;
 #[cfg(unix)]
@@ -38,7 +38,7 @@ pub struct Helper {
     pub arguments: Vec<OsString>,
 }
 
-/// Where pictures are looked at.
+/// Where pictures are decoded at.
 #[derive(Debug, Default)]
 pub struct Sandbox {
     #[cfg(unix)]
@@ -55,25 +55,25 @@ impl Sandbox {
         }
     }
 
-    /// As [`look`], but in another process, if there are any.
+    /// As [`decode_and_measure`], but in another process, if there are any.
     ///
     /// # Errors
-    /// Those of [`look`], and when the picture makes the process end, or takes longer than `limits` allow.
-    pub fn look<H>(
+    /// Those of [`decode_and_measure`], and when the picture makes the process end, or takes longer than `limits` allow.
+    pub fn decode_and_measure<H>(
         &self,
         bytes: &[u8],
         format: Format,
         limits: DecodeLimits,
-        wanted: &Wanted,
+        request: &DecodeRequest,
         hold: impl Fn(u64) -> H,
-    ) -> Result<Looked, DecodeError> {
+    ) -> Result<Decoded, DecodeError> {
         #[cfg(unix)]
         if let Some(pool) = &self.pool
-            && let Some(looked) = pool.look(bytes, format, limits, wanted, &hold)
+            && let Some(decoded) = pool.decode_and_measure(bytes, format, limits, request, &hold)
         {
-            return looked;
+            return decoded;
         }
-        look(bytes, format, limits, wanted, hold)
+        decode_and_measure(bytes, format, limits, request, hold)
     }
 
     /// Whether a picture that ends the process that looks at it ends another one.
@@ -88,7 +88,7 @@ impl Sandbox {
         }
     }
 
-    /// Why pictures are looked at in this process although they should not be.
+    /// Why pictures are decoded at in this process although they should not be.
     pub fn why_not_isolated(&self) -> Option<String> {
         #[cfg(unix)]
         {
@@ -137,16 +137,16 @@ impl Sandbox {
 #[cfg(unix)]
 pub mod fuzzed {
     use super::wire::{Answer, Reply, receive};
-    use crate::{Filter, Fit, Frame, Wanted};
+    use crate::{DecodeRequest, Filter, Fit, Frame};
 
     pub fn answer(mut data: &[u8]) {
         let frame = Frame { fit: Fit::Inside, width: 20, height: 10, filter: Filter::Bilinear };
-        let wanted = Wanted { side: 10, feature_time: None, frame: Some(frame), alpha: true };
+        let request = DecodeRequest { side: 10, feature_time: None, frame: Some(frame), alpha: true };
         while let Ok(Answer { reply, .. }) = receive(&mut data) {
-            if let Reply::Looked(told) = reply
-                && let Ok(looked) = told.receive(&wanted, &mut data)
+            if let Reply::Decoded(header) = reply
+                && let Ok(decoded) = header.receive(&request, &mut data)
             {
-                let pixels = looked.pixels.expect("they were asked for");
+                let pixels = decoded.pixels.expect("they were asked for");
                 assert!(pixels.width() <= 20 && pixels.height() <= 10);
             }
         }

@@ -11,7 +11,7 @@ use tracing::trace_span;
 use super::Helper;
 use super::process::{Death, Process};
 use super::wire::Request;
-use crate::{DecodeError, DecodeLimits, Format, Limit, Looked, Wanted};
+use crate::{DecodeError, DecodeLimits, DecodeRequest, Decoded, Format, Limit};
 use imgidx_types::io_reason;
 use imgidx_types::is_exhausted;
 
@@ -22,7 +22,7 @@ const GRANTED: u64 = 4 << 20;
 const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Processes of one program: as many as there are pictures being looked at.
+/// Processes of one program: as many as there are pictures being decoded at.
 #[derive(Debug)]
 pub(super) struct Pool {
     helper: Helper,
@@ -50,33 +50,33 @@ impl Pool {
         self.broken.get().map(String::as_str)
     }
 
-    /// Has a picture looked at; `None` if there are no processes for it.
-    pub(super) fn look<H>(
+    /// Has a picture decoded at; `None` if there are no processes for it.
+    pub(super) fn decode_and_measure<H>(
         &self,
         bytes: &[u8],
         format: Format,
         limits: DecodeLimits,
-        wanted: &Wanted,
+        request: &DecodeRequest,
         hold: impl Fn(u64) -> H,
-    ) -> Option<Result<Looked, DecodeError>> {
+    ) -> Option<Result<Decoded, DecodeError>> {
         let request = Request {
             format: format.name().to_owned(),
             length: bytes.len() as u64,
             memory: limits.memory,
             granted: GRANTED.min(limits.memory),
             time: limits.time,
-            wanted: *wanted,
+            request: *request,
         };
         let mut is_last = false;
         loop {
             let mut process = if is_last { self.start()? } else { self.process()? };
             let had_served = process.has_served;
-            let looked = trace_span!("look").in_scope(|| process.look(&request, bytes, &hold));
+            let decoded = trace_span!("look").in_scope(|| process.decode_and_measure(&request, bytes, &hold));
             self.peak.fetch_max(process.peak, Ordering::Relaxed);
-            match looked {
-                Ok(looked) => {
+            match decoded {
+                Ok(decoded) => {
                     locked(&self.idle).push(process);
-                    return Some(looked);
+                    return Some(decoded);
                 }
                 Err(death) => {
                     self.remove(process);

@@ -10,7 +10,7 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use super::Helper;
 use super::wire::{Answer, GO, GREETING, Reply, Request, receive, send};
-use crate::{DecodeError, Looked};
+use crate::{DecodeError, Decoded};
 
 /// How long a new process may take until it says that it is there.
 const START: Duration = Duration::from_secs(20);
@@ -36,7 +36,7 @@ pub(super) struct Process {
     output: Output,
     /// The most memory that it had for itself, in bytes.
     pub peak: u64,
-    /// Whether it has looked at a picture already, which may have left something behind.
+    /// Whether it has decoded at a picture already, which may have left something behind.
     pub has_served: bool,
 }
 
@@ -67,7 +67,7 @@ impl Process {
         };
         widen(&input);
         widen(&pipe);
-        // Whether it reads is looked at before; a pipe that is full would keep this thread however long it stays so.
+        // Whether it reads is decoded at before; a pipe that is full would keep this thread however long it stays so.
         set_nonblocking(&input)?;
         let input = Input { pipe: input, deadline: Instant::now() + START };
         let output = Output { pipe, deadline: Instant::now() + START };
@@ -80,18 +80,18 @@ impl Process {
         Ok(process)
     }
 
-    /// Has a picture looked at. After a death this process is of no use any more.
+    /// Has a picture decoded at. After a death this process is of no use any more.
     ///
     /// `hold` is called with the bytes that are taken: first what is granted and the content itself, then as many as there have to be.
-    pub(super) fn look<H>(
+    pub(super) fn decode_and_measure<H>(
         &mut self,
         request: &Request,
         bytes: &[u8],
         hold: impl Fn(u64) -> H,
-    ) -> Result<Result<Looked, DecodeError>, Death> {
-        let looked = self.ask(request, bytes, hold).map_err(|error| self.cause(&error));
+    ) -> Result<Result<Decoded, DecodeError>, Death> {
+        let decoded = self.ask(request, bytes, hold).map_err(|error| self.cause(&error));
         self.has_served = true;
-        looked
+        decoded
     }
 
     fn ask<H>(
@@ -99,7 +99,7 @@ impl Process {
         request: &Request,
         bytes: &[u8],
         hold: impl Fn(u64) -> H,
-    ) -> io::Result<Result<Looked, DecodeError>> {
+    ) -> io::Result<Result<Decoded, DecodeError>> {
         let mut held = Some(hold(request.granted + request.length));
         // Not before: others may have all the room for long.
         self.output.deadline = Instant::now() + PATIENCE * request.time;
@@ -118,7 +118,7 @@ impl Process {
                     self.input.deadline = self.output.deadline;
                     self.input.write_all(&GO)?;
                 }
-                Reply::Looked(told) => return told.receive(&request.wanted, &mut self.output).map(Ok),
+                Reply::Decoded(header) => return header.receive(&request.request, &mut self.output).map(Ok),
                 Reply::Failed { reason, limit } => return Ok(Err(DecodeError::of(reason, limit))),
             }
         }
@@ -206,7 +206,7 @@ fn wait_for(pipe: PollFd<'_>, deadline: Instant) -> io::Result<()> {
     }
 }
 
-/// What a process is told, until a moment.
+/// What a process is header, until a moment.
 #[derive(Debug)]
 struct Input {
     pipe: ChildStdin,
@@ -251,7 +251,7 @@ impl Read for Output {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Wanted;
+    use crate::DecodeRequest;
 
     #[test]
     fn another_program_is_not_taken_for_a_decoder() {
@@ -275,9 +275,9 @@ mod tests {
             memory: 1 << 20,
             granted: 1 << 20,
             time: Duration::from_millis(20),
-            wanted: Wanted { side: 1, feature_time: None, frame: None, alpha: false },
+            request: DecodeRequest { side: 1, feature_time: None, frame: None, alpha: false },
         };
-        assert_eq!(process.look(&request, &bytes, |_| ()).unwrap_err(), Death::Late);
+        assert_eq!(process.decode_and_measure(&request, &bytes, |_| ()).unwrap_err(), Death::Late);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::limits::{Limits, bound_time, peak_memory};
 #[allow(unused_imports, reason = "only where fail points are compiled in")]
 use super::misbehave;
 use super::wire::{Answer, GO, GREETING, Reply, Request, format_of, receive, send};
-use crate::{DecodeLimits, look};
+use crate::{DecodeLimits, decode_and_measure};
 
 /// Decodes pictures that come on standard input until it ends: what a program does that `OpenOptions::decoder`
 /// is given.
@@ -60,7 +60,7 @@ fn read(input: &mut impl Read, length: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What is told of a picture, the pixels that follow, and the bytes of pixels that it took.
+/// What is header of a picture, the pixels that follow, and the bytes of pixels that it took.
 fn answer(
     request: &Request,
     bytes: &[u8],
@@ -82,9 +82,14 @@ fn answer(
             *result = send(output, &question, &[]).and_then(|()| input.read_exact(&mut [0; GO.len()]));
         }
     };
-    let looked =
-        look(bytes, format, DecodeLimits { memory: request.memory, time: request.time }, &request.wanted, hold);
+    let decoded = decode_and_measure(
+        bytes,
+        format,
+        DecodeLimits { memory: request.memory, time: request.time },
+        &request.request,
+        hold,
+    );
     talk.into_inner().2?;
-    let (reply, pixels) = Reply::new(looked);
+    let (reply, pixels) = Reply::new(decoded);
     Ok((reply, pixels, most.get()))
 }

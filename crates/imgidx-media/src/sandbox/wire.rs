@@ -11,7 +11,7 @@ use image::{GrayImage, RgbImage};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{DecodeError, Fit, Format, Frame, Limit, Looked, Wanted};
+use crate::{DecodeError, DecodeRequest, Decoded, Fit, Format, Frame, Limit};
 use crate::{DetailFeatures, Features, ImageInfo, QuickFeatures, ToneFeatures, TypeGuess};
 
 /// What a process says first, so that any other program is noticed.
@@ -33,7 +33,7 @@ pub(super) struct Request {
     pub granted: u64,
     /// Time on a processor.
     pub time: Duration,
-    pub wanted: Wanted,
+    pub request: DecodeRequest,
 }
 
 /// What comes back.
@@ -50,7 +50,7 @@ pub(super) enum Reply {
     /// It will need so many bytes, and waits for [`GO`].
     Needs(u64),
     /// Done; the pixels follow, if any were asked for.
-    Looked(Box<Told>),
+    Decoded(Box<ReplyHeader>),
     /// It cannot be decoded.
     Failed { reason: String, limit: Option<Limit> },
 }
@@ -58,9 +58,9 @@ pub(super) enum Reply {
 /// The answer to [`Reply::Needs`].
 pub(super) const GO: [u8; 1] = [1];
 
-/// [`Looked`] as it is sent: postcard knows no flattened structures.
+/// [`Decoded`] as it is sent: postcard knows no flattened structures.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Told {
+pub(super) struct ReplyHeader {
     info: ImageInfo,
     quick: QuickFeatures,
     tones: Option<ToneFeatures>,
@@ -74,25 +74,25 @@ pub(super) struct Told {
 
 impl Reply {
     /// A result as it is sent, and the pixels that follow it.
-    pub(super) fn new(result: Result<Looked, DecodeError>) -> (Self, Vec<u8>) {
+    pub(super) fn new(result: Result<Decoded, DecodeError>) -> (Self, Vec<u8>) {
         match result {
-            Ok(Looked { info, features: Features { quick, tones, detail, kind }, pixels, alpha }) => {
+            Ok(Decoded { info, features: Features { quick, tones, detail, kind }, pixels, alpha }) => {
                 let size = pixels.as_ref().map(RgbImage::dimensions);
-                let told = Told { info, quick, tones, detail, kind, size, has_alpha: alpha.is_some() };
+                let header = ReplyHeader { info, quick, tones, detail, kind, size, has_alpha: alpha.is_some() };
                 let mut bytes = pixels.map(RgbImage::into_raw).unwrap_or_default();
                 bytes.extend(alpha.map(GrayImage::into_raw).unwrap_or_default());
-                (Self::Looked(Box::new(told)), bytes)
+                (Self::Decoded(Box::new(header)), bytes)
             }
             Err(error) => (Self::Failed { reason: error.to_string(), limit: error.limit() }, Vec::new()),
         }
     }
 }
 
-impl Told {
+impl ReplyHeader {
     /// Reads the pixels that follow, which have to be what was asked for.
-    pub(super) fn receive(self, wanted: &Wanted, from: &mut impl Read) -> io::Result<Looked> {
+    pub(super) fn receive(self, request: &DecodeRequest, from: &mut impl Read) -> io::Result<Decoded> {
         let Self { info, quick, tones, detail, kind, size, has_alpha } = self;
-        let pixels = match (size, wanted.frame) {
+        let pixels = match (size, request.frame) {
             (None, None) => None,
             (Some((width, height)), Some(frame)) if fits(frame, width, height) => {
                 let mut bytes = vec![0; 3 * width as usize * height as usize];
@@ -102,7 +102,7 @@ impl Told {
             _ => return Err(invalid("other pixels than were asked for")),
         };
         let alpha = match size {
-            Some((width, height)) if has_alpha && wanted.alpha => {
+            Some((width, height)) if has_alpha && request.alpha => {
                 let mut bytes = vec![0; width as usize * height as usize];
                 from.read_exact(&mut bytes)?;
                 GrayImage::from_raw(width, height, bytes)
@@ -110,7 +110,7 @@ impl Told {
             _ if has_alpha => return Err(invalid("alpha that was not asked for")),
             _ => None,
         };
-        Ok(Looked { info, features: Features { quick, tones, detail, kind }, pixels, alpha })
+        Ok(Decoded { info, features: Features { quick, tones, detail, kind }, pixels, alpha })
     }
 }
 

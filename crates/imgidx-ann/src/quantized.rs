@@ -21,7 +21,7 @@ const BITS_FROM_DIMENSION: usize = 128;
 
 /// The codes of a model's vectors up to a certain id.
 #[derive(Debug)]
-pub struct Codes {
+pub struct QuantizedVectors {
     path: PathBuf,
     file: SealedFile,
     about: About,
@@ -48,7 +48,7 @@ struct Bits {
 
 /// What a file of codes covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CodesStatus {
+pub struct QuantizedStatus {
     /// How many vectors.
     pub count: u64,
     /// The id of the last one.
@@ -66,10 +66,10 @@ pub(super) struct Block<'a> {
     pub factors: &'a [f32],
 }
 
-impl Codes {
+impl QuantizedVectors {
     /// Opens the codes with this seal; `None` if there are none.
     ///
-    /// The seal is the one that [`Codes::write`] returned, as it was kept in the database. It ties the file to this
+    /// The seal is the one that [`QuantizedVectors::write`] returned, as it was kept in the database. It ties the file to this
     /// state of the database: beside a copy that was restored from a backup, whose ids go on from an earlier one, the
     /// file would be wrong.
     pub fn open(folder: &DerivedFolder, model: &ModelId, dimension: usize, seal: &str) -> Option<Self> {
@@ -98,9 +98,9 @@ impl Codes {
     }
 
     /// What the file covers.
-    pub fn status(&self) -> CodesStatus {
+    pub fn status(&self) -> QuantizedStatus {
         let last = VectorId(self.about.last);
-        CodesStatus { count: self.about.count as u64, last, seal: self.file.seal(), bytes: self.file.len() }
+        QuantizedStatus { count: self.about.count as u64, last, seal: self.file.seal(), bytes: self.file.len() }
     }
 
     /// The file.
@@ -164,10 +164,10 @@ impl Codes {
         model: &ModelId,
         dimension: usize,
         each: impl FnOnce(&mut dyn FnMut(VectorId, &[f32]) -> Result<()>) -> Result<(), E>,
-    ) -> Result<Option<WrittenCodes>, E> {
-        let Some(lock) = folder.lock_for(Making::Codes)? else { return Ok(None) };
+    ) -> Result<Option<UnpublishedVectors>, E> {
+        let Some(lock) = folder.lock_for(Making::QuantizedVectors)? else { return Ok(None) };
         let failed = |error: io::Error| Error::io("write in", folder.path())(error);
-        let mut writer = SealedWriter::create(folder.path(), Making::Codes.unfinished()).map_err(failed)?;
+        let mut writer = SealedWriter::create(folder.path(), Making::QuantizedVectors.unfinished()).map_err(failed)?;
         let (mut ids, mut factors, mut code) = (Vec::new(), Vec::new(), Vec::new());
         let mut sums = vec![0.0_f64; dimension];
         writer.section("codes").map_err(failed)?;
@@ -193,28 +193,28 @@ impl Codes {
         fail::fail_point!("codes-written", |_| std::process::abort());
         let path = folder.codes(model, &file.seal.to_hex()).expect("a seal is a part of a name");
         let bytes = std::fs::metadata(file.path()).map_err(failed)?.len();
-        let status = CodesStatus { count: count as u64, last: VectorId(about.last), seal: file.seal, bytes };
-        Ok(Some(WrittenCodes { status, file, path, lock }))
+        let status = QuantizedStatus { count: count as u64, last: VectorId(about.last), seal: file.seal, bytes };
+        Ok(Some(UnpublishedVectors { status, file, path, lock }))
     }
 }
 
 /// A file of codes that nobody knows of yet.
 #[derive(Debug)]
-pub struct WrittenCodes {
-    status: CodesStatus,
+pub struct UnpublishedVectors {
+    status: QuantizedStatus,
     file: Unpublished,
     path: PathBuf,
     #[expect(dead_code, reason = "it is held until the file has its name")]
     lock: MakingLock,
 }
 
-impl WrittenCodes {
+impl UnpublishedVectors {
     /// Gives the file its name. It is not used before its seal is in the database, and older ones stay until
     /// [`DerivedFolder::collect`]; only the writer of the database may call either.
     ///
     /// # Errors
     /// When the file cannot be renamed.
-    pub fn publish(self) -> Result<CodesStatus> {
+    pub fn publish(self) -> Result<QuantizedStatus> {
         self.file.publish(&self.path).map_err(Error::io("write", &self.path))?;
         fail::fail_point!("codes-renamed", |_| std::process::abort());
         Ok(self.status)
@@ -246,8 +246,8 @@ fn write_bits(writer: &mut SealedWriter, mean: &[f32], factors: &[f32]) -> io::R
 mod tests {
     use super::*;
 
-    fn write(folder: &DerivedFolder, model: &ModelId, vectors: &[[f32; 3]]) -> CodesStatus {
-        Codes::write(folder, model, 3, |each| {
+    fn write(folder: &DerivedFolder, model: &ModelId, vectors: &[[f32; 3]]) -> QuantizedStatus {
+        QuantizedVectors::write(folder, model, 3, |each| {
             vectors.iter().enumerate().try_for_each(|(i, vector)| each(VectorId(10 + i as i64), vector))
         })
         .expect("it can be written")
@@ -262,7 +262,7 @@ mod tests {
         let (folder, model) = (DerivedFolder::new(dir.path()), ModelId::from([7; 32]));
         let status = write(&folder, &model, &[[1.0, 0.0, 0.0], [0.0, -0.5, 0.25]]);
         assert_eq!((status.count, status.last), (2, VectorId(11)));
-        let codes = Codes::open(&folder, &model, 3, &status.seal.to_hex()).expect("it is there");
+        let codes = QuantizedVectors::open(&folder, &model, 3, &status.seal.to_hex()).expect("it is there");
         assert_eq!(codes.status(), status);
         assert!(codes.verify());
         let block = codes.block(1..2).expect("it is as it was written");
@@ -279,14 +279,14 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let (folder, model) = (DerivedFolder::new(dir.path()), ModelId::from([7; 32]));
         let seal = write(&folder, &model, &[[1.0, 0.0, 0.0]]).seal.to_hex();
-        assert!(Codes::open(&folder, &model, 3, &seal).is_some());
-        assert!(Codes::open(&folder, &ModelId::from([8; 32]), 3, &seal).is_none());
-        assert!(Codes::open(&folder, &model, 4, &seal).is_none());
-        assert!(Codes::open(&folder, &model, 3, "of another state of the database").is_none());
+        assert!(QuantizedVectors::open(&folder, &model, 3, &seal).is_some());
+        assert!(QuantizedVectors::open(&folder, &ModelId::from([8; 32]), 3, &seal).is_none());
+        assert!(QuantizedVectors::open(&folder, &model, 4, &seal).is_none());
+        assert!(QuantizedVectors::open(&folder, &model, 3, "of another state of the database").is_none());
         let other = write(&folder, &model, &[[0.0, 1.0, 0.0]]).seal.to_hex();
         let path = |seal: &str| folder.codes(&model, seal).expect("a name");
         std::fs::rename(path(&other), path(&seal)).expect("it can be renamed");
-        assert!(Codes::open(&folder, &model, 3, &seal).is_none(), "its name is right and its seal is not");
+        assert!(QuantizedVectors::open(&folder, &model, 3, &seal).is_none(), "its name is right and its seal is not");
     }
 
     #[test]
@@ -297,12 +297,12 @@ mod tests {
             let wave = |i: usize| ((row * 7 + i * 13) as f32 * 0.37).sin();
             (0..128).map(wave).collect::<Vec<f32>>()
         };
-        let status = Codes::write(&folder, &model, 128, |each| {
+        let status = QuantizedVectors::write(&folder, &model, 128, |each| {
             (0..BITS_FROM).try_for_each(|row| each(VectorId(row as i64 + 1), &vector(row)))
         });
         let written = status.expect("it can be written").expect("nobody else writes");
         let status = written.publish().expect("it can be renamed");
-        let codes = Codes::open(&folder, &model, 128, &status.seal.to_hex()).expect("it is there");
+        let codes = QuantizedVectors::open(&folder, &model, 128, &status.seal.to_hex()).expect("it is there");
         let mean = codes.mean().expect("the set is large");
         for row in [0, 8191, 8192, BITS_FROM - 1] {
             let mut expected = Vec::new();

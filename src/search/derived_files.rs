@@ -1,9 +1,9 @@
-//! The upkeep of derived files: when a file of codes or a graph is too old, and making the next one.
+//! The derived_files of derived files: when a file of codes or a graph is too old, and making the next one.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::ann::{Codes, DamagedFile, DerivedFolder, Graph, GraphStatus, VectorIndex, WrittenCodes};
+use crate::ann::{DamagedFile, DerivedFolder, Graph, GraphStatus, QuantizedVectors, UnpublishedVectors, VectorIndex};
 use crate::error::Result;
 use crate::store::{Store, StoredModel, Writer};
 use crate::types::{ModelId, VectorId};
@@ -19,8 +19,8 @@ pub(crate) fn derived_folder(store: &Store) -> DerivedFolder {
 }
 
 /// The file of codes of a model, if there is one that belongs to this state of the database.
-pub(crate) fn open_codes(store: &Store, id: &ModelId, model: &StoredModel) -> Option<Codes> {
-    Codes::open(&derived_folder(store), id, model.dimension, model.codes.as_deref()?)
+pub(crate) fn open_codes(store: &Store, id: &ModelId, model: &StoredModel) -> Option<QuantizedVectors> {
+    QuantizedVectors::open(&derived_folder(store), id, model.dimension, model.codes.as_deref()?)
 }
 
 /// The graph that goes with a model's codes, or with older ones, as far as its file tells without being checked.
@@ -73,7 +73,7 @@ pub(crate) fn is_due_in_memory(index: &VectorIndex) -> bool {
 pub(crate) fn damaged_graph(store: &Store, id: &ModelId, model: &StoredModel) -> Option<PathBuf> {
     let folder = derived_folder(store);
     let damaged = |seal: &str| {
-        let codes = Codes::open(&folder, id, model.dimension, seal)?;
+        let codes = QuantizedVectors::open(&folder, id, model.dimension, seal)?;
         Graph::open(&folder, id, Arc::new(codes)).err().map(|DamagedFile(path)| path)
     };
     [model.codes.as_deref(), model.graph_codes.as_deref()].into_iter().flatten().find_map(damaged)
@@ -105,20 +105,20 @@ pub(crate) fn renew_codes(store: &Store, id: &ModelId) -> Result<Option<u64>> {
 }
 
 /// Writes a file of codes, as [`refresh_codes`] does, that is yet to be published.
-fn write_codes(store: &Store, id: &ModelId, force: bool) -> Result<Option<WrittenCodes>> {
+fn write_codes(store: &Store, id: &ModelId, force: bool) -> Result<Option<UnpublishedVectors>> {
     let Some(model) = store.model(id)? else { return Ok(None) };
     let current = open_codes(store, id, &model).map(Arc::new);
     let covered = current.as_ref().map(|codes| (codes.status().count, codes.status().last));
     if !force && !Age::of(store, &model, covered)?.is_due_for_codes() {
         return Ok(None);
     }
-    Codes::write(&derived_folder(store), id, model.dimension, |each| {
+    QuantizedVectors::write(&derived_folder(store), id, model.dimension, |each| {
         store.for_each_vector(model.row, VectorId(0), |vector| Ok(each(vector.id, vector.embedding.as_slice())?))
     })
 }
 
 /// Publishes a file of codes. Tells how many vectors it covers.
-fn publish_codes(writer: &mut Writer, id: &ModelId, written: WrittenCodes) -> Result<u64> {
+fn publish_codes(writer: &mut Writer, id: &ModelId, written: UnpublishedVectors) -> Result<u64> {
     let Some(model) = writer.model(id)? else { return Ok(0) };
     let folder = derived_folder(writer);
     let status = written.publish()?;

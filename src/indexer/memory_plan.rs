@@ -21,7 +21,7 @@ const USUAL: u64 = 512 << 20;
 
 /// What a run may work with at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Room {
+pub(super) struct MemoryPlan {
     /// Workers.
     pub workers: usize,
     /// Pictures that go through the model at once.
@@ -36,13 +36,13 @@ pub(super) struct Room {
     pub limit: u64,
 }
 
-impl Room {
-    /// The program, ONNX Runtime, caches of the database, and what waits between the stages: 46 MiB were measured with one worker
+impl MemoryPlan {
+    /// The program, ONNX Runtime, caches of the database, and what waits between the context: 46 MiB were measured with one worker
     /// and an empty database, and four connections may fill 8 MiB of cache each.
     pub(super) const PROGRAM: u64 = 72 << 20;
 
-    /// Shares out a limit among so many workers and so large batches, or fewer and smaller ones if there is no room for them. Without a limit
-    /// there is room for all of them, within half of the machine's memory.
+    /// Shares out a limit among so many workers and so large batches, or fewer and smaller ones if there is no memory_plan for them. Without a limit
+    /// there is memory_plan for all of them, within half of the machine's memory.
     pub(super) fn within(limit: Option<u64>, workers: usize, batch: usize, model: &Model, own_sessions: bool) -> Self {
         let cost = Cost::of(model, own_sessions);
         let limit = limit.unwrap_or_else(|| cost.usual_limit(workers, batch, machine_memory()));
@@ -57,8 +57,8 @@ impl Room {
         }
         let fixed = cost.of_all(workers, batch);
         // A tenth is for what nobody counts.
-        let room = (limit / 10 * 9).saturating_sub(fixed).max(LEAST_ROOM);
-        Self { workers, batch, files: room / 3, pixels: room / 3 * 2, fixed, limit }
+        let memory_plan = (limit / 10 * 9).saturating_sub(fixed).max(LEAST_ROOM);
+        Self { workers, batch, files: memory_plan / 3, pixels: memory_plan / 3 * 2, fixed, limit }
     }
 
     /// Whether the limit cannot be kept.
@@ -107,7 +107,7 @@ impl Cost {
     fn of_all(&self, workers: usize, batch: usize) -> u64 {
         let (workers, batch) = (workers as u64, batch as u64);
         let sessions = if self.own_sessions { workers } else { 1 };
-        Room::PROGRAM
+        MemoryPlan::PROGRAM
             + workers * (WORKER + AHEAD as u64 * self.waiting)
             + sessions * (self.session + batch * self.picture)
     }
@@ -137,19 +137,27 @@ fn machine_memory() -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn within(limit: u64, workers: usize, batch: usize) -> Room {
-        Room::within(Some(limit << 20), workers, batch, &Model::builtin(), true)
+    fn within(limit: u64, workers: usize, batch: usize) -> MemoryPlan {
+        MemoryPlan::within(Some(limit << 20), workers, batch, &Model::builtin(), true)
     }
 
     #[test]
     fn what_is_shared_out_never_exceeds_the_limit() {
         for limit in [136, 200, 256, 512, 4096] {
             for (workers, batch) in [(1, 1), (2, 2), (16, 2), (64, 64)] {
-                let room = within(limit, workers, batch);
-                let cost = Cost::of(&Model::builtin(), true).of_all(room.workers, room.batch);
-                assert!(cost + room.files + room.pixels <= limit << 20, "{limit}, {workers}, {batch}: {room:?}");
-                assert!(room.workers >= 1 && room.workers <= workers && room.batch >= 1 && room.batch <= batch);
-                assert!(!room.is_beyond_limit());
+                let memory_plan = within(limit, workers, batch);
+                let cost = Cost::of(&Model::builtin(), true).of_all(memory_plan.workers, memory_plan.batch);
+                assert!(
+                    cost + memory_plan.files + memory_plan.pixels <= limit << 20,
+                    "{limit}, {workers}, {batch}: {memory_plan:?}"
+                );
+                assert!(
+                    memory_plan.workers >= 1
+                        && memory_plan.workers <= workers
+                        && memory_plan.batch >= 1
+                        && memory_plan.batch <= batch
+                );
+                assert!(!memory_plan.is_beyond_limit());
             }
         }
     }
@@ -179,14 +187,14 @@ mod tests {
 
     #[test]
     fn batches_become_smaller_before_workers_become_fewer() {
-        let room = within(512, 8, 16);
-        assert!(room.batch < 16 && room.workers == 8, "{room:?}");
+        let memory_plan = within(512, 8, 16);
+        assert!(memory_plan.batch < 16 && memory_plan.workers == 8, "{memory_plan:?}");
     }
 
     #[test]
     fn batches_for_an_accelerator_fit_into_memory_too() {
-        let room = Room::within(Some(1 << 30), 16, 2, &Model::builtin(), false);
-        let most = room.most_batch(&Model::builtin());
+        let memory_plan = MemoryPlan::within(Some(1 << 30), 16, 2, &Model::builtin(), false);
+        let most = memory_plan.most_batch(&Model::builtin());
         assert!((32..256).contains(&most), "{most}");
     }
 }

@@ -1,13 +1,13 @@
-//! The keeper: a searcher's thread that makes codes and graphs when they are missing, damaged or too old.
+//! The maintenance: a searcher's thread that makes codes and graphs when they are missing, damaged or too old.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use super::derived_files::{Age, derived_folder, open_codes, renew_codes};
 use super::searcher::{Shared, Signals, locked};
-use super::upkeep::{Age, derived_folder, open_codes, renew_codes};
-use crate::ann::{Codes, DamagedFile, Graph, VectorIndex, build_graph, graph_memory};
+use crate::ann::{DamagedFile, Graph, QuantizedVectors, VectorIndex, build_graph, graph_memory};
 use crate::error::{Error, Result};
 use crate::store::{Store, StoredModel};
 
@@ -19,7 +19,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(24 * 3600);
 
 /// Whether all that was due is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kept {
+enum Maintained {
     Current,
     /// Another process has a lock.
     Later,
@@ -27,9 +27,9 @@ enum Kept {
 
 /// Looks after the files until the searcher is dropped.
 pub(super) fn run(shared: &Shared) {
-    let mut kept = Kept::Later;
+    let mut kept = Maintained::Later;
     loop {
-        let pause = if kept == Kept::Later { RETRY } else { LOOK_AGAIN };
+        let pause = if kept == Maintained::Later { RETRY } else { LOOK_AGAIN };
         let idle = |signals: &mut Signals| !signals.stop && !signals.look;
         let waited = shared.changed.wait_timeout_while(locked(&shared.signals), pause, idle);
         let (mut signals, _) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -40,7 +40,7 @@ pub(super) fn run(shared: &Shared) {
         drop(signals);
         kept = keep(shared).unwrap_or_else(|error| {
             shared.note(error.to_string());
-            Kept::Current
+            Maintained::Current
         });
         locked(&shared.signals).working = false;
         shared.changed.notify_all();
@@ -57,17 +57,17 @@ pub(super) fn adopt(shared: &Shared) -> Result<()> {
 }
 
 /// Does what is due.
-fn keep(shared: &Shared) -> Result<Kept> {
+fn keep(shared: &Shared) -> Result<Maintained> {
     let store = shared.reader()?;
-    let Some(mut model) = store.model(&shared.model_id)? else { return Ok(Kept::Current) };
-    let mut kept = Kept::Current;
+    let Some(mut model) = store.model(&shared.model_id)? else { return Ok(Maintained::Current) };
+    let mut kept = Maintained::Current;
     let mut codes = open_codes(&store, &shared.model_id, &model).map(Arc::new);
     if model.codes.is_some() && codes.is_none() {
         shared.note("the file of codes was gone or damaged; it is being made again".into());
     }
     if age(&store, &model, codes.as_ref())?.is_due_for_codes() {
         if renew_codes(&store, &shared.model_id)?.is_none() {
-            kept = Kept::Later;
+            kept = Maintained::Later;
         }
         model = store.model(&shared.model_id)?.unwrap_or(model);
         codes = open_codes(&store, &shared.model_id, &model).map(Arc::new);
@@ -78,7 +78,9 @@ fn keep(shared: &Shared) -> Result<Kept> {
         None => open_graph(shared, &store, &model, codes.as_ref()).map(Arc::new),
     };
     let of_graph = age(&store, &model, graph.as_ref().map(|graph| graph.codes()))?;
-    let is_of = |codes: &Codes| graph.as_ref().is_some_and(|graph| graph.codes().status().seal == codes.status().seal);
+    let is_of = |codes: &QuantizedVectors| {
+        graph.as_ref().is_some_and(|graph| graph.codes().status().seal == codes.status().seal)
+    };
     let graph_is_due = match &codes {
         // Another one over the same codes would be no better.
         Some(codes) if is_of(codes) => false,
@@ -95,20 +97,25 @@ fn keep(shared: &Shared) -> Result<Kept> {
                 let next = VectorIndex::resident(Some(codes), Some(Arc::new(graph)), model.dimension);
                 shared.adopt(next, &store, &model)?;
             }
-            None => kept = Kept::Later,
+            None => kept = Maintained::Later,
         }
     }
     Ok(kept)
 }
 
-fn age(store: &Store, model: &StoredModel, codes: Option<&Arc<Codes>>) -> Result<Age> {
+fn age(store: &Store, model: &StoredModel, codes: Option<&Arc<QuantizedVectors>>) -> Result<Age> {
     Age::of(store, model, codes.map(|codes| (codes.status().count, codes.status().last)))
 }
 
 /// Opens the graph over these codes, or over the older ones that a graph was built over.
-fn open_graph(shared: &Shared, store: &Store, model: &StoredModel, codes: Option<&Arc<Codes>>) -> Option<Graph> {
+fn open_graph(
+    shared: &Shared,
+    store: &Store,
+    model: &StoredModel,
+    codes: Option<&Arc<QuantizedVectors>>,
+) -> Option<Graph> {
     let folder = derived_folder(store);
-    let open = |codes: Arc<Codes>| match Graph::open(&folder, &shared.model_id, codes) {
+    let open = |codes: Arc<QuantizedVectors>| match Graph::open(&folder, &shared.model_id, codes) {
         Ok(graph) => graph,
         Err(DamagedFile(path)) => {
             folder.set_aside(&path);
@@ -118,13 +125,13 @@ fn open_graph(shared: &Shared, store: &Store, model: &StoredModel, codes: Option
     };
     let older = || {
         let seal = model.graph_codes.as_deref()?;
-        Codes::open(&folder, &shared.model_id, model.dimension, seal).map(Arc::new)
+        QuantizedVectors::open(&folder, &shared.model_id, model.dimension, seal).map(Arc::new)
     };
     codes.and_then(|codes| open(codes.clone())).or_else(|| older().and_then(open))
 }
 
 /// Whether there are enough vectors for a graph, and memory for it.
-fn wants_graph(shared: &Shared, codes: &Codes) -> bool {
+fn wants_graph(shared: &Shared, codes: &QuantizedVectors) -> bool {
     let status = codes.status();
     let needed = status.bytes + graph_memory(status.count);
     if needed > shared.options.memory && status.count >= shared.options.graph_from {
@@ -136,7 +143,7 @@ fn wants_graph(shared: &Shared, codes: &Codes) -> bool {
 }
 
 /// Builds a graph on all cores, at a priority that leaves them to whoever asks.
-fn build(shared: &Shared, store: &Store, codes: &Arc<Codes>) -> Result<Option<Graph>> {
+fn build(shared: &Shared, store: &Store, codes: &Arc<QuantizedVectors>) -> Result<Option<Graph>> {
     let failed = |error: rayon::ThreadPoolBuildError| Error::Invalid(format!("no threads to build a graph: {error}"));
     let pool: ThreadPool = ThreadPoolBuilder::new()
         .thread_name(|i| format!("graph-{i}"))

@@ -29,7 +29,7 @@ const PENALTY: f64 = 20.0;
 
 /// A trace with all candidates.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Lesson {
+pub(crate) struct Sample {
     point: Point,
     scores: [f64; CANDIDATES.len()],
     /// What was gained beyond the best candidate, where that was tried to the end.
@@ -57,16 +57,16 @@ fn weight(squared_distance: f64) -> f64 {
     1.0 / (0.3 + squared_distance.sqrt())
 }
 
-impl Lesson {
+impl Sample {
     /// What a trace teaches; `None` if not all candidates were tried.
     pub(crate) fn new(facts: &TraceFacts, scores: &CandidateScores, score: f64, tier: Tier) -> Option<Self> {
         let mut all = [0.0; CANDIDATES.len()];
         for (to, from) in all.iter_mut().zip(scores) {
             *to = from.filter(|score| score.is_finite())?;
         }
-        let lesson = Self { point: point(facts), scores: all, gain: None };
-        let gain = (tier == Tier::Quality).then(|| (score - lesson.best()).max(0.0));
-        Some(Self { gain, ..lesson })
+        let sample = Self { point: point(facts), scores: all, gain: None };
+        let gain = (tier == Tier::Quality).then(|| (score - sample.best()).max(0.0));
+        Some(Self { gain, ..sample })
     }
 
     fn best(&self) -> f64 {
@@ -92,10 +92,10 @@ pub struct Estimate {
 
 /// What was learned.
 #[derive(Debug)]
-pub(crate) struct Experience {
-    lessons: Vec<Lesson>,
+pub(crate) struct ScorePredictor {
+    lessons: Vec<Sample>,
     weights: Point,
-    /// How far the weights are off for each lesson, found without it.
+    /// How far the weights are off for each sample, found without it.
     residuals: Vec<f64>,
     /// Found when it is asked for: it takes a while.
     error: OnceLock<f64>,
@@ -103,8 +103,8 @@ pub(crate) struct Experience {
     quality_more: f64,
 }
 
-impl Experience {
-    pub(crate) fn new(lessons: Vec<Lesson>) -> Self {
+impl ScorePredictor {
+    pub(crate) fn new(lessons: Vec<Sample>) -> Self {
         let (residuals, weights) = (Vec::new(), WEIGHTS);
         let prior = Self {
             lessons,
@@ -119,17 +119,17 @@ impl Experience {
 
     /// Corrects what was there before by what the lessons tell.
     fn learn(mut self) -> Self {
-        let points: Vec<Point> = self.lessons.iter().map(|lesson| lesson.point).collect();
-        let off: Vec<f64> = self.lessons.iter().map(|lesson| lesson.best() - dot(&lesson.point, &WEIGHTS)).collect();
+        let points: Vec<Point> = self.lessons.iter().map(|sample| sample.point).collect();
+        let off: Vec<f64> = self.lessons.iter().map(|sample| sample.best() - dot(&sample.point, &WEIGHTS)).collect();
         let change = ridge(&points, &off, PENALTY);
         self.weights.iter_mut().zip(change).for_each(|(weight, change)| *weight += change);
         let leverages = leverages(&points, PENALTY);
         let residual = |i: usize| (off[i] - dot(&points[i], &change)) / (1.0 - leverages[i]).max(0.1);
         self.residuals = (0..off.len()).map(residual).collect();
         let count = self.lessons.len() as f64;
-        let usual = self.lessons.iter().map(|lesson| lesson.best() - lesson.scores[first_for(None)]);
+        let usual = self.lessons.iter().map(|sample| sample.best() - sample.scores[first_for(None)]);
         self.fast_less = usual.sum::<f64>() / count;
-        let gains: Vec<f64> = self.lessons.iter().filter_map(|lesson| lesson.gain).collect();
+        let gains: Vec<f64> = self.lessons.iter().filter_map(|sample| sample.gain).collect();
         if gains.len() >= ENOUGH {
             self.quality_more = gains.iter().sum::<f64>() / gains.len() as f64;
         }
@@ -155,7 +155,7 @@ impl Experience {
         let near = self.nearest(&point(facts), None);
         let count = self.lessons.len() as f64;
         let worth = |candidate: usize| {
-            let usual = self.lessons.iter().map(|lesson| lesson.relative(candidate)).sum::<f64>() / count;
+            let usual = self.lessons.iter().map(|sample| sample.relative(candidate)).sum::<f64>() / count;
             near.iter().map(|(i, weight)| weight * self.lessons[*i].relative(candidate)).sum::<f64>() + OTHERS * usual
         };
         let best = (0..CANDIDATES.len()).map(|candidate| (worth(candidate), candidate));
@@ -203,22 +203,22 @@ mod tests {
     use crate::trace::tests::facts;
 
     /// Lessons of two kinds of pictures: of those with few edges the second candidate is best, of others the fourth.
-    fn lessons(count: usize) -> Vec<Lesson> {
-        let lesson = |i: usize| {
+    fn lessons(count: usize) -> Vec<Sample> {
+        let sample = |i: usize| {
             let is_plain = i.is_multiple_of(2);
             let edges = if is_plain { 0.02 } else { 0.9 } + 0.0001 * i as f32;
             let facts = facts(edges);
             let base = if is_plain { 80.0 } else { 30.0 };
             let mut scores = [Some(base); CANDIDATES.len()];
             scores[if is_plain { 1 } else { 3 }] = Some(base + 5.0);
-            Lesson::new(&facts, &scores, base + 8.0, Tier::Quality).expect("all were tried")
+            Sample::new(&facts, &scores, base + 8.0, Tier::Quality).expect("all were tried")
         };
-        (0..count).map(lesson).collect()
+        (0..count).map(sample).collect()
     }
 
     #[test]
     fn with_few_traces_the_kind_tells_what_to_try_first() {
-        let experience = Experience::new(lessons(ENOUGH - 1));
+        let experience = ScorePredictor::new(lessons(ENOUGH - 1));
         assert_eq!(experience.first(&facts(0.02)), first_for(None));
         let estimate = experience.estimate(&facts(0.02), Tier::Balanced);
         assert_eq!((estimate.error, estimate.lessons), (ERROR, 0));
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn with_enough_traces_those_that_are_like_it_do() {
-        let experience = Experience::new(lessons(ENOUGH));
+        let experience = ScorePredictor::new(lessons(ENOUGH));
         assert_eq!((experience.first(&facts(0.021)), experience.first(&facts(0.91))), (1, 3));
         let (plain, other) =
             (experience.estimate(&facts(0.021), Tier::Balanced), experience.estimate(&facts(0.91), Tier::Balanced));
@@ -240,6 +240,6 @@ mod tests {
     fn nothing_is_learned_where_not_all_candidates_were_tried() {
         let mut scores = [Some(1.0); CANDIDATES.len()];
         scores[2] = None;
-        assert_eq!(Lesson::new(&facts(0.1), &scores, 1.0, Tier::Balanced), None);
+        assert_eq!(Sample::new(&facts(0.1), &scores, 1.0, Tier::Balanced), None);
     }
 }

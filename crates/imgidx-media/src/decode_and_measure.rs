@@ -38,14 +38,14 @@ impl Frame {
     }
 }
 
-/// What is wanted of a picture.
+/// What is request of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Wanted {
+pub struct DecodeRequest {
     /// Pixels that its shorter side has to have at least, if it has so many; fewer are faster.
     pub side: u32,
     /// How long its features may be measured; `None` is as long as it takes.
     pub feature_time: Option<Duration>,
-    /// The pixels that are wanted, if any.
+    /// The pixels that are request, if any.
     pub frame: Option<Frame>,
     /// Whether to tell what is transparent of those pixels, if anything is. For frames that are [`Fit::Inside`] only.
     pub alpha: bool,
@@ -53,7 +53,7 @@ pub struct Wanted {
 
 /// What a look at a picture has told.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Looked {
+pub struct Decoded {
     /// The facts.
     pub info: ImageInfo,
     /// What it looks like.
@@ -70,20 +70,20 @@ pub struct Looked {
 ///
 /// # Errors
 /// When the picture is damaged beyond use, or larger than the limits allow.
-pub fn look<H>(
+pub fn decode_and_measure<H>(
     bytes: &[u8],
     format: Format,
     limits: DecodeLimits,
-    wanted: &Wanted,
+    request: &DecodeRequest,
     hold: impl Fn(u64) -> H,
-) -> Result<Looked, DecodeError> {
+) -> Result<Decoded, DecodeError> {
     // A part of the pixels has no alpha.
-    let side = if wanted.alpha && format == Format::Raster(image::ImageFormat::Png) { u32::MAX } else { wanted.side };
-    let decode = || decode_for(bytes, format, limits, (side, wanted.alpha), hold);
+    let side = if request.alpha && format == Format::Raster(image::ImageFormat::Png) { u32::MAX } else { request.side };
+    let decode = || decode_for(bytes, format, limits, (side, request.alpha), hold);
     let (picture, _held) = trace_span!("decode").in_scope(decode)?;
-    let deadline = wanted.feature_time.map(|time| Instant::now() + time);
+    let deadline = request.feature_time.map(|time| Instant::now() + time);
     let features = trace_span!("features").in_scope(|| measure(&picture, deadline));
-    let pixels = wanted.frame.map(|frame| trace_span!("scale").in_scope(|| frame.of(&picture)));
-    let alpha = wanted.frame.filter(|_| wanted.alpha).and_then(|frame| frame.alpha_of(&picture));
-    Ok(Looked { info: picture.info(format), features, pixels, alpha })
+    let pixels = request.frame.map(|frame| trace_span!("scale").in_scope(|| frame.of(&picture)));
+    let alpha = request.frame.filter(|_| request.alpha).and_then(|frame| frame.alpha_of(&picture));
+    Ok(Decoded { info: picture.info(format), features, pixels, alpha })
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// When it is a link, or anything but a file with one name; and what the system says.
-pub fn open_own(path: &Path) -> io::Result<File> {
+pub fn open_nofollow(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
@@ -79,11 +79,11 @@ mod tests {
         let made = std::process::Command::new("mkfifo").arg(path("pipe")).status().expect("mkfifo is there");
         assert!(made.success());
         for name in ["link", "dangling", "name", "pipe", "."] {
-            assert!(open_own(&path(name)).is_err(), "{name}");
+            assert!(open_nofollow(&path(name)).is_err(), "{name}");
         }
         assert!(open_regular(&path("pipe")).is_err() && open_regular(dir.path()).is_err());
         assert_eq!(std::fs::read(path("precious")).expect("it is there"), b"precious");
         assert!(!path("nothing").exists());
-        assert!(open_own(&path("new")).is_ok() && open_regular(&path("link")).is_ok());
+        assert!(open_nofollow(&path("new")).is_ok() && open_regular(&path("link")).is_ok());
     }
 }

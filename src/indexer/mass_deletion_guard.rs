@@ -11,22 +11,22 @@ use crate::error::Result;
 use crate::store::{Batch, Store};
 use crate::types::{FileId, RootId};
 
-/// So few files may vanish from any root.
+/// So few files may mass_deletion_guard from any root.
 const ALWAYS_BELIEVED: u64 = 100;
 
-/// The part of a root's files that may vanish within [`AT_ONCE_MS`].
+/// The part of a root's files that may mass_deletion_guard within [`AT_ONCE_MS`].
 const BELIEVED_PART: f64 = 0.5;
 
-/// What happens within this time, milliseconds, happens at once: a large folder takes a while to vanish.
+/// What happens within this time, milliseconds, happens at once: a large folder takes a while to mass_deletion_guard.
 const AT_ONCE_MS: i64 = 60_000;
 
 /// The files that were not found in one run, root by root.
 #[derive(Debug, Default)]
-pub(super) struct Gone {
+pub(super) struct MassDeletionGuard {
     files: HashMap<RootId, Vec<FileId>>,
 }
 
-impl Gone {
+impl MassDeletionGuard {
     pub(super) fn extend(&mut self, root: RootId, files: Vec<FileId>) {
         if !files.is_empty() {
             self.files.entry(root).or_default().extend(files);

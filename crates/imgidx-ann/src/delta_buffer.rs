@@ -1,18 +1,18 @@
-//! Codes in memory: of what was stored after the file of codes was written.
+//! QuantizedVectors in memory: of what was stored after the file of codes was written.
 
 use std::sync::Arc;
 
 use super::bits;
-use super::codes::Block;
+use super::quantized::Block;
 use super::scalar;
 use imgidx_types::VectorId;
 
 /// Rows of a chunk. A chunk that others still look at is copied before a row is added to it.
 const CHUNK: usize = 256;
 
-/// Codes in memory, in the order of their ids. A copy shares what is there already.
+/// QuantizedVectors in memory, in the order of their ids. A copy shares what is there already.
 #[derive(Debug, Clone)]
-pub struct Recent {
+pub struct DeltaBuffer {
     dimension: usize,
     /// What codes of one bit are relative to, where they are used.
     mean: Option<Arc<[f32]>>,
@@ -29,7 +29,7 @@ struct Chunk {
     bits: Vec<u64>,
 }
 
-impl Recent {
+impl DeltaBuffer {
     pub(super) fn new(dimension: usize, mean: Option<&[f32]>, after: VectorId) -> Self {
         Self { dimension, mean: mean.map(Arc::from), chunks: Vec::new(), len: 0, last: after }
     }

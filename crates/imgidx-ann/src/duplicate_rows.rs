@@ -6,22 +6,22 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::codes::Codes;
 use super::links::RowLists;
+use super::quantized::QuantizedVectors;
 use super::sealed::Damaged;
 
 /// Which rows have which others as twins.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Twins {
+pub(super) struct DuplicateRows {
     /// The first rows of their kind that are not the only ones, in their order.
     pub rows: Vec<u32>,
     /// The twins of each of them, in their order.
     pub lists: RowLists,
 }
 
-impl Twins {
+impl DuplicateRows {
     /// Finds twins, and the rows that are the first or the only ones of their kind.
-    pub(crate) fn find(codes: &Codes) -> Result<(Self, Vec<u32>), Damaged> {
+    pub(crate) fn find(codes: &QuantizedVectors) -> Result<(Self, Vec<u32>), Damaged> {
         let mut first_of: HashMap<[u8; 16], u32> = HashMap::with_capacity(codes.len());
         let mut unique = Vec::with_capacity(codes.len());
         let mut pairs = Vec::new();

@@ -1,11 +1,11 @@
-//! The places that are watched: roots, or parts of them, and how well the system tells of changes in each.
+//! The targets that are watched: roots, or parts of them, and how well the system tells of changes in each.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::event::Trouble;
-use super::observer::{Listened, Listening, Observer};
+use super::event::WatchError;
+use super::observer::{Listening, Observer, RootWatch};
 use super::options::WatchOptions;
 use super::status::WatchedRoot;
 use crate::error::Result;
@@ -14,15 +14,15 @@ use crate::scan::{ScanOptions, tells_too_little};
 use crate::store::{Root, RootState, Store};
 use crate::types::FileStat;
 
-/// A place that is watched.
+/// A target that is watched.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct WatchTarget {
     pub root: Arc<Path>,
     pub start: Arc<Path>,
     pub part: Change,
     /// Of a root of single files: those that were asked for beside the known ones, relative to it.
     pub files: Vec<PathBuf>,
-    /// How it is listened to.
+    /// How it is root_watch to.
     how: Option<How>,
     /// Which directory it was: device and inode.
     identity: Option<(u64, u64)>,
@@ -37,7 +37,7 @@ pub(super) struct Place {
     pub lost: bool,
 }
 
-impl Place {
+impl WatchTarget {
     fn new(part: Change, now: Instant) -> Self {
         let (root, start) = (part.root.as_path().into(), part.path().into());
         Self {
@@ -76,7 +76,7 @@ impl Place {
         self.how.as_ref().is_some_and(|how| how.only.is_some())
     }
 
-    /// Whether it is listened to as it should be.
+    /// Whether it is root_watch to as it should be.
     pub(super) fn is_listened_to(&self, how: &Option<How>) -> bool {
         !self.is_online() || self.how == *how
     }
@@ -91,10 +91,10 @@ impl Place {
 
     /// Begins to listen, or begins anew.
     pub(super) fn listen(&mut self, observer: &Observer, how: Option<How>, options: &WatchOptions) {
-        let Some(How { scan, apart, only, folder }) = how.clone() else { return };
+        let Some(How { scan, nested_roots, only, folder }) = how.clone() else { return };
         let (root, start) = (self.root.clone(), self.start.clone());
         self.identity = identity(&start);
-        self.listening = observer.listen(Listened { root, start, folder, scan, apart, only });
+        self.listening = observer.listen(RootWatch { root, start, folder, scan, nested_roots, only });
         self.state = RootState::Online;
         self.how = how;
         self.polled = self.why_polled(options);
@@ -104,15 +104,15 @@ impl Place {
         if options.poll_all {
             return Some("it was asked for".into());
         }
-        if self.listening.trouble.is_some() {
+        if self.listening.watch_error.is_some() {
             return Some("not all of its folders can be watched".into());
         }
         tells_too_little(&self.start).map(|kind| format!("{kind} does not tell of all changes"))
     }
 
     /// Notes that changes in it may go unnoticed from now on.
-    pub(super) fn note_trouble(&mut self, trouble: Trouble, options: &WatchOptions) {
-        self.listening.trouble.get_or_insert(trouble);
+    pub(super) fn note_trouble(&mut self, watch_error: WatchError, options: &WatchOptions) {
+        self.listening.watch_error.get_or_insert(watch_error);
         self.polled = self.why_polled(options);
     }
 
@@ -124,15 +124,17 @@ impl Place {
                 self.start.display()
             ));
         }
-        let trouble = self.listening.trouble.as_ref().filter(|_| self.is_online())?;
-        let why = match trouble {
-            Trouble::TooManyFolders => "the system watches no more folders for this user".to_owned(),
-            Trouble::OutOfReach => return None,
-            Trouble::Other(reason) => format!("the system does not watch it: {reason}"),
+        let watch_error = self.listening.watch_error.as_ref().filter(|_| self.is_online())?;
+        let why = match watch_error {
+            WatchError::TooManyFolders => "the system watches no more folders for this user".to_owned(),
+            WatchError::OutOfReach => return None,
+            WatchError::Other(reason) => format!("the system does not watch it: {reason}"),
         };
-        let hint = match trouble {
-            Trouble::TooManyFolders => "; more may be watched after `sudo sysctl fs.inotify.max_user_watches=1048576`",
-            Trouble::Other(reason) if reason.contains("open files") => {
+        let hint = match watch_error {
+            WatchError::TooManyFolders => {
+                "; more may be watched after `sudo sysctl fs.inotify.max_user_watches=1048576`"
+            }
+            WatchError::Other(reason) if reason.contains("open files") => {
                 "; more may be watched after `sudo sysctl fs.inotify.max_user_instances=1024`"
             }
             _ => "",
@@ -153,20 +155,20 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     Some((stat.device, stat.inode))
 }
 
-/// How a place is listened to.
+/// How a target is root_watch to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct How {
     scan: ScanOptions,
-    apart: Vec<PathBuf>,
+    nested_roots: Vec<PathBuf>,
     only: Option<Vec<PathBuf>>,
     /// The folder that tells of it.
     folder: PathBuf,
 }
 
 impl How {
-    /// How a part of a root is to be listened to; `None` if the root is not known any more.
-    pub(super) fn of(place: &Place, store: &Store, roots: &[Root]) -> Result<Option<Self>> {
-        let part = &place.part;
+    /// How a part of a root is to be root_watch to; `None` if the root is not known any more.
+    pub(super) fn of(target: &WatchTarget, store: &Store, roots: &[Root]) -> Result<Option<Self>> {
+        let part = &target.part;
         let Some(root) = roots.iter().find(|root| root.path == part.root) else { return Ok(None) };
         let (path, is_whole) = (part.path(), part.scope.as_os_str().is_empty());
         let is_file = !is_whole && (!root.recursive || path.is_file());
@@ -175,16 +177,16 @@ impl How {
             (false, true) => None,
             (false, false) => {
                 let known = store.paths_in_root(root.id)?;
-                let mut all: Vec<_> = known.iter().chain(&place.files).map(|path| root.path.join(path)).collect();
+                let mut all: Vec<_> = known.iter().chain(&target.files).map(|path| root.path.join(path)).collect();
                 all.sort();
                 all.dedup();
                 Some(all)
             }
         };
-        let apart = indexer::of_changes(store, std::slice::from_ref(part), roots)?;
+        let nested_roots = indexer::of_changes(store, std::slice::from_ref(part), roots)?;
         Ok(Some(Self {
             scan: ScanOptions::from_json(&root.scan),
-            apart: apart.into_iter().flat_map(|target| target.apart).collect(),
+            nested_roots: nested_roots.into_iter().flat_map(|target| target.nested_roots).collect(),
             only,
             // A file that is replaced is another file under its name: the folder around it tells.
             folder: path.parent().filter(|_| is_file).map_or(path.clone(), Path::to_owned),
@@ -192,11 +194,11 @@ impl How {
     }
 }
 
-/// The places for what was asked for: those parts, or all roots.
-pub(super) fn places(parts: &[Change], roots: &[Root], now: Instant) -> Vec<Place> {
+/// The targets for what was asked for: those parts, or all roots.
+pub(super) fn targets(parts: &[Change], roots: &[Root], now: Instant) -> Vec<WatchTarget> {
     let whole = |root: &Root| Change { root: root.path.clone(), scope: PathBuf::new() };
     let wanted: Vec<Change> = if parts.is_empty() { roots.iter().map(whole).collect() } else { parts.to_vec() };
-    let mut places: Vec<Place> = Vec::new();
+    let mut targets: Vec<WatchTarget> = Vec::new();
     for part in wanted {
         // A part may lie in a root that has been taken in by another since.
         let path = part.path();
@@ -205,21 +207,21 @@ pub(super) fn places(parts: &[Change], roots: &[Root], now: Instant) -> Vec<Plac
         });
         let Some(root) = around.max_by_key(|root| root.path.components().count()) else { continue };
         let scope = path.strip_prefix(&root.path).unwrap_or(&path).to_owned();
-        // Single files of one folder are one place.
+        // Single files of one folder are one target.
         let (scope, file) = if root.recursive { (scope, None) } else { (PathBuf::new(), Some(scope)) };
         let part = Change { root: root.path.clone(), scope };
-        let at = places.iter().position(|place| place.part == part).unwrap_or_else(|| {
-            places.push(Place::new(part, now));
-            places.len() - 1
+        let at = targets.iter().position(|target| target.part == part).unwrap_or_else(|| {
+            targets.push(WatchTarget::new(part, now));
+            targets.len() - 1
         });
-        places[at].files.extend(file.filter(|file| !file.as_os_str().is_empty()));
+        targets[at].files.extend(file.filter(|file| !file.as_os_str().is_empty()));
     }
     // What lies in another one of the same root is watched with that.
-    let parts: Vec<Change> = places.iter().map(|place| place.part.clone()).collect();
+    let parts: Vec<Change> = targets.iter().map(|target| target.part.clone()).collect();
     let is_within = |part: &Change, other: &Change| {
         part != other && part.root == other.root && part.scope.starts_with(&other.scope)
     };
-    places.retain(|place| !parts.iter().any(|other| is_within(&place.part, other)));
-    places.sort_by(|a, b| a.start.cmp(&b.start));
-    places
+    targets.retain(|target| !parts.iter().any(|other| is_within(&target.part, other)));
+    targets.sort_by(|a, b| a.start.cmp(&b.start));
+    targets
 }

@@ -27,7 +27,7 @@ const MAX_SLOTS: usize = 10_000;
 
 /// The contents in flight of one run.
 #[derive(Debug)]
-pub(super) struct InFlight {
+pub(super) struct CrashJournal {
     path: PathBuf,
     /// `None` where the file cannot be made: then nobody is blamed.
     file: Option<File>,
@@ -37,14 +37,14 @@ pub(super) struct InFlight {
 /// A content in flight, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Flight<'a> {
-    inflight: &'a InFlight,
+    crash_journal: &'a CrashJournal,
     worker: usize,
 }
 
-impl InFlight {
-    /// Reads what the last run left behind, and makes room for this one's workers.
+impl CrashJournal {
+    /// Reads what the last run left behind, and makes memory_plan for this one's workers.
     pub(super) fn start(database: &Path, workers: usize) -> Self {
-        let path = Store::beside(database, "-inflight");
+        let path = Store::beside(database, "-crash_journal");
         let strikes = read_slots(&read_bounded(&path).unwrap_or_default());
         let mut content = vec![0; workers * SLOT];
         for (hash, count) in &strikes {
@@ -56,7 +56,7 @@ impl InFlight {
 
     /// For a run that no picture can end: nobody is blamed.
     pub(super) fn none(database: &Path) -> Self {
-        Self { path: Store::beside(database, "-inflight"), file: None, strikes: HashMap::new() }
+        Self { path: Store::beside(database, "-crash_journal"), file: None, strikes: HashMap::new() }
     }
 
     /// Whether a content has ended the process too often.
@@ -68,7 +68,7 @@ impl InFlight {
     pub(super) fn enter(&self, worker: usize, hash: &ContentHash) -> Flight<'_> {
         let count = self.strikes.get(hash).copied().unwrap_or(0).saturating_add(1);
         self.write(worker, &slot(hash, count));
-        Flight { inflight: self, worker }
+        Flight { crash_journal: self, worker }
     }
 
     /// Forgets everything: the run has ended well.
@@ -80,7 +80,7 @@ impl InFlight {
         #[cfg(unix)]
         if let Some(file) = &self.file {
             use std::os::unix::fs::FileExt;
-            // A full disk cannot fail this, for the room is there; if it does, nobody is blamed.
+            // A full disk cannot fail this, for the memory_plan is there; if it does, nobody is blamed.
             let _ = file.write_all_at(slot, (worker * SLOT) as u64);
         }
         #[cfg(not(unix))]
@@ -90,7 +90,7 @@ impl InFlight {
 
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
-        self.inflight.write(self.worker, &[0; SLOT]);
+        self.crash_journal.write(self.worker, &[0; SLOT]);
     }
 }
 
@@ -135,16 +135,16 @@ mod tests {
         let database = dir.path().join("photos.db");
         let (guilty, innocent) = (ContentHash::of(b"guilty"), ContentHash::of(b"innocent"));
         for ended in 0..3 {
-            let run = InFlight::start(&database, 2);
+            let run = CrashJournal::start(&database, 2);
             assert_eq!(run.is_blamed(&guilty), ended >= 2, "after {ended} times");
             drop(run.enter(0, &innocent));
             // Dropped without having left: as after the end of a process.
             std::mem::forget(run.enter(1, &guilty));
         }
-        let run = InFlight::start(&database, 1);
+        let run = CrashJournal::start(&database, 1);
         assert!(run.is_blamed(&guilty) && !run.is_blamed(&innocent));
         run.finish();
-        assert!(!InFlight::start(&database, 1).is_blamed(&guilty));
+        assert!(!CrashJournal::start(&database, 1).is_blamed(&guilty));
     }
 
     #[test]

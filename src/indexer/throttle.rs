@@ -3,20 +3,24 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
-use super::governor::Pace;
+use super::concurrency::Concurrency;
 
-/// The pace of a run, as its workers see it.
+/// The concurrency of a run, as its workers see it.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct Throttle {
     batch: AtomicUsize,
     /// Workers that may take pictures; all of them once it is open for good.
     workers: Mutex<usize>,
     changed: Condvar,
 }
 
-impl Gate {
-    pub(super) fn new(pace: Pace) -> Self {
-        Self { batch: AtomicUsize::new(pace.batch), workers: Mutex::new(pace.workers), changed: Condvar::new() }
+impl Throttle {
+    pub(super) fn new(concurrency: Concurrency) -> Self {
+        Self {
+            batch: AtomicUsize::new(concurrency.batch),
+            workers: Mutex::new(concurrency.workers),
+            changed: Condvar::new(),
+        }
     }
 
     /// Pictures that go through the model at once.
@@ -36,10 +40,10 @@ impl Gate {
         drop(opened.unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Changes the pace.
-    pub(super) fn set(&self, pace: Pace) {
-        self.batch.store(pace.batch, Ordering::Relaxed);
-        self.open(pace.workers);
+    /// Changes the concurrency.
+    pub(super) fn set(&self, concurrency: Concurrency) {
+        self.batch.store(concurrency.batch, Ordering::Relaxed);
+        self.open(concurrency.workers);
     }
 
     /// Lets all workers through, so that they see that there is nothing left to do.
@@ -59,7 +63,7 @@ impl Gate {
 
 /// Lets all workers through when it is dropped, whatever a worker ended by.
 #[derive(Debug)]
-pub(super) struct OpenAtEnd<'a>(pub &'a Gate);
+pub(super) struct OpenAtEnd<'a>(pub &'a Throttle);
 
 impl Drop for OpenAtEnd<'_> {
     fn drop(&mut self) {
@@ -73,18 +77,18 @@ mod tests {
 
     #[test]
     fn a_worker_waits_until_it_is_let_in_and_never_after_the_end() {
-        let gate = Gate::new(Pace { workers: 1, batch: 8 });
-        assert!(!gate.is_closed_for(0) && gate.is_closed_for(1));
+        let throttle = Throttle::new(Concurrency { workers: 1, batch: 8 });
+        assert!(!throttle.is_closed_for(0) && throttle.is_closed_for(1));
         std::thread::scope(|scope| {
-            let second = scope.spawn(|| gate.wait(1));
-            let third = scope.spawn(|| gate.wait(2));
-            gate.set(Pace { workers: 2, batch: 4 });
+            let second = scope.spawn(|| throttle.wait(1));
+            let third = scope.spawn(|| throttle.wait(2));
+            throttle.set(Concurrency { workers: 2, batch: 4 });
             second.join().expect("it is let in");
-            assert!(gate.is_closed_for(2) && gate.batch() == 4);
-            gate.open_for_good();
+            assert!(throttle.is_closed_for(2) && throttle.batch() == 4);
+            throttle.open_for_good();
             third.join().expect("it is let in");
         });
-        gate.set(Pace { workers: 1, batch: 4 });
-        assert!(!gate.is_closed_for(7));
+        throttle.set(Concurrency { workers: 1, batch: 4 });
+        assert!(!throttle.is_closed_for(7));
     }
 }
