@@ -101,7 +101,7 @@ fn quality(scratch: &Path, pictures: &[PathBuf]) {
     let mut index = Index::open(scratch.join("changed.db")).expect("it opens");
     index.add([&folder], &AddOptions::default()).expect("it can be indexed");
     for tier in [DupeTier::Near, DupeTier::Similar] {
-        let answer = index.dupes(&DupeQuery { tier, ..DupeQuery::default() }).expect("an answer");
+        let answer = index.searcher().dupes(&DupeQuery { tier, ..DupeQuery::default() }).expect("an answer");
         println!("\nup to {}: {} groups", tier.as_str(), answer.groups.len());
         tell(&answer);
     }
@@ -153,7 +153,7 @@ fn speed(scratch: &Path, pictures: &[PathBuf]) {
         index.add([&folder], &AddOptions::default()).expect("it can be indexed");
         let run = |_| {
             let start = Instant::now();
-            let answer = index.dupes(&DupeQuery::default()).expect("an answer");
+            let answer = index.searcher().dupes(&DupeQuery::default()).expect("an answer");
             (start.elapsed(), answer.groups.len())
         };
         let mut runs: Vec<_> = (0..3).map(run).collect();

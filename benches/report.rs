@@ -234,7 +234,7 @@ impl Report {
         let database = self.scratch.join("clients.db");
         let mut index = Index::open(&database).expect("it opens");
         index.add([&self.folder], &AddOptions::default()).expect("indexed");
-        let searcher = index.searcher(SearcherOptions::default()).expect("it starts");
+        let searcher = index.searcher().resident(SearcherOptions::default()).expect("it starts");
         let files = files(&self.folder);
         let mut table = Table::new("Queries by several clients at once", ["clients", "queries/s", "p95"]);
         for clients in [1, 2, 4, 8] {

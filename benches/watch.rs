@@ -188,14 +188,7 @@ fn saved_until_searchable(pictures: &[Vec<u8>]) {
         fs::write(&path, bytes).expect("a file");
         let closed = Instant::now();
         loop {
-            let request = SimilarRequest {
-                images: vec![asked.clone()],
-                minus: Vec::new(),
-                top: 3,
-                threshold: None,
-                exact: false,
-                filter: imgidx::Filter::default(),
-            };
+            let request = SimilarRequest { query: imgidx::Query::image(&asked), top: 3 };
             let answer = client.similar(request).expect("an answer");
             if answer.hits.iter().any(|hit| hit.path.file_name() == path.file_name()) {
                 break;

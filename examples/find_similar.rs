@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut index = Index::open("find_similar.db")?;
     let report = index.add([directory], &AddOptions::default())?;
     println!("{} new, {} unchanged, {} failed", report.new, report.unchanged, report.failed);
-    for hit in index.similar(&Query::image(picture), 10)? {
+    for hit in index.searcher().similar(&Query::image(picture), 10)? {
         println!("{:.3}  {}", hit.score, hit.path.display());
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Makes SVGs of all logos and drawings in a directory, and tells how good they are.
+//! Traces all logos and drawings in a directory to SVG and prints the quality of each trace.
 //!
 //! ```sh
 //! cargo run --release --example trace_logos -- ./logos
@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let index = Index::open("trace_logos.db")?;
     let report = index.trace([directory], &TraceOptions::of(Tier::Balanced), |step| {
         match step.result {
-            // Among the pictures there may be photographs, and what is no picture at all.
+            // The file is a photograph or not a picture, so there is nothing to trace.
             None => {}
             Some(Err(error)) => eprintln!("{error}"),
             Some(Ok(traced)) => {
@@ -21,6 +21,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         Ok(())
     })?;
-    println!("{} traced, {} of them known from before", report.traced, report.stored);
+    println!("{} traced, {} of them reused from earlier runs", report.traced, report.stored);
     Ok(())
 }

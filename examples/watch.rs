@@ -1,4 +1,4 @@
-//! Keeps an index current with a folder, and tells what happens, until the folder has been quiet for a while.
+//! Keeps an index current with a folder and prints what happens, until the folder has been quiet for 20 seconds.
 //!
 //! ```sh
 //! cargo run --release --example watch -- ~/Pictures
@@ -13,7 +13,7 @@ fn main() -> imgidx::Result<()> {
     let folder = std::env::args_os().nth(1).unwrap_or_else(|| ".".into());
     let index = Index::open("watched.db")?;
     let watcher = Watcher::new(index, &[folder.into()], WatchOptions::default())?;
-    // A watcher runs on the calling thread; other threads tell it what to do.
+    // `Watcher::run` blocks this thread; other threads control it through this handle.
     let control = watcher.control();
     std::thread::spawn(move || {
         let mut busy = Instant::now();
@@ -26,14 +26,14 @@ fn main() -> imgidx::Result<()> {
         control.stop();
     });
     watcher.run(|event| match event {
-        WatchEvent::Ready { roots, folders } => println!("listening to {roots} roots with {folders} folders"),
+        WatchEvent::Ready { roots, folders } => println!("watching {roots} roots with {folders} folders"),
         WatchEvent::Updated(report) => {
             println!(
                 "{} new, {} changed, {} moved, {} missing",
                 report.new, report.changed, report.moved, report.missing
             );
         }
-        WatchEvent::Offline(root) => println!("{} is not there", root.display()),
+        WatchEvent::Offline(root) => println!("`{}` is offline", root.display()),
         WatchEvent::Degraded(why) => println!("degraded: {why}"),
         _ => {}
     })

@@ -1,4 +1,4 @@
-//! Indexes directories with a progress line, and stops cleanly after a time.
+//! Indexes directories with a progress line and stops cleanly after a number of seconds.
 //!
 //! ```sh
 //! cargo run --release --example watch_progress -- 30 ./photos ./scans
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     })?;
     eprintln!();
-    for failure in index.failures()? {
+    for failure in index.searcher().failures()? {
         println!("{}: {}", failure.path.display(), failure.reason);
     }
     println!("{} pictures in {:.1} s, interrupted: {}", report.embedded, report.seconds, report.interrupted);

@@ -1,4 +1,4 @@
-//! The one error type: what failed, on which file, and what can be done about it.
+//! The error type of the crate: what failed, on which file, and a hint for the user.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,44 +10,44 @@ use crate::types::Stage;
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Everything that can stop an operation.
+/// The errors that stop an operation.
 ///
-/// A file that cannot be indexed is not among them: `add` records it as a failure and goes on.
+/// A file that cannot be indexed is not an error: `add` records the failure and continues.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The file system refused.
+    /// A file system operation failed.
     #[error("cannot {action} `{}`: {}", path.display(), io_reason(source))]
     Io {
-        /// What was tried, as the verb of the sentence.
+        /// The operation, as the verb of the message.
         action: &'static str,
-        /// On what.
+        /// The file or folder.
         path: PathBuf,
         /// Why it failed.
         source: io::Error,
     },
-    /// A query came before the first `add`.
+    /// The database does not exist; the first `add` creates it.
     #[error("there is no index at `{}`", path.display())]
     NoIndex {
-        /// Where it was looked for.
+        /// The path of the missing database.
         path: PathBuf,
     },
-    /// The database belongs to another program, or is no database.
+    /// The file is not a database, or belongs to another program.
     #[error("`{}` is not an imgidx database: {reason}", path.display())]
     NotAnIndex {
         /// The file.
         path: PathBuf,
-        /// What speaks against it.
+        /// Why it is not an imgidx database.
         reason: String,
     },
-    /// The database was written by a later version.
-    #[error("`{}` was made by a newer imgidx: its schema is version {found}, and this program knows up to {known}", path.display())]
+    /// A later version of imgidx wrote the database.
+    #[error("`{}` was made by a newer imgidx: its schema version is {found}, but this program supports only up to {known}", path.display())]
     TooNew {
         /// The database.
         path: PathBuf,
         /// Its schema version.
         found: i64,
-        /// The last one this program knows.
+        /// The latest schema version that this program supports.
         known: i64,
     },
     /// Another process is writing to the index.
@@ -55,46 +55,46 @@ pub enum Error {
     Locked {
         /// The database.
         path: PathBuf,
-        /// The other process, if it could be told.
+        /// The id of the other process, if known.
         holder: Option<u32>,
     },
-    /// Another process keeps the index current already.
-    #[error("`{}` is being watched by {} already", path.display(), holder_name(*holder))]
+    /// Another process is already watching the index.
+    #[error("`{}` is already being watched by {}", path.display(), holder_name(*holder))]
     Watched {
         /// The database.
         path: PathBuf,
-        /// The other process, if it could be told.
+        /// The id of the other process, if known.
         holder: Option<u32>,
     },
-    /// A daemon was to be told something, and there is none.
+    /// A command needs a daemon, and none is running.
     #[error("no daemon watches `{}`", path.display())]
     NoDaemon {
         /// The database.
         path: PathBuf,
     },
-    /// The system's service manager is not there, or refuses.
+    /// The system's service manager is missing or returned an error.
     #[error("`{command}` failed: {reason}")]
     Service {
-        /// What was run.
+        /// The command that failed.
         command: String,
-        /// What it said.
+        /// Its message.
         reason: String,
     },
-    /// The disk that holds the database has no room.
-    #[error("no space is left on the disk of `{}`; what was committed before is safe", path.display())]
+    /// The disk that holds the database is full.
+    #[error("no space is left on the disk of `{}`; everything committed so far is safe", path.display())]
     DiskFull {
         /// The database.
         path: PathBuf,
     },
-    /// The database's content contradicts itself.
+    /// The database or a derived file is damaged.
     #[error("`{}` is damaged: {reason}", path.display())]
     Damaged {
-        /// The database or derived file.
+        /// The damaged file.
         path: PathBuf,
         /// What is wrong.
         reason: String,
     },
-    /// SQLite failed in another way.
+    /// SQLite reported another error.
     #[error("the database `{}` failed: {reason}", path.display())]
     Database {
         /// The database.
@@ -107,17 +107,17 @@ pub enum Error {
     Picture {
         /// The picture's path, or `-` for standard input.
         path: PathBuf,
-        /// How far it came.
+        /// The stage that failed.
         stage: Stage,
-        /// Why no further.
+        /// Why it failed.
         reason: String,
     },
-    /// A picture that was to be traced is no drawing, or is one of paths already.
-    #[error("`{}` {}", path.display(), no_drawing(*is_photo))]
+    /// A picture to trace is a photograph, or already an SVG.
+    #[error("`{}` {}", path.display(), not_a_drawing(*is_photo))]
     NoDrawing {
         /// The picture.
         path: PathBuf,
-        /// Whether it looks like a photograph; else it is an SVG.
+        /// Whether it looks like a photograph; otherwise it is an SVG.
         is_photo: bool,
     },
     /// A picture could not be traced.
@@ -125,16 +125,16 @@ pub enum Error {
     NotTraced {
         /// The picture.
         path: PathBuf,
-        /// Why not.
+        /// What went wrong.
         reason: String,
     },
-    /// There is a file where one is to be written, and it may be somebody's work.
-    #[error("`{}` is there already, and was not made by imgidx", path.display())]
+    /// The output file exists and was not made by imgidx, so it may be the user's own.
+    #[error("`{}` already exists and was not made by imgidx", path.display())]
     Exists {
         /// The file.
         path: PathBuf,
     },
-    /// There is a picture where another kind of file is to be written.
+    /// The output file exists and is a picture.
     #[error("`{}` is a picture, and pictures are never replaced", path.display())]
     IsPicture {
         /// The picture.
@@ -143,35 +143,35 @@ pub enum Error {
     /// A model, ONNX Runtime or a device cannot be used.
     #[error(transparent)]
     Model(#[from] imgidx_model::Error),
-    /// An option's value makes no sense.
+    /// An argument is invalid.
     #[error("{0}")]
     Invalid(String),
     /// The operation was cancelled.
-    #[error("interrupted; what was done is kept, and the same command goes on from there")]
+    #[error("interrupted; finished work is kept, and the same command continues from there")]
     Interrupted,
 }
 
 impl Error {
-    /// Wraps an error of the file system: `Error::io("read", path)` fits `map_err`.
+    /// Returns a function that wraps a file system error, for `map_err(Error::io("read", path))`.
     pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
     }
 
-    /// What the user can do about it, where there is something to do.
+    /// What the user can do about the error, if anything.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoIndex { .. } => Some("make one with `imgidx add DIRECTORY`, or name another with --db".into()),
             Self::NotAnIndex { .. } => Some("name another file with --db, or move this one away".into()),
             Self::TooNew { .. } => Some("update imgidx, or name another database with --db".into()),
-            Self::Locked { .. } => Some("wait until it is done; queries work meanwhile".into()),
-            Self::Watched { .. } => Some("`imgidx daemon stop` ends it; `imgidx add` gives it more directories".into()),
+            Self::Locked { .. } => Some("wait until it finishes; queries still work".into()),
+            Self::Watched { .. } => Some("`imgidx daemon stop` stops it; `imgidx add` adds directories to it".into()),
             Self::NoDaemon { .. } => {
-                Some("`imgidx watch` runs one in the foreground, and `imgidx daemon start` an installed one".into())
+                Some("`imgidx watch` runs one in the foreground; `imgidx daemon start` starts an installed one".into())
             }
             Self::Service { .. } => Some("`imgidx watch` does the same in the foreground".into()),
-            Self::DiskFull { .. } => Some("make room and run the same command again".into()),
-            Self::Damaged { .. } => Some("`imgidx check --repair` mends what can be rebuilt".into()),
+            Self::DiskFull { .. } => Some("free some space and run the same command again".into()),
+            Self::Damaged { .. } => Some("`imgidx check --repair` repairs what can be rebuilt".into()),
             Self::Exists { .. } => Some("--overwrite replaces it; -o names another file".into()),
             Self::IsPicture { .. } => Some("name another file with -o, or remove the picture first".into()),
             Self::NoDrawing { is_photo: true, .. } => {
@@ -183,8 +183,8 @@ impl Error {
     }
 }
 
-fn no_drawing(is_photo: bool) -> &'static str {
-    if is_photo { "looks like a photograph, and only drawings are traced" } else { "is an SVG already" }
+fn not_a_drawing(is_photo: bool) -> &'static str {
+    if is_photo { "looks like a photograph; only drawings are traced" } else { "is already an SVG" }
 }
 
 fn holder_name(holder: Option<u32>) -> String {

@@ -1,7 +1,7 @@
 //! Finds any picture on your disk by what it looks like.
 //!
-//! An [`Index`] is one SQLite file. [`Index::add`] keeps it current with directories of pictures, and
-//! [`Index::similar`] finds neighbours:
+//! An [`Index`] is one SQLite file. [`Index::add`] brings it up to date with directories of pictures, and
+//! [`Index::similar`] finds the pictures that look most like a given one:
 //!
 //! ```
 //! use imgidx::{AddOptions, Index, Query};
@@ -26,30 +26,35 @@
 //! # }
 //! ```
 //!
-//! [`Index::search`] finds pictures by what is in them and by words in their paths ([`TextQuery`]), [`Index::dupes`] finds copies
-//! ([`search::DupeQuery`]), and a [`Filter`] narrows all of them, by place, size, type, colour and date. [`Index::trace`] makes SVGs of drawings.
+//! [`Index::search`] finds pictures by what they show and by words in their paths ([`TextQuery`]), and [`Index::dupes`]
+//! finds copies ([`search::DupeQuery`]). A [`Filter`] narrows each of them by place, size, type, colour and date.
+//! [`Index::trace`] turns drawings into SVGs.
 //!
-//! # The map
+//! # Modules
 //!
-//! A picture is its content's BLAKE3 hash ([`types::ContentHash`]), however many files hold it. `add` goes through
+//! A picture is identified by the BLAKE3 hash of its content ([`types::ContentHash`]), however many files hold it.
+//! [`Index::add`] works in six stages:
 //!
-//! 1. [`scan`]: walk the directories, take each file's signature;
-//! 2. [`indexer`]: compare with the rows of the [`store`], and read only what is new or changed;
-//! 3. [`media`]: decode, turn upright, scale, measure what it looks like;
-//! 4. [`model`]: ONNX Runtime makes a vector ([`types::Embedding`]) and classes;
-//! 5. [`store`]: SQLite takes them, in one transaction a batch;
-//! 6. [`ann`]: codes, and for processes that stay a graph, are derived from the vectors.
+//! 1. [`scan`] walks the directories and takes each file's signature.
+//! 2. [`indexer`] compares the signatures with the rows of the [`store`] and reads only new and changed files.
+//! 3. [`media`] decodes each picture, turns it upright, scales it and measures its features.
+//! 4. [`model`] computes a vector ([`types::Embedding`]) and classes with ONNX Runtime.
+//! 5. [`store`] writes them to SQLite, one transaction for each batch.
+//! 6. [`ann`] derives quantized vectors from the vectors, and a graph for long-running processes.
 //!
-//! [`search`] answers from the last two, and [`trace`] finds the best way to have [`vector`] make paths of a drawing. Modules use only what is further down in
+//! [`search`] answers queries from the last two. [`trace`] searches for the parameters with which [`vector`] traces a
+//! drawing best. Modules use only modules to their right in
 //! `index → {indexer, search, trace} → {scan, media, model, sandbox, vector, store, ann} → {types, error}`.
 
 #[cfg(unix)]
 pub mod daemon;
+mod encoder;
 pub mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod index;
 pub mod indexer;
+mod options;
 pub mod scan;
 pub mod search;
 pub mod store;

@@ -1,4 +1,4 @@
-//! The `imgidx` program: parse, run, report once, exit code.
+//! The `imgidx` program: parses its arguments, runs one command and maps the result to an exit code.
 
 mod cli;
 

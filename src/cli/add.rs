@@ -18,26 +18,33 @@ use super::progress::Bar;
 use super::work::{ScanArgs, WorkArgs};
 use super::{Global, ask};
 
+const EXAMPLES: &str = examples![
+    "Index a directory" => "imgidx add ~/Pictures",
+    "List what would be done, without doing it" => "imgidx add --dry-run ~/Pictures",
+    "Retry failed files with more memory" => "imgidx add --retry-failed --memory 2G ~/Pictures",
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Directories and files
+    /// Directories and files to index
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     #[command(flatten)]
     scan: ScanArgs,
-    /// Show what would be done without reading any file, and do nothing
+    /// List what would be done, without reading any file
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Use this model
+    /// Model to use [default: the active model of the index]
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     #[command(flatten)]
     work: WorkArgs,
-    /// Try again what failed before
+    /// Retry files that failed before
     #[arg(long)]
     retry_failed: bool,
-    /// Write what every thread did when to this file, for <https://ui.perfetto.dev> or chrome://tracing, and print a table;
-    /// pictures are decoded in this process then
+    /// Write a timeline of all threads to this file, for <https://ui.perfetto.dev> or chrome://tracing, and print a
+    /// table of the stages; implies decoding in this process
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     profile: Option<PathBuf>,
 }
@@ -59,7 +66,10 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     }
     let database = global.database()?;
     if let Some(name) = database.parent().and_then(on_network_file_system) {
-        global.note(&format!("`{}` is on {name}, where SQLite is not safe against two computers", database.display()));
+        global.note(&format!(
+            "`{}` is on {name}, where two computers must not use it at the same time",
+            database.display()
+        ));
     }
     let profile = args.profile.as_deref().map(Profile::start).transpose()?;
     let bar = Arc::new(Bar::new(global.quiet, global.verbose));
@@ -69,7 +79,7 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
             notice_bar.above(|| style.note(text));
         }
     });
-    // What threads of other processes did would not be seen.
+    // A profile covers the threads of this process only.
     let opened = if profile.is_some() { opened.decode_here() } else { opened };
     let is_usual = args.model.is_none() && args.work.device == Device::Auto && profile.is_none();
     let handed_over =
@@ -88,7 +98,7 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
             });
             if report.is_err() {
                 bar.finish();
-                // The error is what matters; what is left of the profile is not lost by it.
+                // Keep the profile up to here. The error of the run matters more than one of the profile.
                 let _ = profile.as_ref().map(Profile::finish);
             }
             (index, report?)
@@ -100,27 +110,27 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
             let _ = writeln!(std::io::stderr(), "{line}");
         }
     }
-    tell(global, &index, &report)?;
+    print_report(global, &index, &report)?;
     if report.interrupted {
         return Err(Error::Interrupted.into());
     }
     Ok(if report.failed > 0 { Done::SomeFailed } else { Done::All })
 }
 
-/// What an interrupt cancels.
+/// The token that an interrupt cancels.
 static CURRENT: Mutex<Option<CancelToken>> = Mutex::new(None);
 
-/// Whether there was one.
+/// Whether an interrupt has arrived.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Whether a command that ends its work by itself was interrupted.
+/// Whether a command that called [`cancel_on_interrupt`] was interrupted.
 pub(super) fn is_interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
-/// The first interrupt ends the work after what is in hand, the second one at once.
+/// Lets the first interrupt cancel the work, which then finishes what is in progress. A second one ends the process.
 pub(super) fn cancel_on_interrupt(cancel: &CancelToken) {
-    // A command that had to wait for another process begins anew, with another token.
+    // A command that waited for another process starts over with a new token.
     *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = Some(cancel.clone());
     if is_interrupted() {
         cancel.cancel();
@@ -129,44 +139,44 @@ pub(super) fn cancel_on_interrupt(cancel: &CancelToken) {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        let _ = writeln!(std::io::stderr(), "\nfinishing what is in hand; interrupt again to stop at once");
+        let _ = writeln!(std::io::stderr(), "\nfinishing the work in progress; interrupt again to stop immediately");
         if let Some(cancel) = &*CURRENT.lock().unwrap_or_else(PoisonError::into_inner) {
             cancel.cancel();
         }
     };
-    // Without a handler an interrupt ends the process at once, which loses nothing that was committed.
+    // If there can be no handler, an interrupt ends the process at once. Committed work is safe.
     let _ = ctrlc::set_handler(handler);
 }
 
-/// Prints what has to be said, and the counts last.
-fn tell(global: &Global, index: &Index, report: &IndexReport) -> Result<(), Failure> {
+/// Prints the notes, then the counts.
+fn print_report(global: &Global, index: &Index, report: &IndexReport) -> Result<(), Failure> {
     for root in &report.offline_roots {
-        let text = "is not there, or is not the directory it was; its rows are kept";
+        let text = "is offline: it is missing or no longer the same directory; its rows are kept";
         global.note(&format!("`{}` {text}", root.display()));
     }
     for vanished in &report.vanished {
-        global.note(&format!("{vanished}. `imgidx prune` confirms that they are gone"));
+        global.note(&format!("{vanished} (if they are really gone, run `imgidx prune`)"));
     }
     for warning in &report.warnings {
         global.note(warning);
     }
     if report.known_failures > 0 {
         let failures = count(report.known_failures, "unchanged file");
-        global.note(&format!("{failures} failed before; `imgidx add --retry-failed` tries again"));
+        global.note(&format!("{failures} failed before; use --retry-failed to try again"));
     }
     if report.changing > 0 {
         let files = count(report.changing, "file");
-        global.note(&format!("{files} changed while being read and will be looked at by the next `imgidx add`"));
+        global.note(&format!("{files} changed while being read; the next `imgidx add` reads them again"));
     }
     if report.failed > 0 {
-        global.note("`imgidx failures` lists what could not be indexed, and why");
+        global.note("`imgidx failures` lists the files that could not be indexed, and why");
     }
     if global.verbose {
         if let Some(device) = report.device {
             let (workers, batch) = (count(report.workers as u64, "worker"), report.batch_size);
-            global.note(&format!("the model ran on {device}, {workers}, batches of {batch}"));
+            global.note(&format!("the model ran on {device} with {workers} and batches of {batch}"));
         }
-        for (reason, files) in index.skipped_reasons()? {
+        for (reason, files) in index.searcher().skipped_reasons()? {
             global.note(&format!("{} skipped: {reason}", count(files, "file")));
         }
     }
@@ -201,9 +211,9 @@ fn summary(report: &IndexReport) -> String {
 }
 
 fn dry_run(global: &Global, args: &Args, options: &AddOptions) -> Result<Done, Failure> {
-    // Without an index everything is new; an empty one in a folder that is removed again says so.
+    // Without an index every file is new: plan with an empty one in a temporary directory.
     let scratch = tempfile::tempdir().map_err(|source| Error::Io {
-        action: "make a folder in",
+        action: "create a directory in",
         path: std::env::temp_dir(),
         source,
     })?;

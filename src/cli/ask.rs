@@ -1,4 +1,4 @@
-//! Asking the daemon, where there is one. Whatever it does not answer, the command does itself.
+//! Requests to the daemon, if one runs. A command does itself whatever the daemon does not answer.
 
 #[cfg(unix)]
 pub(super) use with_sockets::*;
@@ -10,11 +10,11 @@ mod with_sockets {
     use std::path::{Path, PathBuf};
 
     use imgidx::daemon::{AddRequest, Client, DaemonStatus, SearchRequest, SimilarRequest};
-    use imgidx::{AddOptions, Answer, Filter, IndexReport, Progress, TextAnswer, TextQuery};
+    use imgidx::{AddOptions, Answer, IndexReport, Progress, Query, TextAnswer, TextQuery};
 
     use crate::cli::Global;
 
-    /// The daemon, unless it is not to be asked.
+    /// Connects to the daemon, unless `--direct` is given.
     pub(crate) fn daemon(global: &Global) -> Option<Client> {
         if global.direct { None } else { Client::connect(&global.database().ok()?) }
     }
@@ -23,32 +23,23 @@ mod with_sockets {
         paths.iter().map(|path| std::path::absolute(path).ok()).collect()
     }
 
-    /// Neighbours of pictures, by the daemon.
-    pub(crate) fn similar(
-        global: &Global,
-        (images, minus): (&[PathBuf], &[PathBuf]),
-        top: usize,
-        threshold: Option<f32>,
-        exact: bool,
-        filter: Filter,
-    ) -> Option<Answer> {
+    /// Neighbours of pictures, found by the daemon.
+    pub(crate) fn similar(global: &Global, query: &Query, top: usize) -> Option<Answer> {
         let mut client = daemon(global)?;
-        let (plus, less, filter) = (absolute(images)?, absolute(minus)?, filter.absolute());
-        let request = SimilarRequest { images: plus, minus: less, top, threshold, exact, filter };
-        let mut answer = client.similar(request).ok()?;
-        // Told as they were given.
-        for (told, given) in answer.query.iter_mut().zip(images.iter().chain(minus)) {
-            told.path.clone_from(given);
+        let mut answer = client.similar(SimilarRequest { query: query.absolute()?, top }).ok()?;
+        // Shown as they were given.
+        for (queried, given) in answer.query.iter_mut().zip(query.names()) {
+            queried.path = given.to_owned();
         }
         Some(answer)
     }
 
-    /// Pictures by words, by the daemon.
+    /// Asks the daemon for the pictures that match words.
     pub(crate) fn search(global: &Global, query: &TextQuery, top: Option<usize>) -> Option<TextAnswer> {
         daemon(global)?.search(SearchRequest { query: query.clone().absolute(), top }).ok()
     }
 
-    /// Hands an `add` over to the daemon; `None` if it has to be done here.
+    /// Hands an `add` over to the daemon. `None` means that the caller has to do it.
     pub(crate) fn add(
         global: &Global,
         paths: &[PathBuf],
@@ -57,37 +48,28 @@ mod with_sockets {
     ) -> Option<IndexReport> {
         let mut client = daemon(global)?;
         let close = client.closer().ok()?;
-        let request = AddRequest {
-            paths: absolute(paths)?,
-            scan: options.scan.clone(),
-            threads: options.threads,
-            batch_size: options.batch_size,
-            memory: options.memory,
-            feature_time: options.feature_time.map(|time| time.as_millis() as u64),
-            picture_time: Some(options.picture_time.as_secs()),
-            retry_failed: options.retry_failed,
-        };
-        let told = |told: Option<Progress>| {
+        let request = AddRequest { paths: absolute(paths)?, options: options.clone() };
+        let on_progress = |update: Option<Progress>| {
             if options.cancel.is_cancelled() {
                 close();
             }
-            told.into_iter().for_each(&progress);
+            update.into_iter().for_each(&progress);
         };
-        client.add(request, told).ok()
+        client.add(request, on_progress).ok()
     }
 
-    /// While it is held, the daemon does not write.
+    /// Keeps the daemon from writing while it is alive.
     #[derive(Debug)]
-    pub(crate) struct Way {
+    pub(crate) struct DaemonHold {
         _client: Option<Client>,
     }
 
-    /// Keeps the daemon from writing, if there is one.
-    pub(crate) fn make_way(global: &Global) -> Way {
-        Way { _client: daemon(global).and_then(|client| client.make_way().ok()) }
+    /// Asks the daemon, if one runs, not to write until the result is dropped.
+    pub(crate) fn make_way(global: &Global) -> DaemonHold {
+        DaemonHold { _client: daemon(global).and_then(|client| client.make_way().ok()) }
     }
 
-    /// How the daemon is, if there is one.
+    /// The status of the daemon, if one runs.
     pub(crate) fn status(database: &Path) -> Option<DaemonStatus> {
         Client::connect(database)?.status().ok()
     }
@@ -97,18 +79,11 @@ mod with_sockets {
 mod without_sockets {
     use std::path::PathBuf;
 
-    use imgidx::{AddOptions, Answer, Filter, IndexReport, Progress, TextAnswer, TextQuery};
+    use imgidx::{AddOptions, Answer, IndexReport, Progress, Query, TextAnswer, TextQuery};
 
     use crate::cli::Global;
 
-    pub fn similar(
-        _: &Global,
-        _: (&[PathBuf], &[PathBuf]),
-        _: usize,
-        _: Option<f32>,
-        _: bool,
-        _: Filter,
-    ) -> Option<Answer> {
+    pub fn similar(_: &Global, _: &Query, _: usize) -> Option<Answer> {
         None
     }
 
@@ -121,9 +96,9 @@ mod without_sockets {
     }
 
     #[derive(Debug)]
-    pub struct Way;
+    pub struct DaemonHold;
 
-    pub fn make_way(_: &Global) -> Way {
-        Way
+    pub fn make_way(_: &Global) -> DaemonHold {
+        DaemonHold
     }
 }

@@ -10,23 +10,29 @@ use serde_json::{Map, json};
 use super::Global;
 use super::output::{Done, Failure, Out, human_bytes, insert_path};
 
-/// How often progress is told.
-const PROGRESS: Duration = Duration::from_millis(200);
+/// Time between two updates of the progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
+
+const EXAMPLES: &str = examples![
+    "Back up the index" => "imgidx backup pictures-backup.db",
+    "Look into the backup" => "imgidx --db pictures-backup.db status",
+];
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Where the copy goes; an older backup there is replaced when the new one is complete
+    /// File to write; an older backup is only replaced once the new one is complete
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
 
 pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
-    let index = global.open_existing(None)?;
+    let index = global.open_searcher(None)?;
     let shows = !global.quiet && std::io::stderr().is_terminal();
-    let mut told = Instant::now();
+    let mut last_shown = Instant::now();
     index.backup(&args.file, |done, total| {
-        if shows && told.elapsed() >= PROGRESS {
-            told = Instant::now();
+        if shows && last_shown.elapsed() >= PROGRESS_INTERVAL {
+            last_shown = Instant::now();
             eprint!("\r{} %", done * 100 / total.max(1));
         }
     })?;

@@ -6,19 +6,25 @@ use serde_json::{Map, json};
 use super::output::{Done, Failure, Out, count};
 use super::{Global, ask};
 
+const EXAMPLES: &str = examples![
+    "Check the index for damage" => "imgidx check",
+    "Repair it, then add what was lost" => "imgidx check --repair && imgidx add ~/Pictures",
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Mend what can be rebuilt; what is damaged beyond that is removed, and made again by the next `add`
+    /// Rebuild what can be rebuilt and remove the rest, which the next `add` restores
     #[arg(long)]
     repair: bool,
 }
 
-/// What is so damaged that it cannot even be looked at has no use for the usual hint, which is this command.
+/// Replaces the usual hint, `imgidx check --repair`, where the index is too damaged for this command.
 fn beyond_repair(error: Error) -> Failure {
     match error {
         Error::Damaged { .. } => {
             let hint =
-                "put a backup in its place, or move it away and add the directories again: pictures are not touched";
+                "restore a backup, or move the index away and add the directories again; pictures are not affected";
             Failure::Refused { message: error.to_string(), hint: Some(hint.into()) }
         }
         error => error.into(),
@@ -41,7 +47,7 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         let problems_json = serde_json::to_value(&problems).expect("problems are plain data");
         out.document(Map::from_iter([("ok".to_owned(), json!(ok)), ("problems".to_owned(), problems_json)]))?;
     } else if problems.is_empty() {
-        out.line("the index is whole")?;
+        out.line("no problems found")?;
     } else {
         for problem in &problems {
             let repaired = if problem.repaired { " (repaired)" } else { "" };
@@ -54,12 +60,12 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         let advice = if args.repair {
             "could not be repaired"
         } else {
-            "found; `imgidx check --repair` mends what can be rebuilt"
+            "found; `imgidx check --repair` repairs what can be rebuilt"
         };
         return Err(Failure::Damaged(format!("{} {advice}", count(left, "problem"))));
     }
     if !problems.is_empty() {
-        global.note("run `imgidx add` on the indexed directories to make again what was removed");
+        global.note("run `imgidx add` on the indexed directories to restore what was removed");
     }
     Ok(Done::All)
 }

@@ -1,27 +1,27 @@
-//! `--color`: for messages *when* to colour them, and for pictures *which* colour they are to have.
+//! `--color`: *when* to colour messages, or *which* colour pictures must contain.
 
 use imgidx::types::Lab;
 
-/// What `--color` may be given.
+/// A value of `--color`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum ColorOption {
-    /// When messages are coloured.
+    /// When to colour messages.
     Messages(When),
-    /// A colour that pictures must have.
+    /// A colour that pictures must contain.
     Pictures(Lab),
 }
 
-/// When messages are coloured.
+/// When to colour messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum When {
-    /// On a terminal.
+    /// If standard error is a terminal and `NO_COLOR` is not set.
     #[default]
     Auto,
     Always,
     Never,
 }
 
-/// Reads what was given to `--color`.
+/// Parses a value of `--color`.
 pub(super) fn parse(text: &str) -> Result<ColorOption, String> {
     match text {
         "auto" => Ok(ColorOption::Messages(When::Auto)),
@@ -31,7 +31,7 @@ pub(super) fn parse(text: &str) -> Result<ColorOption, String> {
     }
 }
 
-/// Colours that have a name in CSS 2.1, and a few more that people ask for.
+/// Named colours: those of CSS 2.1, some with other values, and a few more.
 const NAMES: [(&str, u32); 22] = [
     ("black", 0x00_0000),
     ("white", 0xFF_FFFF),
@@ -63,7 +63,7 @@ fn parse_color(text: &str) -> Result<Lab, String> {
     let number = || u32::from_str_radix(digits, 16).ok().filter(|_| digits.bytes().all(|b| b.is_ascii_hexdigit()));
     let rgb = named.or_else(|| match digits.len() {
         6 => number(),
-        // Each digit stands for two.
+        // #rgb is short for #rrggbb with each digit doubled.
         3 => number().map(|n| [(n >> 8) & 15, (n >> 4) & 15, n & 15].iter().fold(0, |rgb, x| (rgb << 8) | (x * 17))),
         _ => None,
     });
@@ -71,7 +71,9 @@ fn parse_color(text: &str) -> Result<Lab, String> {
         Some(rgb) => Ok(Lab::from_srgb([16, 8, 0].map(|shift| f32::from((rgb >> shift) as u8)))),
         None => {
             let names = NAMES.map(|(name, _)| name).join(", ");
-            Err(format!("give auto, always or never for messages; for pictures #rgb, #rrggbb or one of {names}"))
+            Err(format!(
+                "expected auto, always or never for messages, or a colour of pictures: #rgb, #rrggbb or one of {names}"
+            ))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `imgidx daemon`: the watcher as a service of the system.
+//! `imgidx daemon`: the watcher as a service of systemd or launchd.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -16,59 +16,95 @@ use super::Global;
 use super::output::{Done, Failure, Out, count};
 use super::service::{Service, service_name};
 
+const EXAMPLES: &str = examples![
+    "Install the daemon and start it" => "imgidx daemon install ~/Pictures && imgidx daemon start",
+    "Show what it is doing" => "imgidx daemon status",
+    "Search for what was just saved" => "imgidx daemon sync && imgidx search dog",
+];
+
+const INSTALL_EXAMPLES: &str = examples![
+    "Watch everything that is in the index" => "imgidx daemon install",
+    "Watch one directory, and scan it every 30 minutes" => "imgidx daemon install ~/Pictures -- --rescan-every 30m",
+    "Print the service file" => "imgidx daemon install --dry-run",
+];
+
+const LOGS_EXAMPLES: &str = examples![
+    "Show the last 20 lines" => "imgidx daemon logs -n 20",
+    "Follow the log" => "imgidx daemon logs --follow",
+];
+
+const RESCAN_EXAMPLES: &str = examples![
+    "Scan everything" => "imgidx daemon rescan",
+    "Scan one directory" => "imgidx daemon rescan ~/Pictures/2024",
+];
+
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = EXAMPLES)]
 pub(super) enum Command {
-    /// Let the system start the daemon whenever you log in
+    /// Install the daemon as a service that starts when you log in
     Install(InstallArgs),
-    /// Let the system start it no more
+    /// Uninstall the service
+    #[command(after_help = examples!["Stop and uninstall the daemon" => "imgidx daemon uninstall"])]
     Uninstall,
-    /// Start the installed daemon
+    /// Start the installed service
+    #[command(after_help = examples!["Start the daemon now" => "imgidx daemon start"])]
     Start,
-    /// End the daemon, installed or not; what is in hand is finished
+    /// Stop the daemon, installed or not, after finishing the work in progress
+    #[command(after_help = examples!["Stop the daemon" => "imgidx daemon stop"])]
     Stop,
-    /// Show whether the daemon runs, and how it is
+    /// Show whether the daemon is running, and its state
+    #[command(after_help = examples![
+        "Show the state of the daemon" => "imgidx daemon status",
+        "Show it as JSON" => "imgidx daemon status --json",
+    ])]
     Status,
-    /// Show what the installed daemon has logged
+    /// Show the log of the installed daemon
     Logs(LogsArgs),
-    /// Wait until everything that was saved before is in the index
+    /// Wait until all files saved before this command are indexed
+    #[command(after_help = examples!["Search for what was just saved" => "imgidx daemon sync && imgidx search dog"])]
     Sync,
-    /// Let the daemon look up its directories and scan them
+    /// Scan the indexed directories now
+    #[command(after_help = RESCAN_EXAMPLES)]
     Rescan {
-        /// Only these
+        /// Directories and files to scan [default: all]
         #[arg(value_name = "PATH")]
         paths: Vec<PathBuf>,
     },
-    /// Let the daemon do nothing but answer queries
+    /// Pause indexing; queries are still answered
+    #[command(after_help = examples!["Pause indexing" => "imgidx daemon pause"])]
     Pause,
-    /// Let it go on
+    /// Resume indexing
+    #[command(after_help = examples!["Resume indexing" => "imgidx daemon resume"])]
     Resume,
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = INSTALL_EXAMPLES)]
 pub(super) struct InstallArgs {
-    /// Directories and files to keep current [default: all that are in the index]
+    /// Directories and files to watch [default: all in the index]
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// More arguments for `imgidx watch`, after `--`
+    /// Options for `imgidx watch`, after `--`
     #[arg(last = true, value_name = "ARGUMENT")]
     arguments: Vec<OsString>,
-    /// Only print what would be installed
+    /// Print the service file, and install nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = LOGS_EXAMPLES)]
 pub(super) struct LogsArgs {
-    /// Go on showing what is logged
+    /// Keep showing new lines as they are logged
     #[arg(short, long)]
     follow: bool,
-    /// So many lines
+    /// Number of lines to show
     #[arg(short = 'n', long, value_name = "N", default_value_t = 100)]
     lines: u32,
 }
 
-/// How long a daemon may take to end.
-const STOP_TIME: Duration = Duration::from_secs(30);
+/// How long to wait for a daemon to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) fn run(global: &Global, command: Command) -> Result<Done, Failure> {
     let database = global.database()?;
@@ -91,7 +127,7 @@ pub(super) fn run(global: &Global, command: Command) -> Result<Done, Failure> {
     }
 }
 
-/// The service manager of this system, and where it wants a service to be described.
+/// The service manager of this system, and the files of the daemon's service.
 struct Manager {
     name: String,
     file: PathBuf,
@@ -102,7 +138,8 @@ const LAUNCHD: bool = cfg!(target_os = "macos");
 
 impl Manager {
     fn of(database: &Path) -> Result<Self, Failure> {
-        let dirs = directories::BaseDirs::new().ok_or_else(|| Error::Invalid("there is no home directory".into()))?;
+        let dirs =
+            directories::BaseDirs::new().ok_or_else(|| Error::Invalid("cannot find the home directory".into()))?;
         let usual = default_data_dir().ok().map(|dir| dir.join("imgidx.db"));
         let usual = usual.map(|path| fs::canonicalize(&path).unwrap_or(path));
         let name = service_name(database, usual.as_deref());
@@ -119,16 +156,16 @@ impl Manager {
         format!("{}.service", self.name)
     }
 
-    /// Asks the service manager for something, which has to be done.
+    /// Runs a command of the service manager, which must succeed.
     fn order(&self, arguments: &[&OsStr]) -> Result<(), Failure> {
         let output = Self::process(arguments).stdin(Stdio::null()).output().map_err(|error| no_manager(&error))?;
         if output.status.success() {
             return Ok(());
         }
-        let said = String::from_utf8_lossy(&output.stderr);
+        let stderr = String::from_utf8_lossy(&output.stderr);
         let what = arguments.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
         let user = if LAUNCHD { "" } else { " --user" };
-        Err(Error::Service { command: format!("{}{user} {what}", program()), reason: said.trim().to_owned() }.into())
+        Err(Error::Service { command: format!("{}{user} {what}", program()), reason: stderr.trim().to_owned() }.into())
     }
 
     fn process(arguments: &[&OsStr]) -> Process {
@@ -142,12 +179,12 @@ impl Manager {
 
     fn is_active(&self) -> bool {
         let unit = self.unit();
-        let asked = if LAUNCHD {
+        let output = if LAUNCHD {
             Self::process(&["list".as_ref(), self.name.as_ref()]).output()
         } else {
             Self::process(&["is-active".as_ref(), "--quiet".as_ref(), unit.as_ref()]).output()
         };
-        asked.is_ok_and(|output| output.status.success())
+        output.is_ok_and(|output| output.status.success())
     }
 }
 
@@ -162,8 +199,8 @@ fn no_manager(error: &std::io::Error) -> Error {
 fn install(global: &Global, database: &Path, args: &InstallArgs) -> Result<Done, Failure> {
     let manager = Manager::of(database)?;
     let program = std::env::current_exe().map_err(|error| Error::Io {
-        action: "find",
-        path: "the program itself".into(),
+        action: "find the path of",
+        path: "imgidx".into(),
         source: error,
     })?;
     let mut command: Vec<OsString> = vec![program.into(), "--db".into(), database.into()];
@@ -188,7 +225,7 @@ fn install(global: &Global, database: &Path, args: &InstallArgs) -> Result<Done,
     }
     let folder = manager.file.parent().unwrap_or(&manager.file);
     fs::create_dir_all(folder).map_err(|source| Error::Io {
-        action: "create the folder",
+        action: "create the directory",
         path: folder.into(),
         source,
     })?;
@@ -202,14 +239,14 @@ fn install(global: &Global, database: &Path, args: &InstallArgs) -> Result<Done,
         manager.order(&["daemon-reload".as_ref()])?;
         manager.order(&["enable".as_ref(), manager.unit().as_ref()])?;
     }
-    global.note("it starts when you log in; `imgidx daemon start` starts it now");
+    global.note("the daemon starts when you log in; `imgidx daemon start` starts it now");
     Ok(Done::All)
 }
 
 fn uninstall(global: &Global, database: &Path) -> Result<Done, Failure> {
     let manager = Manager::of(database)?;
     if !manager.file.exists() {
-        global.note("it is not installed");
+        global.note("the daemon is not installed");
         return Ok(Done::All);
     }
     let ended = if LAUNCHD {
@@ -217,7 +254,7 @@ fn uninstall(global: &Global, database: &Path) -> Result<Done, Failure> {
     } else {
         manager.order(&["disable".as_ref(), "--now".as_ref(), manager.unit().as_ref()])
     };
-    // Where no service manager answers, none runs it; the file is to go all the same.
+    // A service manager that does not answer runs no service. Remove the file all the same.
     if let Err(failure) = ended {
         global.note(&failure.to_string());
     }
@@ -232,13 +269,13 @@ fn uninstall(global: &Global, database: &Path) -> Result<Done, Failure> {
 
 fn start(global: &Global, database: &Path) -> Result<Done, Failure> {
     if let Some(status) = super::ask::status(database) {
-        global.note(&format!("it is running already, as process {}", status.pid));
+        global.note(&format!("the daemon is already running as process {}", status.pid));
         return Ok(Done::All);
     }
     let manager = Manager::of(database)?;
     if !manager.file.exists() {
         return Err(Failure::Usage(
-            "it is not installed: `imgidx daemon install` does that, and `imgidx watch` runs it in the foreground"
+            "the daemon is not installed; `imgidx daemon install` installs it, `imgidx watch` runs in the foreground"
                 .into(),
         ));
     }
@@ -247,7 +284,7 @@ fn start(global: &Global, database: &Path) -> Result<Done, Failure> {
     } else {
         manager.order(&["start".as_ref(), manager.unit().as_ref()])?;
     }
-    global.note("it is running");
+    global.note("the daemon is running");
     Ok(Done::All)
 }
 
@@ -265,16 +302,16 @@ fn stop(global: &Global, database: &Path) -> Result<Done, Failure> {
             return Ok(Done::All);
         };
         client.order(Op::Stop).map_err(Failure::refused)?;
-        let until = Instant::now() + STOP_TIME;
-        // The connection ends with the daemon, but its end cannot be waited for where the socket is gone before.
+        let until = Instant::now() + STOP_TIMEOUT;
+        // Poll: a daemon that is about to end may remove its socket first, so that there is nothing to wait on.
         while Client::connect(database).is_some() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(20));
         }
         if Client::connect(database).is_some() {
-            return Err(Failure::Refused { message: "the daemon is still at work with something".into(), hint: None });
+            return Err(Failure::Refused { message: "the daemon is still finishing its work".into(), hint: None });
         }
     }
-    global.note("it has ended");
+    global.note("the daemon has stopped");
     Ok(Done::All)
 }
 
@@ -300,7 +337,7 @@ fn status(global: &Global, database: &Path) -> Result<Done, Failure> {
     Ok(out.finish().map(|()| Done::All)?)
 }
 
-/// How a daemon is, as JSON.
+/// The state of a daemon as JSON.
 pub(super) fn document(status: &DaemonStatus) -> Value {
     let mut fields = super::output::object(serde_json::to_value(status).expect("a status is plain data"));
     let roots = status.watch.roots.iter().map(|root| {
@@ -315,18 +352,18 @@ pub(super) fn document(status: &DaemonStatus) -> Value {
     fields.into()
 }
 
-/// How a daemon is, for a person.
+/// The state of a daemon as lines of text.
 pub(super) fn lines(status: &DaemonStatus) -> Vec<String> {
     let watch = &status.watch;
     let activity = match watch.waiting {
         0 => watch.activity.as_str().to_owned(),
-        waiting => format!("{}, {} to look at", watch.activity.as_str(), count(waiting, "path")),
+        waiting => format!("{}, {} to check", watch.activity.as_str(), count(waiting, "path")),
     };
     let mut lines = vec![format!("process {}, {activity}", status.pid)];
     for root in &watch.roots {
         let how = match (&root.state, &root.polled) {
-            (RootState::Offline, _) => "is not there; its rows are kept".to_owned(),
-            (_, Some(why)) => format!("is scanned now and then: {why}"),
+            (RootState::Offline, _) => "offline; its rows are kept".to_owned(),
+            (_, Some(why)) => format!("scanned periodically: {why}"),
             (_, None) => format!("{} watched", count(root.folders, "folder")),
         };
         lines.push(format!("{}: {how}", root.path.display()));
@@ -343,7 +380,7 @@ pub(super) fn lines(status: &DaemonStatus) -> Vec<String> {
     let done: Vec<String> =
         counts.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!("{number} {what}")).collect();
     if !done.is_empty() {
-        lines.push(format!("since it began: {}", done.join(", ")));
+        lines.push(format!("since it started: {}", done.join(", ")));
     }
     lines
 }

@@ -1,9 +1,9 @@
-//! `imgidx decoder`, which this program starts to decode pictures in another process.
+//! `imgidx decoder`, which imgidx starts to decode pictures in a process of their own.
 
 use super::output::{Done, Failure};
 
 pub(super) fn run() -> Result<Done, Failure> {
-    // Panics in threads of a decoder are no news either: what comes of them is told as the picture's failure.
+    // A panic in any thread of a decoder becomes the failure of its picture: nothing to print.
     std::panic::set_hook(Box::new(|_| {}));
     imgidx::sandbox::serve()?;
     Ok(Done::All)

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use imgidx::search::{DupeAnswer, DupeGroup, DupeQuery, DupeTier, Redundant, Withheld};
 use imgidx::types::ContentHash;
-use imgidx::{Index, QueryImage, Result};
+use imgidx::{QueryImage, Result, Searcher};
 use serde_json::{Map, Value, json};
 
 use super::Global;
@@ -13,29 +13,40 @@ use super::filters::Filters;
 use super::output::{Done, Failure, Out, count, human_bytes, insert_path};
 use super::sheet::{Section, Sheet, Tile};
 
+const EXAMPLES: &str = examples![
+    "Look at all groups on a page" => "imgidx dupes --html groups.html",
+    "Remember that two pictures are not duplicates" => "imgidx dupes dismiss left.jpg right.jpg",
+    "Move redundant identical files to the trash" => "imgidx dupes --tier exact -0 | xargs -0 trash",
+];
+
+const DISMISS_EXAMPLES: &str = examples![
+    "Remember that two pictures are not duplicates" => "imgidx dupes dismiss left.jpg right.jpg",
+    "Undo that" => "imgidx dupes dismiss --undo left.jpg right.jpg",
+];
+
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    /// The loosest tier: exact (the same bytes), near (the same picture, scaled, compressed or a little brighter) or similar
-    /// (also cropped, framed or written on)
+    /// Loosest tier to list: exact (identical files), near (scaled, compressed again or a little brighter) or similar
+    /// (also cropped, framed or with text added)
     #[arg(long, value_name = "TIER", default_value = "similar", value_parser = clap::builder::PossibleValuesParser::new(DupeTier::ALL.map(DupeTier::as_str)))]
     tier: String,
-    /// The cosine from which on pictures are similar, 0.5 to 1
+    /// Minimum cosine of similar pictures, 0.5 to 1
     #[arg(long, value_name = "SCORE", default_value_t = DupeQuery::default().threshold)]
     threshold: f32,
-    /// Print paths only, an empty line between groups
+    /// Print paths only, with an empty line between groups
     #[arg(long)]
     paths: bool,
-    /// Print the files that may be removed, separated by zero bytes: of each group all but the best one that was verified on the
-    /// disk just now
+    /// Print the files that may be removed, separated by NUL bytes: all of each group but the best one, which was just
+    /// verified on disk
     #[arg(short = '0', long)]
     null: bool,
-    /// Write a contact sheet of the groups
+    /// Write a contact sheet of the groups to this file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Use the vectors of this model
+    /// Model to use [default: the active model of the index]
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     #[command(flatten)]
@@ -44,16 +55,17 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Remember that pictures are no duplicates of each other
+    /// Remember that pictures are not duplicates of each other
     Dismiss(DismissArgs),
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = DISMISS_EXAMPLES)]
 struct DismissArgs {
-    /// Pictures, two or more; of two files with the same content, it is remembered that its copies are wanted
+    /// Two or more pictures; naming two files with the same content means that both copies are wanted
     #[arg(required = true, num_args = 2.., value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Forget it again
+    /// Undo an earlier dismissal
     #[arg(long)]
     undo: bool,
 }
@@ -63,13 +75,13 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         return dismiss(global, &args);
     }
     if !(0.5..=1.0).contains(&args.threshold) {
-        return Err(Failure::Usage("--threshold has to be a number from 0.5 to 1".into()));
+        return Err(Failure::Usage("--threshold must be a number from 0.5 to 1".into()));
     }
-    let index = global.open_existing(args.model.as_deref())?;
+    let index = global.open_searcher(args.model.as_deref())?;
     let tier = DupeTier::from_name(&args.tier).unwrap_or(DupeTier::Similar);
     let answer = index.dupes(&DupeQuery { tier, threshold: args.threshold, filter: args.filters.filter(global)? })?;
     tell(global, &answer);
-    args.filters.note_unmeasured(global, || global.open_existing(None))?;
+    args.filters.note_unmeasured(global, || global.open_searcher(None))?;
     if let Some(file) = &args.html {
         sheet(&answer).write(file, &global.options(None))?;
         global.note(&format!("wrote `{}`", file.display()));
@@ -84,14 +96,14 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     }
     out.finish()?;
     if answer.groups.is_empty() && !global.json {
-        global.note("there are no duplicates");
+        global.note("no duplicates found");
     } else if !global.json && !args.null {
         global.note(&summary(&answer));
     }
     Ok(Done::All)
 }
 
-/// Prints the files that may be removed, and says how many are withheld and why.
+/// Prints the files that may be removed, and notes how many are withheld and why.
 fn print_redundant(global: &Global, out: &mut Out, redundant: &Redundant) -> Result<(), Failure> {
     let mut withheld: BTreeMap<Withheld, u64> = BTreeMap::new();
     redundant.withheld.iter().for_each(|file| *withheld.entry(file.reason).or_default() += 1);
@@ -101,18 +113,18 @@ fn print_redundant(global: &Global, out: &mut Out, redundant: &Redundant) -> Res
     redundant.files.iter().try_for_each(|file| out.path("", &file.path, '\0'))?;
     let bytes = redundant.files.iter().map(|file| file.bytes).sum();
     let files = count(redundant.files.len() as u64, "file");
-    global.note(&format!("{files} of {} may be removed; nothing was deleted", human_bytes(bytes)));
+    global.note(&format!("{files} ({}) may be removed; nothing was deleted", human_bytes(bytes)));
     Ok(())
 }
 
-/// Tells what the answer lacks.
+/// Notes what the answer leaves out.
 fn tell(global: &Global, answer: &DupeAnswer) {
     if answer.dismissed > 0 {
         global.note(&format!("{} left out", count(answer.dismissed, "dismissed pair")));
     }
     if answer.incomplete > 0 {
         let pictures = count(answer.incomplete, "picture");
-        global.note(&format!("of {pictures} only exact copies can be told until `imgidx add` has seen them again"));
+        global.note(&format!("{pictures} can only be matched exactly so far; run `imgidx add` on their directories"));
     }
 }
 
@@ -123,11 +135,7 @@ fn summary(answer: &DupeAnswer) -> String {
         copies.skip(1).for_each(|length| (files, bytes) = (files + 1, bytes + length));
     }
     let groups = count(answer.groups.len() as u64, "group");
-    format!(
-        "{groups}; all but the best of each: {} of {}; nothing was deleted",
-        count(files, "file"),
-        human_bytes(bytes)
-    )
+    format!("{groups}; all but the best of each: {}, {}; nothing was deleted", count(files, "file"), human_bytes(bytes))
 }
 
 fn print(out: &mut Out, answer: &DupeAnswer, args: &Args) -> Result<(), Failure> {
@@ -199,8 +207,8 @@ fn section(group: &DupeGroup) -> Section<'_> {
     });
     let heading = match tier {
         DupeTier::Exact => "The same bytes".to_owned(),
-        DupeTier::Near => format!("Near copies, {score:.3} and more"),
-        DupeTier::Similar => format!("Similar, {score:.3} and more"),
+        DupeTier::Near => format!("Near copies, score {score:.3} or more"),
+        DupeTier::Similar => format!("Similar pictures, score {score:.3} or more"),
     };
     Section { heading: Some(heading), asked: false, tiles: tiles.collect() }
 }
@@ -208,7 +216,7 @@ fn section(group: &DupeGroup) -> Section<'_> {
 fn dismiss(global: &Global, args: &DismissArgs) -> Result<Done, Failure> {
     let _way = super::ask::make_way(global);
     let mut index = global.open_existing(None)?;
-    let images = args.files.iter().map(|file| content(&index, file)).collect::<Result<Vec<_>>>()?;
+    let images = args.files.iter().map(|file| content(index.searcher(), file)).collect::<Result<Vec<_>>>()?;
     let (pairs, done) = match args.undo {
         false => (index.dismiss(&images)?, "dismissed"),
         true => (index.undismiss(&images)?, "no longer dismissed"),
@@ -222,6 +230,6 @@ fn dismiss(global: &Global, args: &DismissArgs) -> Result<Done, Failure> {
     Ok(out.finish().map(|()| Done::All)?)
 }
 
-fn content(index: &Index, file: &PathBuf) -> Result<ContentHash> {
+fn content(index: &Searcher, file: &PathBuf) -> Result<ContentHash> {
     index.content_of(&QueryImage::from(file))
 }

@@ -4,30 +4,37 @@ use std::path::PathBuf;
 
 use imgidx::search::ExportFormat;
 use imgidx::store::PictureRow;
-use imgidx::{Error, Filter, Index, Result};
+use imgidx::{Error, Filter, Result, Searcher};
 use serde_json::json;
 
 use super::Global;
 use super::output::{Done, Failure, Out, count, escaped};
 
+const EXAMPLES: &str = examples![
+    "Export one JSON document per file" => "imgidx export > index.jsonl",
+    "Export a table" => "imgidx export --format csv > index.csv",
+    "Export the vectors for NumPy" => "imgidx export --format npy --out vectors",
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// jsonl and csv: a row for each file, to standard output; npy: the vectors, into a directory
+    /// jsonl or csv prints a row for each file; npy writes the vectors to a directory
     #[arg(long, value_name = "FORMAT", default_value = "jsonl", value_parser = clap::builder::PossibleValuesParser::new(ExportFormat::NAMES))]
     format: String,
-    /// The directory for npy
+    /// Directory to write npy files to
     #[arg(long, value_name = "DIR", required_if_eq("format", "npy"))]
     out: Option<PathBuf>,
-    /// With jsonl: the vectors too
+    /// Include the vectors, with jsonl
     #[arg(long)]
     vector: bool,
-    /// Export the vectors and labels of this model
+    /// Model whose vectors and labels are exported [default: the active model of the index]
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
 }
 
 pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
-    let index = global.open_existing(args.model.as_deref())?;
+    let index = global.open_searcher(args.model.as_deref())?;
     match (args.format.parse(), &args.out) {
         (Ok(ExportFormat::Npy), Some(folder)) => {
             let rows = index.export_npy(folder)?;
@@ -36,12 +43,12 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         }
         (Ok(ExportFormat::Jsonl), None) => stream_json(&index, args.vector),
         (Ok(ExportFormat::Csv), None) => stream_csv(&index),
-        (Ok(_), _) => Err(Failure::Usage("--out is for npy; jsonl and csv go to standard output".into())),
+        (Ok(_), _) => Err(Failure::Usage("--out is only for npy; jsonl and csv are printed to standard output".into())),
         (Err(reason), _) => Err(Failure::Usage(reason)),
     }
 }
 
-fn stream_json(index: &Index, with_vector: bool) -> Result<Done, Failure> {
+fn stream_json(index: &Searcher, with_vector: bool) -> Result<Done, Failure> {
     let model = index.active_model()?.name;
     let mut out = Out::new();
     index.for_each_picture(&Filter::default(), |row| {
@@ -65,7 +72,7 @@ fn stream_json(index: &Index, with_vector: bool) -> Result<Done, Failure> {
 
 const COLUMNS: &str = "path,image,bytes,format,width,height,orientation,has_alpha,truncated,label,score";
 
-fn stream_csv(index: &Index) -> Result<Done, Failure> {
+fn stream_csv(index: &Searcher) -> Result<Done, Failure> {
     let mut out = Out::new();
     out.line(COLUMNS)?;
     index.for_each_picture(&Filter::default(), |row| {
@@ -95,7 +102,7 @@ fn csv_line(row: &PictureRow, label: &str, score: &str) -> String {
     fields.join(",")
 }
 
-/// A field as RFC 4180 has it.
+/// A field, quoted as RFC 4180 requires.
 fn csv_field(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }

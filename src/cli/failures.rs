@@ -7,15 +7,21 @@ use serde_json::{Map, Value, json};
 use super::Global;
 use super::output::{Done, Failure, Out, insert_path, printable};
 
+const EXAMPLES: &str = examples![
+    "List files that could not be indexed, with the stage and the reason" => "imgidx failures",
+    "Pass them to another program" => "imgidx failures -0 | xargs -0 file",
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Print paths only, separated by zero bytes
+    /// Print paths only, separated by NUL bytes
     #[arg(short = '0', long)]
     null: bool,
 }
 
 pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
-    let failures = global.open_existing(None)?.failures()?;
+    let failures = global.open_searcher(None)?.failures()?;
     let mut out = Out::new();
     if global.json {
         out.document(Map::from_iter([("failures".to_owned(), failures.iter().map(document).collect())]))?;

@@ -1,51 +1,51 @@
-//! Options that say which pictures are wanted, for all commands that list any. `--color` is in `color.rs`.
+//! Options that filter pictures, for all commands that list any. `--color` is in `color.rs`.
 
 use std::path::PathBuf;
 
 use imgidx::media::Format;
 use imgidx::types::{ImageType, Shape};
-use imgidx::{Filter, Index, Result};
+use imgidx::{Filter, Result, Searcher};
 
 use super::Global;
 use super::output::count;
 
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Only pictures that are")]
+#[command(next_help_heading = "Filters")]
 pub(super) struct Filters {
-    /// In this folder; may be given several times
+    /// Only pictures below this directory (repeatable)
     #[arg(long, value_name = "DIR")]
     under: Vec<PathBuf>,
-    /// Of this format, such as jpeg or png; may be given several times
+    /// Only pictures of this format, such as jpeg or png (repeatable)
     #[arg(long, value_name = "FORMAT", value_parser = parse_format)]
     format: Vec<Format>,
-    /// Of this type: photo, gradient, text, simple, complex or uncertain; may be given several times
+    /// Only pictures of this type: photo, gradient, text, simple, complex or uncertain (repeatable)
     #[arg(long = "type", value_name = "TYPE", value_parser = parse_type)]
     kind: Vec<ImageType>,
-    /// Of this shape: landscape, portrait or square; may be given several times
+    /// Only pictures of this shape: landscape, portrait or square (repeatable)
     #[arg(long, value_name = "SHAPE", value_parser = parse_shape)]
     orientation: Vec<Shape>,
-    /// At least so wide, in pixels
+    /// Minimum width in pixels
     #[arg(long, value_name = "N")]
     min_width: Option<u32>,
-    /// At most so wide, in pixels
+    /// Maximum width in pixels
     #[arg(long, value_name = "N")]
     max_width: Option<u32>,
-    /// At least so high, in pixels
+    /// Minimum height in pixels
     #[arg(long, value_name = "N")]
     min_height: Option<u32>,
-    /// At most so high, in pixels
+    /// Maximum height in pixels
     #[arg(long, value_name = "N")]
     max_height: Option<u32>,
-    /// Taken at this time or later: YYYY, YYYY-MM, YYYY-MM-DD or 'YYYY-MM-DD HH:MM'
+    /// Only pictures taken at this time or later: YYYY, YYYY-MM, YYYY-MM-DD or 'YYYY-MM-DD HH:MM'
     #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     after: Option<String>,
-    /// Taken before this time; where no camera has written one, that of the file's last change counts
+    /// Only pictures taken before this time; without a date from the camera, the file's modification time counts
     #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     before: Option<String>,
 }
 
 impl Filters {
-    /// The filter that these options ask for.
+    /// The filter that these options describe.
     pub(super) fn filter(&self, global: &Global) -> Result<Filter> {
         let mut filter = self.under.iter().fold(Filter::default(), |filter, folder| filter.under(folder));
         for format in &self.format {
@@ -77,15 +77,17 @@ impl Filters {
 }
 
 impl Filters {
-    /// Says so if pictures that were not measured yet cannot pass.
-    pub(super) fn note_unmeasured(&self, global: &Global, index: impl FnOnce() -> Result<Index>) -> Result<()> {
+    /// Notes how many pictures cannot pass because they have not been measured yet.
+    pub(super) fn note_unmeasured(&self, global: &Global, index: impl FnOnce() -> Result<Searcher>) -> Result<()> {
         if self.kind.is_empty() && global.picture_colors().next().is_none() {
             return Ok(());
         }
         let unmeasured = index()?.unmeasured()?;
         if unmeasured > 0 {
             let pictures = count(unmeasured, "indexed picture");
-            global.note(&format!("type and colours of {pictures} are not known yet; `imgidx add` measures them"));
+            global.note(&format!(
+                "type and colours of {pictures} are not measured yet; run `imgidx add` on their directories"
+            ));
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What commands have in common that answer with pictures found: `similar` and `search`.
+//! What the commands that find pictures, `similar` and `search`, have in common.
 
 use std::path::{Path, PathBuf};
 
@@ -13,32 +13,32 @@ pub(super) struct HitArgs {
     /// Print paths only
     #[arg(long)]
     paths: bool,
-    /// Print paths only, separated by zero bytes
+    /// Print paths only, separated by NUL bytes
     #[arg(short = '0', long)]
     null: bool,
-    /// Write a contact sheet with thumbnails
+    /// Write a contact sheet with thumbnails to this file
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
-    /// Use what this model makes of the pictures
+    /// Model to use [default: the active model of the index]
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,
     #[command(flatten)]
     pub filters: Filters,
 }
 
-/// A content that was found.
+/// A result: one content, which may be in several files.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HitRow<'a> {
     pub score: f32,
     pub image: ContentHash,
-    /// The file to tell.
+    /// The file that is shown first.
     pub path: &'a Path,
-    /// All files that hold it.
+    /// All files with this content.
     pub paths: &'a [PathBuf],
 }
 
 impl HitArgs {
-    /// Prints hits in the form that was asked for.
+    /// Prints hits in the form that the options ask for.
     pub(super) fn print<'a>(&self, out: &mut Out, hits: impl Iterator<Item = HitRow<'a>>) -> std::io::Result<()> {
         for hit in hits {
             if self.null {
@@ -57,7 +57,7 @@ impl HitArgs {
 }
 
 impl HitRow<'_> {
-    /// Its fields in JSON.
+    /// The fields of its JSON object.
     pub(super) fn fields(self) -> Map<String, Value> {
         let mut fields = Map::from_iter([("score".to_owned(), json!(self.score))]);
         insert_path(&mut fields, "path", self.path);

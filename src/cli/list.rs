@@ -9,9 +9,16 @@ use super::Global;
 use super::filters::Filters;
 use super::output::{Done, Failure, Out, insert_path};
 
+const EXAMPLES: &str = examples![
+    "List the files of a directory" => "imgidx list --under ~/Pictures/2019",
+    "List large photos" => "imgidx list --type photo --min-width 4000",
+    "Pass the paths to another program" => "imgidx list -0 | xargs -0 du -ch",
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Separate the paths by zero bytes
+    /// Separate paths by NUL bytes
     #[arg(short = '0', long)]
     null: bool,
     #[command(flatten)]
@@ -19,8 +26,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
-    let index = global.open_existing(None)?;
-    args.filters.note_unmeasured(global, || global.open_existing(None))?;
+    let index = global.open_searcher(None)?;
+    args.filters.note_unmeasured(global, || global.open_searcher(None))?;
     let mut out = Out::new();
     let end = if args.null { '\0' } else { '\n' };
     index.for_each_picture(&args.filters.filter(global)?, |row| {
@@ -30,7 +37,7 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     Ok(out.finish().map(|()| Done::All)?)
 }
 
-/// A row as the streams of `list` and `export` have it.
+/// A row as `list --json` and `export` write it.
 pub(super) fn fields(row: &PictureRow) -> Map<String, Value> {
     let mut fields = Map::new();
     insert_path(&mut fields, "path", &row.path);
@@ -42,7 +49,7 @@ pub(super) fn fields(row: &PictureRow) -> Map<String, Value> {
     fields
 }
 
-/// What decoding told of a picture.
+/// Adds what decoding found out about a picture.
 pub(super) fn insert_info(fields: &mut Map<String, Value>, info: &ImageInfo) {
     let mut described = super::output::object(json!({
         "format": info.format,

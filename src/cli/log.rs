@@ -1,4 +1,4 @@
-//! The log of a process that stays: one line for each event, on standard error.
+//! The log of a long-running process: one line per event, on standard error.
 
 use std::io::Write;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::output::{escaped, printable};
 
-/// How urgent a line is; the numbers are those of syslog.
+/// The severity of a line, with the numbers of syslog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Level {
     Warning = 4,
@@ -16,22 +16,23 @@ pub(super) enum Level {
     Debug = 7,
 }
 
-/// How lines are written.
+/// The format of lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// Time, level, event, `key=value` and so on.
+    /// Time, level and event, then fields as `key=value`.
     Text,
-    /// Without time, for a journal that has its own; the level as a prefix that it understands (sd-daemon(3)).
+    /// For the systemd journal, which adds the time; the level is a prefix as in sd-daemon(3).
     Journal,
-    /// One JSON document a line.
+    /// One JSON document per line.
     Json,
 }
 
-/// See the module.
+/// A log in one format.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Log {
     form: Form,
-    least: Level,
+    /// The least urgent level that is written.
+    max_level: Level,
 }
 
 impl Log {
@@ -41,23 +42,23 @@ impl Log {
             (false, Some(_)) => Form::Journal,
             (false, None) => Form::Text,
         };
-        let least = if verbose {
+        let max_level = if verbose {
             Level::Debug
         } else if quiet {
             Level::Warning
         } else {
             Level::Info
         };
-        Self { form, least }
+        Self { form, max_level }
     }
 
     /// Writes a line.
     pub(super) fn write(self, level: Level, event: &str, fields: &[(&str, Value)]) {
-        if level as u8 > self.least as u8 {
+        if level as u8 > self.max_level as u8 {
             return;
         }
         let line = self.line(level, event, fields, SystemTime::now());
-        // Nobody is left to tell if this fails.
+        // If standard error is closed, there is nowhere to report it.
         let _ = writeln!(std::io::stderr(), "{line}");
     }
 
@@ -86,7 +87,7 @@ impl Log {
 
 fn pairs(fields: &[(&str, Value)]) -> String {
     let pair = |(key, value): &(&str, Value)| match value {
-        // Quoted where it would not be one word, and always on one line.
+        // Quoted unless it is one word, and always on one line.
         Value::String(text) if text.contains(|c: char| c.is_whitespace() || c == '"' || c.is_control()) => {
             format!(" {key}={}", printable(&json!(text).to_string()))
         }
@@ -96,7 +97,7 @@ fn pairs(fields: &[(&str, Value)]) -> String {
     fields.iter().map(pair).collect()
 }
 
-/// A path as the value of a field.
+/// A path as a field value.
 pub(super) fn path(path: &Path) -> Value {
     json!(escaped(path))
 }
@@ -109,7 +110,7 @@ mod tests {
     fn a_line_is_one_line_in_every_form() {
         let fields = [("path", path(Path::new("/a b\n\x1b[31m"))), ("files", json!(3))];
         let line =
-            |form| Log { form, least: Level::Info }.line(Level::Info, "offline", &fields, SystemTime::UNIX_EPOCH);
+            |form| Log { form, max_level: Level::Info }.line(Level::Info, "offline", &fields, SystemTime::UNIX_EPOCH);
         assert_eq!(line(Form::Text), "1970-01-01T00:00:00.000Z info    offline path=\"/a b\\n\\u001b[31m\" files=3");
         assert_eq!(line(Form::Journal), "<6>offline path=\"/a b\\n\\u001b[31m\" files=3");
         let json: Value = serde_json::from_str(&line(Form::Json)).expect("it is JSON");

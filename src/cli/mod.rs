@@ -1,4 +1,13 @@
-//! The command line: one file for each command, each with its arguments, what it runs and how it prints.
+//! The command line: one file per command, with its arguments, what it runs and how it prints.
+
+/// The examples at the end of a command's help: a description and a command line each.
+///
+/// The heading has the style of clap's own headings; clap removes it where there are no colours.
+macro_rules! examples {
+    ($($what:literal => $line:literal),+ $(,)?) => {
+        concat!("\x1b[1m\x1b[4mExamples:\x1b[0m", $("\n  ", $what, ":\n    ", $line),+)
+    };
+}
 
 mod add;
 mod ask;
@@ -44,109 +53,130 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use imgidx::index::default_data_dir;
 use imgidx::types::{Lab, give_back_large_pieces};
-use imgidx::{Error, Index, OpenOptions, Result};
+use imgidx::{Error, Index, OpenOptions, Result, Searcher};
 
 use color::ColorOption;
 use output::{Done, Failure, Style};
 
-/// How often it is looked whether another process still writes, beside the time that opening waits itself.
-const RETRY: Duration = Duration::from_millis(100);
+/// Pause between two attempts to open an index that another process writes to. Opening waits some time by itself.
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Finds any picture on your disk by what it looks like.
+/// What follows the options in the help of the whole program.
+const AFTER_HELP: &str = concat!(
+    examples![
+        "Index a directory" => "imgidx add ~/Pictures",
+        "Find the pictures most like a photo" => "imgidx similar photo.jpg",
+        "Find pictures of dogs" => "imgidx search dog",
+    ],
+    "\n\n\x1b[1m\x1b[4mExit status:\x1b[0m",
+    "\n  0  Done, even if nothing was found",
+    "\n  1  Failed or interrupted",
+    "\n  2  Wrong usage",
+    "\n  3  Done, but some files failed",
+);
+
+const STATUS_EXAMPLES: &str = examples![
+    "Show what is indexed" => "imgidx status",
+    "Show an index on another drive" => "imgidx --db /media/drive/pictures.db status",
+    "Show the last 20 runs too" => "imgidx status --json",
+];
+
+/// Find any picture on your disk by what it looks like
 #[derive(Debug, Parser)]
-#[command(name = "imgidx", version, about, max_term_width = 100)]
+#[command(name = "imgidx", version, max_term_width = 100, after_help = AFTER_HELP)]
 struct Cli {
-    #[command(flatten, next_help_heading = "Options of all commands")]
+    #[command(flatten, next_help_heading = "Global options")]
     global: Global,
     #[command(subcommand)]
     command: Command,
 }
 
-/// What every command understands.
+/// Options that every command accepts.
 #[derive(Debug, Args)]
 struct Global {
-    /// The index [default: imgidx.db in the user's data directory]
+    /// Index file [default: imgidx.db in the user's data directory]
     #[arg(long, global = true, value_name = "PATH", env = "IMGIDX_DB", hide_env_values = true)]
     db: Option<PathBuf>,
-    /// Print JSON
+    /// Print output as JSON
     #[arg(long, global = true)]
     json: bool,
     /// Print only results and errors
     #[arg(short, long, global = true)]
     quiet: bool,
-    /// Print more
+    /// Print more details
     #[arg(short, long, global = true)]
     verbose: bool,
-    /// Colour messages: auto, always or never. Where pictures are listed, also a colour that they must have, such as '#c00'
-    /// or red
+    /// When to colour messages: auto, always or never; in commands that list pictures, also a colour that they must
+    /// contain, such as '#c00' or red
     #[arg(long, global = true, value_name = "WHEN|COLOR", value_parser = color::parse)]
     color: Vec<ColorOption>,
-    /// Never fetch anything
+    /// Disable network access
     #[arg(long, global = true, env = "IMGIDX_OFFLINE", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
     offline: bool,
-    /// Do everything in this process, and do not ask the daemon
+    /// Do all the work in this process, without the daemon
     #[arg(long, global = true)]
     direct: bool,
-    /// The library of ONNX Runtime to use
+    /// ONNX Runtime library to use
     #[arg(long, global = true, value_name = "PATH", env = "ORT_DYLIB_PATH", hide_env_values = true)]
     runtime: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Index files and directories; only what is new or changed is read
+    /// Index files and directories, reading only what is new or changed
     Add(add::Args),
-    /// Find the pictures that are most like a given one
+    /// Find the pictures most like a given one
     Similar(similar::Args),
-    /// Find pictures by what is in them, by words in their paths, type, colour, size or date
+    /// Find pictures by content, path, type, colour, size or date
     Search(search::Args),
-    /// Make clean SVGs of logos and other drawings
+    /// Convert logos and other drawings to clean SVGs
     Trace(trace::Args),
-    /// Find copies: the same bytes, near copies and look-alikes; nothing is ever deleted
+    /// Find identical files, near copies and look-alikes, without deleting anything
     Dupes(dupes::Args),
-    /// Keep the index current with its directories, until it is interrupted
+    /// Keep the index up to date with its directories until interrupted
     Watch(watch::Args),
-    /// Install, start, stop and ask the daemon, which is `watch` in the background
+    /// Install and control the daemon, which runs `watch` in the background
     #[cfg(unix)]
     #[command(subcommand)]
     Daemon(daemon::Command),
-    /// Show all that is known of a picture, indexed or not
+    /// Show everything known about a picture, indexed or not
     Show(show::Args),
     /// Show what is indexed, from where, and in what state
+    #[command(after_help = STATUS_EXAMPLES)]
     Status,
-    /// List the indexed files
+    /// List indexed files
     List(list::Args),
-    /// List the files that could not be indexed, and why
+    /// List files that could not be indexed, and why
     Failures(failures::Args),
-    /// Remove the rows of missing files from the index
+    /// Remove missing files from the index
     Prune(prune::PruneArgs),
     /// Remove a directory from the index
     Forget(prune::ForgetArgs),
-    /// Write the index for other programs
+    /// Export the index for other programs
     Export(export::Args),
-    /// Look for damage in the index
+    /// Check the index for damage
     Check(check::Args),
-    /// Copy the index to a file, also while it is in use
+    /// Copy the index to a file, even while it is in use
     Backup(backup::Args),
-    /// List, add, choose and remove models
+    /// List, add, select and remove models
     #[command(subcommand)]
     Model(model::Command),
     /// Show which ONNX Runtime is used, and why
     Runtime(runtime::Args),
-    /// Find the fastest number of workers and size of batches for this machine, and remember them
+    /// Find the fastest settings for this machine and remember them
     Tune(tune::Args),
     /// Decode pictures for another process
     #[cfg(unix)]
     #[command(hide = true)]
     Decoder,
-    /// Print completions for a shell
+    /// Print a completion script for a shell
     Completions(completions::Args),
     /// Print the manual page
     Man(completions::ManArgs),
 }
 
 impl Command {
-    /// Whether it has options that say which pictures are wanted.
+    /// Whether it takes the options that filter pictures.
     fn lists_pictures(&self) -> bool {
         matches!(self, Self::Similar(_) | Self::Search(_) | Self::List(_) | Self::Dupes(_))
     }
@@ -155,7 +185,7 @@ impl Command {
 /// Runs the program.
 pub(crate) fn main() -> ExitCode {
     prepare_process();
-    // What tests ask for; in other builds there are no such points.
+    // Tests set fail points through the environment; other builds have none.
     let _points = fail::FailScenario::setup();
     quiet_decoder_panics();
     give_back_large_pieces();
@@ -163,7 +193,7 @@ pub(crate) fn main() -> ExitCode {
     match ended {
         Ok(Done::All) => ExitCode::SUCCESS,
         Ok(Done::SomeFailed) => ExitCode::from(3),
-        // Whoever read our output has enough of it.
+        // The reader of the output has stopped reading, as `head` does: not a failure.
         Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
         Err(failure) => {
             style.error(&failure);
@@ -172,20 +202,20 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// Runs the command; where another process is writing to the index, as soon as that is done.
+/// Runs the command. While another process writes to the index, waits and tries again.
 fn run_when_free() -> (Style, Result<Done, Failure>) {
-    let mut told = false;
+    let mut is_announced = false;
     loop {
-        // What a command takes from its arguments it takes anew.
+        // Each attempt consumes its arguments, so parse them again.
         let cli = Cli::parse();
         let (style, quiet) = (cli.global.style(), cli.global.quiet);
         match cli.run() {
             Err(Failure::Error(error @ Error::Locked { holder: Some(_), .. })) if !add::is_interrupted() => {
-                if !told && !quiet {
-                    style.note(&format!("{error}; waiting until that is done"));
+                if !is_announced && !quiet {
+                    style.note(&format!("{error}; waiting for it to finish"));
                 }
-                told = true;
-                std::thread::sleep(RETRY);
+                is_announced = true;
+                std::thread::sleep(RETRY_INTERVAL);
             }
             Err(Failure::Error(Error::Locked { holder: Some(_), .. })) => {
                 return (style, Err(Error::Interrupted.into()));
@@ -199,7 +229,9 @@ impl Cli {
     fn run(self) -> Result<Done, Failure> {
         let Self { global, command } = self;
         if global.picture_colors().next().is_some() && !command.lists_pictures() {
-            return Err(Failure::Usage("--color takes auto, always or never: this command lists no pictures".into()));
+            return Err(Failure::Usage(
+                "--color must be auto, always or never here: this command does not list pictures".into(),
+            ));
         }
         match command {
             Command::Add(args) => add::run(&global, args),
@@ -239,7 +271,7 @@ impl Global {
         Style::new(when.unwrap_or_default())
     }
 
-    /// The colours that pictures must have.
+    /// The colours that pictures must contain.
     fn picture_colors(&self) -> impl Iterator<Item = Lab> {
         self.color.iter().filter_map(|option| match option {
             ColorOption::Messages(_) => None,
@@ -247,7 +279,7 @@ impl Global {
         })
     }
 
-    /// Says something beside the results, unless it is not wanted.
+    /// Prints a note on standard error, unless `--quiet` is given.
     fn note(&self, text: &str) {
         if !self.quiet {
             self.style().note(text);
@@ -280,28 +312,32 @@ impl Global {
         })
     }
 
-    /// Opens the index, which has to be there.
+    /// Opens the index, which must exist.
+    fn open_searcher(&self, model: Option<&str>) -> Result<Searcher> {
+        self.options(model).open_searcher(self.database()?)
+    }
+
     fn open_existing(&self, model: Option<&str>) -> Result<Index> {
         self.options(model).open_existing(self.database()?)
     }
 }
 
-/// What the whole process needs, before it has threads.
+/// Sets up the process, before it starts any thread.
 fn prepare_process() {
-    // ONNX Runtime 1.31 notes and sends what it runs on, unless it is told not to before it starts.
-    // SAFETY: no other thread is there that could read the environment.
+    // ONNX Runtime 1.31 collects and sends data about its host, unless this is set before it is loaded.
+    // SAFETY: no other thread exists that could read the environment.
     unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
-    // Beyond a limit on the size of files writing is to fail, as on a full disk, and not to end the process.
+    // A write beyond the file size limit must fail, as on a full disk, and not end the process.
     #[cfg(unix)]
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, std::sync::Arc::default());
 }
 
-/// This program, to be started once more: on Linux as it runs, also if another version has taken its place meanwhile.
+/// The path that starts this program again. On Linux it names the running version, even if its file was replaced.
 fn this_program() -> Option<PathBuf> {
     if cfg!(target_os = "linux") { Some("/proc/self/exe".into()) } else { std::env::current_exe().ok() }
 }
 
-/// A panic inside a picture decoder is caught and becomes a failure of that picture: nothing to print.
+/// Prints nothing for panics inside picture decoders: they are caught and become failures of the picture.
 fn quiet_decoder_panics() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
@@ -311,7 +347,7 @@ fn quiet_decoder_panics() {
     }));
 }
 
-/// Reads a number of bytes: `800M`, `2G`, `1.5GiB`, `1048576`.
+/// Parses a number of bytes: `800M`, `2G`, `1.5GiB`, `1048576`.
 fn parse_size(text: &str) -> Result<u64, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -320,12 +356,12 @@ fn parse_size(text: &str) -> Result<u64, String> {
         "k" | "kb" | "kib" => 10,
         "m" | "mb" | "mib" => 20,
         "g" | "gb" | "gib" => 30,
-        _ => return Err(format!("`{unit}` is no unit of memory; K, M and G are")),
+        _ => return Err(format!("unknown unit `{unit}`; use K, M or G")),
     };
-    let number: f64 = number.parse().map_err(|_| format!("`{text}` is no size, such as 800M or 2G"))?;
+    let number: f64 = number.parse().map_err(|_| format!("`{text}` is not a size such as 800M or 2G"))?;
     let bytes = number * f64::from(1_u32 << shift);
     if !(1.0..=1e15).contains(&bytes) {
-        return Err(format!("{text} is not between 1 byte and 1 PB"));
+        return Err(format!("`{text}` is not between 1 byte and 1 PB"));
     }
     Ok(bytes as u64)
 }

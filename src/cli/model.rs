@@ -9,26 +9,53 @@ use serde_json::{Map, Value, json};
 use super::Global;
 use super::output::{Done, Failure, Out, count, escaped};
 
+const EXAMPLES: &str = examples![
+    "List the available models" => "imgidx model list",
+    "Add a model and use it" => "imgidx model add ./clip-vit-b32 --name clip && imgidx model use clip",
+    "Embed the indexed pictures with it" => "imgidx add ~/Pictures",
+];
+
+const ADD_EXAMPLES: &str = examples![
+    "Add a model under the name in its spec" => "imgidx model add ./clip-vit-b32",
+    "Add it under another name" => "imgidx model add ./clip-vit-b32 --name clip",
+];
+
+const LIST_EXAMPLES: &str = examples![
+    "List the available models" => "imgidx model list",
+    "List them as JSON" => "imgidx model list --json",
+];
+
+const USE_EXAMPLES: &str = examples![
+    "Use a model that was added" => "imgidx model use clip",
+    "Go back to the built-in model" => "imgidx model use efficientnet-lite0",
+];
+
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = EXAMPLES)]
 pub(super) enum Command {
-    /// List the models that can be used; the one in use is marked
+    /// List the available models, with a * at the active one
+    #[command(after_help = LIST_EXAMPLES)]
     List,
-    /// Add a model from a folder with an ONNX file and a spec.json or preprocessor_config.json
+    /// Add a model from a directory with an ONNX file and a spec.json or preprocessor_config.json
+    #[command(after_help = ADD_EXAMPLES)]
     Add {
-        /// The folder
+        /// Directory of the model
+        #[arg(value_name = "DIR")]
         folder: PathBuf,
-        /// A name for it [default: the one in its spec, or the folder's]
+        /// Name for the model [default: the name in its spec, or of the directory]
         #[arg(long)]
         name: Option<String>,
     },
-    /// Use a model for this index from now on
+    /// Make a model the active one of the index
+    #[command(after_help = USE_EXAMPLES)]
     Use {
-        /// Its name
+        /// Name of the model
         name: String,
     },
-    /// Remove an added model; vectors that it made stay in the indexes
+    /// Remove an added model; its vectors stay in the index
+    #[command(after_help = examples!["Remove a model that was added" => "imgidx model remove clip"])]
     Remove {
-        /// Its name
+        /// Name of the model
         name: String,
     },
 }
@@ -43,8 +70,8 @@ pub(super) fn run(global: &Global, command: Command) -> Result<Done, Failure> {
             let runtime = Runtime::load(&options.runtime_options()?)?;
             let entry = catalog.add(&folder, name.as_deref(), &runtime)?;
             let name = &entry.spec.name;
-            global.note(&format!("`imgidx model use {name}` makes it the model of an index"));
-            tell(global, &mut out, &entry, format_args!("added {name}"))?;
+            global.note(&format!("to use it, run `imgidx model use {name}`"));
+            print_entry(global, &mut out, &entry, format_args!("added {name}"))?;
         }
         Command::Use { name } => {
             let mut index = options.open(global.database()?)?;
@@ -54,25 +81,30 @@ pub(super) fn run(global: &Global, command: Command) -> Result<Done, Failure> {
                 let pictures = count(pending, "picture");
                 let have = if pending == 1 { "has" } else { "have" };
                 global.note(&format!(
-                    "{pictures} {have} no vector of it yet; `imgidx add` on their directories makes them"
+                    "{pictures} {have} no vector of this model yet; run `imgidx add` on their directories"
                 ));
             }
-            tell(global, &mut out, &catalog.entry(&name)?, format_args!("using {name}"))?;
+            print_entry(global, &mut out, &catalog.entry(&name)?, format_args!("using {name}"))?;
         }
         Command::Remove { name } => {
             if active_name(global)? == Some(name.clone()) {
-                let reason = format!("`{name}` is in use; choose another with `imgidx model use` first");
+                let reason = format!("`{name}` is in use; select another model with `imgidx model use` first");
                 return Err(Error::Invalid(reason).into());
             }
             let entry = catalog.entry(&name)?;
             catalog.remove(&name)?;
-            tell(global, &mut out, &entry, format_args!("removed {name}"))?;
+            print_entry(global, &mut out, &entry, format_args!("removed {name}"))?;
         }
     }
     Ok(out.finish().map(|()| Done::All)?)
 }
 
-fn tell(global: &Global, out: &mut Out, entry: &CatalogEntry, text: std::fmt::Arguments<'_>) -> std::io::Result<()> {
+fn print_entry(
+    global: &Global,
+    out: &mut Out,
+    entry: &CatalogEntry,
+    text: std::fmt::Arguments<'_>,
+) -> std::io::Result<()> {
     if global.json { out.document(describe(entry, None)) } else { out.line(text) }
 }
 
@@ -100,9 +132,9 @@ fn list(global: &Global, catalog: &Catalog, out: &mut Out) -> Result<(), Failure
     Ok(())
 }
 
-/// The model of the index, the built-in one if there is no index yet.
+/// The active model of the index, or the built-in one if there is no index yet.
 fn active_name(global: &Global) -> Result<Option<String>> {
-    match global.open_existing(None) {
+    match global.open_searcher(None) {
         Ok(index) => Ok(Some(index.active_model()?.name)),
         Err(Error::NoIndex { .. }) => Ok(Some(imgidx::model::BUILTIN_NAME.to_owned())),
         Err(error) => Err(error),

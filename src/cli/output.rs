@@ -1,4 +1,4 @@
-//! How results and messages are written.
+//! Output: results on standard output, messages on standard error.
 
 use std::fmt;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
@@ -10,27 +10,27 @@ use serde_json::{Map, Value, json};
 
 use super::color::When;
 
-/// How a command ended.
+/// How a command succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Done {
-    /// All of it was done.
+    /// Everything was done.
     All,
-    /// It was done, but some files failed.
+    /// The command ran to its end, but some files failed.
     SomeFailed,
 }
 
-/// Why a command did not end well.
+/// Why a command failed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// It failed.
+    /// An error of the library.
     Error(Error),
-    /// Something found damage, and has said so itself.
+    /// The index is damaged, and the details are printed already.
     Damaged(String),
-    /// Its arguments make no sense together.
+    /// The arguments do not fit together.
     Usage(String),
-    /// The daemon has said no.
+    /// A request was refused, by the daemon or by the command itself.
     Refused { message: String, hint: Option<String> },
-    /// The reader of our output went away.
+    /// The reader of standard output is gone.
     ClosedPipe,
 }
 
@@ -88,7 +88,7 @@ impl Style {
         Self { color }
     }
 
-    /// Prints an error, and what can be done about it.
+    /// Prints an error and, if there is one, a hint.
     pub(super) fn error(self, failure: &Failure) {
         self.line("error", "1;31", &failure.to_string());
         let hint = match failure {
@@ -106,7 +106,7 @@ impl Style {
     }
 
     fn line(self, head: &str, color: &str, text: &str) {
-        // Nobody is left to tell if this fails.
+        // If standard error is closed, there is nowhere to report it.
         let _ = if self.color {
             writeln!(io::stderr(), "\x1b[{color}m{head}:\x1b[0m {}", printable(text))
         } else {
@@ -127,7 +127,7 @@ impl Out {
         Self { terminal: stdout.is_terminal(), writer: BufWriter::new(stdout) }
     }
 
-    /// Writes a line of text; on a terminal without what that would obey.
+    /// Writes a line of text; on a terminal, without control characters.
     pub(super) fn line(&mut self, text: impl fmt::Display) -> io::Result<()> {
         if self.terminal {
             return writeln!(self.writer, "{}", printable(&text.to_string()));
@@ -135,17 +135,18 @@ impl Out {
         writeln!(self.writer, "{text}")
     }
 
-    /// Writes a colour after some text, with a patch of it on a terminal that can show it (`COLORTERM` is how terminals tell).
+    /// Writes a colour after some text, with a patch of it on a terminal that announces 24-bit colours in `COLORTERM`.
     pub(super) fn color(&mut self, before: &str, [r, g, b]: [u8; 3], after: fmt::Arguments<'_>) -> io::Result<()> {
-        let shows = || std::env::var("COLORTERM").is_ok_and(|kind| matches!(kind.as_str(), "truecolor" | "24bit"));
+        let has_true_color =
+            || std::env::var("COLORTERM").is_ok_and(|kind| matches!(kind.as_str(), "truecolor" | "24bit"));
         self.writer.write_all(before.as_bytes())?;
-        if self.terminal && std::env::var_os("NO_COLOR").is_none() && shows() {
+        if self.terminal && std::env::var_os("NO_COLOR").is_none() && has_true_color() {
             write!(self.writer, "\x1b[48;2;{r};{g};{b}m    \x1b[0m ")?;
         }
         writeln!(self.writer, "#{r:02x}{g:02x}{b:02x}{after}")
     }
 
-    /// Writes text and after it a path as it is, byte for byte; on a terminal without control characters.
+    /// Writes text, then a path byte for byte; on a terminal, without control characters.
     pub(super) fn path(&mut self, before: &str, path: &Path, end: char) -> io::Result<()> {
         self.writer.write_all(before.as_bytes())?;
         if self.terminal {
@@ -170,34 +171,34 @@ impl Out {
         writeln!(self.writer)
     }
 
-    /// Shows what was written so far.
+    /// Writes out what is buffered, to show it now.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         self.writer.flush()
     }
 
-    /// Writes out what is held back.
+    /// Writes out what is buffered, and ends the output.
     pub(super) fn finish(mut self) -> io::Result<()> {
         self.writer.flush()
     }
 }
 
-/// Text without what a terminal would obey: control characters, marks that turn the direction of writing, and what breaks lines without
-/// being seen.
+/// Replaces what a terminal would act on: control characters except newline and tab, marks that change the direction of
+/// text (bidirectional controls), and the invisible separators of lines and paragraphs.
 pub(super) fn printable(text: &str) -> String {
-    let is_obeyed = |c: char| {
-        let turns =
+    let is_unsafe = |c: char| {
+        let is_bidi_control =
             matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
-        (c.is_control() && c != '\n' && c != '\t') || turns || matches!(c, '\u{2028}' | '\u{2029}')
+        (c.is_control() && c != '\n' && c != '\t') || is_bidi_control || matches!(c, '\u{2028}' | '\u{2029}')
     };
-    text.chars().map(|c| if is_obeyed(c) { '\u{FFFD}' } else { c }).collect()
+    text.chars().map(|c| if is_unsafe(c) { '\u{FFFD}' } else { c }).collect()
 }
 
-/// As [`printable`], on one line: a name that looks like several lines would look like several files.
+/// Like [`printable`], but on one line: a name that spans lines would look like several files.
 fn printable_name(name: &str) -> String {
     printable(name).replace(['\n', '\t'], "\u{FFFD}")
 }
 
-/// Puts a path into a JSON object: escaped, and beside it as bytes where it is not UTF-8.
+/// Puts a path into a JSON object: escaped and, if it is not UTF-8, also as bytes.
 pub(super) fn insert_path(fields: &mut Map<String, Value>, key: &str, path: &Path) {
     fields.insert(key.to_owned(), json!(escaped(path)));
     if path.to_str().is_none() {
@@ -223,7 +224,7 @@ pub(super) fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// A number of bytes for a person.
+/// A number of bytes in the largest unit that fits, such as `1.5 KiB`.
 pub(super) fn human_bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 1024 {
@@ -238,13 +239,13 @@ pub(super) fn human_bytes(bytes: u64) -> String {
     format!("{size:.1} {}", UNITS[unit])
 }
 
-/// "1 file", "2 files".
+/// A number and a noun: `1 file`, `2 files`.
 pub(super) fn count(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
 }
 
-/// Asks a yes-or-no question on the terminal; off a terminal the answer is yes, because the command was given.
+/// Asks a yes-or-no question on a terminal. Without a terminal the answer is yes: giving the command is the answer.
 pub(super) fn confirm(question: &str) -> io::Result<bool> {
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
         return Ok(true);
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_told_in_the_largest_unit() {
+    fn sizes_have_the_largest_unit_that_fits() {
         assert_eq!(human_bytes(1023), "1023 bytes");
         assert_eq!(human_bytes(1536), "1.5 KiB");
         assert_eq!(human_bytes(5 << 40), "5.0 TiB");

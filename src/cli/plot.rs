@@ -1,4 +1,4 @@
-//! A drawing of speed against the size of batches, a line for each number of workers and threads.
+//! A plot of speed against batch size, with one line for each number of workers and threads.
 
 use std::io;
 use std::path::Path;
@@ -8,7 +8,7 @@ use plotters::prelude::*;
 
 use super::output::count;
 
-/// Told apart also by those who see few colours (Okabe and Ito, 2008).
+/// Colours that people with colour vision deficiencies can tell apart (Okabe and Ito, 2008).
 const COLORS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -19,14 +19,14 @@ const COLORS: [RGBColor; 7] = [
     RGBColor(0, 0, 0),
 ];
 
-/// Writes the drawing as an SVG file.
+/// Writes the plot as an SVG file.
 pub(super) fn write(path: &Path, trials: &[Trialed]) -> io::Result<()> {
     let mut svg = String::new();
     draw(&mut svg, trials).map_err(|error| io::Error::other(error.to_string()))?;
     std::fs::write(path, svg)
 }
 
-/// Settings of one line: device, workers, threads.
+/// The settings of one line: device, workers, threads per worker.
 type Line = (imgidx::model::Device, usize, usize);
 
 fn lines(trials: &[Trialed]) -> Vec<(Line, Vec<(f64, f64)>)> {
@@ -46,30 +46,30 @@ fn lines(trials: &[Trialed]) -> Vec<(Line, Vec<(f64, f64)>)> {
 }
 
 fn draw(svg: &mut String, trials: &[Trialed]) -> Result<(), Box<dyn std::error::Error>> {
-    let most = trials.iter().map(|trial| trial.images_per_second).fold(1.0, f64::max);
-    let largest = trials.iter().map(|trial| (trial.setting.batch_size as f64).log2()).fold(1.0, f64::max);
+    let max_rate = trials.iter().map(|trial| trial.images_per_second).fold(1.0, f64::max);
+    let max_power = trials.iter().map(|trial| (trial.setting.batch_size as f64).log2()).fold(1.0, f64::max);
     let area = SVGBackend::with_string(svg, (960, 560)).into_drawing_area();
     area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&area)
-        .caption("Pictures in a second, by the size of batches", ("sans-serif", 22))
+        .caption("Pictures per second by batch size", ("sans-serif", 22))
         .margin(20)
         .x_label_area_size(48)
         .y_label_area_size(64)
-        .build_cartesian_2d(0.0..largest + 0.1, 0.0..most * 1.1)?;
+        .build_cartesian_2d(0.0..max_power + 0.1, 0.0..max_rate * 1.1)?;
     chart
         .configure_mesh()
-        .x_desc("pictures in a batch")
+        .x_desc("batch size")
         .y_desc("images/s")
         .label_style(("sans-serif", 14))
-        .x_labels(largest as usize + 1)
+        .x_labels(max_power as usize + 1)
         .x_label_formatter(&|power| format!("{:.0}", power.exp2()))
         .y_label_formatter(&|rate| format!("{rate:.0}"))
         .light_line_style(WHITE)
         .draw()?;
     for (i, ((device, workers, threads), points)) in lines(trials).into_iter().enumerate() {
         let style = COLORS[i % COLORS.len()].stroke_width(2);
-        let (of_workers, of_threads) = (count(workers as u64, "worker"), count(threads as u64, "thread"));
-        let name = format!("{device}: {of_workers} of {of_threads}");
+        let (worker_count, thread_count) = (count(workers as u64, "worker"), count(threads as u64, "thread"));
+        let name = format!("{device}: {worker_count} of {thread_count}");
         let line = LineSeries::new(points, style).point_size(4);
         let key = move |(x, y)| PathElement::new(vec![(x, y), (x + 20, y)], style);
         chart.draw_series(line)?.label(name).legend(key);

@@ -1,7 +1,7 @@
-//! `--profile FILE`: what every thread did when, for Chrome's viewer of traces and Perfetto, and a table of the stages.
+//! `--profile FILE`: a timeline of all threads for Perfetto or Chrome's trace viewer, and a table of the stages.
 //!
-//! The stages are spans of the library. This subscriber takes their times; nothing is kept of a span but sums, and a line in
-//! the file (the "Trace Event Format": complete events, counters and names of threads).
+//! The stages are spans of the library, which this subscriber times. Of each span it keeps sums in memory and one line
+//! in the file, in the Trace Event Format: complete events, counters and thread names.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -21,8 +21,8 @@ use tracing::{Event, Metadata, Subscriber};
 
 use super::output::human_bytes;
 
-/// Lines that are written at most; a viewer can do with about as many.
-const MOST_EVENTS: u64 = 2_000_000;
+/// Events that are written; viewers cope with about this many.
+const MAX_EVENTS: u64 = 2_000_000;
 
 /// The profile of one run.
 #[derive(Clone)]
@@ -38,30 +38,30 @@ struct Shared {
 }
 
 struct State {
-    /// `None` after the end, or after writing has failed.
+    /// `None` once the profile is finished or a write has failed.
     file: Option<BufWriter<File>>,
     failed: Option<io::Error>,
     events: u64,
     stages: BTreeMap<&'static str, Stage>,
-    /// Names of spans, by their places in the program.
+    /// Names of spans, by the address of their metadata.
     names: HashMap<u64, &'static str>,
 }
 
-/// What is known of a stage.
+/// The measurements of a stage.
 struct Stage {
-    /// Times of single calls in microseconds, without other stages that they called.
+    /// Durations of single calls in microseconds, without the stages within them.
     times: Histogram<u64>,
-    /// Time in it, and not in another stage that it called.
+    /// Total time in this stage, without the stages within it.
     own: Duration,
-    /// The most that the process's memory grew during one call.
+    /// Largest growth of the process's memory during one call, in bytes.
     growth: u64,
 }
 
-/// A span that a thread is in.
+/// A span that a thread has entered.
 struct Entered {
     start: Instant,
     memory: u64,
-    /// Time in spans within it.
+    /// Time in spans within this one.
     inner: Duration,
 }
 
@@ -70,11 +70,14 @@ thread_local! {
     static ENTERED: RefCell<Vec<Entered>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The one of this process: there can be no other.
+/// The profile of this process. There is at most one, because a process has one global subscriber.
 static STARTED: OnceLock<Profile> = OnceLock::new();
 
 impl Profile {
-    /// Begins to take times, for the rest of the process.
+    /// Starts measuring, for the rest of the process.
+    ///
+    /// # Errors
+    /// If the file cannot be created, or the process has another subscriber.
     pub(super) fn start(path: &Path) -> Result<Self> {
         let file = File::create(path).map_err(Error::io("create", path))?;
         let mut file = BufWriter::new(file);
@@ -87,7 +90,7 @@ impl Profile {
             state: Mutex::new(state),
         };
         if let Some(profile) = STARTED.get() {
-            // The command had to wait for another process, and begins anew.
+            // The command waited for another process and starts over: start with an empty profile.
             *profile.shared.state() = shared.state.into_inner().unwrap_or_else(PoisonError::into_inner);
             return Ok(profile.clone());
         }
@@ -97,7 +100,7 @@ impl Profile {
         Ok(STARTED.get_or_init(|| profile).clone())
     }
 
-    /// Writes down memory and queues.
+    /// Records the memory of the process and the lengths of its queues.
     pub(super) fn count(&self, progress: &Progress) {
         let waiting = &progress.waiting;
         let counters = [
@@ -111,12 +114,12 @@ impl Profile {
         }
     }
 
-    /// Ends the file, and returns the table of stages as lines.
+    /// Completes the file, and returns the table of stages as lines.
     pub(super) fn finish(&self) -> Result<Vec<String>> {
         let mut state = self.shared.state();
         let path = self.shared.path.as_path();
         if let Some(mut file) = state.file.take() {
-            // The last event has a comma behind it, so that there is one more.
+            // Every event so far ends with a comma, so one without a comma must follow.
             let end = json!({"name": "end", "ph": "i", "ts": micros(self.shared.start.elapsed()), "pid": 1, "tid": 0, "s": "g"});
             let written = writeln!(file, "{end}\n]").and_then(|()| file.flush());
             written.map_err(Error::io("write", path))?;
@@ -125,14 +128,14 @@ impl Profile {
             return Err(Error::Io { action: "write", path: path.to_owned(), source: error });
         }
         let mut lines = table(&state.stages);
-        if state.events >= MOST_EVENTS {
-            lines.push(format!("only the first {MOST_EVENTS} events are in `{}`", path.display()));
+        if state.events >= MAX_EVENTS {
+            lines.push(format!("`{}` holds only the first {MAX_EVENTS} events", path.display()));
         }
         Ok(lines)
     }
 }
 
-/// The stages, the longest one first.
+/// The stages, the longest first; stages that only wait come last.
 fn table(stages: &BTreeMap<&'static str, Stage>) -> Vec<String> {
     let all: Duration = stages.iter().filter(|(name, _)| !is_waiting(name)).map(|(_, stage)| stage.own).sum();
     let mut stages: Vec<_> = stages.iter().collect();
@@ -159,7 +162,7 @@ fn table(stages: &BTreeMap<&'static str, Stage>) -> Vec<String> {
     std::iter::once(head).chain(stages.into_iter().map(line)).collect()
 }
 
-/// Waiting is told, but is no share of the work.
+/// Whether a stage only waits. Its time is listed but does not count as work.
 fn is_waiting(stage: &str) -> bool {
     stage.starts_with("wait") || stage == "paused"
 }
@@ -177,7 +180,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of this thread, which is told with its name at the first time.
+    /// The number of this thread. Its first use records the name of the thread too.
     fn thread(&self) -> u64 {
         THREAD.with_borrow_mut(|thread| {
             *thread.get_or_insert_with(|| {
@@ -195,7 +198,7 @@ impl Shared {
 impl State {
     fn write(&mut self, event: &Value) {
         self.events += 1;
-        if self.events > MOST_EVENTS {
+        if self.events > MAX_EVENTS {
             return;
         }
         if let Some(file) = &mut self.file
@@ -208,8 +211,7 @@ impl State {
 
 impl Stage {
     fn new() -> Self {
-        // Three digits, from a microsecond on.
-        let times = Histogram::new(3).expect("three digits are allowed");
+        let times = Histogram::new(3).expect("0 to 5 significant digits are allowed");
         Self { times, own: Duration::ZERO, growth: 0 }
     }
 }
@@ -219,7 +221,8 @@ impl Subscriber for Profile {
         metadata.is_span() && metadata.target().starts_with("imgidx")
     }
 
-    /// A span is told from others by its place in the program alone: what happens within it is kept for each thread.
+    /// The id of a span is the address of its metadata, so all calls of a stage share it. What belongs to a single
+    /// call is in `ENTERED`, per thread.
     fn new_span(&self, span: &Attributes<'_>) -> Id {
         let place: &'static Metadata<'static> = span.metadata();
         let id = std::ptr::from_ref(place).addr() as u64;
@@ -250,7 +253,7 @@ impl Subscriber for Profile {
         let mut state = self.shared.state();
         let Some(name) = state.names.get(&id.into_u64()).copied() else { return };
         let stage = state.stages.entry(name).or_insert_with(Stage::new);
-        // A histogram that grows by itself takes every value.
+        // Cannot fail: the histogram resizes itself.
         let own = took.saturating_sub(entered.inner);
         let _ = stage.times.record(own.as_micros() as u64);
         stage.own += own;

@@ -1,4 +1,4 @@
-//! The progress bar, on a terminal only.
+//! Progress bars, which are shown on terminals only.
 
 use std::collections::VecDeque;
 use std::io::IsTerminal;
@@ -10,10 +10,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output::human_bytes;
 
-/// How far back the speed of now looks.
-const NOW: Duration = Duration::from_secs(3);
+/// The period over which the current speed is measured.
+const SPEED_WINDOW: Duration = Duration::from_secs(3);
 
-/// Shows how far an `add` has come: done and found files, pictures in a second, the time left, memory, failures.
+/// Progress of an `add`: files done and found, pictures per second, time left, memory, failures.
 pub(super) struct Bar {
     bar: ProgressBar,
     verbose: bool,
@@ -21,7 +21,7 @@ pub(super) struct Bar {
 }
 
 impl Bar {
-    /// A bar on standard error; invisible if that is no terminal or nothing is to be shown.
+    /// A bar on standard error; hidden with `--quiet` and without a terminal.
     pub(super) fn new(quiet: bool, verbose: bool) -> Self {
         let visible = !quiet && std::io::stderr().is_terminal();
         let target = if visible { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
@@ -51,11 +51,11 @@ impl Bar {
     }
 }
 
-/// Shows how many of a number of files are done.
+/// Progress over a known number of files.
 pub(super) struct CountBar(ProgressBar);
 
 impl CountBar {
-    /// A bar on standard error; invisible if that is no terminal or nothing is to be shown.
+    /// A bar on standard error; hidden with `--quiet` and without a terminal.
     pub(super) fn new(quiet: bool) -> Self {
         let visible = !quiet && std::io::stderr().is_terminal();
         let target = if visible { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
@@ -64,7 +64,7 @@ impl CountBar {
         Self(bar)
     }
 
-    /// One more of them is done.
+    /// Counts one more file as done.
     pub(super) fn advance(&self, of: usize, message: String) {
         self.0.set_length(of as u64);
         self.0.inc(1);
@@ -99,7 +99,7 @@ fn message(progress: &Progress, now: f64, average: f64, verbose: bool) -> String
     text
 }
 
-/// How fast it goes, now and on average.
+/// The current and the average speed.
 struct Speed {
     start: Instant,
     recent: VecDeque<(Instant, u64)>,
@@ -110,10 +110,10 @@ impl Speed {
         Self { start, recent: VecDeque::from([(start, 0)]) }
     }
 
-    /// Takes in how many were done, and tells the speed of the last seconds and of all the time.
+    /// Records how many are done, and returns the speed over [`SPEED_WINDOW`] and over all the time, per second.
     fn take(&mut self, now: Instant, done: u64) -> (f64, f64) {
         self.recent.push_back((now, done));
-        while self.recent.len() > 2 && now.duration_since(self.recent[1].0) >= NOW {
+        while self.recent.len() > 2 && now.duration_since(self.recent[1].0) >= SPEED_WINDOW {
             self.recent.pop_front();
         }
         let since = |(then, before): (Instant, u64)| {
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_speed_of_now_forgets_what_was_long_ago() {
+    fn the_current_speed_covers_the_last_seconds_only() {
         let start = Instant::now();
         let mut speed = Speed::new(start);
         for second in 1..=10 {
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_tells_queues_only_when_asked() {
+    fn the_line_shows_queues_only_with_verbose() {
         let progress = Progress { failed: 2, memory: Some(5 << 20), workers: 4, batch_size: 8, ..Progress::default() };
         assert_eq!(message(&progress, 9.6, 8.0, false), "10 images/s (average 8)  5.0 MiB  2 failed");
         assert!(

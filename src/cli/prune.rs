@@ -1,4 +1,4 @@
-//! `imgidx prune` and `imgidx forget`: the only commands that remove rows.
+//! `imgidx prune` and `imgidx forget`: the only commands that remove rows of files.
 
 use std::path::PathBuf;
 
@@ -8,25 +8,37 @@ use serde_json::{Map, json};
 use super::output::{Done, Failure, Out, confirm, count};
 use super::{Global, ask};
 
+const PRUNE_EXAMPLES: &str = examples![
+    "Show how many files are missing" => "imgidx prune --dry-run",
+    "Remove them from the index without asking" => "imgidx prune --yes",
+];
+
+const FORGET_EXAMPLES: &str = examples![
+    "Show how many files of a directory are in the index" => "imgidx forget --dry-run ~/Pictures/old",
+    "Remove the directory from the index" => "imgidx forget ~/Pictures/old",
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = PRUNE_EXAMPLES)]
 pub(super) struct PruneArgs {
-    /// Do not ask on a terminal
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
-    /// Only tell how many there are
+    /// Show how many files would be removed, and remove none
     #[arg(short = 'n', long)]
     dry_run: bool,
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = FORGET_EXAMPLES)]
 pub(super) struct ForgetArgs {
-    /// A directory that was given to `add`
+    /// Directory that was given to `add`
     #[arg(value_name = "ROOT")]
     root: PathBuf,
-    /// Do not ask on a terminal
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
-    /// Only tell how many files there are
+    /// Show how many files would be removed, and remove none
     #[arg(short = 'n', long)]
     dry_run: bool,
 }
@@ -34,12 +46,12 @@ pub(super) struct ForgetArgs {
 pub(super) fn run(global: &Global, args: PruneArgs) -> Result<Done, Failure> {
     let mut index = global.open_existing(None)?;
     let (files, images) = index.prunable()?;
-    let told = format!("{} and {} that no other file holds", count(files, "missing file"), count(images, "content"));
+    let rows = format!("{} and {} that no other file has", count(files, "missing file"), count(images, "content"));
     if files + images == 0 {
-        global.note("there is nothing to remove");
+        global.note("nothing to remove");
     } else {
-        global.note(&format!("rows of {told}; no picture is touched"));
-        if !(args.dry_run || args.yes || confirm("remove them from the index?")?) {
+        global.note(&format!("the index has rows of {rows}; removing them touches no picture"));
+        if !(args.dry_run || args.yes || confirm("remove these rows from the index?")?) {
             return Ok(Done::All);
         }
     }
@@ -58,9 +70,13 @@ pub(super) fn run_forget(global: &Global, args: ForgetArgs) -> Result<Done, Fail
     let mut index = global.open_existing(None)?;
     let root = index.root(&args.root)?;
     let files = index.files_in_root(&root)?;
-    global.note(&format!("`{}` has {} in the index; no picture is touched", root.path.display(), count(files, "file")));
+    global.note(&format!(
+        "`{}` has {} in the index; removing them touches no picture",
+        root.path.display(),
+        count(files, "file")
+    ));
     if !args.dry_run {
-        if !(args.yes || confirm("remove it from the index?")?) {
+        if !(args.yes || confirm("remove this directory from the index?")?) {
             return Ok(Done::All);
         }
         let _way = ask::make_way(global);

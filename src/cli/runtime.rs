@@ -7,7 +7,14 @@ use serde_json::{Map, json};
 use super::Global;
 use super::output::{Done, Failure, Out, insert_path};
 
+const EXAMPLES: &str = examples![
+    "Show which ONNX Runtime is used" => "imgidx runtime",
+    "Install one in imgidx's data directory" => "imgidx runtime install",
+    "Try a certain library" => "imgidx --runtime /opt/onnxruntime/lib/libonnxruntime.so runtime",
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
@@ -15,7 +22,8 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Fetch ONNX Runtime into imgidx's data directory, even if another one is there
+    /// Download ONNX Runtime to imgidx's data directory, even if there is another one
+    #[command(after_help = examples!["Install ONNX Runtime" => "imgidx runtime install"])]
     Install,
 }
 
@@ -45,18 +53,18 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         out.line(format_args!("devices  {}", devices.join(", ")))?;
         out.line(format_args!("auto     {auto}"))?;
         for (i, attempt) in runtime.attempts().iter().enumerate() {
-            out.line(format_args!("{}{attempt}", if i == 0 { "before   " } else { "         " }))?;
+            out.line(format_args!("{}{attempt}", if i == 0 { "tried    " } else { "         " }))?;
         }
     }
     Ok(out.finish().map(|()| Done::All)?)
 }
 
-/// Where models run that nobody has tuned.
+/// The device that `--device auto` means before `tune` has measured any.
 fn auto(runtime: &Runtime) -> String {
     let candidates = Device::candidates(&runtime.devices(), false);
     let others = candidates[0];
     if others == Device::Cpu {
         return "cpu".into();
     }
-    format!("cpu for the built-in model, {others} for others; `imgidx tune` finds out what is faster")
+    format!("cpu for the built-in model, {others} for others; `imgidx tune` measures which is faster")
 }

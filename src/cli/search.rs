@@ -9,34 +9,40 @@ use super::output::{Done, Failure, Out, count};
 use super::sheet::{Section, Sheet, Tile};
 use super::{Global, ask};
 
+const EXAMPLES: &str = examples![
+    "Find pictures of dogs" => "imgidx search dog",
+    "Find photos of beaches taken in the summer of 2019" =>
+        "imgidx search beach --type photo --after 2019-06 --before 2019-09",
+    "Look at the results on a page" => "imgidx search logo --html logos.html",
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// What to find, by label, synonym, kind or words in the path; all of it has to fit
+    /// Words to find: labels, synonyms, kinds or words in the path; all of them must match
     #[arg(value_name = "TEXT")]
     text: Vec<String>,
-    /// How many to find [default: all]
+    /// Maximum number of pictures [default: all]
     #[arg(short = 'k', long, value_name = "N")]
     top: Option<usize>,
-    /// Only of at least this score, 0 to 1
+    /// Minimum score, 0 to 1
     #[arg(long, value_name = "SCORE")]
     threshold: Option<f32>,
     #[command(flatten)]
     hits: HitArgs,
 }
 
-/// Pictures on a sheet at most, unless another number was asked for.
+/// Maximum number of pictures on a sheet, unless `--top` sets one.
 const ON_SHEET: usize = 200;
 
 pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     if args.threshold.is_some_and(|threshold| !(0.0..=1.0).contains(&threshold)) {
-        return Err(Failure::Usage("--threshold has to be a number from 0 to 1".into()));
+        return Err(Failure::Usage("--threshold must be a number from 0 to 1".into()));
     }
     let text = args.text.join(" ");
     let filter = args.hits.filters.filter(global)?;
     if text.trim().is_empty() && filter.is_empty() {
-        return Err(Failure::Usage(
-            "give words, or an option that says which pictures, such as --type or --color".into(),
-        ));
+        return Err(Failure::Usage("give words or a filter, such as --type or --color".into()));
     }
     let mut query = TextQuery::new(text.clone()).filter(filter);
     if let Some(threshold) = args.threshold {
@@ -46,12 +52,12 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let answer = match asked {
         Some(answer) => answer,
         None => {
-            let index = global.open_existing(args.hits.model.as_deref())?;
+            let index = global.open_searcher(args.hits.model.as_deref())?;
             index.search(&query, args.top.unwrap_or(usize::MAX))?
         }
     };
     tell(global, &answer);
-    args.hits.filters.note_unmeasured(global, || global.open_existing(None))?;
+    args.hits.filters.note_unmeasured(global, || global.open_searcher(None))?;
     if let Some(file) = &args.hits.html {
         let shown = &answer.hits[..answer.hits.len().min(args.top.unwrap_or(ON_SHEET))];
         sheet(&text, &answer, shown).write(file, &global.options(None))?;
@@ -72,14 +78,14 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     Ok(Done::All)
 }
 
-/// Tells what the answer may lack.
+/// Notes what the answer may lack.
 fn tell(global: &Global, answer: &TextAnswer) {
     if !answer.has_labels && !answer.terms.is_empty() {
         global.note(&format!("the model `{}` gives no labels: only words in paths were searched", answer.model));
     } else if answer.pending > 0 && !answer.terms.is_empty() {
         let pictures = count(answer.pending, "indexed picture");
-        let text = format!("the model `{}` has not seen {pictures}", answer.model);
-        global.note(&format!("{text}; `imgidx add` on their directories makes it complete"));
+        let text = format!("the model `{}` has not processed {pictures}", answer.model);
+        global.note(&format!("{text}; run `imgidx add` on their directories"));
     }
 }
 

@@ -1,27 +1,27 @@
-//! Descriptions of the daemon for the system's service manager: systemd's user units, and launchd's agents.
+//! Service files of the daemon: a systemd user unit or a launchd agent.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// What the service manager is told of the daemon.
+/// What the service file says about the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Service {
-    /// Its name: `imgidx`, or another one for each database that is not the usual one.
+    /// The name of the service: `imgidx` for the default database, and another one for each other database.
     pub name: String,
     /// The program and its arguments.
     pub command: Vec<OsString>,
-    /// Where the log goes, where the service manager keeps none.
+    /// The log file, for launchd; systemd keeps the log in its journal.
     pub log: PathBuf,
 }
 
 impl Service {
-    /// The unit for systemd (systemd.service(5)).
+    /// The systemd unit; see systemd.service(5).
     pub(super) fn systemd_unit(&self) -> String {
         let command: Vec<String> = self.command.iter().map(|word| systemd_word(&word.to_string_lossy())).collect();
         format!(
             "# Written by `imgidx daemon install`; `imgidx daemon uninstall` removes it.\n\
              [Unit]\n\
-             Description=Keeps the imgidx index of pictures current\n\
+             Description=imgidx daemon, which keeps the index of pictures up to date\n\
              Documentation=man:imgidx(1)\n\
              \n\
              [Service]\n\
@@ -44,7 +44,7 @@ impl Service {
         )
     }
 
-    /// The property list for launchd (launchd.plist(5)).
+    /// The launchd property list; see launchd.plist(5).
     pub(super) fn launchd_plist(&self) -> String {
         let words: String = self
             .command
@@ -71,7 +71,7 @@ impl Service {
     }
 }
 
-/// The name of the service of a database.
+/// The name of the service for a database; `usual` is the default database.
 pub(super) fn service_name(database: &Path, usual: Option<&Path>) -> String {
     if usual == Some(database) {
         return "imgidx".into();
@@ -82,13 +82,13 @@ pub(super) fn service_name(database: &Path, usual: Option<&Path>) -> String {
     format!("imgidx-{plain}-{}", &digest[..8])
 }
 
-/// A word of a command line as systemd reads it.
+/// Quotes a word of a command line for systemd.
 fn systemd_word(word: &str) -> String {
     let mut quoted = String::from("\"");
     for c in word.chars() {
         match c {
             '"' | '\\' => quoted.extend(['\\', c]),
-            // Specifiers, and variables.
+            // They would start a specifier or a variable.
             '%' | '$' => quoted.extend([c, c]),
             '\n' => quoted.push_str("\\n"),
             c => quoted.push(c),
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_with_signs_that_systemd_heeds_are_quoted() {
+    fn special_characters_of_systemd_are_quoted() {
         let unit = service().systemd_unit();
         let expected =
             r#"ExecStart="/opt/my tools/imgidx" "--db" "/100%% \"mine\" & $$yours.db" "watch""#.to_owned() + "\n";
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn signs_that_xml_heeds_are_escaped() {
+    fn special_characters_of_xml_are_escaped() {
         let plist = service().launchd_plist();
         assert!(plist.contains("<string>/100% &quot;mine&quot; &amp; $yours.db</string>"), "{plist}");
     }

@@ -1,4 +1,4 @@
-//! Contact sheets: pages with thumbnails, each complete in one file.
+//! Contact sheets: HTML pages with thumbnails, each in a single file.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -14,13 +14,13 @@ use rayon::prelude::*;
 use super::output::{escaped, printable};
 use super::trace::refuse_picture;
 
-/// The longer side of a thumbnail, in pixels: twice what is shown, for dense screens.
-const SIDE: u32 = 480;
+/// The longer side of a thumbnail in pixels: twice the size on the page, for high-density screens.
+const THUMBNAIL_SIDE: u32 = 480;
 
-const QUALITY: u8 = 82;
+const JPEG_QUALITY: u8 = 82;
 
-/// Thumbnails that are made before any is written.
-const AT_ONCE: usize = 64;
+/// Thumbnails in memory at a time.
+const MAX_THUMBNAILS: usize = 64;
 
 pub(super) const STYLE: &str = include_str!("sheet.css");
 
@@ -31,32 +31,32 @@ pub(super) struct Sheet<'a> {
     pub sections: Vec<Section<'a>>,
 }
 
-/// Thumbnails that belong together.
+/// A group of thumbnails.
 pub(super) struct Section<'a> {
     pub heading: Option<String>,
-    /// Whether these are the pictures that were asked about.
+    /// Whether these are the pictures of the query.
     pub asked: bool,
     pub tiles: Vec<Tile<'a>>,
 }
 
-/// A picture on the sheet.
+/// A picture on the page.
 pub(super) struct Tile<'a> {
     pub path: &'a Path,
     pub score: Option<f32>,
-    /// Other files with the same content.
+    /// The number of other files with the same content.
     pub copies: usize,
-    /// What else there is to tell; may be empty.
+    /// Further text; may be empty.
     pub note: String,
-    /// Whether it is the one of its section to keep.
+    /// Whether it is marked as the best of its section.
     pub is_best: bool,
 }
 
 impl Sheet<'_> {
-    /// Writes the page, complete in one file.
+    /// Writes the page. Refuses to replace a picture.
     pub(super) fn write(&self, file: &Path, options: &OpenOptions) -> Result<()> {
         let failed = |source| Error::Io { action: "write", path: file.to_owned(), source };
         if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-            // Such as one of those on the page.
+            // It may be one of the pictures on this page.
             refuse_picture(file)?;
         }
         let mut out = BufWriter::new(File::create(file).map_err(failed)?);
@@ -78,8 +78,8 @@ impl Sheet<'_> {
                 writeln!(out, "<h2>{}</h2>", text(heading))?;
             }
             writeln!(out, "<section{}>", if section.asked { " class=\"asked\"" } else { "" })?;
-            // A page of many pictures is written as it is made.
-            for tiles in section.tiles.chunks(AT_ONCE) {
+            // In chunks, so that a page of many pictures needs little memory.
+            for tiles in section.tiles.chunks(MAX_THUMBNAILS) {
                 let html: Vec<String> = tiles.par_iter().map(|shown| tile(shown, options)).collect();
                 out.write_all(html.concat().as_bytes())?;
             }
@@ -115,18 +115,18 @@ fn tile(tile: &Tile<'_>, options: &OpenOptions) -> String {
     html
 }
 
-/// A small upright JPEG in base64; the error is the reason.
+/// A small upright JPEG in base64. The error is the reason as text.
 fn thumbnail(path: &Path, options: &OpenOptions) -> Result<String, String> {
-    let small = options.thumbnail(path, SIDE).map_err(|error| match error {
+    let small = options.thumbnail(path, THUMBNAIL_SIDE).map_err(|error| match error {
         Error::Picture { reason, .. } => reason,
         other => other.to_string(),
     })?;
     let mut jpeg = Vec::new();
-    JpegEncoder::new_with_quality(&mut jpeg, QUALITY).encode_image(&small).map_err(|error| error.to_string())?;
+    JpegEncoder::new_with_quality(&mut jpeg, JPEG_QUALITY).encode_image(&small).map_err(|error| error.to_string())?;
     Ok(base64::engine::general_purpose::STANDARD.encode(jpeg))
 }
 
-/// Text that a browser shows as it is.
+/// Escapes text for HTML, in content and in attributes.
 pub(super) fn text(raw: &str) -> String {
     let mut safe = String::with_capacity(raw.len());
     for c in printable(raw).chars() {
@@ -142,7 +142,7 @@ pub(super) fn text(raw: &str) -> String {
     safe
 }
 
-/// The URL of a file (RFC 8089), every unusual byte escaped.
+/// The URL of a file (RFC 8089), with every other byte percent-encoded.
 fn file_url(path: &Path) -> String {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut url = String::from("file://");

@@ -4,33 +4,39 @@ use std::path::PathBuf;
 
 use imgidx::search::Examined;
 use imgidx::types::{Features, TypeGuess};
-use imgidx::{Error, Index, QueryImage, Result};
+use imgidx::{Error, QueryImage, Result, Searcher};
 use serde_json::{Map, Value, json};
 
 use super::Global;
 use super::output::{Done, Failure, Out, count, escaped, human_bytes, insert_path};
 
+const EXAMPLES: &str = examples![
+    "Show what is known about a picture" => "imgidx show photo.jpg",
+    "Print it as JSON, with the vector" => "imgidx show --json --vector photo.jpg",
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// A picture, indexed or not
+    /// Picture to show, indexed or not
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// With --json: the vector too
+    /// Include the vector, with --json
     #[arg(long)]
     vector: bool,
-    /// Use this model
+    /// Model to use [default: the active model of the index]
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
 }
 
 pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let scratch;
-    let index = match global.open_existing(args.model.as_deref()) {
+    let index = match global.open_searcher(args.model.as_deref()) {
         // A picture can be shown without any index.
         Err(Error::NoIndex { .. }) => {
-            let failed = |source| Error::Io { action: "make a folder in", path: std::env::temp_dir(), source };
+            let failed = |source| Error::Io { action: "create a directory in", path: std::env::temp_dir(), source };
             scratch = tempfile::tempdir().map_err(failed)?;
-            global.options(args.model.as_deref()).open(scratch.path().join("empty.db"))?
+            global.options(args.model.as_deref()).open(scratch.path().join("empty.db"))?.searcher().clone()
         }
         other => other?,
     };
@@ -49,8 +55,8 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     Ok(out.finish().map(|()| Done::All)?)
 }
 
-/// The picture as the JSON of `show` has it.
-fn describe(picture: &Examined, index: &Index, paths: &[PathBuf]) -> Result<Map<String, Value>> {
+/// The JSON document of `show`.
+fn describe(picture: &Examined, index: &Searcher, paths: &[PathBuf]) -> Result<Map<String, Value>> {
     let mut fields = Map::new();
     insert_path(&mut fields, "path", &picture.path);
     let labels: Vec<Value> =
@@ -67,7 +73,7 @@ fn describe(picture: &Examined, index: &Index, paths: &[PathBuf]) -> Result<Map<
     Ok(fields)
 }
 
-/// What a picture looks like, and its type.
+/// Adds the measured features of a picture and its type.
 pub(super) fn insert_features(fields: &mut Map<String, Value>, features: Option<&Features>) {
     fields.insert("features".into(), json!(features));
     fields.insert("type".into(), json!(features.and_then(|features| features.kind)));
@@ -80,7 +86,7 @@ fn print(out: &mut Out, picture: &Examined, paths: &[PathBuf], has_classes: bool
     let alpha = if info.has_alpha { ", transparent" } else { "" };
     out.line(format_args!("picture      {} × {} {}{alpha}{truncated}", info.width, info.height, info.format))?;
     if info.orientation != 1 {
-        out.line(format_args!("orientation  {} (width and height are upright)", info.orientation))?;
+        out.line(format_args!("orientation  {} (width and height are of the upright picture)", info.orientation))?;
     }
     if let Some(taken) = &info.taken {
         out.line(format_args!("taken        {taken}"))?;
@@ -90,7 +96,7 @@ fn print(out: &mut Out, picture: &Examined, paths: &[PathBuf], has_classes: bool
     out.line(format_args!("indexed      {}", if picture.row.is_some() { "yes" } else { "no" }))?;
     match &picture.features {
         Some(features) => print_features(out, features)?,
-        None => out.line("type         not measured yet; `imgidx add` does that")?,
+        None => out.line("type         not measured yet; run `imgidx add`")?,
     }
     for (i, class) in picture.classes.iter().enumerate() {
         let head = if i == 0 { "looks like  " } else { "            " };
@@ -98,7 +104,7 @@ fn print(out: &mut Out, picture: &Examined, paths: &[PathBuf], has_classes: bool
     }
     if picture.classes.is_empty() {
         out.line(match has_classes {
-            true => "looks like   nothing that the model knows",
+            true => "looks like   nothing the model knows",
             false => "looks like   not known: the model gives vectors only",
         })?;
     }
@@ -120,11 +126,11 @@ fn print_features(out: &mut Out, features: &Features) -> std::io::Result<()> {
         out.color(head, rgb, format_args!(" {:5.1} %", color.share * 100.0))?;
     }
     let palette = match quick.palette_size {
-        0 => "no flat ones".to_owned(),
-        size => format!("{size} flat ones"),
+        0 => "no flat colours".to_owned(),
+        size => format!("{size} flat"),
     };
     out.line(format_args!(
-        "             {} at 4 bits a channel, {palette}",
+        "             {} at 4 bits per channel, {palette}",
         count(quick.unique_colors.into(), "colour")
     ))?;
     let percent = |share: f32| format!("{:.1} %", share * 100.0);

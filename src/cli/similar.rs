@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use imgidx::search::{Derived, QueriedImage};
 use imgidx::types::Stage;
-use imgidx::{Answer, Error, Hit, Index, Query, QueryImage, Result};
+use imgidx::{Answer, Error, Hit, Query, QueryImage, Result, Searcher};
 use serde_json::{Map, Value, json};
 
 use super::hits::{HitArgs, HitRow};
@@ -13,44 +13,51 @@ use super::output::{Done, Failure, Out, count, insert_path};
 use super::sheet::{Section, Sheet, Tile};
 use super::{Global, ask};
 
+const EXAMPLES: &str = examples![
+    "Find the ten pictures most like a photo" => "imgidx similar photo.jpg",
+    "Find large pictures like one and unlike another" => "imgidx similar beach.jpg --minus crowd.jpg --min-width 1920",
+    "Look at the pictures most like the one on standard input" => "imgidx similar - --html similar.html < photo.jpg",
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Pictures, indexed or not; `-` is standard input; of several, what is like all of them is found
+    /// Pictures to compare with, indexed or not; `-` is standard input; results resemble all of them together
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// Unlike this picture; may be given several times
+    /// Find pictures unlike this one (repeatable)
     #[arg(long, value_name = "IMAGE")]
     minus: Vec<PathBuf>,
-    /// How many to find
+    /// Maximum number of pictures
     #[arg(short = 'k', long, value_name = "N", default_value_t = 10)]
     top: usize,
-    /// Only of at least this score, -1 to 1; what is a good one varies from query to query
+    /// Minimum score, -1 to 1; which scores are good depends on the query
     #[arg(long, value_name = "SCORE", allow_negative_numbers = true)]
     threshold: Option<f32>,
-    /// Compare with every stored vector itself: slower, and the exact answer beyond doubt
+    /// Compare with every stored vector, which is slower and always exact
     #[arg(long)]
     exact: bool,
     #[command(flatten)]
     hits: HitArgs,
 }
 
-/// The most that is read from standard input.
+/// Maximum number of bytes read from standard input.
 const MAX_STDIN: u64 = 512 << 20;
 
 pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     if args.threshold.is_some_and(|threshold| !(-1.0..=1.0).contains(&threshold)) {
-        return Err(Failure::Usage("--threshold has to be a number from -1 to 1".into()));
+        return Err(Failure::Usage("--threshold must be a number from -1 to 1".into()));
     }
     if args.images.iter().chain(&args.minus).filter(|path| path.as_os_str() == "-").count() > 1 {
-        return Err(Failure::Usage("standard input can be given once only".into()));
+        return Err(Failure::Usage("standard input can be given only once".into()));
     }
     let (index, answer) = answer(global, &args)?;
     if answer.pending > 0 {
         let pictures = count(answer.pending, "indexed picture");
-        let text = format!("{pictures} could not be compared: the model `{}` has not seen them", answer.model);
-        global.note(&format!("{text}; `imgidx add` on their directories makes it complete"));
+        let text = format!("{pictures} could not be compared: the model `{}` has not processed them", answer.model);
+        global.note(&format!("{text}; run `imgidx add` on their directories"));
     }
-    args.hits.filters.note_unmeasured(global, || global.open_existing(None))?;
+    args.hits.filters.note_unmeasured(global, || global.open_searcher(None))?;
     if let Some(file) = &args.hits.html {
         sheet(&answer).write(file, &global.options(None))?;
         global.note(&format!("wrote `{}`", file.display()));
@@ -71,18 +78,17 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     Ok(Done::All)
 }
 
-/// Asks the daemon, or the index, which is returned then.
-fn answer(global: &Global, args: &Args) -> Result<(Option<Index>, Answer)> {
-    let is_file = |path: &PathBuf| path.as_os_str() != "-";
-    if args.hits.model.is_none() && args.images.iter().chain(&args.minus).all(is_file) {
-        let (images, filter) = ((args.images.as_slice(), args.minus.as_slice()), args.hits.filters.filter(global)?);
-        if let Some(answer) = ask::similar(global, images, args.top, args.threshold, args.exact, filter) {
-            return Ok((None, answer));
-        }
+/// Asks the daemon or else the index, which is then returned too.
+fn answer(global: &Global, args: &Args) -> Result<(Option<Searcher>, Answer)> {
+    let query = query(global, args)?;
+    if args.hits.model.is_none()
+        && let Some(answer) = ask::similar(global, &query, args.top)
+    {
+        return Ok((None, answer));
     }
-    let index = global.open_existing(args.hits.model.as_deref())?;
-    let answer = index.similar(&query(global, args)?, args.top)?;
-    Ok((Some(index), answer))
+    let searcher = global.open_searcher(args.hits.model.as_deref())?;
+    let answer = searcher.similar(&query, args.top)?;
+    Ok((Some(searcher), answer))
 }
 
 fn sheet(answer: &Answer) -> Sheet<'_> {
@@ -110,15 +116,15 @@ fn sheet(answer: &Answer) -> Sheet<'_> {
     }
 }
 
-/// Makes the next query fast again, now that this one is answered.
-fn upkeep(global: &Global, index: &Index, found: Derived) {
+/// Rebuilds derived files, now that this query is answered, to make the next one fast again.
+fn upkeep(global: &Global, index: &Searcher, found: Derived) {
     match (index.maintain(), found) {
         (Ok(Some(vectors)), Derived::Lost) => {
             let vectors = count(vectors, "vector");
-            global.note(&format!("the file of codes was gone or damaged, and is made again, of {vectors}"));
+            global.note(&format!("the quantized vectors were missing or damaged and have been rebuilt from {vectors}"));
         }
-        // Where nothing can be written, the next query is as slow as this one and as right.
-        (Err(error), _) => global.note(&format!("the file of codes could not be made again: {error}")),
+        // If nothing can be written, the next query is as slow as this one, and as correct.
+        (Err(error), _) => global.note(&format!("the quantized vectors could not be rebuilt: {error}")),
         (Ok(_), _) => {}
     }
 }

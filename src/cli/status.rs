@@ -11,7 +11,7 @@ use super::Global;
 use super::output::{Done, Failure, Out, count, insert_path};
 
 pub(super) fn run(global: &Global) -> Result<Done, Failure> {
-    let index = global.open_existing(None)?;
+    let index = global.open_searcher(None)?;
     let status = index.status()?;
     let skipped = index.skipped_reasons()?;
     let runs = index.runs(RUNS)?;
@@ -34,7 +34,7 @@ pub(super) fn run(global: &Global) -> Result<Done, Failure> {
     Ok(out.finish().map(|()| Done::All)?)
 }
 
-/// Runs that are told as JSON.
+/// Number of runs in the JSON document.
 const RUNS: usize = 20;
 
 fn run_document(run: &RunRow) -> Value {
@@ -54,13 +54,13 @@ fn run_line(run: &RunRow) -> String {
 
 /// A time in milliseconds since 1970, as text.
 fn rfc3339(milliseconds: i64) -> String {
-    // The end of the year 9999, beyond which such a text has no place for a year.
+    // The end of the year 9999, because RFC 3339 has four digits for the year.
     const LAST: u64 = 253_402_300_799_999;
     let time = SystemTime::UNIX_EPOCH + Duration::from_millis((milliseconds.max(0) as u64).min(LAST));
     humantime::format_rfc3339_seconds(time).to_string()
 }
 
-/// How the daemon is, as JSON and for a person.
+/// The state of the daemon, as JSON and as lines of text.
 #[cfg(unix)]
 fn daemon(status: &Status) -> (Value, Vec<String>) {
     match super::ask::status(&status.database) {
@@ -112,7 +112,7 @@ fn print(out: &mut Out, status: &Status, skipped: &[(String, u64)]) -> std::io::
     for (number, text) in [
         (counts.missing, "missing; `imgidx prune` removes their rows"),
         (status.failures, "could not be indexed; `imgidx failures` lists them"),
-        (counts.truncated, "cut off before the end of the picture"),
+        (counts.truncated, "truncated; indexed as far as possible"),
     ] {
         if number > 0 {
             out.line(format_args!("          {} {text}", count(number, "file")))?;
@@ -131,7 +131,7 @@ fn print(out: &mut Out, status: &Status, skipped: &[(String, u64)]) -> std::io::
     }
     if status.unmeasured > 0 {
         let pictures = count(status.unmeasured, "picture");
-        out.line(format_args!("          {pictures} not measured yet; `imgidx add` does that"))?;
+        out.line(format_args!("          {pictures} not measured yet; run `imgidx add` on their directories"))?;
     }
     if !status.labels.is_empty() {
         let labels = status.labels.iter().map(|(label, number)| (label.as_str(), *number)).collect();
@@ -141,15 +141,16 @@ fn print(out: &mut Out, status: &Status, skipped: &[(String, u64)]) -> std::io::
     out.line(format_args!("model     {}", status.model))?;
     if index.pending > 0 {
         let pictures = count(index.pending, "picture");
-        out.line(format_args!("          {pictures} without a vector of it; `imgidx add` makes them"))?;
+        out.line(format_args!("          {pictures} without a vector of it; run `imgidx add` on their directories"))?;
     }
     let mut parts = vec![count(index.rows, "vector")];
-    parts.extend((index.delta > 0).then(|| format!("{} of them newer than the file of codes", index.delta)));
-    parts.extend((index.dead > 0).then(|| format!("{} deleted ones still in that", index.dead)));
+    parts.extend((index.delta > 0).then(|| format!("{} not quantized yet", index.delta)));
+    parts.extend((index.dead > 0).then(|| format!("{} deleted but still in the quantized file", index.dead)));
     out.line(format_args!("index     {}", parts.join(", ")))?;
     if let Some(graph) = &index.graph {
         let found = 100.0 * graph.recall;
-        let text = format!("graph of {}, finds {found:.1} % of the ten nearest", count(graph.vectors, "vector"));
+        let text =
+            format!("graph of {}, finds {found:.1} % of the ten nearest neighbours", count(graph.vectors, "vector"));
         out.line(format_args!("          {text}"))?;
     }
     for (i, root) in status.roots.iter().enumerate() {
@@ -158,9 +159,7 @@ fn print(out: &mut Out, status: &Status, skipped: &[(String, u64)]) -> std::io::
         out.path(&format!("{head}{state}  {:>8}  ", root.files), &root.path, '\n')?;
         if root.vanished > 0 {
             let files = count(root.vanished, "file");
-            out.line(format_args!(
-                "          {files} of it vanished at once; `imgidx prune` confirms that they are gone"
-            ))?;
+            out.line(format_args!("          {files} vanished at once; if they are really gone, run `imgidx prune`"))?;
         }
     }
     Ok(())

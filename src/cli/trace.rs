@@ -22,42 +22,50 @@ use super::progress::CountBar;
 use super::trace_sheet::TraceSheet;
 use super::{Global, parse_size};
 
+const EXAMPLES: &str = examples![
+    "Trace a logo to logo.svg" => "imgidx trace logo.png",
+    "Trace a directory thoroughly, and compare the results" =>
+        "imgidx trace logos -o svgs --tier quality --preview-html traces.html",
+    "Estimate how good the traces would be" => "imgidx trace --predict logos",
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Pictures, and folders of them
+    /// Pictures, and directories of pictures
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Where the SVG is written, or the folder for several; `-` is standard output [default: the picture's name, ending in
-    /// svg, in the current folder]
+    /// SVG to write, or directory for several; `-` is standard output [default: the picture's name with .svg, in
+    /// the current directory]
     #[arg(short, long, value_name = "FILE|DIR")]
     out: Option<PathBuf>,
-    /// How much is tried: fast is one candidate, balanced the best of six, quality improves that until nothing helps
+    /// Effort: fast makes one trace, balanced makes six and keeps the best, quality goes on to improve it
     #[arg(long, value_name = "TIER", default_value = "balanced")]
     tier: TierArg,
-    /// Seconds for each picture; then the best drawing so far is taken
+    /// Seconds for each picture, after which the best trace so far is used
     #[arg(long, value_name = "SECONDS", default_value_t = TraceOptions::TIME.as_secs_f64(), value_parser = parse_seconds)]
     time_limit: f64,
-    /// Tell what a trace can be expected to be worth, and make none
+    /// Print the expected score of each trace, and make none
     #[arg(long, conflicts_with_all = ["out", "preview_html", "overwrite"])]
     predict: bool,
-    /// Write a page with each picture, its trace, and where they differ
+    /// Write a page with each picture, its trace and their difference to this file
     #[arg(long, value_name = "FILE")]
     preview_html: Option<PathBuf>,
     /// Trace photographs too
     #[arg(long)]
     force: bool,
-    /// Replace files that were not made by this command
+    /// Replace files that imgidx did not make
     #[arg(long)]
     overwrite: bool,
-    /// Processors to use [default: all]
+    /// Number of processors to use [default: all]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
-    /// Memory that all of it may take, such as 300M [default: 512M]
+    /// Memory limit for the whole process, such as 300M [default: 512M]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     memory: Option<u64>,
 }
 
-/// [`Tier`] as an argument.
+/// [`Tier`] as a command-line argument.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum TierArg {
     Fast,
@@ -95,7 +103,7 @@ impl Args {
         }
     }
 
-    /// Whether there is one picture at most.
+    /// Whether the arguments name a single picture.
     fn is_single(&self) -> bool {
         matches!(self.paths.as_slice(), [one] if !one.is_dir())
     }
@@ -122,11 +130,11 @@ impl Destination {
         let usage = |text: &str| Err(Failure::Usage(text.into()));
         match (&args.out, args.is_single()) {
             (None, true) => Ok(Self::Folder(PathBuf::new())),
-            (None, false) => usage("-o DIR is needed: it says where the SVGs of several pictures are written"),
+            (None, false) => usage("several pictures need -o DIR, a directory for their SVGs"),
             (Some(out), true) if out.as_os_str() == "-" => Ok(Self::Output),
             (Some(out), false) if out.as_os_str() == "-" => usage("only one SVG can be written to standard output"),
             (Some(out), false) if out.exists() && !out.is_dir() => {
-                Err(Failure::Usage(format!("`{}` is no folder, and there may be several SVGs", out.display())))
+                Err(Failure::Usage(format!("`{}` is not a directory, and there may be several SVGs", out.display())))
             }
             (Some(out), true) if !out.is_dir() && !out.as_os_str().as_encoded_bytes().ends_with(b"/") => {
                 Ok(Self::File(out.clone()))
@@ -144,7 +152,7 @@ impl Destination {
     }
 }
 
-/// Puts back into order what comes out of order.
+/// Restores the order of items that arrive out of order.
 struct InOrder<T> {
     next: usize,
     waiting: BTreeMap<usize, T>,
@@ -155,7 +163,7 @@ impl<T> InOrder<T> {
         Self { next: 0, waiting: BTreeMap::new() }
     }
 
-    /// Takes in one, and gives out what is next, as far as it is there.
+    /// Adds an item, and returns the items that are next in order and present.
     fn push(&mut self, index: usize, item: T) -> Vec<T> {
         self.waiting.insert(index, item);
         let mut ready = Vec::new();
@@ -166,7 +174,7 @@ impl<T> InOrder<T> {
         ready
     }
 
-    /// What is left when nothing comes any more.
+    /// The items that are left when no more arrive.
     fn rest(self) -> impl Iterator<Item = T> {
         self.waiting.into_values()
     }
@@ -176,7 +184,7 @@ fn trace(global: &Global, args: &Args, index: &Index, options: &TraceOptions) ->
     let destination = Destination::of(args)?;
     let sheet = args.preview_html.as_deref().map(|file| TraceSheet::create(file, args.overwrite)).transpose()?;
     let bar = CountBar::new(global.quiet);
-    let mut told = Told {
+    let mut output = TraceOutput {
         global,
         args,
         destination: &destination,
@@ -189,9 +197,9 @@ fn trace(global: &Global, args: &Args, index: &Index, options: &TraceOptions) ->
     let (mut order, mut failure) = (InOrder::new(), None);
     let result = index.trace(&args.paths, options, |step| {
         bar.advance(step.of, String::new());
-        let of_all = bar.above(|| order.push(step.index, step).into_iter().try_for_each(|step| told.take(step)));
-        // An error of ours ends the run; the library has no name for it.
-        of_all.map_err(|error| {
+        let written = bar.above(|| order.push(step.index, step).into_iter().try_for_each(|step| output.take(step)));
+        // An error in writing must end the run, and the callback can only do that with an error of the library.
+        written.map_err(|error| {
             failure = Some(error);
             Error::Interrupted
         })
@@ -201,25 +209,25 @@ fn trace(global: &Global, args: &Args, index: &Index, options: &TraceOptions) ->
         return Err(failure);
     }
     let report = result?;
-    order.rest().try_for_each(|step| told.take(step))?;
-    told.finish(&report)
+    order.rest().try_for_each(|step| output.take(step))?;
+    output.finish(&report)
 }
 
-/// What is told of traces.
-struct Told<'a> {
+/// Writes SVGs and results.
+struct TraceOutput<'a> {
     global: &'a Global,
     args: &'a Args,
     destination: &'a Destination,
     out: Out,
     sheet: Option<TraceSheet>,
     rows: Vec<Value>,
-    /// Those that could not be traced or written, as JSON where that is wanted.
+    /// With `--json`: the pictures that could not be traced or written.
     failures: Vec<Value>,
     failed: u64,
 }
 
-impl Told<'_> {
-    /// Writes the SVG of a picture that was traced, and tells of it.
+impl TraceOutput<'_> {
+    /// Writes the SVG of a traced picture and its result.
     fn take(&mut self, step: TraceStep<Traced>) -> Result<(), Failure> {
         let TraceStep { path, target, result, .. } = step;
         let file = self.destination.path(&target);
@@ -232,7 +240,7 @@ impl Told<'_> {
             Some(Err(error)) => Err(error),
         };
         match written {
-            Ok(traced) => self.tell(&path, file.as_deref(), &traced),
+            Ok(traced) => self.add(&path, file.as_deref(), &traced),
             Err(error) if self.args.is_single() => Err(error.into()),
             Err(error) => {
                 self.failed += 1;
@@ -245,7 +253,7 @@ impl Told<'_> {
         }
     }
 
-    fn tell(&mut self, path: &Path, file: Option<&Path>, traced: &Traced) -> Result<(), Failure> {
+    fn add(&mut self, path: &Path, file: Option<&Path>, traced: &Traced) -> Result<(), Failure> {
         if let Some(sheet) = &mut self.sheet {
             sheet.add(path, traced)?;
         }
@@ -263,8 +271,10 @@ impl Told<'_> {
     fn finish(mut self, report: &TraceReport) -> Result<Done, Failure> {
         if let Some(sheet) = self.sheet {
             sheet.finish()?;
-            self.global
-                .note(&format!("wrote `{}`", self.args.preview_html.as_ref().expect("it was asked for").display()));
+            self.global.note(&format!(
+                "wrote `{}`",
+                self.args.preview_html.as_ref().expect("there is a sheet only with --preview-html").display()
+            ));
         }
         if self.global.json {
             let mut fields = Map::from_iter([("traces".to_owned(), Value::from(self.rows))]);
@@ -277,7 +287,7 @@ impl Told<'_> {
         }
         self.out.finish()?;
         if !self.args.is_single() {
-            tell_report(self.global, report, self.failed, "traced");
+            note_report(self.global, report, self.failed, "traced");
         }
         if report.interrupted {
             return Err(Error::Interrupted.into());
@@ -286,33 +296,33 @@ impl Told<'_> {
     }
 }
 
-/// Says how a run over several pictures went.
-fn tell_report(global: &Global, report: &TraceReport, failed: u64, what: &str) {
+/// Notes how a run over several pictures went.
+fn note_report(global: &Global, report: &TraceReport, failed: u64, what: &str) {
     if report.photos > 0 {
         let photos = count(report.photos, "photograph");
         global.note(&format!("{photos} left out: only drawings are traced; --force traces photographs too"));
     }
-    let known =
-        if report.stored > 0 { format!(", {} of them known from before", report.stored) } else { String::new() };
+    let known = if report.stored > 0 { format!(", {} of them known already", report.stored) } else { String::new() };
     let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
     let pictures = count(report.traced, "picture");
     global.note(&format!("{pictures} {what}{known}{failed} in {:.2} s", report.seconds));
 }
 
-/// The most bytes of an SVG that is looked at: none of our own has more.
-const MOST_BYTES: u64 = 32 << 20;
+/// Size in bytes up to which an existing SVG is examined. imgidx writes no larger ones.
+const MAX_SVG_BYTES: u64 = 32 << 20;
 
-/// Writes an SVG, complete or not at all. What is there is replaced if this command has made it and nobody has changed it, or if that is wanted.
+/// Writes an SVG, completely or not at all. Replaces an existing file if imgidx made it and it is unchanged, or if
+/// `overwrite` is set; never replaces a picture.
 fn write_svg(file: &Path, svg: &str, overwrite: bool) -> Result<()> {
-    // A device or a pipe takes what it is given: it is neither read nor replaced.
+    // Write to a device or a pipe, without reading or replacing it.
     if file.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        let mut there = File::options().write(true).open(file).map_err(Error::io("write to", file))?;
-        return there.write_all(svg.as_bytes()).map_err(Error::io("write to", file));
+        let mut special = File::options().write(true).open(file).map_err(Error::io("write to", file))?;
+        return special.write_all(svg.as_bytes()).map_err(Error::io("write to", file));
     }
     if !overwrite {
-        let is_large = file.metadata().is_ok_and(|metadata| metadata.len() > MOST_BYTES);
-        let there = beginning(file, if is_large { 1 } else { MOST_BYTES })?;
-        if !there.is_empty() && !is_unchanged_trace(&there) {
+        let is_large = file.metadata().is_ok_and(|metadata| metadata.len() > MAX_SVG_BYTES);
+        let existing = beginning(file, if is_large { 1 } else { MAX_SVG_BYTES })?;
+        if !existing.is_empty() && !is_unchanged_trace(&existing) {
             return Err(Error::Exists { path: file.to_owned() });
         }
     }
@@ -321,7 +331,7 @@ fn write_svg(file: &Path, svg: &str, overwrite: bool) -> Result<()> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    std::fs::create_dir_all(folder).map_err(Error::io("make the folder", folder))?;
+    std::fs::create_dir_all(folder).map_err(Error::io("create the directory", folder))?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".imgidx-").suffix(".svg");
     #[cfg(unix)]
@@ -331,10 +341,10 @@ fn write_svg(file: &Path, svg: &str, overwrite: bool) -> Result<()> {
     scratch.persist(file).map_err(|error| Error::io("write", file)(error.error)).map(|_| ())
 }
 
-/// Refuses to write over a picture, such as the one that is traced: nobody wants the text of an SVG in its place.
+/// Refuses to overwrite a picture, such as the one that is being traced.
 ///
 /// # Errors
-/// [`Error::IsPicture`] if there is one, whatever its name.
+/// [`Error::IsPicture`] if the file is a picture by its content, other than an SVG.
 pub(super) fn refuse_picture(file: &Path) -> Result<()> {
     match sniff(&beginning(file, SNIFF_BYTES as u64)?, file.extension()) {
         Kind::Picture(Format::Svg) | Kind::Other => Ok(()),
@@ -342,17 +352,17 @@ pub(super) fn refuse_picture(file: &Path) -> Result<()> {
     }
 }
 
-/// Whether nothing is at a path, or something that is marked in its beginning as made by this command.
+/// Whether a file is missing or empty, or has a mark of this command in its first KiB.
 pub(super) fn may_replace(file: &Path, mark: &str) -> Result<bool> {
-    let there = beginning(file, 1024)?;
-    Ok(there.is_empty() || there.windows(mark.len()).any(|part| part == mark.as_bytes()))
+    let start = beginning(file, 1024)?;
+    Ok(start.is_empty() || start.windows(mark.len()).any(|part| part == mark.as_bytes()))
 }
 
-/// So many bytes of a file, or nothing where there is none.
-fn beginning(file: &Path, most: u64) -> Result<Vec<u8>> {
+/// The first `length` bytes of a file, or none if there is no file.
+fn beginning(file: &Path, length: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     match File::open(file) {
-        Ok(there) => there.take(most).read_to_end(&mut bytes).map_err(Error::io("read", file))?,
+        Ok(opened) => opened.take(length).read_to_end(&mut bytes).map_err(Error::io("read", file))?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
         Err(error) => return Err(Error::io("read", file)(error)),
     };
@@ -422,8 +432,8 @@ fn predict(global: &Global, args: &Args, index: &Index, options: &TraceOptions) 
     for TraceStep { path, result, .. } in steps {
         match result {
             None => {}
-            Some(Ok(told)) if global.json => rows.push(Value::from(estimate_row(&path, &told))),
-            Some(Ok(told)) => out.path(&format!("{}  ", estimate_line(&told)), &path, '\n')?,
+            Some(Ok(estimate)) if global.json => rows.push(Value::from(estimate_row(&path, &estimate))),
+            Some(Ok(estimate)) => out.path(&format!("{}  ", estimate_line(&estimate)), &path, '\n')?,
             Some(Err(error)) if args.is_single() => return Err(error.into()),
             Some(Err(error)) if global.json => failures.push(failed(&path, &error)),
             Some(Err(error)) => global.style().error(&Failure::Error(error)),
@@ -437,7 +447,7 @@ fn predict(global: &Global, args: &Args, index: &Index, options: &TraceOptions) 
     }
     out.finish()?;
     if !args.is_single() {
-        tell_report(global, &report, report.failed, "looked at");
+        note_report(global, &report, report.failed, "estimated");
     }
     if report.interrupted {
         return Err(Error::Interrupted.into());
@@ -445,29 +455,29 @@ fn predict(global: &Global, args: &Args, index: &Index, options: &TraceOptions) 
     Ok(if report.failed == 0 { Done::All } else { Done::SomeFailed })
 }
 
-fn estimate_line(told: &TraceEstimate) -> String {
-    let estimate = told.estimate;
+fn estimate_line(picture: &TraceEstimate) -> String {
+    let estimate = picture.estimate;
     let learned = match estimate.lessons {
-        0 => "from logos that came with the program".to_owned(),
+        0 => "from built-in logos".to_owned(),
         lessons => format!("from {}", count(lessons as u64, "trace")),
     };
     let known =
-        told.known.map_or_else(String::new, |(score, tier)| format!("  (traced: {score:.1}, {})", tier.as_str()));
+        picture.known.map_or_else(String::new, |(score, tier)| format!("  (traced: {score:.1}, {})", tier.as_str()));
     format!("estimated {:.0} ± {:.0} {learned}{known}", estimate.score, estimate.error)
 }
 
-fn estimate_row(path: &Path, told: &TraceEstimate) -> Map<String, Value> {
-    let mut fields = picture(path, &told.hash, &told.facts);
-    let estimate = told.estimate;
+fn estimate_row(path: &Path, estimated: &TraceEstimate) -> Map<String, Value> {
+    let mut fields = picture(path, &estimated.hash, &estimated.facts);
+    let estimate = estimated.estimate;
     fields.insert(
         "estimate".into(),
         json!({ "score": estimate.score, "error": estimate.error, "lessons": estimate.lessons }),
     );
     fields.insert(
         "traced".into(),
-        told.known.map_or(Value::Null, |(score, tier)| json!({ "score": score, "tier": tier })),
+        estimated.known.map_or(Value::Null, |(score, tier)| json!({ "score": score, "tier": tier })),
     );
-    fields.insert("facts".into(), json!(told.facts));
+    fields.insert("facts".into(), json!(estimated.facts));
     fields
 }
 
@@ -477,7 +487,7 @@ mod tests {
     use imgidx::vector::{Parameters, Source};
 
     #[test]
-    fn what_comes_out_of_order_is_put_back_into_it() {
+    fn items_that_arrive_out_of_order_are_put_in_order() {
         let mut order = InOrder::new();
         assert_eq!(order.push(1, 'b'), []);
         assert_eq!(order.push(3, 'd'), []);
@@ -487,13 +497,13 @@ mod tests {
     }
 
     #[test]
-    fn only_what_this_command_has_made_is_replaced() {
+    fn only_unchanged_files_of_this_command_are_replaced() {
         let dir = tempfile::tempdir().expect("a folder");
         let file = dir.path().join("new/a.svg");
         let source = Source::new(image::RgbImage::new(8, 8), None, (8, 8));
         let ours = source.trace(&Parameters::DEFAULT, &|| false).expect("a drawing").svg;
         let changed = ours.replace("<path", "<path id=\"a\"");
-        write_svg(&file, &ours, false).expect("there is nothing");
+        write_svg(&file, &ours, false).expect("there is no file yet");
         write_svg(&file, &ours, false).expect("it is ours");
         for other in ["<svg>somebody's</svg>", &changed] {
             std::fs::write(&file, other).expect("a file");

@@ -1,4 +1,4 @@
-//! A page of traces: each picture, what was made of it, and where they differ.
+//! A page of traces: each picture, its trace, and where they differ.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -17,20 +17,20 @@ use super::output::{count, escaped, human_bytes};
 use super::sheet::{STYLE, text};
 use super::trace::{may_replace, refuse_picture};
 
-/// The longer side of pictures on the page, in pixels, at most.
+/// The longer side of pictures on the page, in pixels.
 const SIDE: u32 = 512;
 
-/// By which an older page is known.
+/// Marks a page as made by this command, so that it may be replaced.
 const TITLE: &str = "<title>Traces</title>";
 
-/// A page that is written as traces come.
+/// A page that grows with each trace.
 pub(super) struct TraceSheet {
     path: PathBuf,
     out: BufWriter<File>,
 }
 
 impl TraceSheet {
-    /// Begins a page, where nothing is or an older one.
+    /// Starts a page. Replaces only an older page of this command, unless `overwrite` is set, and never a picture.
     pub(super) fn create(path: &Path, overwrite: bool) -> Result<Self> {
         let is_file = path.metadata().is_ok_and(|metadata| metadata.is_file());
         if is_file && !overwrite && !may_replace(path, TITLE)? {
@@ -51,7 +51,7 @@ impl TraceSheet {
         Ok(sheet)
     }
 
-    /// Writes what was made of a picture.
+    /// Adds a picture and its trace.
     pub(super) fn add(&mut self, path: &Path, traced: &Traced) -> Result<()> {
         let Some(Compared { pixels, ground }) = &traced.compared else { return Ok(()) };
         let name = text(&escaped(path));
@@ -101,14 +101,14 @@ fn facts(traced: &Traced) -> String {
     )
 }
 
-/// Small pictures are shown larger, so that edges can be seen.
+/// The size on the page. Small pictures are enlarged, so that their edges can be seen.
 fn shown_size((width, height): (u32, u32)) -> (u32, u32) {
     let scale = f64::from(SIDE) / f64::from(width.max(height));
     let side = |length: u32| ((f64::from(length) * scale).round() as u32).max(1);
     (side(width), side(height))
 }
 
-/// White where both are the same; the more they differ, the darker.
+/// The difference of two pictures: white where they are equal, and redder the more they differ.
 fn difference(a: &RgbImage, b: &RgbImage) -> RgbImage {
     RgbImage::from_fn(a.width(), a.height(), |x, y| {
         let (p, q) = (a.get_pixel(x, y).0, b.get_pixel(x, y).0);
@@ -122,7 +122,7 @@ fn png(pixels: &RgbImage) -> String {
     let mut bytes = Vec::new();
     let encoder = PngEncoder::new(&mut bytes);
     let written = encoder.write_image(pixels.as_raw(), pixels.width(), pixels.height(), image::ExtendedColorType::Rgb8);
-    // Into memory, and of a size that fits: nothing can go wrong.
+    // Writing to memory does not fail, and the buffer has the right size.
     if written.is_err() {
         bytes.clear();
     }
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_the_same_is_white_and_what_is_not_is_red() {
+    fn equal_pixels_are_white_and_others_are_red() {
         let (a, b) = (
             RgbImage::from_pixel(2, 1, Rgb([9, 9, 9])),
             RgbImage::from_fn(2, 1, |x, _| Rgb([9, 9 + 200 * x as u8, 9])),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_shown_in_one_size() {
+    fn every_picture_is_scaled_to_the_same_longer_side() {
         assert_eq!(shown_size((64, 32)), (512, 256));
         assert_eq!(shown_size((4000, 1)), (512, 1));
     }

@@ -10,39 +10,46 @@ use serde_json::{Value, json};
 use super::output::{Done, Failure, Out, count, object};
 use super::{Global, add, plot};
 
+const EXAMPLES: &str = examples![
+    "Measure with the indexed pictures, or show what is remembered" => "imgidx tune",
+    "Measure again with 48 pictures of a directory" => "imgidx tune --pictures 48 ~/Pictures",
+    "Plot the speed of every combination" => "imgidx tune --plot speed.svg",
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Try with pictures of these directories [default: those of the index]
+    /// Directories with pictures to measure with [default: those of the index]
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Try again, also if a choice is remembered
+    /// Measure again, even if settings are remembered
     #[arg(long)]
     again: bool,
-    /// Try every combination, and not only those that lead to the best
+    /// Measure every combination, not only the promising ones
     #[arg(long)]
     full: bool,
-    /// Pictures to try with
+    /// Number of pictures to measure with
     #[arg(long, value_name = "N", default_value_t = TuneOptions::default().pictures, value_parser = parse_pictures)]
     pictures: usize,
-    /// Where the model may run; auto tries all devices that ONNX Runtime offers, but tensorrt
+    /// Device to run the model on; auto measures all that ONNX Runtime offers, except tensorrt
     #[arg(long, value_name = "DEVICE", default_value_t = Device::Auto)]
     device: Device,
-    /// Draw the speed of every combination into this SVG file
+    /// Plot the speed of every combination to this SVG file
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
 }
 
 pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
-    // Without an index there is a model all the same; nothing is written to the database.
-    let scratch = tempfile::tempdir().map_err(Error::io("make a folder in", &std::env::temp_dir()))?;
+    // Tuning needs a model and no index, and writes nothing to the database: an empty one does.
+    let scratch = tempfile::tempdir().map_err(Error::io("create a directory in", &std::env::temp_dir()))?;
     let index = match global.open_existing(None) {
         Err(Error::NoIndex { .. }) => global.options(None).open(scratch.path().join("empty.db"))?,
         other => other?,
     };
-    let asks_anew = args.again || args.full || args.plot.is_some() || !args.paths.is_empty();
-    if let Some(tuned) = index.tuned(args.device)?.filter(|_| !asks_anew) {
-        global.note("remembered; `imgidx tune --again` tries again");
-        return tell_remembered(global, &tuned);
+    let must_measure = args.again || args.full || args.plot.is_some() || !args.paths.is_empty();
+    if let Some(tuned) = index.tuned(args.device)?.filter(|_| !must_measure) {
+        global.note("these settings are remembered; `imgidx tune --again` measures again");
+        return print_remembered(global, &tuned);
     }
     let cancel = CancelToken::default();
     add::cancel_on_interrupt(&cancel);
@@ -61,7 +68,7 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
             rows += 1;
             broken = head.and_then(|()| out.line(row(trialed))).and_then(|()| out.flush()).err();
             if broken.is_some() {
-                // Nobody reads what would be found.
+                // The reader of the output is gone, so stop measuring.
                 options.cancel.cancel();
             }
         }
@@ -70,13 +77,13 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         return Err(error.into());
     }
     let report = report.map_err(|error| match error {
-        Error::Interrupted => Error::Invalid("interrupted: nothing is remembered".into()),
+        Error::Interrupted => Error::Invalid("interrupted; no settings are remembered".into()),
         other => other,
     })?;
     if let Some(path) = &args.plot {
         plot::write(path, &report.trials).map_err(Error::io("write", path))?;
     }
-    tell(global, out, &report)
+    print_report(global, out, &report)
 }
 
 const HEAD: &str = "device     workers  threads  batch  images/s";
@@ -87,12 +94,12 @@ fn row(trialed: &Trialed) -> String {
     format!("{:<9}{workers:>9}{threads:>9}{batch:>7}{:>10.1}", setting.device, trialed.images_per_second)
 }
 
-fn tell(global: &Global, mut out: Out, report: &TuneReport) -> Result<Done, Failure> {
+fn print_report(global: &Global, mut out: Out, report: &TuneReport) -> Result<Done, Failure> {
     for (device, reason) in &report.unusable {
         global.note(&format!("{device} cannot be used: {reason}"));
     }
     if report.drawn {
-        global.note("tried with drawn pictures, because none are indexed; give a directory to try with yours");
+        global.note("measured with generated pictures, because none are indexed; give a directory to use your own");
     }
     if global.json {
         let mut fields = object(serde_json::to_value(report).expect("a report is plain data"));
@@ -101,28 +108,34 @@ fn tell(global: &Global, mut out: Out, report: &TuneReport) -> Result<Done, Fail
         out.document(fields)?;
     } else {
         let (pictures, seconds) = (count(report.pictures as u64, "picture"), report.seconds);
-        out.line(format_args!("best: {}, of {pictures} in {seconds:.1} s; remembered", words(&report.best)))?;
+        out.line(format_args!(
+            "best: {}; measured with {pictures} in {seconds:.1} s and remembered",
+            describe(&report.best)
+        ))?;
     }
     Ok(out.finish().map(|()| Done::All)?)
 }
 
-fn tell_remembered(global: &Global, tuned: &Tuned) -> Result<Done, Failure> {
+fn print_remembered(global: &Global, tuned: &Tuned) -> Result<Done, Failure> {
     let mut out = Out::new();
     if global.json {
         out.document(object(json!({"remembered": tuned})))?;
     } else {
-        out.line(format_args!("best: {}", words(&tuned.best)))?;
+        out.line(format_args!("best: {}", describe(&tuned.best)))?;
     }
     Ok(out.finish().map(|()| Done::All)?)
 }
 
-fn words(best: &Trialed) -> String {
+fn describe(best: &Trialed) -> String {
     let setting = &best.setting;
     let (workers, threads) = (count(setting.workers as u64, "worker"), count(setting.model_threads as u64, "thread"));
     let (device, batch, rate) = (setting.device, setting.batch_size, best.images_per_second);
-    format!("{workers} and sessions of {threads} on {device}, batches of {batch}: {rate:.1} images/s")
+    format!("{workers} with {threads} each on {device}, batches of {batch}: {rate:.1} images/s")
 }
 
 fn parse_pictures(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|count| (1..=10_000).contains(count)).ok_or(format!("`{text}` is not from 1 to 10000"))
+    text.parse()
+        .ok()
+        .filter(|count| (1..=10_000).contains(count))
+        .ok_or(format!("`{text}` is not a number from 1 to 10000"))
 }

@@ -12,38 +12,45 @@ use super::log::{Level, Log, path};
 use super::output::{Done, Failure};
 use super::work::{ScanArgs, WorkArgs};
 
+const EXAMPLES: &str = examples![
+    "Keep everything in the index up to date" => "imgidx watch",
+    "Watch one directory, and scan it every 30 minutes" => "imgidx watch --rescan-every 30m ~/Pictures",
+    "Log as JSON to a file" => "imgidx watch --json 2>> watch.log",
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Directories and files to keep current [default: all that are in the index]
+    /// Directories and files to watch [default: all in the index]
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
     #[command(flatten)]
     scan: ScanArgs,
     #[command(flatten)]
     work: WorkArgs,
-    /// Scan everything so often, such as 30m or 2h, to find what the system has not told
+    /// Time between full scans, such as 30m or 2h, which find what the system did not report
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1h")]
     rescan_every: Duration,
-    /// Scan network drives, and whatever else the system does not tell of, so often
+    /// Time between scans of network drives and of whatever else the system does not watch
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "60s")]
     poll_every: Duration,
-    /// Do not rely on what the system tells anywhere
+    /// Scan everything every --poll-every, instead of relying on events of the system
     #[arg(long)]
     poll: bool,
-    /// How long the model stays in memory after the last picture
+    /// Time to keep the model in memory after the last picture
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "60s")]
     keep_model: Duration,
 }
 
-/// More than this is as good as never, and less only keeps the machine busy.
-const SHORTEST: Duration = Duration::from_millis(100);
+/// Minimum time between scans. Less would only keep the machine busy.
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
 
 impl Args {
     fn options(&self) -> Result<WatchOptions, Failure> {
         let scan = self.scan.options();
         scan.check().map_err(|error| Failure::Usage(error.to_string()))?;
-        if self.rescan_every < SHORTEST || self.poll_every < SHORTEST {
-            return Err(Failure::Usage("--rescan-every and --poll-every take at least 100ms".into()));
+        if self.rescan_every < MIN_INTERVAL || self.poll_every < MIN_INTERVAL {
+            return Err(Failure::Usage("--rescan-every and --poll-every must be at least 100ms".into()));
         }
         Ok(WatchOptions {
             add: self.work.options(),
@@ -62,25 +69,24 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let options = args.options()?;
     let log = Log::new(global.json, global.quiet, global.verbose);
     let opened = global.options(None).notice(move |text| log.write(Level::Info, "notice", &[("text", json!(text))]));
-    // Without directories it keeps current what is there, and must not make an empty index where a drive is missing.
+    // Without directories the index must exist: an empty one in place of a missing drive would hide that.
     let database = global.database()?;
-    let open = opened.clone();
-    let index = if args.paths.is_empty() { open.open_existing(database)? } else { open.open(database)? };
-    let database = index.path().to_owned();
+    let index = if args.paths.is_empty() { opened.open_existing(database)? } else { opened.open(database)? };
+    let (database, searcher, keep_model) = (index.path().to_owned(), index.searcher().clone(), options.keep_model);
     let watcher = Watcher::new(index, &args.paths, options)?;
     let control = watcher.control();
     stop_on_signals(&control, log)?;
     #[cfg(unix)]
-    let mut server = Some(imgidx::daemon::Server::start(&database, opened, control)?);
+    let mut server = Some(imgidx::daemon::Server::start(&searcher, keep_model, control)?);
     log.write(Level::Info, "started", &[("pid", json!(std::process::id())), ("database", path(&database))]);
     let mut manager = ServiceManager::new();
     watcher.run(|event| {
-        tell(log, event);
-        manager.tell(event);
+        log_event(log, event);
+        manager.notify(event);
         #[cfg(unix)]
         match event {
             WatchEvent::Ready { .. } => server.iter().for_each(imgidx::daemon::Server::warm_up),
-            // While the watcher's lock is held, so that the socket cannot be the next one's.
+            // Close the socket while the watcher's lock is held, so that it cannot be the socket of the next watcher.
             WatchEvent::Stopped => server = None,
             _ => {}
         }
@@ -88,7 +94,7 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     Ok(Done::All)
 }
 
-/// SIGTERM and SIGINT end the watcher, a second one at once; SIGHUP makes it look up its roots and scan them.
+/// SIGTERM and SIGINT end the watcher, and a second one ends the process; SIGHUP makes it read its roots and scan them.
 #[cfg(unix)]
 fn stop_on_signals(control: &Control, log: Log) -> Result<(), Failure> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -101,7 +107,7 @@ fn stop_on_signals(control: &Control, log: Log) -> Result<(), Failure> {
                 log.write(Level::Info, "reloading", &[]);
                 control.reload();
             } else if std::mem::replace(&mut again, true) {
-                // Nothing committed is lost.
+                // Committed work is safe.
                 std::process::exit(130);
             } else {
                 log.write(Level::Info, "stopping", &[]);
@@ -119,12 +125,12 @@ fn stop_on_signals(control: &Control, log: Log) -> Result<(), Failure> {
         log.write(Level::Info, "stopping", &[]);
         control.stop();
     };
-    // Without a handler an interrupt ends the process at once, which loses nothing that was committed.
+    // If there can be no handler, an interrupt ends the process at once. Committed work is safe.
     let _ = ctrlc::set_handler(stop);
     Ok(())
 }
 
-fn tell(log: Log, event: &WatchEvent) {
+fn log_event(log: Log, event: &WatchEvent) {
     let (level, name, fields) = match event {
         WatchEvent::Ready { roots, folders } => {
             (Level::Info, "watching", vec![("roots", json!(roots)), ("folders", json!(folders))])
@@ -139,7 +145,7 @@ fn tell(log: Log, event: &WatchEvent) {
                 ("root", path(&vanished.root)),
                 ("files", json!(vanished.files)),
                 ("of", json!(vanished.of)),
-                ("hint", json!("their rows are kept; `imgidx prune` confirms that they are gone")),
+                ("hint", json!("their rows are kept; if they are really gone, run `imgidx prune`")),
             ],
         ),
         WatchEvent::Lost(root) => (Level::Warning, "events-lost", vec![("root", path(root))]),
@@ -154,7 +160,7 @@ fn tell(log: Log, event: &WatchEvent) {
     log.write(level, name, &fields);
 }
 
-/// What has happened, without what has not.
+/// The counts of a report that are not zero, and its duration.
 fn counts(report: &IndexReport) -> Vec<(&'static str, Value)> {
     let counts = [
         ("new", report.new),
@@ -168,14 +174,14 @@ fn counts(report: &IndexReport) -> Vec<(&'static str, Value)> {
     some.chain([("seconds", json!((report.seconds * 1000.0).round() / 1000.0))]).collect()
 }
 
-/// systemd, where it has started this process: it is told when everything is set up, what is going on, and that this is still
-/// alive (sd_notify(3)).
+/// Notifies systemd, if it started this process, of readiness, of the current state and that the process is alive; see
+/// sd_notify(3).
 struct ServiceManager {
     progress: (imgidx::Progress, Instant),
 }
 
-/// Work that makes no progress for so long is taken to hang: the service manager is told nothing then, and starts anew.
-const STUCK: Duration = Duration::from_secs(600);
+/// Work without progress for this long counts as hanging. systemd then gets no keep-alive, and restarts the process.
+const STUCK_TIMEOUT: Duration = Duration::from_secs(600);
 
 impl ServiceManager {
     fn new() -> Self {
@@ -183,12 +189,12 @@ impl ServiceManager {
     }
 
     #[cfg(not(unix))]
-    fn tell(&mut self, _: &WatchEvent) {
-        let _ = (self.progress, STUCK);
+    fn notify(&mut self, _: &WatchEvent) {
+        let _ = (self.progress, STUCK_TIMEOUT);
     }
 
     #[cfg(unix)]
-    fn tell(&mut self, event: &WatchEvent) {
+    fn notify(&mut self, event: &WatchEvent) {
         use sd_notify::NotifyState;
         let status = |text: &str| drop(sd_notify::notify(&[NotifyState::Status(text), NotifyState::Watchdog]));
         match event {
@@ -199,7 +205,7 @@ impl ServiceManager {
                 if *progress != self.progress.0 {
                     self.progress = (*progress, Instant::now());
                 }
-                if self.progress.1.elapsed() < STUCK {
+                if self.progress.1.elapsed() < STUCK_TIMEOUT {
                     status(&format!("{} of {} files", progress.done, progress.found));
                 }
             }

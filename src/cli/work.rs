@@ -1,4 +1,4 @@
-//! Options of commands that index: which files, and how.
+//! Options of the commands that index: which files to read, and how.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -12,39 +12,40 @@ use super::parse_size;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ScanArgs {
-    /// Leave out what matches, as in .gitignore; may be given several times
+    /// Exclude what matches, in the syntax of .gitignore (repeatable)
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<String>,
-    /// Look at names with a dot at the front too
+    /// Include files and directories whose names start with a dot
     #[arg(long)]
     pub hidden: bool,
     /// Follow symbolic links
     #[arg(long)]
     pub follow_links: bool,
-    /// Stay on the file system of each directory
+    /// Do not enter other file systems
     #[arg(long)]
     pub one_file_system: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct WorkArgs {
-    /// Workers [default: what `tune` has found, or one for each core]
+    /// Number of workers [default: what `tune` found, or one per core]
     #[arg(long, value_name = "N", value_parser = parse_count)]
     threads: Option<NonZeroUsize>,
-    /// Pictures that go through the model at once [default: what `tune` has found, or what suits the device]
+    /// Pictures per batch of the model [default: what `tune` found, or what suits the device]
     #[arg(long, value_name = "N", value_parser = parse_count)]
     batch_size: Option<NonZeroUsize>,
-    /// Memory that all of it may take, such as 800M or 2G; pictures wait for room, and one that needs more by itself
-    /// fails [default: 512M, and more for large models and many cores]
+    /// Memory limit for the whole process, such as 800M or 2G; a picture that needs more by itself fails [default:
+    /// 512M, more for large models and many cores]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     memory: Option<u64>,
-    /// Run the model there: auto, cpu, cuda, tensorrt, coreml, directml or openvino; `imgidx runtime` tells which can be used
+    /// Device to run the model on: auto, cpu, cuda, tensorrt, coreml, directml or openvino; `imgidx runtime` lists the
+    /// available ones
     #[arg(long, value_name = "DEVICE", default_value_t = Device::Auto)]
     pub device: Device,
-    /// Milliseconds to measure features in, for each picture; what there is no time for is left out
+    /// Milliseconds for measuring the features of a picture; what takes longer is left out [default: no limit]
     #[arg(long, value_name = "MS")]
     feature_time: Option<u64>,
-    /// Seconds of a processor's time that one picture may take
+    /// Seconds of processor time for a picture, after which it fails
     #[arg(long, value_name = "SECONDS", default_value_t = DecodeLimits::TIME.as_secs(), value_parser = clap::value_parser!(u64).range(1..=86_400))]
     picture_time: u64,
 }
@@ -74,7 +75,7 @@ impl WorkArgs {
     }
 }
 
-/// Reads a number of workers or pictures: more than this would only exhaust the system.
+/// Parses a number of workers or pictures. More than 1024 would only exhaust the system.
 fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
     const MAX_COUNT: usize = 1024;
     let count: NonZeroUsize = text.parse().map_err(|_| format!("`{text}` is not a number from 1 to {MAX_COUNT}"))?;

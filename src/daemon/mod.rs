@@ -13,7 +13,6 @@
 //! Nothing depends on the daemon: whoever gets no answer in time asks the database.
 
 mod client;
-mod desk;
 mod line;
 mod protocol;
 mod server;

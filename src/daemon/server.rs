@@ -12,12 +12,13 @@ use std::time::Duration;
 use crossbeam_channel::RecvTimeoutError;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::desk::Desk;
 use super::line::Lines;
-use super::protocol::{AddRequest, Answered, DaemonStatus, ErrorReply, Op, Reply, Request, VERSION};
+use super::protocol::{
+    AddRequest, Answered, DaemonStatus, ErrorReply, Op, Reply, Request, SearchRequest, SimilarRequest, VERSION,
+};
 use super::socket::{make_folder_of, socket_path};
 use crate::error::{Error, Result};
-use crate::index::OpenOptions;
+use crate::search::{Searcher, SearcherOptions};
 use crate::watch::{Activity, AddTold, Control};
 
 /// The longest request.
@@ -31,9 +32,6 @@ const WRITE_TIME: Duration = Duration::from_secs(10);
 
 /// Clients at a time. Others are refused, and do their work themselves.
 const MOST_CLIENTS: usize = 64;
-
-/// How long the model for queries stays in memory after the last one.
-const KEEP_MODEL: Duration = Duration::from_secs(60);
 
 /// How often a client that has to wait is told so.
 const WAITING: Duration = Duration::from_secs(2);
@@ -50,7 +48,9 @@ pub struct Server {
 
 #[derive(Debug)]
 struct Shared {
-    desk: Desk,
+    searcher: Searcher,
+    /// How long the model stays in memory when nothing uses it.
+    keep_model: Duration,
     control: Control,
     clients: AtomicUsize,
 }
@@ -61,8 +61,8 @@ impl Server {
     ///
     /// # Errors
     /// When the socket or a thread cannot be made.
-    pub fn start(database: &Path, open: OpenOptions, control: Control) -> Result<Self> {
-        let path = socket_path(database)?;
+    pub fn start(searcher: &Searcher, keep_model: Duration, control: Control) -> Result<Self> {
+        let path = socket_path(searcher.path())?;
         make_folder_of(&path)?;
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::io("remove", &path)(error)),
@@ -72,8 +72,8 @@ impl Server {
         let private = std::fs::Permissions::from_mode(0o600);
         std::fs::set_permissions(&path, private).map_err(Error::io("set the mode of", &path))?;
         let (wake, woken) = UnixStream::pair().map_err(Error::io("make a pair of sockets for", &path))?;
-        let desk = Desk::new(database.to_owned(), open);
-        let shared = Arc::new(Shared { desk, control, clients: AtomicUsize::new(0) });
+        let searcher = searcher.resident_later(SearcherOptions::default());
+        let shared = Arc::new(Shared { searcher, keep_model, control, clients: AtomicUsize::new(0) });
         let for_thread = shared.clone();
         let thread = std::thread::Builder::new()
             .name("accept".into())
@@ -90,7 +90,7 @@ impl Server {
     /// Loads what queries need, so that the first one does not have to wait for it.
     pub fn warm_up(&self) {
         // What is wrong is told to whoever asks.
-        let _ = self.shared.desk.searcher();
+        let _ = self.shared.searcher.warm_up();
     }
 }
 
@@ -107,9 +107,9 @@ impl Drop for Server {
 
 fn accept_all(shared: &Arc<Shared>, listener: &UnixListener, woken: &UnixStream) {
     loop {
-        let rest = shared.desk.unload_after(KEEP_MODEL);
+        let rest = shared.searcher.unload_model_after(shared.keep_model);
         // Also where the model is not loaded: a client that was accepted a moment ago may be about to need it.
-        let rest = Timespec { tv_sec: rest.unwrap_or(KEEP_MODEL).as_secs() as i64 + 1, tv_nsec: 0 };
+        let rest = Timespec { tv_sec: rest.unwrap_or(shared.keep_model).as_secs() as i64 + 1, tv_nsec: 0 };
         let mut ready = [PollFd::new(listener, PollFlags::IN), PollFd::new(woken, PollFlags::IN)];
         match poll(&mut ready, Some(&rest)) {
             Ok(0) | Err(rustix::io::Errno::INTR) => continue,
@@ -201,11 +201,15 @@ pub(super) fn read(line: &[u8]) -> Result<Op, ErrorReply> {
 fn answer(shared: &Shared, op: Op) -> Result<Answered> {
     let control = &shared.control;
     match op {
-        Op::Similar(request) => return shared.desk.similar(request).map(Answered::Similar),
-        Op::Search(request) => return shared.desk.search(&request).map(Answered::Search),
+        Op::Similar(SimilarRequest { query, top }) => {
+            return shared.searcher.similar(&query, top).map(Answered::Similar);
+        }
+        Op::Search(SearchRequest { query, top }) => {
+            return shared.searcher.search(&query, top.unwrap_or(usize::MAX)).map(Answered::Search);
+        }
         Op::Status => {
             let mut watch = control.status();
-            watch.model_loaded |= shared.desk.is_model_loaded();
+            watch.model_loaded |= shared.searcher.is_model_loaded();
             let (pid, version) = (std::process::id(), env!("CARGO_PKG_VERSION").to_owned());
             return Ok(Answered::Status(DaemonStatus { pid, version, watch }));
         }
@@ -233,7 +237,7 @@ fn add(shared: &Shared, lines: &mut Lines, request: &AddRequest) -> io::Result<(
         return lines.write(&Reply::Error(paused()));
     }
     // When this returns because the client has gone away, the receiver is dropped, and that cancels the work.
-    let told = shared.control.add(request.paths.clone(), request.options());
+    let told = shared.control.add(request.paths.clone(), request.options.clone());
     loop {
         match told.recv_timeout(WAITING) {
             Ok(AddTold::Waiting) => lines.write(&Reply::Progress(None))?,

@@ -1,29 +1,23 @@
 //! The library's front door: one database, and all that can be done with it.
 
-mod eye;
-mod models;
 mod open;
-mod read;
-mod status;
 mod trace;
 mod tuning;
 mod updater;
 mod write;
 
-use std::cell::OnceCell;
 use std::path::Path;
 
-use eye::ModelEye;
-pub use models::ActiveModel;
-pub use open::{OpenOptions, default_data_dir};
-pub use status::{NeighborStatus, RootStatus, Status};
 pub use trace::{TraceEstimate, TraceReport, TraceStep};
 pub use tuning::{Trialed, TuneOptions, TuneReport, Tuned};
 pub use updater::Updater;
 pub use write::CheckProblem;
 
+pub use crate::options::{OpenOptions, default_data_dir};
+pub use crate::search::{ActiveModel, NeighborStatus, RootStatus, Status};
+
 use crate::error::Result;
-use crate::model::Catalog;
+use crate::search::Searcher;
 use crate::store::Store;
 
 /// An index of pictures: one SQLite file.
@@ -33,10 +27,7 @@ use crate::store::Store;
 #[derive(Debug)]
 pub struct Index {
     store: Store,
-    options: OpenOptions,
-    catalog: Catalog,
-    /// Made for the first picture that is not indexed, and kept for the next one.
-    eye: OnceCell<ModelEye>,
+    searcher: Searcher,
 }
 
 impl Index {
@@ -49,8 +40,13 @@ impl Index {
     }
 
     fn new(store: Store, options: OpenOptions) -> Result<Self> {
-        let catalog = Catalog::new(&options.resolve_data_dir()?);
-        Ok(Self { store, options, catalog, eye: OnceCell::new() })
+        let for_reading = Store::open(store.path())?;
+        Ok(Self { store, searcher: Searcher::new(for_reading, options)? })
+    }
+
+    /// What reads this index: cheap to clone, and for many threads.
+    pub fn searcher(&self) -> &Searcher {
+        &self.searcher
     }
 
     /// The database file.

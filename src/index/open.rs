@@ -1,135 +1,14 @@
-//! Opening an index: where it lies, and which model and ONNX Runtime it uses.
+//! Opening an index: one that is there, a new one, or a damaged one.
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
-
-use image::RgbImage;
+use std::path::Path;
 
 use super::Index;
 use crate::error::{Error, Result};
-use crate::media::{DecodeLimits, DecodeRequest, Filter, Fit, Frame};
-use crate::model::{Notice, RuntimeOptions};
-use crate::sandbox::{Helper, Sandbox};
-use crate::search::read_picture;
+use crate::options::OpenOptions;
+use crate::search::Searcher;
 use crate::store::{Store, Writer, salvage};
-use crate::types::Stage;
-
-/// How an index is opened: where models and ONNX Runtime are found, and where pictures are decoded.
-#[derive(Clone)]
-pub struct OpenOptions {
-    data_dir: Option<PathBuf>,
-    runtime: Option<PathBuf>,
-    offline: bool,
-    pub(super) model: Option<String>,
-    notice: Notice,
-    sandbox: Arc<Sandbox>,
-}
-
-impl Default for OpenOptions {
-    fn default() -> Self {
-        Self {
-            data_dir: None,
-            runtime: None,
-            offline: false,
-            model: None,
-            notice: Arc::new(|_| {}),
-            sandbox: Arc::default(),
-        }
-    }
-}
-
-impl std::fmt::Debug for OpenOptions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OpenOptions")
-            .field("data_dir", &self.data_dir)
-            .field("model", &self.model)
-            .finish_non_exhaustive()
-    }
-}
 
 impl OpenOptions {
-    /// Keeps models and a fetched ONNX Runtime in this directory instead of the user's data directory.
-    #[must_use]
-    pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
-        self.data_dir = Some(path.into());
-        self
-    }
-
-    /// Uses this library of ONNX Runtime and no other.
-    #[must_use]
-    pub fn runtime(mut self, library: impl Into<PathBuf>) -> Self {
-        self.runtime = Some(library.into());
-        self
-    }
-
-    /// Never fetches anything.
-    #[must_use]
-    pub fn offline(mut self, offline: bool) -> Self {
-        self.offline = offline;
-        self
-    }
-
-    /// Uses this model of the catalog instead of the one that the database is set to.
-    #[must_use]
-    pub fn model(mut self, name: impl Into<String>) -> Self {
-        self.model = Some(name.into());
-        self
-    }
-
-    /// Is told of what takes long and was not asked for, such as ONNX Runtime being fetched, and of what went wrong without
-    /// keeping anything from being done.
-    #[must_use]
-    pub fn notice(mut self, notice: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        self.notice = Arc::new(notice);
-        self
-    }
-
-    /// Decodes pictures in processes of this program, which has to call [`sandbox::serve`](crate::sandbox::serve) when it is
-    /// started with these arguments. Without, they are decoded in this process.
-    #[must_use]
-    pub fn decoder(
-        mut self,
-        program: impl Into<PathBuf>,
-        arguments: impl IntoIterator<Item = impl Into<OsString>>,
-    ) -> Self {
-        let (program, arguments) = (program.into(), arguments.into_iter().map(Into::into).collect());
-        self.sandbox = Arc::new(Sandbox::new(Helper { program, arguments }));
-        self
-    }
-
-    /// Decodes pictures in this process.
-    #[must_use]
-    pub fn decode_here(mut self) -> Self {
-        self.sandbox = Arc::default();
-        self
-    }
-
-    /// A picture, upright and scaled down to at most so many pixels a side.
-    ///
-    /// # Errors
-    /// [`Error::Picture`] when it cannot be read or decoded.
-    pub fn thumbnail(&self, path: &Path, side: u32) -> Result<RgbImage> {
-        let failed = |stage, reason| Error::Picture { path: path.to_owned(), stage, reason };
-        let content = read_picture(path).map_err(|reason| failed(Stage::Read, reason))?;
-        let frame = Some(Frame { fit: Fit::Inside, width: side, height: side, filter: Filter::Lanczos });
-        let wanted = DecodeRequest { side, feature_time: Some(Duration::ZERO), frame, alpha: false };
-        let limits = DecodeLimits::default();
-        let decoded = self.sandbox.decode_and_measure(&content.bytes, content.format, limits, &wanted, |_| ());
-        let decoded = decoded.map_err(|error| failed(Stage::Decode, error.to_string()))?;
-        Ok(decoded.pixels.expect("they were asked for"))
-    }
-
-    /// Says something beside the results.
-    pub(super) fn tell(&self, text: &str) {
-        (self.notice)(text);
-    }
-
-    pub(crate) fn sandbox(&self) -> &Arc<Sandbox> {
-        &self.sandbox
-    }
-
     /// Opens the index, and makes it if it is not there.
     ///
     /// # Errors
@@ -164,43 +43,17 @@ impl OpenOptions {
         self.open_existing(path)
     }
 
+    /// Opens the index for reading only, if it is there.
+    ///
+    /// # Errors
+    /// Those of [`OpenOptions::open_existing`].
+    pub fn open_searcher(self, path: impl AsRef<Path>) -> Result<Searcher> {
+        Searcher::new(Store::open(path.as_ref())?, self)
+    }
+
     pub(super) fn salvage(&self, path: &Path) -> Result<()> {
         let aside = salvage(path)?;
         self.tell(&format!("the damaged database is kept as `{}`", aside.display()));
         Ok(())
     }
-
-    /// Where models and a fetched ONNX Runtime are kept.
-    ///
-    /// # Errors
-    /// When none was given and the user has no home directory.
-    pub fn resolve_data_dir(&self) -> Result<PathBuf> {
-        match &self.data_dir {
-            Some(path) => Ok(path.clone()),
-            None => default_data_dir(),
-        }
-    }
-
-    /// Where ONNX Runtime is decoded for.
-    ///
-    /// # Errors
-    /// Those of [`OpenOptions::resolve_data_dir`].
-    pub fn runtime_options(&self) -> Result<RuntimeOptions> {
-        Ok(RuntimeOptions {
-            library: self.runtime.clone(),
-            offline: self.offline,
-            data_dir: self.resolve_data_dir()?,
-            notice: self.notice.clone(),
-        })
-    }
-}
-
-/// The directory of imgidx in the user's data directory, such as `~/.local/share/imgidx`.
-///
-/// # Errors
-/// When the user has no home directory.
-pub fn default_data_dir() -> Result<PathBuf> {
-    directories::ProjectDirs::from("", "", "imgidx")
-        .map(|dirs| dirs.data_dir().to_owned())
-        .ok_or_else(|| Error::Invalid("there is no home directory to keep data in: name a database with --db".into()))
 }

@@ -1,4 +1,4 @@
-//! Tracing pictures, with what was learned from those that were traced before.
+//! Traces pictures, and learns from earlier traces.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -9,85 +9,89 @@ use super::Index;
 use crate::error::{Error, Result};
 use crate::store::{Recorder, TraceRow};
 use crate::trace::{
-    Batch, CANDIDATES, CandidateScores, Compared, Estimate, LESSONS, Outcome, Passed, Ready, Sample, ScorePredictor,
-    Tier, TraceFacts, TraceInput, TraceOptions, Traced, VERSION, bytes_for, find, trace_inputs,
+    Batch, CANDIDATES, CandidateScores, Compared, Estimate, MAX_SAMPLES, Outcome, Ready, Sample, ScorePredictor,
+    SkipReason, Tier, TraceFacts, TraceInput, TraceOptions, Traced, VERSION, bytes_for, find, trace_inputs,
 };
 use crate::types::ContentHash;
 use crate::vector::NotDrawn;
 
-/// What a trace can be expected to be worth.
+/// The predicted score of a picture's trace.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TraceEstimate {
-    /// Digest of the picture's content.
+    /// Digest of the file's content.
     pub hash: ContentHash,
-    /// What the estimate is made from.
+    /// Properties of the picture that the estimate is based on.
     pub facts: TraceFacts,
-    /// The estimate.
+    /// The predicted score and its error.
     pub estimate: Estimate,
-    /// What a trace that is known is worth, and its tier.
+    /// Score and tier of the stored trace, if there is one.
     pub known: Option<(f64, Tier)>,
 }
 
-/// What became of one of the pictures that were asked for.
+/// The outcome for one of the requested files.
 #[derive(Debug)]
 pub struct TraceStep<T> {
-    /// Its place in the order of what was asked for, from 0.
+    /// Position in the order of the request, from 0.
     pub index: usize,
-    /// How many files there are in all.
+    /// Total number of files.
     pub of: usize,
-    /// Its path.
+    /// Path of the file.
     pub path: PathBuf,
-    /// A path for its SVG in some folder, which no other one has: as it lies in the folder that was asked for, or its name, ending in `svg`.
+    /// Relative path for its SVG, unique within the run: its path in the requested folder, or the file name of a
+    /// requested file, ending in `svg`.
     pub target: PathBuf,
-    /// What came of it; `None` if it is in a folder and no drawing, or no picture at all.
+    /// The result; `None` if the file was found in a folder and is not a drawing, or not a picture.
     pub result: Option<Result<T>>,
 }
 
-/// How a run went.
+/// Counts and times of a run.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct TraceReport {
-    /// Pictures that were traced.
+    /// Number of pictures traced.
     pub traced: u64,
-    /// Of those, how many had been traced before.
+    /// How many of those had been traced before.
     pub stored: u64,
-    /// Photographs in folders, which were left out.
+    /// Number of photographs found in folders and left out.
     pub photos: u64,
-    /// Pictures that could not be traced.
+    /// Number of pictures that could not be traced.
     pub failed: u64,
-    /// How long it took.
+    /// Duration of the run, in seconds.
     pub seconds: f64,
-    /// Whether it was cancelled before all was done.
+    /// Whether the run was cancelled before all pictures were done.
     pub interrupted: bool,
 }
 
 impl Index {
-    /// Traces pictures, and those in folders, on all processors; `each` is told of each as it is done. What was found is remembered by the content: a
-    /// second trace is free, and further ones learn from it.
+    /// Traces pictures, and those in folders, on all CPUs. Calls `each` with every file as it is done, in any order.
     ///
-    /// Photographs are refused where they are named, and left out in folders, unless the options say otherwise; so are SVGs.
+    /// Traces are stored by content: a second trace of the same picture is free, and later traces learn from it.
+    ///
+    /// Photographs are refused if they are named and left out in folders, unless [`TraceOptions::photos`] is set. SVGs
+    /// are always refused or left out.
     ///
     /// # Errors
-    /// When a path is not there, the database fails, or `each` does. Pictures that cannot be traced are no error: `each` is told.
+    /// When a path does not exist, the database fails, or `each` fails. A picture that cannot be traced is not an
+    /// error of the run: `each` receives its result.
     pub fn trace<P: AsRef<Path>>(
         &self,
         paths: impl IntoIterator<Item = P>,
         options: &TraceOptions,
         mut each: impl FnMut(TraceStep<Traced>) -> Result<()>,
     ) -> Result<TraceReport> {
-        let experience = self.experience()?;
+        let predictor = self.score_predictor()?;
         let recorder = Recorder::open(self.path());
-        let mut is_told = false;
+        let mut is_reported = false;
         let mut record = |row: &TraceRow| {
             let recorded = recorder.as_ref().map_err(ToString::to_string);
             let recorded = recorded.and_then(|recorder| recorder.put_trace(row).map_err(|error| error.to_string()));
             if let Err(reason) = recorded
-                && !std::mem::replace(&mut is_told, true)
+                && !std::mem::replace(&mut is_reported, true)
             {
-                self.options.tell(&format!("what was traced is not remembered: {reason}"));
+                self.searcher.options().tell(&format!("cannot store traces: {reason}"));
             }
         };
         let is_enough = |known: &Traced| !options.pixels && known.suffices(options);
-        let work = |batch: &Batch<'_>, ready: Ready<'_>| trace_one(batch, ready, &experience);
+        let work = |batch: &Batch<'_>, ready: Ready<'_>| trace_one(batch, ready, &predictor);
         self.run(paths, options, is_enough, work, |step| {
             let TraceStep { index, of, path, target, result } = step;
             let result = result.map(|result| {
@@ -102,34 +106,34 @@ impl Index {
         })
     }
 
-    /// Tells what traces of pictures, and of those in folders, can be expected to be worth, without making them.
+    /// Predicts the scores of traces of pictures, and of those in folders, without tracing them.
     ///
     /// # Errors
-    /// Those of [`Index::trace`].
+    /// The same as for [`Index::trace`].
     pub fn estimate_traces<P: AsRef<Path>>(
         &self,
         paths: impl IntoIterator<Item = P>,
         options: &TraceOptions,
         mut each: impl FnMut(TraceStep<TraceEstimate>) -> Result<()>,
     ) -> Result<TraceReport> {
-        let experience = self.experience()?;
+        let predictor = self.score_predictor()?;
         let work = |batch: &Batch<'_>, ready: Ready<'_>| {
             let known = ready.known.map(|known| (known.score, known.tier));
-            let (_, facts) = ready.source.expect("it was decoded at, because no drawing is enough");
-            let estimate = experience.estimate(&facts, batch.options.tier);
+            let (_, facts) = ready.source.expect("a picture without a sufficient trace is decoded");
+            let estimate = predictor.estimate(&facts, batch.options.tier);
             Ok(TraceEstimate { hash: ready.hash, facts, estimate, known })
         };
         self.run(paths, options, |_| false, work, |step| each(step).map(|()| false))
     }
 
-    fn experience(&self) -> Result<ScorePredictor> {
-        let lessons = self.store.trace_lessons(VERSION, LESSONS)?;
+    fn score_predictor(&self) -> Result<ScorePredictor> {
+        let samples = self.store.trace_lessons(VERSION, MAX_SAMPLES)?;
         let read = |sample: crate::store::TraceLesson| {
             let facts: TraceFacts = serde_json::from_str(&sample.facts).ok()?;
             let candidates: CandidateScores = serde_json::from_str(&sample.candidates).ok()?;
             Sample::new(&facts, &candidates, sample.score, Tier::from_rank(sample.tier)?)
         };
-        Ok(ScorePredictor::new(lessons.into_iter().filter_map(read).collect()))
+        Ok(ScorePredictor::new(samples.into_iter().filter_map(read).collect()))
     }
 
     fn run<P: AsRef<Path>, T: Send>(
@@ -145,14 +149,14 @@ impl Index {
         let trace_inputs = trace_inputs(&paths)?;
         let mut report = TraceReport::default();
         let mut done = 0;
-        let batch = Batch::new(self.path(), self.options.sandbox(), options);
+        let batch = Batch::new(self.path(), self.searcher.options().sandbox(), options);
         batch.run(&trace_inputs, is_enough, work, |index, outcome| {
             done += 1;
             let result = match outcome {
                 Outcome::Done(done) => Some(Ok(done)),
                 Outcome::Failed(error) => Some(Err(error)),
-                Outcome::PassedOver(passed) => {
-                    report.photos += u64::from(passed == Passed::Photo);
+                Outcome::Skipped(reason) => {
+                    report.photos += u64::from(reason == SkipReason::Photo);
                     None
                 }
             };
@@ -172,17 +176,17 @@ impl Index {
     }
 }
 
-/// Traces one picture, and tells what is to be remembered of it, unless that is known.
-fn trace_one(batch: &Batch<'_>, ready: Ready<'_>, experience: &ScorePredictor) -> Result<(Traced, Option<TraceRow>)> {
+/// Traces one picture. Also returns the row to store, unless the stored trace is enough.
+fn trace_one(batch: &Batch<'_>, ready: Ready<'_>, predictor: &ScorePredictor) -> Result<(Traced, Option<TraceRow>)> {
     let (options, known) = (batch.options, ready.known);
     let compared = ready.source.as_ref().filter(|_| options.pixels).map(|(source, _)| Compared::of(source));
     let (known, (source, facts)) = match (known, ready.source) {
         (Some(known), _) if known.suffices(options) => return Ok((Traced { compared, ..known }, None)),
-        (known, source) => (known, source.expect("it was decoded at, because what is known is not enough")),
+        (known, source) => (known, source.expect("a picture without a sufficient trace is decoded")),
     };
     let limits = batch.limits(bytes_for(&source, options.tier));
-    // A higher tier begins with what a lower one has found.
-    let first = known.map_or_else(|| CANDIDATES[experience.first(&facts)], |known| known.parameters);
+    // A higher tier starts from the parameters that a lower one found.
+    let first = known.map_or_else(|| CANDIDATES[predictor.first(&facts)], |known| known.parameters);
     let failed = |error: NotDrawn| Error::NotTraced { path: ready.path.to_owned(), reason: error.to_string() };
     let found = find(&source, options.tier, &[first], &limits).map_err(failed)?;
     let candidates = found.candidates;

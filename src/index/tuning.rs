@@ -132,12 +132,12 @@ impl Index {
         mut told: impl FnMut(&Trialed),
     ) -> Result<TuneReport> {
         let start = Instant::now();
-        let entry = self.catalog_entry()?;
-        let model = self.catalog.load(&entry)?;
+        let entry = self.searcher.catalog_entry()?;
+        let model = self.searcher.catalog().load(&entry)?;
         let paths: Vec<PathBuf> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
         let (contents, drawn) = self.sample(&paths, options)?;
         // Only now, because it may have to be fetched.
-        let runtime = Runtime::load(&self.options.runtime_options()?)?;
+        let runtime = Runtime::load(&self.searcher.options().runtime_options()?)?;
         let pictures = contents.len();
         let limits = DecodeLimits { memory: options.memory / 2, ..DecodeLimits::default() };
         let devices = match options.device {
@@ -177,11 +177,11 @@ impl Index {
     /// # Errors
     /// When the model is not in the catalog, or the user has no data directory.
     pub fn tuned(&self, device: Device) -> Result<Option<Tuned>> {
-        Ok(find_tuned(&self.tuning_file()?, &self.active_model()?.id, device))
+        Ok(find_tuned(&self.tuning_file()?, &self.searcher.active_model()?.id, device))
     }
 
     pub(super) fn tuning_file(&self) -> Result<PathBuf> {
-        Ok(self.options.resolve_data_dir()?.join(FILE))
+        Ok(self.searcher.options().resolve_data_dir()?.join(FILE))
     }
 
     fn remember(&self, model: &ModelId, asked: Device, best: Trialed) -> Result<()> {
@@ -233,7 +233,7 @@ impl Index {
         let files = self.store.counts(self.store.held()?)?.files;
         let step = files.div_ceil(10_000).max(1);
         let (mut paths, mut at) = (Vec::new(), 0);
-        self.for_each_picture(&Filter::default(), |picture| {
+        self.searcher.for_each_picture(&Filter::default(), |picture| {
             if at % step == 0 {
                 paths.push(picture.path);
             }
@@ -383,7 +383,7 @@ fn grid(device: Device, cores: usize) -> Vec<Setting> {
 fn walked_paths(paths: &[PathBuf], cancel: &CancelToken) -> Result<Vec<PathBuf>> {
     /// Enough to choose from: of a larger tree the first part has to do.
     const MAX_FILES: usize = 100_000;
-    /// How long is decoded for files at most.
+    /// How long is looked for files at most.
     const TIME: Duration = Duration::from_secs(10);
     let until = Instant::now() + TIME;
     let mut found = Vec::new();

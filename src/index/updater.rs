@@ -1,11 +1,14 @@
 //! Runs of `add` that follow one another in one process, with the model kept loaded between them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::tuning::find_tuned;
 use super::{ActiveModel, Index};
+use crate::encoder::Encoder;
 use crate::error::{Error, Result};
-use crate::indexer::{self, AddOptions, Change, Engine, IndexReport, Progress, Target};
+use crate::indexer::{self, AddOptions, Change, IndexReport, Progress, Target};
 use crate::model::Device;
 use crate::scan::ScanOptions;
 use crate::search::refresh_codes;
@@ -20,7 +23,7 @@ pub struct Updater {
     database: PathBuf,
     model: ActiveModel,
     dimension: usize,
-    engine: Engine,
+    encoder: Arc<Encoder>,
     /// The device that is asked for.
     device: Device,
     /// Where it is remembered what is the fastest on this machine.
@@ -33,19 +36,21 @@ impl Index {
     /// # Errors
     /// When the model is not in the catalog or cannot be read.
     pub fn updater(&self, device: Device) -> Result<Updater> {
-        let entry = self.catalog_entry()?;
+        let entry = self.searcher.catalog_entry()?;
         let dimension = entry.spec.outputs.dimension;
         let tuned = self.tuned(device)?.map(|tuned| tuned.best.setting);
         let (preferred, threads) = tuned.map_or((None, 1), |tuned| (Some(tuned.device), tuned.model_threads));
-        let (model, runtime) = (self.catalog.load(&entry)?, self.options.runtime_options()?);
-        let sandbox = self.options.sandbox().clone();
-        let engine = Engine::new(model, runtime, sandbox, device, preferred, threads);
+        let options = self.searcher.options();
+        let encoder = options.encoders().get_on(entry.id, device, || {
+            let (model, runtime) = (self.searcher.catalog().load(&entry)?, options.runtime_options()?);
+            Ok(Encoder::new(model, runtime, options.sandbox().clone(), device, preferred, threads))
+        })?;
         let model = ActiveModel { name: entry.spec.name, id: entry.id };
         Ok(Updater {
             database: self.path().to_owned(),
             model,
             dimension,
-            engine,
+            encoder,
             device,
             tuning: self.tuning_file().ok(),
         })
@@ -79,7 +84,7 @@ impl Updater {
         Ok(report)
     }
 
-    /// Brings parts of known roots up to date, which may have changed or be gone. Which files are decoded at is what each root
+    /// Brings parts of known roots up to date, which may have changed or be gone. Which files are looked at is what each root
     /// was last added with, and not what `options` say.
     ///
     /// # Errors
@@ -102,7 +107,7 @@ impl Updater {
     }
 
     /// Makes paths roots, or parts of them, without scanning anything. A root that is new, or that options are given for, is
-    /// decoded at with those from now on. Returns the parts.
+    /// looked at with those from now on. Returns the parts.
     ///
     /// # Errors
     /// When a path is not there, another process is writing, or the database fails.
@@ -131,7 +136,7 @@ impl Updater {
         // Read anew each time: it may have been found while a daemon runs.
         let tuned = self.tuning.as_ref().and_then(|file| find_tuned(file, &self.model.id, self.device));
         let tuned = tuned.map(|tuned| tuned.best.setting);
-        indexer::add(writer, targets, row, &self.engine, options, tuned, progress)
+        indexer::add(writer, targets, row, &self.encoder, options, tuned, progress)
     }
 
     /// Does what only many runs together need: counts, what is derived from vectors, and bringing the log into the database file.
@@ -149,13 +154,18 @@ impl Updater {
 
     /// Whether the model is in memory.
     pub fn is_loaded(&self) -> bool {
-        self.engine.is_loaded()
+        self.encoder.is_loaded()
     }
 
-    /// Gives back the memory of the model, until a picture needs it again.
-    pub fn unload(&self) {
-        self.engine.unload();
-        give_back_memory();
+    /// Frees the memory of the model if nothing, be it indexing or a query, has used it for this long. Otherwise returns how long to wait
+    /// before asking again; `None` if it is not loaded.
+    pub fn unload_after(&self, idle: Duration) -> Option<Duration> {
+        let was_loaded = self.is_loaded();
+        let rest = self.encoder.unload_after(idle);
+        if was_loaded && rest.is_none() {
+            give_back_memory();
+        }
+        rest
     }
 }
 
@@ -175,7 +185,7 @@ fn not_refreshed(error: Error) -> String {
     format!("the file of codes was not brought up to date: {error}")
 }
 
-/// Targets whose roots are decoded at with the same options, together.
+/// Targets whose roots are looked at with the same options, together.
 fn by_scan_options(targets: Vec<Target>, roots: &[Root]) -> Vec<(String, Vec<Target>)> {
     let mut groups: Vec<(String, Vec<Target>)> = Vec::new();
     for target in targets {

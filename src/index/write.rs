@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::Index;
 use super::updater::believe_vanished;
-use super::{ActiveModel, Index};
 use crate::error::{Error, Result};
 use crate::indexer::{self, AddOptions, IndexReport, PlanStep, Planner, Progress};
-use crate::search::{collect, damaged_graph, derived_folder, open_codes, refresh_codes, renew_codes};
+use crate::search::{
+    ActiveModel, MODEL_ID_SETTING, MODEL_SETTING, collect, damaged_graph, derived_folder, open_codes, refresh_codes,
+};
 use crate::store::{Batch, ModelRow, Problem, Root, Store, Writer};
 use crate::types::ContentHash;
 
@@ -87,7 +89,7 @@ impl Index {
     ) -> Result<()> {
         let paths: Vec<PathBuf> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
         options.scan.check()?;
-        let model = self.store.model(&self.active_model()?.id)?;
+        let model = self.store.model(&self.searcher.active_model()?.id)?;
         let roots = self.store.roots()?;
         for target in indexer::resolve(&paths, &roots)? {
             let root = roots.iter().find(|root| root.path == target.root_path);
@@ -131,14 +133,14 @@ impl Index {
 
     /// Removes the rows of missing files, and the contents that no file holds any more. No picture is touched.
     ///
-    /// Files that vanished from a root, too many at once to be believed, are decoded for once more, and are missing then.
+    /// Files that vanished from a root, too many at once to be believed, are looked for once more, and are missing then.
     ///
     /// Returns how many rows and contents there were.
     ///
     /// # Errors
     /// When another process is writing, or the database fails.
     pub fn prune(&mut self) -> Result<(u64, u64)> {
-        let model = self.active_model()?;
+        let model = self.searcher.active_model()?;
         let mut writer = Writer::open(self.path())?;
         believe_vanished(&mut writer, &model.id)?;
         let batch = writer.batch()?;
@@ -229,18 +231,27 @@ impl Index {
             collect(writer)
         };
         if let Err(error) = tidy(writer).and_then(|()| indexer::tidy(writer)) {
-            self.options.tell(&format!("what is derived from the index was not brought up to date: {error}"));
+            self.searcher
+                .options()
+                .tell(&format!("what is derived from the index was not brought up to date: {error}"));
         }
     }
 
-    /// Brings the file of codes up to date, if it is behind, damaged or gone. Tells how many vectors it covers then,
-    /// or `None` if nothing was done: there was no need, or another process is writing.
+    /// Sets the database to another model. Vectors of the old one stay. Returns how many pictures the new one has no
+    /// vector of; the next [`Index::add`] of their directories makes them.
     ///
     /// # Errors
-    /// When the database fails, or the file cannot be written.
-    pub fn maintain(&self) -> Result<Option<u64>> {
-        let active = self.active_model()?;
-        renew_codes(&self.store, &active.id)
+    /// When it is not in the catalog, or another process is writing.
+    pub fn use_model(&mut self, name: &str) -> Result<u64> {
+        let entry = self.searcher.catalog().entry(name)?;
+        let mut writer = Writer::open(self.path())?;
+        let batch = writer.batch()?;
+        batch.put_model(&entry.id, &entry.spec.name, entry.spec.outputs.dimension)?;
+        batch.set_setting(MODEL_SETTING, name)?;
+        batch.set_setting(MODEL_ID_SETTING, &entry.id.to_string())?;
+        batch.count_pending()?;
+        batch.commit()?;
+        Ok(writer.model(&entry.id)?.map_or(0, |model| model.pending))
     }
 
     /// Looks for damage: in every page, reference and vector of the database, and in the file of codes.
@@ -276,7 +287,8 @@ impl Index {
         let path = self.path().to_owned();
         let mut problems = problems.to_vec();
         if problems.iter().any(Problem::needs_salvage) {
-            self.options.salvage(&path)?;
+            self.searcher.options().salvage(&path)?;
+            self.searcher.reset();
             self.store = Store::open(&path)?;
             problems = self.store.check()?;
         }
@@ -290,7 +302,7 @@ impl Index {
     }
 
     fn check_derived(&self) -> Result<Vec<Problem>> {
-        let active = self.active_model()?;
+        let active = self.searcher.active_model()?;
         let mut problems: Vec<Problem> = self.check_codes(&active)?.into_iter().collect();
         let graph = self.store.model(&active.id)?.and_then(|model| damaged_graph(&self.store, &active.id, &model));
         problems.extend(graph.iter().map(|_| Problem::of_derived("it does not match its checksums", "graph")));
@@ -298,7 +310,7 @@ impl Index {
     }
 
     fn renew_derived(&self) -> Result<()> {
-        let active = self.active_model()?;
+        let active = self.searcher.active_model()?;
         let graph = self.store.model(&active.id)?.and_then(|model| damaged_graph(&self.store, &active.id, &model));
         graph.iter().for_each(|path| derived_folder(&self.store).set_aside(path));
         refresh_codes(&mut Writer::open(self.path())?, &active.id, true).map(|_| ())

@@ -1,12 +1,12 @@
-//! Which contents are being decoded, written down before they are touched.
+//! A journal of the contents that are being decoded, written before each decoder starts.
 //!
-//! A picture that ends the process (by exhausting the stack or the memory in a decoder, say) cannot be caught. But the
-//! next run finds its hash here, and after the second time it is a failure like any other. Being killed from outside
-//! leaves hashes behind too, which is why one time is not enough.
+//! A picture that ends the process, for example by exhausting the stack or the memory in a decoder, cannot be caught.
+//! The next run finds its hash in the journal, and after the second time the picture counts as failed. A process that is
+//! killed from outside leaves hashes behind too, which is why one time is not enough.
 //!
-//! The file lies beside the database: a slot for each worker, then what earlier runs left behind. It is written without
-//! being synchronised, which outlasts the end of a process, and removed when a run ends well. Where pictures are decoded in other
-//! processes none is needed.
+//! The file lies beside the database: one slot for each worker, then the entries of earlier runs. It is written without
+//! synchronisation, which survives the end of the process, and is removed when a run ends normally. No journal is needed
+//! if pictures are decoded in separate processes.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -16,113 +16,114 @@ use std::path::{Path, PathBuf};
 use crate::store::Store;
 use crate::types::{ContentHash, open_regular};
 
-/// A hash, and how often a process ended while it was being decoded, this time included.
-const SLOT: usize = 33;
+/// Size of a slot: a hash of 32 bytes, and the number of processes that ended while decoding it, this one included.
+const SLOT_BYTES: usize = 33;
 
-/// How often a process has to end.
-const LIMIT: u8 = 2;
+/// Number of ended processes after which a content counts as failed.
+const BLAME_THRESHOLD: u8 = 2;
 
-/// Slots that are read: a bound for a damaged file.
+/// Maximum number of slots that are read, in case the file is damaged.
 const MAX_SLOTS: usize = 10_000;
 
-/// The contents in flight of one run.
+/// The crash journal of one run.
 #[derive(Debug)]
 pub(super) struct CrashJournal {
     path: PathBuf,
-    /// `None` where the file cannot be made: then nobody is blamed.
+    /// `None` if the file cannot be created; then nothing is recorded.
     file: Option<File>,
-    strikes: HashMap<ContentHash, u8>,
+    crashes: HashMap<ContentHash, u8>,
 }
 
-/// A content in flight, until this is dropped.
+/// The entry of a content that is being decoded; removed from the journal on drop.
 #[derive(Debug)]
-pub(super) struct Flight<'a> {
+pub(super) struct JournalEntry<'a> {
     crash_journal: &'a CrashJournal,
     worker: usize,
 }
 
 impl CrashJournal {
-    /// Reads what the last run left behind, and makes memory_plan for this one's workers.
+    /// Reads the entries of earlier runs, and creates the file with a slot for each worker of this run.
     pub(super) fn start(database: &Path, workers: usize) -> Self {
-        let path = Store::beside(database, "-crash_journal");
-        let strikes = read_slots(&read_bounded(&path).unwrap_or_default());
-        let mut content = vec![0; workers * SLOT];
-        for (hash, count) in &strikes {
+        let path = Store::beside(database, "-inflight");
+        let crashes = read_slots(&read_bounded(&path).unwrap_or_default());
+        let mut content = vec![0; workers * SLOT_BYTES];
+        for (hash, count) in &crashes {
             content.extend(slot(hash, *count));
         }
-        let file = make(&path, &content).ok();
-        Self { path, file, strikes }
+        let file = create(&path, &content).ok();
+        Self { path, file, crashes }
     }
 
-    /// For a run that no picture can end: nobody is blamed.
-    pub(super) fn none(database: &Path) -> Self {
-        Self { path: Store::beside(database, "-crash_journal"), file: None, strikes: HashMap::new() }
+    /// A journal that records nothing, for a run whose process no picture can end.
+    pub(super) fn disabled(database: &Path) -> Self {
+        Self { path: Store::beside(database, "-inflight"), file: None, crashes: HashMap::new() }
     }
 
-    /// Whether a content has ended the process too often.
+    /// Whether the process has ended too often while decoding a content.
     pub(super) fn is_blamed(&self, hash: &ContentHash) -> bool {
-        self.strikes.get(hash).is_some_and(|count| *count >= LIMIT)
+        self.crashes.get(hash).is_some_and(|count| *count >= BLAME_THRESHOLD)
     }
 
-    /// Writes down that a worker begins to decode a content.
-    pub(super) fn enter(&self, worker: usize, hash: &ContentHash) -> Flight<'_> {
-        let count = self.strikes.get(hash).copied().unwrap_or(0).saturating_add(1);
+    /// Records that a worker starts to decode a content.
+    pub(super) fn enter(&self, worker: usize, hash: &ContentHash) -> JournalEntry<'_> {
+        let count = self.crashes.get(hash).copied().unwrap_or(0).saturating_add(1);
         self.write(worker, &slot(hash, count));
-        Flight { crash_journal: self, worker }
+        JournalEntry { crash_journal: self, worker }
     }
 
-    /// Forgets everything: the run has ended well.
+    /// Removes the journal after a run that has ended normally.
     pub(super) fn finish(self) {
         let _ = std::fs::remove_file(&self.path);
     }
 
-    fn write(&self, worker: usize, slot: &[u8; SLOT]) {
+    fn write(&self, worker: usize, slot: &[u8; SLOT_BYTES]) {
         #[cfg(unix)]
         if let Some(file) = &self.file {
             use std::os::unix::fs::FileExt;
-            // A full disk cannot fail this, for the memory_plan is there; if it does, nobody is blamed.
-            let _ = file.write_all_at(slot, (worker * SLOT) as u64);
+            // A full disk cannot fail this write, because the slot exists already. After any other error the content is
+            // not recorded.
+            let _ = file.write_all_at(slot, (worker * SLOT_BYTES) as u64);
         }
         #[cfg(not(unix))]
         let _ = (&self.file, worker, slot);
     }
 }
 
-impl Drop for Flight<'_> {
+impl Drop for JournalEntry<'_> {
     fn drop(&mut self) {
-        self.crash_journal.write(self.worker, &[0; SLOT]);
+        self.crash_journal.write(self.worker, &[0; SLOT_BYTES]);
     }
 }
 
 fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    open_regular(path)?.take((MAX_SLOTS * SLOT) as u64).read_to_end(&mut bytes)?;
+    open_regular(path)?.take((MAX_SLOTS * SLOT_BYTES) as u64).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Makes the file anew, so that nothing is written through a link that is in its place.
-fn make(path: &Path, content: &[u8]) -> std::io::Result<File> {
+/// Removes and creates the file, so that nothing is written through a link in its place.
+fn create(path: &Path, content: &[u8]) -> std::io::Result<File> {
     let _ = std::fs::remove_file(path);
     let mut file = File::options().write(true).create_new(true).open(path)?;
     file.write_all(content)?;
     Ok(file)
 }
 
-fn slot(hash: &ContentHash, count: u8) -> [u8; SLOT] {
-    let mut slot = [0; SLOT];
+fn slot(hash: &ContentHash, count: u8) -> [u8; SLOT_BYTES] {
+    let mut slot = [0; SLOT_BYTES];
     slot[..32].copy_from_slice(hash.as_bytes());
     slot[32] = count;
     slot
 }
 
 fn read_slots(bytes: &[u8]) -> HashMap<ContentHash, u8> {
-    let mut strikes = HashMap::new();
-    for slot in bytes.chunks_exact(SLOT).take(MAX_SLOTS).filter(|slot| slot[32] > 0) {
-        let hash: [u8; 32] = slot[..32].try_into().expect("32 bytes");
-        let count = strikes.entry(ContentHash::from(hash)).or_insert(0);
+    let mut crashes = HashMap::new();
+    for slot in bytes.chunks_exact(SLOT_BYTES).take(MAX_SLOTS).filter(|slot| slot[32] > 0) {
+        let hash: [u8; 32] = slot[..32].try_into().expect("the slice has 32 bytes");
+        let count = crashes.entry(ContentHash::from(hash)).or_insert(0);
         *count = slot[32].max(*count);
     }
-    strikes
+    crashes
 }
 
 #[cfg(all(test, unix))]
@@ -138,7 +139,7 @@ mod tests {
             let run = CrashJournal::start(&database, 2);
             assert_eq!(run.is_blamed(&guilty), ended >= 2, "after {ended} times");
             drop(run.enter(0, &innocent));
-            // Dropped without having left: as after the end of a process.
+            // The entry stays, as after the end of a process.
             std::mem::forget(run.enter(1, &guilty));
         }
         let run = CrashJournal::start(&database, 1);
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_blames_nobody_by_itself() {
+    fn a_damaged_file_blames_no_content() {
         assert!(read_slots(&[0; 100]).is_empty());
         assert!(read_slots(&[7; 20]).is_empty());
     }

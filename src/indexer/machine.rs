@@ -1,6 +1,6 @@
-//! What tells one machine from another, as far as speed goes.
+//! Identifies the machine that a speed was measured on.
 
-/// The machine's name, its processor and the number of cores that this process may use.
+/// The host name, the processor and the number of cores that this process may use.
 pub(crate) fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     format!("{}, {}, {cores} cores", name(), processor())
@@ -13,7 +13,7 @@ fn name() -> String {
     return std::env::var("COMPUTERNAME").unwrap_or_default();
 }
 
-/// The processor's name where the system tells it in a file, and else the kind of processor.
+/// The processor's model name from `/proc/cpuinfo`, or its architecture on systems without that file.
 fn processor() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let line = text.lines().find(|line| line.starts_with("model name"));

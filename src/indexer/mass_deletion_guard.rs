@@ -1,8 +1,8 @@
-//! Files that are gone, and when that is not believed.
+//! Marks missing files, unless too many of a root are missing at once.
 //!
-//! A drive that is only partly there, or a folder that a program is about to write again, looks like a deletion. Rows of missing
-//! files are no answers to queries any more, so that a root from which most files are gone at once is left as it is, until
-//! they are back or somebody says that they are gone.
+//! A drive that is only partly available, or a folder that a program is about to rewrite, looks like a deletion. Queries
+//! do not return missing files, so a root that has lost most of its files at once keeps its rows unchanged until the
+//! files are back or the user confirms that they are gone.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,16 +11,16 @@ use crate::error::Result;
 use crate::store::{Batch, Store};
 use crate::types::{FileId, RootId};
 
-/// So few files may mass_deletion_guard from any root.
-const ALWAYS_BELIEVED: u64 = 100;
+/// Number of files that may always disappear from a root.
+const MAX_UNCHECKED_DELETIONS: u64 = 100;
 
-/// The part of a root's files that may mass_deletion_guard within [`AT_ONCE_MS`].
-const BELIEVED_PART: f64 = 0.5;
+/// Maximum fraction of a root's files that may disappear within [`DELETION_WINDOW_MS`].
+const MAX_DELETED_FRACTION: f64 = 0.5;
 
-/// What happens within this time, milliseconds, happens at once: a large folder takes a while to mass_deletion_guard.
-const AT_ONCE_MS: i64 = 60_000;
+/// Deletions within this time, in milliseconds, count as one, because deleting a large folder takes a while.
+const DELETION_WINDOW_MS: i64 = 60_000;
 
-/// The files that were not found in one run, root by root.
+/// The files that one run has not found, by root.
 #[derive(Debug, Default)]
 pub(super) struct MassDeletionGuard {
     files: HashMap<RootId, Vec<FileId>>,
@@ -33,24 +33,24 @@ impl MassDeletionGuard {
         }
     }
 
-    /// Forgets what was not found in a root: it was not itself.
+    /// Forgets the missing files of a root that turned out to be offline.
     pub(super) fn forget(&mut self, root: RootId) {
         self.files.remove(&root);
     }
 
-    /// Whether so many files can be gone from a root, and of how many.
-    fn is_believed(store: &Store, root: RootId, gone: u64, moment: i64) -> Result<(bool, u64)> {
-        // A large folder vanishes in steps.
-        let newly = if gone > 0 { store.newly_missing(root, moment.saturating_sub(AT_ONCE_MS))? } else { 0 };
-        if gone == 0 || gone + newly <= ALWAYS_BELIEVED {
+    /// Whether a root may lose `gone` files, and how many files it had (0 if that did not matter).
+    fn is_plausible(store: &Store, root: RootId, gone: u64, moment: i64) -> Result<(bool, u64)> {
+        // A large folder disappears in several runs, so recent deletions are added.
+        let newly = if gone > 0 { store.newly_missing(root, moment.saturating_sub(DELETION_WINDOW_MS))? } else { 0 };
+        if gone == 0 || gone + newly <= MAX_UNCHECKED_DELETIONS {
             return Ok((true, 0));
         }
         let of = store.present_files(root)? + newly;
-        Ok(((gone + newly) as f64 <= BELIEVED_PART * of as f64, of))
+        Ok(((gone + newly) as f64 <= MAX_DELETED_FRACTION * of as f64, of))
     }
 
-    /// Marks as missing what is gone, and tells of which roots that is not believed. `whole` are the roots that were scanned as
-    /// a whole, of which it is known that nothing else has vanished.
+    /// Marks the missing files, and returns the roots whose rows are kept because too many files are missing. `whole`
+    /// holds the roots that were scanned completely; their count of missing files is exact.
     pub(super) fn record(
         self,
         batch: &Batch<'_>,
@@ -58,13 +58,13 @@ impl MassDeletionGuard {
         moment: i64,
         whole: &HashSet<RootId>,
     ) -> Result<Vec<Vanished>> {
-        let mut held = Vec::new();
+        let mut guarded = Vec::new();
         for root in store.roots()? {
             let gone = self.files.get(&root.id).map_or(&[][..], Vec::as_slice);
-            // Some may have been found elsewhere meanwhile.
+            // Some may have been found at another path in the same run.
             let still = gone.iter().filter(|file| matches!(batch.is_present(**file), Ok(true))).count() as u64;
-            let (is_believed, of) = Self::is_believed(store, root.id, still, moment)?;
-            if is_believed {
+            let (is_plausible, of) = Self::is_plausible(store, root.id, still, moment)?;
+            if is_plausible {
                 batch.mark_missing(gone, moment)?;
                 if whole.contains(&root.id) {
                     batch.set_vanished(root.id, 0)?;
@@ -72,9 +72,9 @@ impl MassDeletionGuard {
             } else {
                 let files = if whole.contains(&root.id) { still } else { still.max(root.vanished) };
                 batch.set_vanished(root.id, files)?;
-                held.push(Vanished { root: root.path, files, of });
+                guarded.push(Vanished { root: root.path, files, of });
             }
         }
-        Ok(held)
+        Ok(guarded)
     }
 }

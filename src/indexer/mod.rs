@@ -1,13 +1,12 @@
-//! Keeping an index current: what has to be done, and doing it.
+//! Brings an index up to date: plans the work, and does it.
 //!
-//! `plan` compares the disk with the database and reads nothing; the pipeline reads, decodes and embeds what the
-//! plan says, on every core, and one writer stores it. Between the context are bounded queues, and what lies in them
-//! is counted in bytes, so that memory does not grow with the number or the size of files.
+//! The planner compares the disk with the database and reads no file contents. The pipeline reads, decodes and embeds
+//! the planned files on all cores, and a single writer stores the results. Bounded queues connect the stages, and
+//! their contents are counted in bytes, so that memory use does not grow with the number or the size of the files.
 
 mod concurrency;
 mod context;
 mod crash_journal;
-mod engine;
 mod machine;
 mod mass_deletion_guard;
 mod memory_plan;
@@ -24,7 +23,6 @@ mod trial;
 mod worker;
 
 pub use crate::types::CancelToken;
-pub(crate) use engine::Engine;
 pub(crate) use machine::machine;
 pub use options::AddOptions;
 pub(crate) use pipeline::{add, tidy};

@@ -1,42 +1,55 @@
-//! How `add` works.
+//! The options of `add`.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::media::DecodeLimits;
 use crate::model::Device;
 use crate::scan::ScanOptions;
 use crate::types::CancelToken;
 
-/// The options of [`Index::add`](crate::Index::add). The defaults serve.
-#[derive(Debug, Clone)]
+/// Options of [`Index::add`](crate::Index::add). The defaults suit most uses.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
 pub struct AddOptions {
-    /// Which files are decoded at.
+    /// Which files are indexed.
     pub scan: ScanOptions,
-    /// Workers that decode and embed. By default what [`Index::tune`](crate::Index::tune) has found, or as many as there are cores.
+    /// Number of workers that decode and embed. By default the number that [`Index::tune`](crate::Index::tune) has
+    /// found, or else the number of cores.
     pub threads: Option<NonZeroUsize>,
-    /// Pictures that go through the model at once. By default what [`Index::tune`](crate::Index::tune) has found, or what suits
-    /// the device; on accelerators larger ones are tried while it runs.
+    /// Number of pictures that go through the model at once. By default the number that
+    /// [`Index::tune`](crate::Index::tune) has found, or else one that suits the device. On accelerators, larger batches
+    /// are tried during the run.
     pub batch_size: Option<NonZeroUsize>,
-    /// Bytes that the whole process may take; of a process that has much already, bytes beyond that. Pictures wait until there is memory_plan for them; one that would
-    /// need more by itself fails. The program and the built-in model need about 100 MiB. By default 512 MiB, or as much as the model needs with a worker for each
-    /// core, but not more than half of the machine's memory. On Linux memory is also watched while it runs.
+    /// Memory limit of the whole process, in bytes. If the process already uses much memory for other purposes, the
+    /// limit applies to what it uses beyond that. Pictures wait until there is enough memory for them; a picture that
+    /// needs more than the limit by itself fails. The program and the built-in model need about 100 MiB. The default is
+    /// 512 MiB, or more if the model needs more with one worker for each core, up to half of the machine's memory. On
+    /// Linux, memory use is also monitored during the run.
     pub memory: Option<u64>,
     /// Where the model runs.
+    #[serde(skip)]
     pub device: Device,
-    /// How long measuring the features of one picture may take. What there is no time for is left out; by default there
-    /// is time for everything.
+    /// Time limit for measuring the features of one picture. Features that take longer are left out. There is no limit
+    /// by default.
+    #[serde(with = "milliseconds")]
     pub feature_time: Option<Duration>,
-    /// Time of a processor that decoding, measuring and scaling one picture may take: one that takes longer fails. Kept where pictures are
-    /// decoded in processes of their own ([`OpenOptions::decoder`](crate::OpenOptions::decoder)); in whole seconds.
+    /// CPU time limit for decoding, measuring and scaling one picture, in whole seconds. A picture that takes longer
+    /// fails. The limit is enforced only if pictures are decoded in separate processes
+    /// ([`OpenOptions::decoder`](crate::OpenOptions::decoder)).
+    #[serde(with = "seconds")]
     pub picture_time: Duration,
-    /// Whether contents that failed before are tried again.
+    /// Whether to try contents again that failed before.
     pub retry_failed: bool,
-    /// How long ago a file that is found by walking must have changed last to be read; others are left for later, and
-    /// told in [`IndexReport::unsettled`](super::IndexReport::unsettled). For those who come again: a file that is still
-    /// being written is read once, when it is whole.
+    /// Minimum time since the last change of a file that the scan finds. Files that changed more recently are postponed
+    /// and listed in [`IndexReport::unsettled`](super::IndexReport::unsettled). This serves callers that index
+    /// repeatedly: a file that is still being written is read once, when it is complete.
+    #[serde(skip)]
     pub settle: Option<Duration>,
-    /// Stops the work: what is in hand is finished and stored.
+    /// Stops the run. Files that are being processed are finished and stored.
+    #[serde(skip)]
     pub cancel: CancelToken,
 }
 
@@ -58,13 +71,45 @@ impl Default for AddOptions {
 }
 
 impl AddOptions {
-    /// How many workers there are, if `tuned` was found to be the best.
+    /// The number of workers, where `tuned` is the number that tuning has found.
     pub(super) fn workers(&self, tuned: Option<usize>) -> usize {
         self.threads.map(NonZeroUsize::get).or(tuned).unwrap_or_else(cores)
     }
 }
 
-/// Cores that this process may use.
+/// Number of cores that this process may use.
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// A time in JSON, in whole milliseconds. For serde's `with`.
+mod milliseconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        time.map(|time| time.as_millis() as u64).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_millis))
+    }
+}
+
+/// A time in JSON, in whole seconds; without one, that of a picture. For serde's `with`.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::media::DecodeLimits;
+
+    pub(super) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        time.as_secs().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        Ok(Option::<u64>::deserialize(deserializer)?.map_or(DecodeLimits::TIME, Duration::from_secs))
+    }
 }

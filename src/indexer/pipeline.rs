@@ -1,8 +1,8 @@
-//! The context of `add` and the queues between them.
+//! The stages of `add` and the queues between them.
 //!
 //! ```text
-//! planner ──paths──▶ readers ──contents──▶ lookers ──pixels──▶ workers ──vectors──▶ writer (the calling thread)
-//!    └──────────── what needs no reading ───────────────────────────────────────────▲
+//! planner ──paths──▶ readers ──contents──▶ preprocessors ──pixels──▶ workers ──vectors──▶ writer (the calling thread)
+//!    └──────────── files that need no reading ───────────────────────────────────────────▲
 //! ```
 
 use std::collections::{HashMap, HashSet};
@@ -18,8 +18,7 @@ use tracing::trace_span;
 use super::concurrency::{Concurrency, ConcurrencyController};
 use super::context::{FoundPath, PipelineContext};
 use super::crash_journal::CrashJournal;
-use super::engine::Engine;
-use super::memory_plan::{AHEAD, MemoryPlan};
+use super::memory_plan::{MemoryPlan, QUEUED_PER_WORKER};
 use super::options::AddOptions;
 use super::planning::plan_all;
 use super::preprocess::{Job, preprocess_all};
@@ -29,6 +28,7 @@ use super::targets::{Target, prepare};
 use super::throttle::Throttle;
 use super::trial::Setting;
 use super::worker::work;
+use crate::encoder::Encoder;
 use crate::error::{Error, Result, io_reason};
 use crate::media::{DecodeLimits, Reading, read_content};
 use crate::model::Device;
@@ -36,36 +36,36 @@ use crate::scan::ScanOptions;
 use crate::store::{ContentState, FoundFile, ModelRow, Store, Writer};
 use crate::types::{ByteBudget, RootId, Stage, current_memory, give_back_memory, path_from_bytes};
 
-/// Outcomes that a transaction holds at most. What is in an open transaction is lost if the process is killed.
-const BATCH_OUTCOMES: usize = 256;
+/// Maximum number of outcomes in one transaction. A kill of the process loses the open transaction.
+const MAX_BATCH_OUTCOMES: usize = 256;
 
-/// How long an outcome waits for others before it is committed.
-const BATCH_TIME: Duration = Duration::from_millis(500);
+/// Maximum time for which an outcome waits for others before it is committed.
+const MAX_BATCH_TIME: Duration = Duration::from_millis(500);
 
-/// How often progress is told.
-const PROGRESS_TIME: Duration = Duration::from_millis(100);
+/// Interval between progress reports.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Threads that read: more than one, so that a slow disk has something to do while a file is being hashed.
+/// Number of reader threads: more than one, so that a slow disk stays busy while a file is being hashed.
 const READERS: usize = 2;
 
-/// Paths that wait for a reader.
+/// Maximum number of paths that wait for a reader.
 const PATH_QUEUE: usize = 1024;
 
-/// Outcomes that wait for the writer.
+/// Maximum number of outcomes that wait for the writer.
 const OUTCOME_QUEUE: usize = 1024;
 
-/// How many times as large as at first batches are tried at most.
-const MOST_GROWTH: usize = 4;
+/// Largest batch size to try, as a multiple of the initial one.
+const MAX_BATCH_GROWTH: usize = 4;
 
-/// Brings the targets up to date.
+/// Brings the index up to date for these targets.
 ///
 /// # Errors
-/// When the database, the model or ONNX Runtime fails. What was committed before stays.
+/// If the database, the model or ONNX Runtime fails. Outcomes that were committed before are kept.
 pub(crate) fn add(
     writer: &mut Writer,
     targets: &[Target],
     model: ModelRow,
-    engine: &Engine,
+    encoder: &Encoder,
     options: &AddOptions,
     tuned: Option<Setting>,
     progress: &mut dyn FnMut(Progress),
@@ -75,16 +75,17 @@ pub(crate) fn add(
     let moment = milliseconds_since_1970();
     let online_roots = online.iter().map(|(_, root)| *root).collect();
     let mut recorder = Recorder::new(model, moment, online_roots, options.retry_failed);
-    // Also stops the context after an error, which must not cancel the caller's other work.
+    // A child token, so that stopping the stages after an error does not cancel other work of the caller.
     let stop = options.cancel.child();
-    // What suits the device is known when the model has been loaded, which only new pictures are a reason for.
+    // The batch size for an accelerator is set later: the device is known only once the model is loaded, and the model
+    // is loaded only for new pictures.
     let tuned_batch = tuned.map(|tuned| tuned.batch_size);
     let batch = options.batch_size.map(NonZeroUsize::get).or(tuned_batch);
     let batch = batch.unwrap_or(Device::Cpu.usual_batch(None));
     let workers = options.workers(tuned.map(|tuned| tuned.workers));
     let memory_plan =
-        MemoryPlan::within(options.memory, workers, batch, engine.model(), engine.may_have_own_sessions());
-    recorder.report.warnings.extend(too_little_memory(&memory_plan, workers));
+        MemoryPlan::within(options.memory, workers, batch, encoder.model(), encoder.may_have_own_sessions());
+    recorder.report.warnings.extend(memory_warning(&memory_plan, workers));
     let context = PipelineContext {
         database: writer.path().to_owned(),
         model,
@@ -93,11 +94,11 @@ pub(crate) fn add(
         in_flight: InFlightSet::default(),
         memory_plan,
         files: ByteBudget::new(memory_plan.files),
-        engine,
+        encoder,
         pixels: ByteBudget::new(memory_plan.pixels),
         limits: DecodeLimits { memory: memory_plan.pixels, time: options.picture_time },
-        crash_journal: if engine.sandbox().is_isolated() {
-            CrashJournal::none(writer.path())
+        crash_journal: if encoder.sandbox().is_isolated() {
+            CrashJournal::disabled(writer.path())
         } else {
             CrashJournal::start(writer.path(), memory_plan.workers)
         },
@@ -107,7 +108,7 @@ pub(crate) fn add(
         waiting_paths: AtomicUsize::new(0),
         waiting_pictures: AtomicUsize::new(0),
     };
-    run(writer, &context, &online, engine, &mut recorder, progress)?;
+    run(writer, &context, &online, encoder, &mut recorder, progress)?;
     context.crash_journal.finish();
     let cancelled = options.cancel.is_cancelled();
     let is_scanned = |(target, root): &(&Target, RootId)| (target.is_whole() && !cancelled).then_some(*root);
@@ -122,15 +123,15 @@ pub(crate) fn add(
     let mut report = recorder.report;
     report.missing = writer.missing_since(moment)?;
     report.offline_roots.extend(offline_roots);
-    report.warnings.extend(engine.sandbox().why_not_isolated());
+    report.warnings.extend(encoder.sandbox().why_not_isolated());
     report.interrupted = cancelled;
-    report.device = engine.device();
+    report.device = encoder.device();
     (report.workers, report.batch_size) = (memory_plan.workers, context.throttle.batch());
-    report.finish(start.elapsed(), engine.sandbox().peak_memory());
+    report.finish(start.elapsed(), encoder.sandbox().peak_memory());
     Ok(report)
 }
 
-/// Brings up to date what only many runs together need: counts, and the database file itself.
+/// Maintenance that is worthwhile only after many runs: updates the stored counts and checkpoints the database.
 pub(crate) fn tidy(writer: &mut Writer) -> Result<()> {
     let batch = writer.batch()?;
     batch.count_pending()?;
@@ -138,7 +139,7 @@ pub(crate) fn tidy(writer: &mut Writer) -> Result<()> {
     writer.checkpoint()
 }
 
-/// Targets whose roots can be read, with the roots' rows.
+/// Targets whose roots are online, with the ids of the roots.
 type OnlineTargets<'a> = Vec<(&'a Target, RootId)>;
 
 fn prepare_all<'a>(
@@ -147,7 +148,7 @@ fn prepare_all<'a>(
     options: &ScanOptions,
 ) -> Result<(OnlineTargets<'a>, Vec<PathBuf>)> {
     let (mut online, mut offline) = (Vec::new(), Vec::new());
-    // Of many files in one folder the folder is prepared once.
+    // Files of the same folder share a root, which is prepared only once.
     let mut prepared: HashMap<(&Path, bool), Option<RootId>> = HashMap::new();
     for target in targets {
         let key = (target.root_path.as_path(), target.scope.as_os_str().is_empty());
@@ -167,26 +168,26 @@ fn prepare_all<'a>(
     Ok((online, offline))
 }
 
-/// Starts the context and writes until all of them are done.
+/// Starts the stages, and writes outcomes until all stages have ended.
 fn run(
     writer: &mut Writer,
     context: &PipelineContext<'_>,
     targets: &[(&Target, RootId)],
-    engine: &Engine,
+    encoder: &Encoder,
     recorder: &mut Recorder,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<()> {
-    engine.begin();
+    encoder.begin();
     let MemoryPlan { workers, batch, .. } = context.memory_plan;
     let (path_sender, paths) = bounded(PATH_QUEUE);
     let (job_sender, jobs) = bounded(2 * workers);
-    let (picture_sender, picture_receiver) = bounded(AHEAD * workers);
+    let (picture_sender, picture_receiver) = bounded(QUEUED_PER_WORKER * workers);
     let (outcome_sender, outcomes) = bounded(OUTCOME_QUEUE);
     let mut controller =
-        ConcurrencyController::new(limit_now(&context.memory_plan, engine), Concurrency { workers, batch });
+        ConcurrencyController::new(effective_limit(&context.memory_plan, encoder), Concurrency { workers, batch });
     let mut is_settled = context.options.batch_size.is_some();
     std::thread::scope(|scope| {
-        // Taken into the closure, so that a panic here ends the queue before the scope waits for the context.
+        // Moved into the closure, so that a panic here closes the queue before the scope waits for the stages.
         let outcomes = outcomes;
         let sender = outcome_sender.clone();
         let plan = move || plan_all(context, targets, &path_sender, &sender);
@@ -198,27 +199,27 @@ fn run(
         }
         for worker in 0..workers {
             let (jobs, pictures, outcomes) = (jobs.clone(), picture_sender.clone(), outcome_sender.clone());
-            let look = move || preprocess_all(context, worker, &jobs, &pictures, &outcomes);
-            spawn(scope, format!("preprocessor {}", worker + 1), &outcome_sender, look);
+            let preprocess = move || preprocess_all(context, worker, &jobs, &pictures, &outcomes);
+            spawn(scope, format!("preprocessor {}", worker + 1), &outcome_sender, preprocess);
             let (pictures, outcomes) = (picture_receiver.clone(), outcome_sender.clone());
             let work = move || work(context, worker, &pictures, &outcomes);
             spawn(scope, format!("worker {}", worker + 1), &outcome_sender, work);
         }
-        // Each queue ends when its last sender is gone, so none may be left here.
+        // A queue closes when its last sender is dropped, so this thread must not keep any.
         drop((paths, job_sender, jobs, picture_sender, picture_receiver, outcome_sender));
-        let mut tell = |report: &IndexReport| {
-            let memory = memory_now(&mut controller, engine);
+        let mut report_progress = |report: &IndexReport| {
+            let memory = memory_after_trim(&mut controller, encoder);
             let waiting = Waiting {
                 paths: context.waiting_paths.load(Ordering::Relaxed),
                 pictures: context.waiting_pictures.load(Ordering::Relaxed),
                 results: outcomes.len(),
             };
-            if !is_settled && let Some(device) = engine.device() {
+            if !is_settled && let Some(device) = encoder.device() {
                 is_settled = true;
                 if device.is_accelerator() {
-                    let most = context.memory_plan.most_batch(engine.model());
-                    let batch = context.tuned_batch.unwrap_or_else(|| engine.usual_batch()).min(most);
-                    controller.suit_accelerator(batch, most.min(MOST_GROWTH * batch));
+                    let max = context.memory_plan.max_batch(encoder.model());
+                    let batch = context.tuned_batch.unwrap_or_else(|| encoder.usual_batch()).min(max);
+                    controller.suit_accelerator(batch, max.min(MAX_BATCH_GROWTH * batch));
                 }
             }
             let concurrency = controller.tick(Instant::now(), report.embedded, memory, waiting.pictures > 0);
@@ -235,15 +236,15 @@ fn run(
                 batch_size: concurrency.batch,
             });
         };
-        let result = write_all(writer, context, &outcomes, recorder, &mut tell);
-        // After an error: let the context run dry, so that none of them waits for memory_plan in its queue.
+        let result = write_all(writer, context, &outcomes, recorder, &mut report_progress);
+        // After an error, drain the queue, so that no stage waits for space in it.
         context.cancel.cancel();
         outcomes.iter().for_each(drop);
         result
     })
 }
 
-/// Starts a thread with a name, by which profilers and debuggers tell it; where there is no memory_plan for it, that is the outcome.
+/// Starts a thread with a name for profilers and debuggers. If the system cannot start it, the error becomes an outcome.
 fn spawn<'scope>(
     scope: &'scope Scope<'scope, '_>,
     name: String,
@@ -251,51 +252,52 @@ fn spawn<'scope>(
     run: impl FnOnce() + Send + 'scope,
 ) -> Option<ScopedJoinHandle<'scope, ()>> {
     let started = std::thread::Builder::new().name(name).spawn_scoped(scope, run);
-    let no_room = |error: std::io::Error| {
-        let reason = format!("the system has no memory_plan for another thread: {}", io_reason(&error));
+    let report_error = |error: std::io::Error| {
+        let reason = format!("cannot start another thread: {}", io_reason(&error));
         let _ = outcomes.send(Outcome::Broken(Error::Invalid(reason)));
     };
-    started.map_err(no_room).ok()
+    started.map_err(report_error).ok()
 }
 
-/// What the process may have: the limit, and what it has already that the limit does not count. A daemon answers queries beside.
-fn limit_now(memory_plan: &MemoryPlan, engine: &Engine) -> u64 {
-    let counted = if engine.is_loaded() { memory_plan.fixed } else { MemoryPlan::PROGRAM };
-    memory_plan.limit + memory(engine).unwrap_or(0).saturating_sub(counted)
+/// The memory limit of the process: the limit of the plan, plus what the process already uses for other purposes. A daemon
+/// also answers queries.
+fn effective_limit(memory_plan: &MemoryPlan, encoder: &Encoder) -> u64 {
+    let counted = if encoder.is_loaded() { memory_plan.fixed } else { MemoryPlan::PROGRAM_BYTES };
+    memory_plan.limit + memory(encoder).unwrap_or(0).saturating_sub(counted)
 }
 
-/// What has to be said if a limit of memory keeps workers from being there, or cannot be kept at all.
-fn too_little_memory(memory_plan: &MemoryPlan, workers: usize) -> Option<String> {
+/// A warning if the memory limit is too low for all workers, or cannot be kept at all.
+fn memory_warning(memory_plan: &MemoryPlan, workers: usize) -> Option<String> {
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
     if memory_plan.is_beyond_limit() {
-        let (least, limit) = (mib(memory_plan.fixed + memory_plan.files + memory_plan.pixels), mib(memory_plan.limit));
+        let (needed, limit) = (mib(memory_plan.fixed + memory_plan.files + memory_plan.pixels), mib(memory_plan.limit));
         return Some(format!(
-            "the program and the model need about {least} MiB, more than the {limit} MiB of --memory"
+            "the program and the model need about {needed} MiB, more than the limit of {limit} MiB (`--memory`)"
         ));
     }
     let (limit, left) = (mib(memory_plan.limit), memory_plan.workers);
     (left < workers).then(|| {
-        format!("{limit} MiB of memory have memory_plan for {left} of {workers} workers; --memory allows more")
+        format!("{limit} MiB of memory are enough for only {left} of {workers} workers; use `--memory` to allow more")
     })
 }
 
-/// The memory that the process has; if that is nearly all it may have, what the allocator keeps for later is given back first.
-fn memory_now(controller: &mut ConcurrencyController, engine: &Engine) -> Option<u64> {
-    let now = memory(engine)?;
+/// The memory in use, in bytes. If that is close to the limit, unused memory is first returned to the system.
+fn memory_after_trim(controller: &mut ConcurrencyController, encoder: &Encoder) -> Option<u64> {
+    let now = memory(encoder)?;
     if !controller.wants_trim(Instant::now(), now) {
         return Some(now);
     }
     give_back_memory();
-    engine.sandbox().unload();
-    memory(engine)
+    encoder.sandbox().unload();
+    memory(encoder)
 }
 
-/// The memory of this process, and of those that decode for it.
-fn memory(engine: &Engine) -> Option<u64> {
-    Some(current_memory()? + engine.sandbox().memory())
+/// The memory of this process and of its decoder processes, in bytes.
+fn memory(encoder: &Encoder) -> Option<u64> {
+    Some(current_memory()? + encoder.sandbox().memory())
 }
 
-/// Reads and hashes files, and passes on those with contents that need work.
+/// Reads and hashes files, and passes contents that need work to the preprocessors.
 fn read_all<'a>(
     context: &'a PipelineContext<'_>,
     paths: &Receiver<FoundPath>,
@@ -331,7 +333,7 @@ fn read_all<'a>(
     }
 }
 
-/// What follows the reading of a file.
+/// What to do with a file after it was read.
 enum Next<'a> {
     Work(Box<Job<'a>>),
     Done(Box<Outcome>),
@@ -340,8 +342,8 @@ enum Next<'a> {
 fn read_one<'a>(context: &'a PipelineContext<'_>, store: &Store, path: FoundPath) -> Result<Next<'a>> {
     let FoundPath { root, root_path, file } = path;
     let full_path = root_path.join(path_from_bytes(&file.path));
-    let hold = |bytes| trace_span!("wait for memory_plan").in_scope(|| context.files.hold(bytes));
-    let (reading, held) = read_content(&full_path, context.memory_plan.files, hold);
+    let hold = |bytes| trace_span!("wait for room").in_scope(|| context.files.hold(bytes));
+    let (reading, permit) = read_content(&full_path, context.memory_plan.files, hold);
     let observed = |stat, read_at_ns| {
         let file = FoundFile { root, path: file.path.clone(), stat, read_at_ns };
         ObservedFile { file, root_path: root_path.clone() }
@@ -357,22 +359,22 @@ fn read_one<'a>(context: &'a PipelineContext<'_>, store: &Store, path: FoundPath
         Reading::Content(content, stat, read_at) => {
             let observed = observed(stat, read_at);
             let hash = content.hash;
-            let is_mine = context.in_flight.take(hash);
-            // Decoded up after it was claimed, so that nobody can be about to store it.
+            let is_claimed = context.in_flight.claim(hash);
+            // Looked up only after the claim, so that no other thread can be about to store the content.
             let look_up = || store.content(&hash, context.model);
-            let known = if is_mine { trace_span!("look up").in_scope(look_up)? } else { None };
-            if !is_mine {
-                Outcome::Twin { observed, hash }
+            let known = if is_claimed { trace_span!("look up").in_scope(look_up)? } else { None };
+            if !is_claimed {
+                Outcome::Duplicate { observed, hash }
             } else if let Some(known) = known.filter(|known| is_settled(context, known.state)) {
                 context.in_flight.release(&hash);
                 Outcome::Linked { observed, image: known.image, state: known.state }
             } else if context.crash_journal.is_blamed(&hash) && !context.options.retry_failed {
-                let reason = "the program ended more than once while this was being decoded".into();
+                let reason = "the program ended more than once while decoding this picture".into();
                 Outcome::Undecodable { observed, hash, bytes: content.bytes.len() as u64, reason }
             } else {
-                let held = held.expect("what was read is held");
+                let permit = permit.expect("a content that was read has a memory permit");
                 let has_vector = known.is_some_and(|known| known.state == ContentState::Unmeasured);
-                return Ok(Next::Work(Box::new(Job { observed, content, held, has_vector })));
+                return Ok(Next::Work(Box::new(Job { observed, content, permit, has_vector })));
             }
         }
     };
@@ -394,27 +396,27 @@ fn write_all(
     context: &PipelineContext<'_>,
     outcomes: &Receiver<Outcome>,
     recorder: &mut Recorder,
-    tell: &mut dyn FnMut(&IndexReport),
+    report_progress: &mut dyn FnMut(&IndexReport),
 ) -> Result<()> {
-    // At once, so that somebody who looks on knows that it has begun.
-    tell(&recorder.report);
-    let mut told = Instant::now();
+    // Reported at once, so that observers know that the run has started.
+    report_progress(&recorder.report);
+    let mut reported = Instant::now();
     loop {
-        // Wait without a transaction, so that others can write to the log's reset meanwhile.
-        let first = match outcomes.recv_timeout(PROGRESS_TIME) {
+        // Wait without a transaction, so that others can write or reset the write-ahead log meanwhile.
+        let first = match outcomes.recv_timeout(PROGRESS_INTERVAL) {
             Ok(first) => first,
             Err(RecvTimeoutError::Timeout) => {
-                tell(&recorder.report);
-                told = Instant::now();
+                report_progress(&recorder.report);
+                reported = Instant::now();
                 continue;
             }
             Err(RecvTimeoutError::Disconnected) => {
-                tell(&recorder.report);
+                report_progress(&recorder.report);
                 return Ok(());
             }
         };
         let batch = writer.batch()?;
-        let deadline = Instant::now() + BATCH_TIME;
+        let deadline = Instant::now() + MAX_BATCH_TIME;
         let mut next = Some(first);
         let mut count = 0;
         while let Some(outcome) = next {
@@ -424,11 +426,11 @@ fn write_all(
             }
             trace_span!("record").in_scope(|| recorder.record(&batch, outcome))?;
             count += 1;
-            if told.elapsed() >= PROGRESS_TIME {
-                tell(&recorder.report);
-                told = Instant::now();
+            if reported.elapsed() >= PROGRESS_INTERVAL {
+                report_progress(&recorder.report);
+                reported = Instant::now();
             }
-            next = if count < BATCH_OUTCOMES { outcomes.recv_deadline(deadline).ok() } else { None };
+            next = if count < MAX_BATCH_OUTCOMES { outcomes.recv_deadline(deadline).ok() } else { None };
         }
         trace_span!("commit").in_scope(|| batch.commit())?;
         for hash in recorder.committed() {

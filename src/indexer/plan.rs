@@ -35,7 +35,7 @@ pub enum PlanStep {
     Moved(FileId, ScannedFile, FileState),
     /// It has to be read.
     Read(ScannedFile, ReadCause),
-    /// It, or a folder, could not be decoded at.
+    /// It, or a folder, could not be looked at.
     Unlisted(ScanError),
 }
 
@@ -95,7 +95,7 @@ impl<'a> Planner<'a> {
         })
     }
 
-    /// The next step; `None` when everything was decoded at.
+    /// The next step; `None` when everything was looked at.
     pub(crate) fn next(&mut self) -> Result<Option<PlanStep>> {
         let file = loop {
             match self.walker.next() {
@@ -158,7 +158,7 @@ impl<'a> Planner<'a> {
 
     /// The known files that the walk did not come by and that are really gone.
     ///
-    /// Each is decoded for once more: a file that is excluded now, or in a folder that cannot be listed, is not gone.
+    /// Each is looked for once more: a file that is excluded now, or in a folder that cannot be listed, is not gone.
     pub(crate) fn missing(mut self) -> Result<Vec<FileId>> {
         self.rows.drain(self.store, &mut self.unseen)?;
         let mut missing = Vec::new();

@@ -1,4 +1,4 @@
-//! What a worker has done ahead of it: from a picture's bytes to the pixels for the model.
+//! The preprocess stage: turns the bytes of a picture into pixels for the model.
 
 use std::sync::atomic::Ordering;
 
@@ -8,29 +8,31 @@ use tracing::trace_span;
 
 use super::context::PipelineContext;
 use super::record::{DecodedImage, ObservedFile, Outcome};
-use super::throttle::OpenAtEnd;
+use super::throttle::OpenOnDrop;
 use crate::media::{Content, DecodeError, DecodeRequest, Decoded, Limit};
 use crate::types::MemoryPermit;
 
-/// A picture that was read and is to be decoded and embedded.
+/// A picture that was read and has to be decoded and embedded.
 pub(super) struct Job<'a> {
     pub observed: ObservedFile,
     pub content: Content,
-    /// The share of the memory that its bytes take.
-    pub held: MemoryPermit<'a>,
-    /// Whether its vector is there already, so that only its features are wanted.
+    /// The memory permit for its bytes.
+    pub permit: MemoryPermit<'a>,
+    /// Whether its vector is stored already, so that only its features are needed.
     pub has_vector: bool,
 }
 
-/// A picture that is decoded and waits for its batch.
+/// A picture that is decoded and waits for a batch.
 pub(super) struct Prepared {
     pub observed: ObservedFile,
     pub decoded: DecodedImage,
     pub pixels: RgbImage,
 }
 
-/// Has pictures decoded at until there are no more jobs. Most of the time it waits for the process that does it, while workers run the
-/// model: with one thread for both, a core would be idle whenever the system has put the two that wake each other on the same one.
+/// Preprocesses pictures until there are no more jobs.
+///
+/// This thread mostly waits for the process that decodes, while workers run the model. One thread for both would leave a
+/// core idle whenever the system schedules that thread and the decoding process, which wake each other, on one core.
 pub(super) fn preprocess_all(
     context: &PipelineContext<'_>,
     preprocessor: usize,
@@ -38,7 +40,7 @@ pub(super) fn preprocess_all(
     pictures: &Sender<Prepared>,
     results: &Sender<Outcome>,
 ) {
-    let _open = OpenAtEnd(&context.throttle);
+    let _open = OpenOnDrop(&context.throttle);
     loop {
         if context.throttle.is_closed_for(preprocessor) {
             trace_span!("paused").in_scope(|| context.throttle.wait(preprocessor));
@@ -48,27 +50,27 @@ pub(super) fn preprocess_all(
         if context.cancel.is_cancelled() {
             continue;
         }
-        let is_taken = match prepare(context, preprocessor, job) {
+        let is_received = match prepare(context, preprocessor, job) {
             Ok(prepared) => trace_span!("wait for a worker").in_scope(|| pictures.send(prepared).is_ok()),
             Err(outcome) => results.send(*outcome).is_ok(),
         };
-        if !is_taken {
+        if !is_received {
             break;
         }
     }
-    // Nobody may be left waiting for memory that a job in the queue holds.
+    // Queued jobs hold memory permits for which readers may be waiting.
     jobs.iter().for_each(drop);
 }
 
-/// Decodes a picture, measures it, and scales it for the model; the bytes and the full pixels are given back here. What
-/// is not for the model is an outcome at once.
+/// Decodes a picture, measures it, and scales it for the model. The memory of its bytes and of its full pixels is
+/// released here. A picture that does not go through the model becomes an outcome at once.
 fn prepare(context: &PipelineContext<'_>, preprocessor: usize, job: Job<'_>) -> Result<Prepared, Box<Outcome>> {
-    let Job { observed, content, held, has_vector } = job;
-    let flight = context.crash_journal.enter(preprocessor, &content.hash);
+    let Job { observed, content, permit, has_vector } = job;
+    let journal_entry = context.crash_journal.enter(preprocessor, &content.hash);
     let decoded = decode_and_measure(context, &content, has_vector);
-    drop(flight);
+    drop(journal_entry);
     let bytes = content.bytes.len() as u64;
-    drop(held);
+    drop(permit);
     let hash = content.hash;
     match decoded {
         Ok(Decoded { info, features, pixels, .. }) => {
@@ -80,8 +82,8 @@ fn prepare(context: &PipelineContext<'_>, preprocessor: usize, job: Job<'_>) -> 
         }
         Err(error) => {
             let advice = match error.limit() {
-                Some(Limit::Memory) => " (--retry-failed with more --memory tries again)",
-                Some(Limit::Time) => " (--retry-failed with more --picture-time tries again)",
+                Some(Limit::Memory) => " (to try again, use `--retry-failed` with a higher `--memory`)",
+                Some(Limit::Time) => " (to try again, use `--retry-failed` with a higher `--picture-time`)",
                 None => "",
             };
             let reason = format!("{error}{advice}");
@@ -90,17 +92,17 @@ fn prepare(context: &PipelineContext<'_>, preprocessor: usize, job: Job<'_>) -> 
     }
 }
 
-/// Decodes and measures a picture, and scales it for the model unless its vector is there.
+/// Decodes and measures a picture, and scales it for the model unless its vector is stored already.
 fn decode_and_measure(
     context: &PipelineContext<'_>,
     content: &Content,
     has_vector: bool,
 ) -> Result<Decoded, DecodeError> {
-    let hold = |bytes| trace_span!("wait for memory_plan").in_scope(|| context.pixels.hold(bytes));
-    let mut wanted =
-        DecodeRequest { feature_time: context.options.feature_time, ..context.engine.spec().decode_request() };
+    let hold = |bytes| trace_span!("wait for room").in_scope(|| context.pixels.hold(bytes));
+    let mut request =
+        DecodeRequest { feature_time: context.options.feature_time, ..context.encoder.spec().decode_request() };
     if has_vector {
-        wanted.frame = None;
+        request.frame = None;
     }
-    context.engine.sandbox().decode_and_measure(&content.bytes, content.format, context.limits, &wanted, hold)
+    context.encoder.sandbox().decode_and_measure(&content.bytes, content.format, context.limits, &request, hold)
 }

@@ -1,4 +1,4 @@
-//! Storing what came out: the one place where an `add` writes.
+//! Stores the outcomes of the stages: the only place where an `add` writes to the database.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -12,14 +12,14 @@ use crate::model::Embedded;
 use crate::store::{Batch, ContentState, FileState, FoundFile, ModelRow, RootState, Store};
 use crate::types::{ContentHash, Features, FileId, ImageId, ImageInfo, RootId, Stage, path_from_bytes};
 
-/// A file that was read, and where.
+/// A file that was read, with the path of its root.
 #[derive(Debug, Clone)]
 pub(super) struct ObservedFile {
     pub file: FoundFile,
     pub root_path: std::sync::Arc<Path>,
 }
 
-/// What decoding and measuring a content told.
+/// The result of decoding and measuring a content.
 #[derive(Debug)]
 pub(super) struct DecodedImage {
     pub hash: ContentHash,
@@ -28,48 +28,48 @@ pub(super) struct DecodedImage {
     pub features: Features,
 }
 
-/// What became of a file, or of something else that the scan came by.
+/// The outcome for a file, or for anything else that the scan has found.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// So many, one after another, are as they were.
+    /// This number of consecutive files is unchanged.
     Unchanged(FileState, u64),
-    /// It was missing and is back as it was.
+    /// The file was missing and is back unchanged.
     Restored(FileId, FileState),
-    /// It is the file of this row under another name.
+    /// The file of this row has been renamed.
     Moved { from: FileId, observed: ObservedFile },
-    /// A known content, which needs no work.
+    /// A known content that needs no work.
     Linked { observed: ObservedFile, image: ImageId, state: ContentState },
-    /// The same new content as another file of this run, which is being worked on.
-    Twin { observed: ObservedFile, hash: ContentHash },
+    /// The same new content as another file of this run, which is being processed.
+    Duplicate { observed: ObservedFile, hash: ContentHash },
     /// A new content with its vector.
     Indexed { observed: ObservedFile, decoded: DecodedImage, embedded: Embedded },
-    /// A content whose vector is there, and whose features are new.
+    /// A content with new features, whose vector is stored already.
     Measured { observed: ObservedFile, decoded: DecodedImage },
     /// A content that cannot be decoded.
     Undecodable { observed: ObservedFile, hash: ContentHash, bytes: u64, reason: String },
-    /// A content of which the model makes nothing.
+    /// A content for which the model returns no valid vector.
     Unembeddable { observed: ObservedFile, decoded: DecodedImage, reason: String },
-    /// No picture that can be decoded.
+    /// A file that is not a picture, or has a format that cannot be decoded.
     Skipped { observed: ObservedFile, reason: String },
-    /// A file that could not be read; without signature it is tried again each time.
+    /// A file that cannot be read. Without a signature it is tried again in every run.
     Unreadable { root: RootId, path: Vec<u8>, observed: Option<ObservedFile>, stage: Stage, reason: String },
-    /// It changed while it was read, or so shortly before that it may be changing still.
+    /// The file changed while it was read, or so recently that it may still be changing.
     Unsettled(PathBuf),
-    /// Known files of a root that are gone.
+    /// Known files of a root that no longer exist.
     Missing(RootId, Vec<FileId>),
-    /// A root that was itself at the beginning is not any more.
+    /// A root that was online at the start of the run and no longer is.
     WentOffline(RootId, PathBuf),
-    /// A stage cannot go on at all.
+    /// A stage cannot continue.
     Broken(Error),
 }
 
-/// The contents that some thread is working on, so that a second file of one is not decoded too.
+/// The contents that are being processed, so that a second file with the same content is not decoded too.
 #[derive(Debug, Default)]
 pub(super) struct InFlightSet(Mutex<HashSet<ContentHash>>);
 
 impl InFlightSet {
-    /// Takes a content; `false` if it is taken.
-    pub(super) fn take(&self, hash: ContentHash) -> bool {
+    /// Claims a content for the calling thread; `false` if it is claimed already.
+    pub(super) fn claim(&self, hash: ContentHash) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(hash)
     }
 
@@ -78,26 +78,27 @@ impl InFlightSet {
     }
 }
 
-/// How many other files of a moved content are decoded at for one that is gone.
-const MOVE_CANDIDATES: usize = 16;
+/// Maximum number of other files with the same content that are checked as the source of a move.
+const MAX_MOVE_CANDIDATES: usize = 16;
 
 /// Writes outcomes into batches and counts them.
 pub(super) struct Recorder {
     model: ModelRow,
-    /// The time that missing files of this run get.
+    /// The time with which this run marks missing files, in milliseconds since 1970.
     moment: i64,
     pub report: IndexReport,
+    /// Duplicates that wait until their content is processed.
     waiting: HashMap<ContentHash, Vec<ObservedFile>>,
-    /// Contents that are in the open batch; others may look them up once it is committed.
+    /// Contents in the open batch. Other threads can look them up once it is committed.
     settled: Vec<ContentHash>,
-    /// Whether contents that failed before are tried again, and those that have failed again.
     retry_failed: bool,
+    /// Contents that failed before and have failed again in this run.
     failed_again: HashSet<ContentHash>,
-    /// Roots that were found to be themselves in this run.
+    /// Roots that are online in this run.
     online: HashSet<RootId>,
-    /// Roots from which files have moved, and which are not there.
+    /// Roots that do not exist and from which files have moved.
     left_behind: HashSet<RootId>,
-    gone: MassDeletionGuard,
+    missing: MassDeletionGuard,
 }
 
 impl Recorder {
@@ -112,18 +113,18 @@ impl Recorder {
             failed_again: HashSet::new(),
             online,
             left_behind: HashSet::new(),
-            gone: MassDeletionGuard::default(),
+            missing: MassDeletionGuard::default(),
         }
     }
 
-    /// Writes what can be told only when everything was decoded at: what is gone, and roots that all pictures have left.
-    /// `whole` are the roots that were scanned as a whole.
+    /// Writes what is known only at the end of the scan: missing files, and roots that all pictures have left. `whole`
+    /// holds the roots that were scanned completely.
     pub(super) fn finish(&mut self, batch: &Batch<'_>, store: &Store, whole: &HashSet<RootId>) -> Result<()> {
-        self.report.vanished = std::mem::take(&mut self.gone).record(batch, store, self.moment, whole)?;
+        self.report.vanished = std::mem::take(&mut self.missing).record(batch, store, self.moment, whole)?;
         self.remove_emptied_roots(batch)
     }
 
-    /// Removes roots that are not there and from which all pictures have moved to others.
+    /// Removes roots that do not exist and from which all pictures have moved to other roots.
     fn remove_emptied_roots(&self, batch: &Batch<'_>) -> Result<()> {
         for root in &self.left_behind {
             if !batch.has_pictures(*root)? {
@@ -133,7 +134,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// The contents that the batch which was just committed made known.
+    /// The contents of the batch that was just committed.
     pub(super) fn committed(&mut self) -> std::vec::Drain<'_, ContentHash> {
         self.settled.drain(..)
     }
@@ -148,7 +149,7 @@ impl Recorder {
             }
             Outcome::Moved { from, observed } => self.rename(batch, from, &observed)?,
             Outcome::Linked { observed, image, state } => self.link(batch, &observed, image, state, false)?,
-            Outcome::Twin { observed, hash } => match batch.find_content(&hash, self.model)? {
+            Outcome::Duplicate { observed, hash } => match batch.find_content(&hash, self.model)? {
                 Some(known) if self.is_settled(&hash, known.state) => {
                     self.link(batch, &observed, known.image, known.state, true)?;
                 }
@@ -192,9 +193,9 @@ impl Recorder {
                 self.report.changing += 1;
                 self.report.unsettled.push(path);
             }
-            Outcome::Missing(root, files) => self.gone.extend(root, files),
+            Outcome::Missing(root, files) => self.missing.extend(root, files),
             Outcome::WentOffline(root, path) => {
-                self.gone.forget(root);
+                self.missing.forget(root);
                 batch.set_root_state(root, RootState::Offline)?;
                 self.report.offline_roots.push(path);
             }
@@ -230,7 +231,7 @@ impl Recorder {
         }
     }
 
-    /// Links the file whose content was worked on, and all that waited for it.
+    /// Links a file whose content was processed, and all duplicates that waited for it.
     fn settle(
         &mut self,
         batch: &Batch<'_>,
@@ -244,15 +245,15 @@ impl Recorder {
             self.failed_again.insert(hash);
         }
         self.link(batch, &observed, image, state, true)?;
-        for twin in self.waiting.remove(&hash).unwrap_or_default() {
-            self.link(batch, &twin, image, state, true)?;
+        for duplicate in self.waiting.remove(&hash).unwrap_or_default() {
+            self.link(batch, &duplicate, image, state, true)?;
         }
         Ok(())
     }
 
-    /// Writes the file row, last of all rows that belong to it, and counts the file.
+    /// Writes the row of a file, after all rows that it refers to, and counts the file.
     ///
-    /// `tried` says whether the content was worked on in this run.
+    /// `tried` is whether the content was processed in this run.
     fn link(
         &mut self,
         batch: &Batch<'_>,
@@ -281,11 +282,11 @@ impl Recorder {
         Ok(())
     }
 
-    /// Gives the row of a file that was renamed its new place.
+    /// Moves the row of a renamed file to its new path.
     fn rename(&mut self, batch: &Batch<'_>, from: FileId, observed: &ObservedFile) -> Result<()> {
         let root_before = batch.root_of(from)?;
         if !batch.move_file(from, &observed.file)? {
-            // Somebody else has taken the row: what is here will be decoded at anew.
+            // The row belongs to another file by now, so the file is left for the next run.
             self.report.skipped += 1;
             self.report.changing += 1;
             self.report.unsettled.push(observed.root_path.join(path_from_bytes(&observed.file.path)));
@@ -296,16 +297,17 @@ impl Recorder {
         Ok(())
     }
 
-    /// Removes the row of a path from which the content has moved here, if there is one.
+    /// Removes the row of the path from which this content has moved, if there is one.
     fn take_moved(&mut self, batch: &Batch<'_>, observed: &ObservedFile, image: ImageId) -> Result<bool> {
         let here = observed.root_path.join(path_from_bytes(&observed.file.path));
-        for other in batch.files_of(image, MOVE_CANDIDATES)? {
+        for other in batch.files_of(image, MAX_MOVE_CANDIDATES)? {
             let there: PathBuf = other.root_path.join(&other.path);
             if there == here || !(other.missing || is_gone(&there)) {
                 continue;
             }
-            // Below a root that this run has not found to be itself, perhaps an empty mount point, absence tells
-            // nothing, unless it is the very same file that is here now: another drive may count inodes alike.
+            // If this run has not found the root to be online, it may be an empty mount point, and a missing file proves
+            // nothing. The exception is the same file at the new path: equal inode and drive, because inodes alone may
+            // be equal on another drive.
             let same_file = other.inode == observed.file.stat.inode
                 && other.inode != 0
                 && other.place == batch.root_place(observed.file.root)?;

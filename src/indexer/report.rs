@@ -1,4 +1,4 @@
-//! What was done, while it is being done and afterwards.
+//! The progress and the result of an `add`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,92 +8,88 @@ use serde::{Deserialize, Serialize};
 use crate::model::Device;
 use crate::types::{path_text, paths_text, peak_memory};
 
-/// The counts of one `add`. Each file that was found is in exactly one of `new`, `changed`, `moved`, `unchanged`,
+/// The result of one `add`. Each file that was found counts in exactly one of `new`, `changed`, `moved`, `unchanged`,
 /// `failed` and `skipped`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct IndexReport {
-    /// Files at paths that were not known, copies of known contents among them.
+    /// Files at paths that were not in the index, including copies of known contents.
     pub new: u64,
-    /// Files with another content than before.
+    /// Files whose content has changed.
     pub changed: u64,
-    /// Files whose content was known at a path that is no longer there, and other known files that were renamed.
+    /// Files whose content was known from a path that no longer exists, and other known files that were renamed.
     pub moved: u64,
-    /// Files that hold what they held before; files whose failure was known before among them.
+    /// Files whose content has not changed, including those in `known_failures`.
     pub unchanged: u64,
-    /// Known files that are no longer there. Their rows stay until `prune`.
+    /// Known files that no longer exist. Their rows are kept until `prune`.
     pub missing: u64,
-    /// Files that could not be indexed, this time.
+    /// Files that could not be indexed in this run.
     pub failed: u64,
-    /// Files that are no pictures, or none that can be decoded, and files that were just being written.
+    /// Files that are not pictures or have a format that cannot be decoded, and files that were being written.
     pub skipped: u64,
-    /// Files among the skipped ones that changed or vanished while they were read: the next run sees to them.
+    /// Those of the skipped files that changed or disappeared while they were read. The next run tries them again.
     pub changing: u64,
-    /// Pictures for which the model ran.
+    /// Pictures that the model has embedded.
     pub embedded: u64,
     /// Pictures whose features were measured.
     pub measured: u64,
-    /// Files among the unchanged ones that failed before and were not tried again.
+    /// Those of the unchanged files that failed in an earlier run and were not tried again.
     pub known_failures: u64,
-    /// Roots that could not be read, or were not themselves. Their rows stay.
+    /// Roots that could not be read, or whose path holds another directory. Their rows are kept.
     #[serde(with = "paths_text")]
     pub offline_roots: Vec<PathBuf>,
-    /// Files among the changing ones, and files that have changed so shortly before that they were not read yet.
+    /// The files of `changing`, and files that changed too recently to be read.
     #[serde(skip)]
     pub unsettled: Vec<PathBuf>,
-    /// Roots of which so much has vanished at once that it is not believed: their rows stay as they are until the files
-    /// are back, or [`Index::prune`](crate::Index::prune) confirms that they are gone.
+    /// Roots from which too many files have disappeared at once. Their rows are kept unchanged until the files are back,
+    /// or until [`Index::prune`](crate::Index::prune) confirms that they are gone.
     pub vanished: Vec<Vanished>,
-    /// What went wrong without keeping the index from being complete: something derived could not be written.
+    /// Problems that do not make the index incomplete, such as a derived file that could not be written.
     pub warnings: Vec<String>,
-    /// Wall time.
+    /// Wall time of the run, in seconds.
     pub seconds: f64,
-    /// Pictures embedded in a second of wall time.
+    /// Pictures embedded per second of wall time.
     pub images_per_second: f64,
-    /// The most memory that the process had at a time, and those that decode for it; `None` where the system does not tell.
+    /// Peak memory of this process and its decoder processes, in bytes; `None` where the system does not report it.
     pub peak_memory_bytes: Option<u64>,
-    /// Where the model ran; `None` if it did not.
+    /// The device that the model ran on; `None` if it did not run.
     #[serde(default)]
     pub device: Option<Device>,
-    /// Workers.
+    /// Number of workers.
     #[serde(default)]
     pub workers: usize,
-    /// Pictures that went through the model at once, in the end.
+    /// Batch size at the end of the run, in pictures.
     #[serde(default)]
     pub batch_size: usize,
-    /// Whether the work was cancelled before its end.
+    /// Whether the run was cancelled before it was complete.
     pub interrupted: bool,
 }
 
-/// Files of a root that have vanished, too many at once to be believed.
+/// A root from which too many files have disappeared at once; see [`IndexReport::vanished`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vanished {
-    /// The root.
+    /// Path of the root.
     #[serde(with = "path_text")]
     pub root: PathBuf,
-    /// How many files have vanished.
+    /// Number of files that have disappeared.
     pub files: u64,
-    /// Of how many.
+    /// Number of files that the root had before.
     pub of: u64,
 }
 
 impl std::fmt::Display for Vanished {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { root, files, of } = self;
-        write!(
-            f,
-            "{files} of {of} files of `{}` have vanished at once; their rows are kept as they are",
-            root.display()
-        )
+        write!(f, "{files} of {of} files in `{}` have disappeared at once; their rows are kept", root.display())
     }
 }
 
 impl IndexReport {
-    /// Files that were found, whatever became of them.
+    /// The number of files that were found, whatever their result.
     pub fn found(&self) -> u64 {
         self.new + self.changed + self.moved + self.unchanged + self.failed + self.skipped
     }
 
-    /// Takes in the counts of another run.
+    /// Adds the counts of another run.
     pub(crate) fn merge(&mut self, other: Self) {
         for (count, more) in [
             (&mut self.new, other.new),
@@ -126,47 +122,47 @@ impl IndexReport {
         self.images_per_second = if seconds > 0.0 { self.embedded as f64 / seconds } else { 0.0 };
     }
 
-    /// `decoders` is the peak of the memory of other processes, in bytes.
+    /// Sets the time and the peak memory. `decoders` is the peak memory of the decoder processes, in bytes.
     pub(super) fn finish(&mut self, elapsed: Duration, decoders: u64) {
         self.set_seconds(elapsed.as_secs_f64());
         self.peak_memory_bytes = peak_memory().map(|peak| peak + decoders);
     }
 }
 
-/// How far an `add` has come.
+/// The progress of an `add`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Files that were found so far.
+    /// Files found so far.
     pub found: u64,
-    /// Whether more may be found.
+    /// Whether the scan is still running, so that more files may be found.
     pub scanning: bool,
-    /// Files that are done, one way or another.
+    /// Files that are finished, whatever their result.
     pub done: u64,
-    /// Pictures for which the model ran.
+    /// Pictures that the model has embedded.
     pub embedded: u64,
     /// Files that failed.
     pub failed: u64,
-    /// The memory that the process has, in bytes; `None` where the system does not tell.
+    /// Memory in use, in bytes; `None` where the system does not report it.
     #[serde(default)]
     pub memory: Option<u64>,
-    /// What waits between the context.
+    /// Lengths of the queues between the stages.
     #[serde(default)]
     pub waiting: Waiting,
-    /// Workers that take pictures.
+    /// Workers that currently take pictures.
     #[serde(default)]
     pub workers: usize,
-    /// Pictures that go through the model at once.
+    /// Current batch size, in pictures.
     #[serde(default)]
     pub batch_size: usize,
 }
 
-/// What waits between the context of an `add`.
+/// The lengths of the queues between the stages of an `add`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
-    /// Paths that wait for being read.
+    /// Paths that wait to be read.
     pub paths: usize,
-    /// Pictures that were read and wait for a worker.
+    /// Pictures that were read and wait to be decoded.
     pub pictures: usize,
-    /// Results that wait for being written.
+    /// Results that wait to be written.
     pub results: usize,
 }

@@ -16,7 +16,7 @@ pub(crate) struct Target {
     pub scope: PathBuf,
     /// Whether the root is (to be) indexed as a whole, or only files of it that were given one by one.
     pub recursive: bool,
-    /// Why it is decoded at.
+    /// Why it is looked at.
     pub why: Start,
     /// Roots below this one that stay roots of their own, and are not walked here.
     pub nested_roots: Vec<PathBuf>,
@@ -107,7 +107,7 @@ pub(crate) fn of_changes(store: &Store, changes: &[Change], known: &[Root]) -> R
             targets.extend(store.paths_in_root(root.id)?.into_iter().map(target));
         }
     }
-    // Of one root, a part within another one is decoded at with that.
+    // Of one root, a part within another one is looked at with that.
     let starts: HashSet<(PathBuf, PathBuf)> =
         targets.iter().filter(|it| it.recursive).map(|it| (it.root_path.clone(), it.scope.clone())).collect();
     let is_within = |target: &Target| {
@@ -187,7 +187,7 @@ pub(crate) fn prepare(writer: &mut Writer, target: &Target, options: &ScanOption
         }
     };
     // A root below that is not itself keeps its rows under its own name, until it is. Which ones are nested_roots is known only where
-    // all of the root is decoded at.
+    // all of the root is looked at.
     let mut inner = Vec::new();
     for root in roots.iter().filter(|root| target.is_whole() && root.path != target.root_path) {
         if let Ok(prefix) = root.path.strip_prefix(&target.root_path)
@@ -218,7 +218,7 @@ pub(crate) fn prepare(writer: &mut Writer, target: &Target, options: &ScanOption
     Ok(Some(id))
 }
 
-/// How many of the first and of the last known files are decoded for in a directory that is not where it was.
+/// How many of the first and of the last known files are looked for in a directory that is not where it was.
 const SAMPLE: usize = 16;
 
 /// Looks whether the directory at a root's path is the one that is known: not gone, not an empty mount point, not

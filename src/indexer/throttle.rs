@@ -1,15 +1,15 @@
-//! Where workers look up how they are to work, and wait while there is no memory for them.
+//! Passes the concurrency of a run to its workers, and pauses workers for which there is not enough memory.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use super::concurrency::Concurrency;
 
-/// The concurrency of a run, as its workers see it.
+/// The current concurrency of a run.
 #[derive(Debug)]
 pub(super) struct Throttle {
     batch: AtomicUsize,
-    /// Workers that may take pictures; all of them once it is open for good.
+    /// Number of workers that may take pictures; `usize::MAX` once the throttle is open for good.
     workers: Mutex<usize>,
     changed: Condvar,
 }
@@ -23,7 +23,7 @@ impl Throttle {
         }
     }
 
-    /// Pictures that go through the model at once.
+    /// Number of pictures that go through the model at once.
     pub(super) fn batch(&self) -> usize {
         self.batch.load(Ordering::Relaxed)
     }
@@ -33,7 +33,7 @@ impl Throttle {
         worker >= *self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns when a worker may take pictures.
+    /// Waits until a worker may take pictures.
     pub(super) fn wait(&self, worker: usize) {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         let opened = self.changed.wait_while(workers, |workers| worker >= *workers);
@@ -46,14 +46,14 @@ impl Throttle {
         self.open(concurrency.workers);
     }
 
-    /// Lets all workers through, so that they see that there is nothing left to do.
+    /// Lets all workers through for good, so that they notice the end of the run.
     pub(super) fn open_for_good(&self) {
         self.open(usize::MAX);
     }
 
     fn open(&self, count: usize) {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        // What is open for good stays so.
+        // Once open for good, it stays open.
         if *workers != usize::MAX && *workers != count {
             *workers = count;
             self.changed.notify_all();
@@ -61,11 +61,11 @@ impl Throttle {
     }
 }
 
-/// Lets all workers through when it is dropped, whatever a worker ended by.
+/// Opens the throttle for good when dropped, even if a worker ends with a panic.
 #[derive(Debug)]
-pub(super) struct OpenAtEnd<'a>(pub &'a Throttle);
+pub(super) struct OpenOnDrop<'a>(pub &'a Throttle);
 
-impl Drop for OpenAtEnd<'_> {
+impl Drop for OpenOnDrop<'_> {
     fn drop(&mut self) {
         self.0.open_for_good();
     }
@@ -83,10 +83,10 @@ mod tests {
             let second = scope.spawn(|| throttle.wait(1));
             let third = scope.spawn(|| throttle.wait(2));
             throttle.set(Concurrency { workers: 2, batch: 4 });
-            second.join().expect("it is let in");
+            second.join().expect("the worker does not panic");
             assert!(throttle.is_closed_for(2) && throttle.batch() == 4);
             throttle.open_for_good();
-            third.join().expect("it is let in");
+            third.join().expect("the worker does not panic");
         });
         throttle.set(Concurrency { workers: 1, batch: 4 });
         assert!(!throttle.is_closed_for(7));

@@ -1,4 +1,4 @@
-//! One worker: from pictures to their vectors, a batch at a time.
+//! A worker, which turns decoded pictures into vectors, one batch at a time.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use tracing::trace_span;
 use super::context::PipelineContext;
 use super::preprocess::Prepared;
 use super::record::Outcome;
-use super::throttle::OpenAtEnd;
+use super::throttle::OpenOnDrop;
 use crate::error::Error;
 use crate::model::Embedder;
 
-/// How long a batch that is not full waits for another picture: about as long as one is decoded at.
-const PATIENCE: Duration = Duration::from_millis(10);
+/// How long a partial batch waits for another picture: about as long as decoding one takes.
+const BATCH_TIMEOUT: Duration = Duration::from_millis(10);
 
 /// Runs the model until there are no more pictures.
 pub(super) fn work(
@@ -22,14 +22,14 @@ pub(super) fn work(
     pictures: &Receiver<Prepared>,
     results: &Sender<Outcome>,
 ) {
-    let _open = OpenAtEnd(&context.throttle);
+    let _open = OpenOnDrop(&context.throttle);
     let mut embedder = None;
-    work_until_broken(context, worker, &mut embedder, pictures, results);
-    context.engine.keep(embedder);
+    embed_batches(context, worker, &mut embedder, pictures, results);
+    context.encoder.keep(embedder);
 }
 
-/// A batch is run when it is full, or when no other picture comes soon: waiting would only leave the core idle.
-fn work_until_broken(
+/// Runs each batch when it is full, or when no further picture arrives in time: waiting longer would leave the core idle.
+fn embed_batches(
     context: &PipelineContext<'_>,
     worker: usize,
     embedder: &mut Option<Embedder>,
@@ -42,13 +42,13 @@ fn work_until_broken(
             if !flush(context, embedder, &mut batch, results) {
                 return;
             }
-            // It waits because there is too little memory.
+            // The worker is paused because memory is short, so its session is released.
             *embedder = None;
             trace_span!("paused").in_scope(|| context.throttle.wait(worker));
         }
         let next = trace_span!("wait for pictures").in_scope(|| match batch.is_empty() {
             true => pictures.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            false => pictures.recv_timeout(PATIENCE),
+            false => pictures.recv_timeout(BATCH_TIMEOUT),
         });
         let is_ready = match next {
             Ok(_) if context.cancel.is_cancelled() => false,
@@ -66,7 +66,7 @@ fn work_until_broken(
     flush(context, embedder, &mut batch, results);
 }
 
-/// Runs the model on a batch and passes the results on; `false` if there is nobody to take them or nothing works.
+/// Runs the model on a batch and sends the results; `false` if nobody receives them or the model cannot be used.
 fn flush(
     context: &PipelineContext<'_>,
     embedder: &mut Option<Embedder>,
@@ -78,9 +78,9 @@ fn flush(
     }
     let (pixels, rest): (Vec<_>, Vec<_>) =
         batch.drain(..).map(|Prepared { observed, decoded, pixels }| (pixels, (observed, decoded))).unzip();
-    let embedded = match trace_span!("embed").in_scope(|| context.engine.embed_in_parts(embedder, &pixels)) {
+    let embedded = match trace_span!("embed").in_scope(|| context.encoder.embed_in_parts(embedder, &pixels)) {
         Ok(embedded) => embedded,
-        // Another worker has told, or is about to tell, what is wrong.
+        // Another worker has reported the error, or is about to.
         Err(Error::Interrupted) => return false,
         Err(error) => {
             let _ = results.send(Outcome::Broken(error));

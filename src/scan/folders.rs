@@ -1,4 +1,4 @@
-//! The folders that a walk over a root goes through, one level at a time.
+//! Lists the folders that a walk of a root enters, one level at a time.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -6,28 +6,28 @@ use std::path::{Path, PathBuf};
 use super::rules::{ScanOptions, ScanRules};
 use crate::types::FileStat;
 
-/// Lists folders, so that a caller can do something with each of them before its content is looked at.
+/// Lists folders level by level, so that the caller can act on a folder (such as watch it) before it is listed.
 #[derive(Debug)]
 pub struct Folders<'a> {
     root: &'a Path,
     rules: &'a ScanRules,
     nested_roots: &'a [PathBuf],
     follow_links: bool,
-    /// The device of the root, if others are left out.
+    /// The device of the root, if the walk stays on it.
     device: Option<u64>,
-    /// Where links are followed: folders that were listed, which may be reached again.
+    /// Device and inode of the folders listed so far, which links may reach again. Used only if links are followed.
     listed: HashSet<(u64, u64)>,
 }
 
 impl<'a> Folders<'a> {
-    /// Of one root; folders `apart` are left out.
+    /// Prepares for one root; folders in `nested_roots` are left out.
     pub fn new(root: &'a Path, rules: &'a ScanRules, nested_roots: &'a [PathBuf], options: &ScanOptions) -> Self {
         let device =
             if options.one_file_system { root.metadata().ok().map(|it| FileStat::new(&it).device) } else { None };
         Self { root, rules, nested_roots, follow_links: options.follow_links, device, listed: HashSet::new() }
     }
 
-    /// Whether there is a folder at a path that a walk would enter, and that has not been listed under another name.
+    /// Whether the path is a folder that a walk enters.
     fn is_entered(&self, path: &Path) -> bool {
         let metadata = if self.follow_links { path.metadata() } else { path.symlink_metadata() };
         metadata.is_ok_and(|it| it.is_dir() && self.device.is_none_or(|device| device == FileStat::new(&it).device))
@@ -35,10 +35,10 @@ impl<'a> Folders<'a> {
             && self.nested_roots.iter().all(|folder| folder != path)
     }
 
-    /// The folders directly in a folder.
+    /// The folders directly in a folder. Empty if the folder was already listed under another path.
     pub fn inside(&mut self, folder: &Path) -> Vec<PathBuf> {
         if self.follow_links {
-            // A link that leads back would never end.
+            // A link to an enclosing folder would never end.
             let identity = folder.metadata().map(|it| FileStat::new(&it)).map(|it| (it.device, it.inode));
             if !identity.is_ok_and(|identity| self.listed.insert(identity)) {
                 return Vec::new();
@@ -82,7 +82,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn links_in_circles_come_to_an_end() {
+    fn link_loops_end() {
         let dir = tempfile::tempdir().expect("a folder");
         std::fs::create_dir_all(dir.path().join("a/b")).expect("a folder");
         std::os::unix::fs::symlink("..", dir.path().join("a/loop")).expect("a link");

@@ -1,4 +1,4 @@
-//! Whether the directory at a root's path is the one that was there before.
+//! Checks whether the directory at a root's path is the one that was there before.
 
 use std::fs::{self, File};
 use std::io;
@@ -6,41 +6,41 @@ use std::path::Path;
 
 use crate::types::FileStat;
 
-/// Where a directory is: on which device, and on which file system.
+/// The device and file system that hold a directory, by which the directory is recognised.
 ///
-/// Device numbers may change when the system starts anew, and the identity of some file systems does too. So of a
-/// directory that is elsewhere now, its files have to tell whether it is the same.
+/// Device numbers may change when the system restarts, and so do the identities of some file systems. If they differ,
+/// only the files in the directory can show whether it is the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RootIdentity {
-    /// The device's number.
+    /// The device number.
     pub device: u64,
-    /// The file system's identity (`f_fsid`), 0 where there is none.
+    /// The file system's identity (`f_fsid`), 0 if there is none.
     pub file_system: u64,
-    /// Whether the directory has no entry at all.
+    /// Whether the directory has no entries.
     pub empty: bool,
-    /// Whether another drive may have the same numbers: those of FAT follow from the device's.
-    pub is_vague: bool,
+    /// Whether another drive may have the same identity: FAT derives it from the device number.
+    pub is_ambiguous: bool,
 }
 
 impl RootIdentity {
-    /// Whether this is certainly where the directory was seen under these numbers.
+    /// Whether this is certainly the place that had these two numbers before.
     ///
-    /// One of them alone tells nothing: the next drive that is plugged in gets the number of the last one.
+    /// The device number alone proves nothing: the next drive that is plugged in gets the number of the last one.
     pub fn is_same_place(&self, device: u64, file_system: u64) -> bool {
-        !self.is_vague && self.device == device && self.file_system == file_system
+        !self.is_ambiguous && self.device == device && self.file_system == file_system
     }
 }
 
-/// Looks at a root directory.
+/// Reads the identity of a root directory.
 ///
 /// # Errors
-/// When it is not there, is no directory, or cannot be listed.
+/// When the path does not exist, is not a directory, or cannot be listed.
 pub fn root_identity(path: &Path) -> io::Result<RootIdentity> {
     let metadata = fs::metadata(path)?;
     let empty = fs::read_dir(path)?.next().is_none();
     let file_system = file_system_identity(path);
-    let is_vague = matches!(file_system_kind(path), Some(FAT | EXFAT));
-    Ok(RootIdentity { device: FileStat::new(&metadata).device, file_system, empty, is_vague })
+    let is_ambiguous = matches!(file_system_kind(path), Some(FAT | EXFAT));
+    Ok(RootIdentity { device: FileStat::new(&metadata).device, file_system, empty, is_ambiguous })
 }
 
 #[cfg(unix)]
@@ -58,7 +58,7 @@ fn file_system_identity(_: &Path) -> u64 {
 const FAT: u64 = 0x4D44;
 const EXFAT: u64 = 0x2011_BAB0;
 
-/// The number of the kind of file system that a path is on; statfs(2) lists them.
+/// The type of the file system that holds a path, as a magic number; statfs(2) lists them.
 #[cfg(target_os = "linux")]
 fn file_system_kind(path: &Path) -> Option<u64> {
     Some(rustix::fs::statfs(path).ok()?.f_type as u64 & 0xFFFF_FFFF)
@@ -69,7 +69,7 @@ fn file_system_kind(_: &Path) -> Option<u64> {
     None
 }
 
-/// The name of the network file system that a path is on, where it is one: a write-ahead log does not work there.
+/// The type of network file system that holds a path; `None` if it is local. A write-ahead log does not work on one.
 pub fn on_network_file_system(path: &Path) -> Option<&'static str> {
     match file_system_kind(path)? {
         0x6969 => Some("NFS"),
@@ -81,8 +81,8 @@ pub fn on_network_file_system(path: &Path) -> Option<&'static str> {
     }
 }
 
-/// The name of the file system that a path is on, where it is one that does not tell of all changes: other computers,
-/// or the program behind a FUSE file system, change files without the kernel's notice.
+/// The type of file system that holds a path, if it does not report all changes. Other computers, or the program behind
+/// a FUSE file system, change files without the kernel's knowledge.
 pub fn tells_too_little(path: &Path) -> Option<&'static str> {
     const FUSE: u64 = 0x6573_5546;
     if file_system_kind(path)? == FUSE { Some("FUSE") } else { on_network_file_system(path) }
@@ -94,11 +94,11 @@ mod tests {
 
     #[test]
     fn another_drive_under_the_same_device_number_is_another_place() {
-        let here = RootIdentity { device: 5, file_system: 77, empty: false, is_vague: false };
+        let here = RootIdentity { device: 5, file_system: 77, empty: false, is_ambiguous: false };
         assert!(here.is_same_place(5, 77));
         assert!(!here.is_same_place(5, 78));
         assert!(!here.is_same_place(6, 77));
-        assert!(!RootIdentity { is_vague: true, ..here }.is_same_place(5, 77));
+        assert!(!RootIdentity { is_ambiguous: true, ..here }.is_same_place(5, 77));
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! What lies on the disk: walking directories, and whether a root is itself.
+//! Walks directories, and recognises the directory of a root.
 //!
-//! Nothing here reads the content of a file.
+//! Nothing in this module reads the content of a file.
 
 mod folders;
 mod health;

@@ -1,4 +1,4 @@
-//! Which files and folders are looked at.
+//! Selects the files and folders that are scanned.
 
 use std::path::Path;
 
@@ -7,49 +7,49 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Folders that never hold a person's pictures: thumbnails of a NAS, packages, version control, trash.
+/// Folders that never hold a person's pictures: NAS thumbnails, trash, system folders, packages.
 const NEVER_ENTERED: &[&str] =
     &["@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "node_modules", "lost+found", "__MACOSX"];
 
-/// Which files of a root are looked at.
+/// Selects the files of a root that are scanned.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ScanOptions {
-    /// Globs of files and folders to leave out, with the syntax of `.gitignore`.
+    /// Globs of files and folders to exclude, in the syntax of `.gitignore`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<String>,
-    /// Whether names with a dot at the front are looked at.
+    /// Whether names that start with a dot are included.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub hidden: bool,
     /// Whether symbolic links are followed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub follow_links: bool,
-    /// Whether other file systems mounted below the root are left out.
+    /// Whether file systems mounted below the root are excluded.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub one_file_system: bool,
 }
 
 impl ScanOptions {
-    /// Whether the globs are well-formed.
+    /// Checks that the globs are valid.
     ///
     /// # Errors
-    /// With the first one that is not.
+    /// [`Error::Invalid`] for the first glob that is not.
     pub fn check(&self) -> Result<()> {
         excludes(Path::new(""), &self.exclude).map(drop)
     }
 
-    /// The options in the form in which they are kept.
+    /// The options as the JSON that is stored.
     pub(crate) fn to_json(&self) -> String {
         serde_json::to_string(self).expect("options are plain data")
     }
 
-    /// Reads [`ScanOptions::to_json`]. What a later version has written, or damage, counts as the default.
+    /// Parses [`ScanOptions::to_json`]. Text that is damaged or in the format of a later version gives the default.
     pub(crate) fn from_json(text: &str) -> Self {
         serde_json::from_str(text).unwrap_or_default()
     }
 }
 
-/// Options made ready for the names below one root.
+/// Options compiled for the paths below one root.
 #[derive(Debug)]
 pub struct ScanRules {
     excludes: Override,
@@ -57,15 +57,15 @@ pub struct ScanRules {
 }
 
 impl ScanRules {
-    /// Makes the options ready for a root.
+    /// Compiles the options for a root.
     ///
     /// # Errors
-    /// When an exclude is no glob.
+    /// When an exclude is not a valid glob.
     pub fn new(root: &Path, options: &ScanOptions) -> Result<Self> {
         Ok(Self { excludes: excludes(root, &options.exclude)?, hidden: options.hidden })
     }
 
-    /// Whether a file or folder is looked at, if the folder around it is.
+    /// Whether a file or folder is scanned, given that its parent folder is.
     pub fn admits_entry(&self, path: &Path, is_folder: bool) -> bool {
         let Some(name) = path.file_name() else { return true };
         if !self.hidden && name.as_encoded_bytes().starts_with(b".") {
@@ -75,7 +75,7 @@ impl ScanRules {
         !never && !self.excludes.matched(path, is_folder).is_ignore()
     }
 
-    /// Whether a file or folder below the root is looked at, and every folder on the way to it.
+    /// Whether a file or folder below the root is scanned: it and every folder on the way to it are admitted.
     pub fn admits(&self, root: &Path, path: &Path, is_folder: bool) -> bool {
         self.admits_entry(path, is_folder)
             && path
@@ -86,14 +86,14 @@ impl ScanRules {
     }
 }
 
-/// In an override a glob says what to take, and one with `!` in front what to leave.
+/// Compiles the globs. In an [`Override`] a plain glob includes, so each is negated with `!` to exclude.
 fn excludes(root: &Path, globs: &[String]) -> Result<Override> {
     let mut builder = OverrideBuilder::new(root);
     for glob in globs {
-        let bad = |_| Error::Invalid(format!("`{glob}` is no glob to exclude"));
+        let bad = |_| Error::Invalid(format!("`{glob}` is not a valid glob to exclude"));
         builder.add(&format!("!{glob}")).map_err(bad)?;
     }
-    builder.build().map_err(|error| Error::Invalid(format!("the globs to exclude are too many: {error}")))
+    builder.build().map_err(|error| Error::Invalid(format!("too many globs to exclude: {error}")))
 }
 
 #[cfg(test)]
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_in_a_folder_that_is_not_entered_is_not_admitted() {
+    fn files_in_an_excluded_folder_are_not_admitted() {
         let root = Path::new("/r");
         let options = ScanOptions { exclude: vec!["skip/".into(), "*.tmp".into()], ..Default::default() };
         let rules = ScanRules::new(root, &options).expect("good globs");
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn options_are_kept_as_they_were_given() {
+    fn options_survive_a_round_trip() {
         let options = ScanOptions { exclude: vec!["*.tmp".into()], follow_links: true, ..Default::default() };
         assert_eq!(ScanOptions::from_json(&options.to_json()), options);
         assert_eq!(ScanOptions::default().to_json(), "{}");

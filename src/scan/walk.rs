@@ -1,7 +1,7 @@
-//! Walking a root in the byte order of its paths.
+//! Walks a root in the byte order of its paths.
 //!
-//! The order is what makes a comparison with the database's rows a merge of two sorted streams, which needs no
-//! memory: siblings are sorted by name with `/` behind the names of folders, as Git sorts its trees.
+//! This order turns the comparison with the database's rows into a merge of two sorted streams, which needs no memory.
+//! Siblings are sorted by name, with `/` after the names of folders, as Git sorts its trees.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::rules::{ScanOptions, ScanRules};
 use crate::error::{Result, io_reason};
 use crate::types::{FileStat, is_exhausted, path_to_bytes};
 
-/// A regular file that was found.
+/// A regular file found by a walk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScannedFile {
     /// Its path relative to the root, as bytes.
@@ -21,34 +21,34 @@ pub struct ScannedFile {
     pub stat: FileStat,
 }
 
-/// A file or folder that could not be looked at.
+/// A file or folder that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScanError {
     /// Its path relative to the root, as bytes; empty for the root itself.
     pub path: Vec<u8>,
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// Whether the system has no room to list any folder: then everything would fail.
+    /// Whether the system has run out of a resource, such as open files, so that all further reads would fail too.
     pub is_exhausted: bool,
 }
 
 type EntryFilter = Box<dyn FnMut(&DirEntry) -> bool + Send>;
 type Entries = walkdir::FilterEntry<walkdir::IntoIter, EntryFilter>;
 
-/// Why a walk starts where it does.
+/// Why a walk starts at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// It was asked for by name, so that it is looked at even where rules would leave it out.
+    /// The user named the path, so it is scanned even if the rules exclude it.
     Asked,
-    /// It may have changed: what rules leave out is left out.
+    /// The path may have changed, so it is scanned only if the rules admit it.
     Changed,
 }
 
-/// Starts walking `start`, which is `root` or below it, without entering the folders `apart`.
+/// Starts a walk of `start`, which is `root` or below it. Folders in `nested_roots` are not entered.
 fn entries(root: &Path, start: (&Path, Start), nested_roots: &[PathBuf], options: &ScanOptions) -> Result<Entries> {
     let (rules, nested_roots, base) = (ScanRules::new(root, options)?, nested_roots.to_vec(), root.to_owned());
     let (start, why) = start;
-    let wanted = move |entry: &DirEntry| {
+    let is_admitted = move |entry: &DirEntry| {
         if entry.depth() == 0 {
             let is_root = entry.path() == base;
             return is_root || why == Start::Asked || rules.admits(&base, entry.path(), entry.file_type().is_dir());
@@ -59,30 +59,30 @@ fn entries(root: &Path, start: (&Path, Start), nested_roots: &[PathBuf], options
     let follow = options.follow_links;
     Ok(WalkDir::new(start)
         .follow_links(follow)
-        // A root may have become a link; what is below it is no other thing than any entry of a folder.
+        // A root may have been replaced by a link; a path below it is an ordinary entry of its folder.
         .follow_root_links(follow || start == root)
         .same_file_system(options.one_file_system)
         .sort_by(move |a, b| sort_key(a, follow).cmp(sort_key(b, follow)))
         .into_iter()
-        .filter_entry(Box::new(wanted) as EntryFilter))
+        .filter_entry(Box::new(is_admitted) as EntryFilter))
 }
 
 /// The files of one root, or of one folder or file below it, in the byte order of their paths.
 pub struct Walker {
     entries: Entries,
     root: PathBuf,
-    /// Whether only a part of the root is walked, which may be gone.
+    /// Whether only a part of the root is walked. That part may be missing.
     is_part: bool,
     follow_links: bool,
 }
 
 impl Walker {
-    /// Starts walking `root`, or `start` below it, without entering the folders `apart`.
+    /// Starts a walk of `root`, or of `start` below it. Folders in `nested_roots` are not entered.
     ///
-    /// A start below the root that is not there has no files.
+    /// A start below the root that does not exist has no files.
     ///
     /// # Errors
-    /// When an exclude is no glob.
+    /// When an exclude is not a valid glob.
     pub fn new(root: &Path, start: (&Path, Start), nested_roots: &[PathBuf], options: &ScanOptions) -> Result<Self> {
         let entries = entries(root, start, nested_roots, options)?;
         Ok(Self { entries, root: root.to_owned(), is_part: start.0 != root, follow_links: options.follow_links })
@@ -122,15 +122,15 @@ impl Iterator for Walker {
 }
 
 impl Walker {
-    /// The error for the report; `None` where there is nothing to report: a file that vanished while walking, or
-    /// a link that leads back to a folder around it or nowhere.
+    /// The error to report; `None` if it is harmless: a file vanished during the walk, or a link is broken or leads to
+    /// a folder that contains it.
     fn explain(&self, error: &walkdir::Error) -> Option<ScanError> {
         let path = error.path().unwrap_or(&self.root);
         if error.loop_ancestor().is_some() {
             return None;
         }
         let io = error.io_error()?;
-        if is_circle(io) {
+        if is_link_loop(io) {
             return None;
         }
         let vanished = matches!(io.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
@@ -141,8 +141,8 @@ impl Walker {
     }
 }
 
-/// Whether a link leads to itself.
-fn is_circle(error: &std::io::Error) -> bool {
+/// Whether the error is `ELOOP`: a link leads to itself.
+fn is_link_loop(error: &std::io::Error) -> bool {
     #[cfg(unix)]
     {
         error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
@@ -154,9 +154,9 @@ fn is_circle(error: &std::io::Error) -> bool {
     }
 }
 
-/// The bytes by which a path continues: the name, and for a folder what separates it from its content.
+/// The bytes to sort siblings by: the name, followed by `/` for a folder.
 ///
-/// Siblings are sorted before links among them are followed, so that these have to be looked at here.
+/// `walkdir` sorts siblings before it follows links, so the targets of links are checked here.
 fn sort_key(entry: &DirEntry, follow_links: bool) -> impl Iterator<Item = u8> {
     let kind = entry.file_type();
     let is_folder = kind.is_dir() || (follow_links && kind.is_symlink() && entry.path().is_dir());
@@ -206,7 +206,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn links_are_followed_only_when_asked_and_never_in_circles() {
+    fn links_are_followed_only_when_asked_and_never_in_loops() {
         let dir = tree(&["a/x.jpg", "out/y.jpg"]);
         std::os::unix::fs::symlink("..", dir.path().join("a/loop")).expect("a link");
         std::os::unix::fs::symlink("../out/y.jpg", dir.path().join("a/y.jpg")).expect("a link");
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_apart_are_not_entered() {
+    fn nested_roots_are_not_entered() {
         let dir = tree(&["a/x.jpg", "b/y.jpg"]);
         let nested_roots = [dir.path().join("a")];
         let found: Vec<_> = Walker::new(dir.path(), (dir.path(), Start::Asked), &nested_roots, &ScanOptions::default())
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_have_changed_is_left_out_where_rules_say_so() {
+    fn the_rules_apply_to_changed_paths_but_not_to_named_ones() {
         let dir = tree(&["node_modules/a.jpg", ".b/c.jpg", "d/e.jpg"]);
         let walk = |part: &str, why| {
             let (start, options) = (dir.path().join(part), ScanOptions::default());
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_is_gone_or_a_link_has_no_files() {
+    fn a_missing_part_or_a_link_has_no_files() {
         let dir = tree(&["a/b.jpg"]);
         let walk = |part: &str| {
             let options = ScanOptions::default();

@@ -1,12 +1,12 @@
 //! Everything that is known of one picture, from the index where it is there, and else from the picture itself.
 
-use std::path::{Path, PathBuf};
-
-use image::RgbImage;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::query::QueryImage;
+use crate::encoder::Encoder;
 use crate::error::{Error, Result};
-use crate::media::{Content, DecodeError, Decoded, Format, Kind, read_content, sniff};
+use crate::media::{Decoded, Format, Kind, read_named_picture, sniff};
 use crate::model::Embedded;
 use crate::store::{ModelRow, Store};
 use crate::types::{Classification, ContentHash, Embedding, Features, ImageId, ImageInfo, Stage};
@@ -34,23 +34,16 @@ pub struct Examined {
     pub indexed: bool,
 }
 
-/// The largest file that is read as a query.
-const MAX_BYTES: u64 = 512 << 20;
-
-/// What looks at pictures that are not in the index.
-pub(crate) trait Eye {
-    /// Looks at a picture file's content, with pixels for the model.
-    fn decode_and_measure(&self, bytes: &[u8], format: Format) -> Result<std::result::Result<Decoded, DecodeError>>;
-
-    /// The vector and the classes of these pixels; the model is loaded for the first ones.
-    fn embed(&self, pixels: RgbImage) -> Result<Embedded>;
-}
-
-/// Examines a picture. It is only decoded at if the index has no vector of it.
+/// Examines a picture. It is only looked at if the index has no vector of it.
 ///
 /// # Errors
 /// When it cannot be read or decoded, or the model fails on it.
-pub(crate) fn examine(image: &QueryImage, store: &Store, model: ModelRow, eye: &dyn Eye) -> Result<Examined> {
+pub(crate) fn examine(
+    image: &QueryImage,
+    store: &Store,
+    model: ModelRow,
+    encoder: impl FnOnce() -> Result<Arc<Encoder>>,
+) -> Result<Examined> {
     let (content, format, hash) = read(image)?;
     let (path, bytes) = (image.name().to_owned(), content.len() as u64);
     let row = store.image(&hash)?;
@@ -63,9 +56,10 @@ pub(crate) fn examine(image: &QueryImage, store: &Store, model: ModelRow, eye: &
         return Ok(Examined { path, hash, bytes, row, info, embedding, classes, features, indexed: true });
     }
     let undecodable = |reason: String| Error::Picture { path: path.clone(), stage: Stage::Decode, reason };
-    let Decoded { info, features, pixels, .. } =
-        eye.decode_and_measure(&content, format)?.map_err(|error| undecodable(error.to_string()))?;
-    let Embedded { embedding, classes } = eye.embed(pixels.expect("they were asked for"))?;
+    let encoder = encoder()?;
+    let decoded = encoder.decode(&content, format).map_err(|error| undecodable(error.to_string()))?;
+    let Decoded { info, features, pixels, .. } = decoded;
+    let Embedded { embedding, classes } = encoder.encode(pixels.expect("they were asked for"))?;
     let features = Some(features);
     Ok(Examined { path, hash, bytes, row, info, embedding, classes, features, indexed: false })
 }
@@ -82,7 +76,7 @@ fn read(image: &QueryImage) -> Result<(Vec<u8>, Format, ContentHash)> {
     let failed = |reason: String| Error::Picture { path: image.name().to_owned(), stage: Stage::Read, reason };
     match image {
         QueryImage::Path(path) => {
-            let content = read_picture(path).map_err(failed)?;
+            let content = read_named_picture(path).map_err(failed)?;
             Ok((content.bytes, content.format, content.hash))
         }
         QueryImage::Bytes { bytes, .. } => match sniff(bytes, None) {
@@ -91,12 +85,4 @@ fn read(image: &QueryImage) -> Result<(Vec<u8>, Format, ContentHash)> {
             Kind::Other => Err(failed("not a picture".into())),
         },
     }
-}
-
-/// Reads a picture that somebody has named; the error is the reason.
-pub(crate) fn read_picture(path: &Path) -> std::result::Result<Content, String> {
-    if path.is_dir() {
-        return Err("it is a folder".into());
-    }
-    read_content(path, MAX_BYTES, |_| ()).0.picture(path)
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::derived_files::{Age, derived_folder, open_codes, renew_codes};
-use super::searcher::{Shared, Signals, locked};
+use super::readers::locked;
+use super::resident::{ResidentIndex, Signals};
 use crate::ann::{DamagedFile, Graph, QuantizedVectors, VectorIndex, build_graph, graph_memory};
 use crate::error::{Error, Result};
 use crate::store::{Store, StoredModel};
@@ -26,56 +27,56 @@ enum Maintained {
 }
 
 /// Looks after the files until the searcher is dropped.
-pub(super) fn run(shared: &Shared) {
+pub(super) fn run(resident: &ResidentIndex) {
     let mut kept = Maintained::Later;
     loop {
         let pause = if kept == Maintained::Later { RETRY } else { LOOK_AGAIN };
         let idle = |signals: &mut Signals| !signals.stop && !signals.look;
-        let waited = shared.changed.wait_timeout_while(locked(&shared.signals), pause, idle);
+        let waited = resident.changed.wait_timeout_while(locked(&resident.signals), pause, idle);
         let (mut signals, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if signals.stop {
             return;
         }
         (signals.look, signals.working) = (false, true);
         drop(signals);
-        kept = keep(shared).unwrap_or_else(|error| {
-            shared.note(error.to_string());
+        kept = keep(resident).unwrap_or_else(|error| {
+            resident.note(error.to_string());
             Maintained::Current
         });
-        locked(&shared.signals).working = false;
-        shared.changed.notify_all();
+        locked(&resident.signals).working = false;
+        resident.changed.notify_all();
     }
 }
 
 /// Takes up what is on the disk already.
-pub(super) fn adopt(shared: &Shared) -> Result<()> {
-    let store = shared.reader()?;
-    let Some(model) = store.model(&shared.model_id)? else { return Ok(()) };
-    let codes = open_codes(&store, &shared.model_id, &model).map(Arc::new);
-    let graph = open_graph(shared, &store, &model, codes.as_ref());
-    shared.adopt(VectorIndex::resident(codes, graph.map(Arc::new), model.dimension), &store, &model)
+pub(super) fn adopt(resident: &ResidentIndex) -> Result<()> {
+    let store = resident.reader()?;
+    let Some(model) = store.model(&resident.model_id)? else { return Ok(()) };
+    let codes = open_codes(&store, &resident.model_id, &model).map(Arc::new);
+    let graph = open_graph(resident, &store, &model, codes.as_ref());
+    resident.adopt(VectorIndex::resident(codes, graph.map(Arc::new), model.dimension), &store, &model)
 }
 
 /// Does what is due.
-fn keep(shared: &Shared) -> Result<Maintained> {
-    let store = shared.reader()?;
-    let Some(mut model) = store.model(&shared.model_id)? else { return Ok(Maintained::Current) };
+fn keep(resident: &ResidentIndex) -> Result<Maintained> {
+    let store = resident.reader()?;
+    let Some(mut model) = store.model(&resident.model_id)? else { return Ok(Maintained::Current) };
     let mut kept = Maintained::Current;
-    let mut codes = open_codes(&store, &shared.model_id, &model).map(Arc::new);
+    let mut codes = open_codes(&store, &resident.model_id, &model).map(Arc::new);
     if model.codes.is_some() && codes.is_none() {
-        shared.note("the file of codes was gone or damaged; it is being made again".into());
+        resident.note("the file of codes was gone or damaged; it is being made again".into());
     }
     if age(&store, &model, codes.as_ref())?.is_due_for_codes() {
-        if renew_codes(&store, &shared.model_id)?.is_none() {
+        if renew_codes(&store, &resident.model_id)?.is_none() {
             kept = Maintained::Later;
         }
-        model = store.model(&shared.model_id)?.unwrap_or(model);
-        codes = open_codes(&store, &shared.model_id, &model).map(Arc::new);
+        model = store.model(&resident.model_id)?.unwrap_or(model);
+        codes = open_codes(&store, &resident.model_id, &model).map(Arc::new);
     }
-    let now = shared.index();
+    let now = resident.index();
     let graph = match now.graph() {
         Some(graph) => Some(graph.clone()),
-        None => open_graph(shared, &store, &model, codes.as_ref()).map(Arc::new),
+        None => open_graph(resident, &store, &model, codes.as_ref()).map(Arc::new),
     };
     let of_graph = age(&store, &model, graph.as_ref().map(|graph| graph.codes()))?;
     let is_of = |codes: &QuantizedVectors| {
@@ -89,13 +90,13 @@ fn keep(shared: &Shared) -> Result<Maintained> {
     let seal = |index: &VectorIndex| index.codes().map(|codes| codes.status().seal);
     let next = VectorIndex::resident(codes.clone(), graph, model.dimension);
     if seal(&next) != seal(&now) || next.graph().is_some() != now.graph().is_some() {
-        shared.adopt(next, &store, &model)?;
+        resident.adopt(next, &store, &model)?;
     }
-    if let Some(codes) = codes.filter(|codes| graph_is_due && wants_graph(shared, codes)) {
-        match build(shared, &store, &codes)? {
+    if let Some(codes) = codes.filter(|codes| graph_is_due && wants_graph(resident, codes)) {
+        match build(resident, &store, &codes)? {
             Some(graph) => {
                 let next = VectorIndex::resident(Some(codes), Some(Arc::new(graph)), model.dimension);
-                shared.adopt(next, &store, &model)?;
+                resident.adopt(next, &store, &model)?;
             }
             None => kept = Maintained::Later,
         }
@@ -109,41 +110,42 @@ fn age(store: &Store, model: &StoredModel, codes: Option<&Arc<QuantizedVectors>>
 
 /// Opens the graph over these codes, or over the older ones that a graph was built over.
 fn open_graph(
-    shared: &Shared,
+    resident: &ResidentIndex,
     store: &Store,
     model: &StoredModel,
     codes: Option<&Arc<QuantizedVectors>>,
 ) -> Option<Graph> {
     let folder = derived_folder(store);
-    let open = |codes: Arc<QuantizedVectors>| match Graph::open(&folder, &shared.model_id, codes) {
+    let open = |codes: Arc<QuantizedVectors>| match Graph::open(&folder, &resident.model_id, codes) {
         Ok(graph) => graph,
         Err(DamagedFile(path)) => {
             folder.set_aside(&path);
-            shared.note(format!("`{}` was damaged; it is being made again", path.display()));
+            resident.note(format!("`{}` was damaged; it is being made again", path.display()));
             None
         }
     };
     let older = || {
         let seal = model.graph_codes.as_deref()?;
-        QuantizedVectors::open(&folder, &shared.model_id, model.dimension, seal).map(Arc::new)
+        QuantizedVectors::open(&folder, &resident.model_id, model.dimension, seal).map(Arc::new)
     };
     codes.and_then(|codes| open(codes.clone())).or_else(|| older().and_then(open))
 }
 
 /// Whether there are enough vectors for a graph, and memory for it.
-fn wants_graph(shared: &Shared, codes: &QuantizedVectors) -> bool {
+fn wants_graph(resident: &ResidentIndex, codes: &QuantizedVectors) -> bool {
     let status = codes.status();
     let needed = status.bytes + graph_memory(status.count);
-    if needed > shared.options.memory && status.count >= shared.options.graph_from {
+    if needed > resident.options.memory && status.count >= resident.options.graph_from {
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-        let (needed, allowed) = (mib(needed), mib(shared.options.memory));
-        shared.note(format!("a graph would need {needed} MiB of memory, and {allowed} MiB are allowed: queries scan"));
+        let (needed, allowed) = (mib(needed), mib(resident.options.memory));
+        resident
+            .note(format!("a graph would need {needed} MiB of memory, and {allowed} MiB are allowed: queries scan"));
     }
-    status.count >= shared.options.graph_from && needed <= shared.options.memory
+    status.count >= resident.options.graph_from && needed <= resident.options.memory
 }
 
 /// Builds a graph on all cores, at a priority that leaves them to whoever asks.
-fn build(shared: &Shared, store: &Store, codes: &Arc<QuantizedVectors>) -> Result<Option<Graph>> {
+fn build(resident: &ResidentIndex, store: &Store, codes: &Arc<QuantizedVectors>) -> Result<Option<Graph>> {
     let failed = |error: rayon::ThreadPoolBuildError| Error::Invalid(format!("no threads to build a graph: {error}"));
     let pool: ThreadPool = ThreadPoolBuilder::new()
         .thread_name(|i| format!("graph-{i}"))
@@ -151,8 +153,8 @@ fn build(shared: &Shared, store: &Store, codes: &Arc<QuantizedVectors>) -> Resul
         .build()
         .map_err(failed)?;
     let folder = derived_folder(store);
-    let go_on = || !shared.is_stopped();
-    Ok(pool.install(|| build_graph(&folder, &shared.model_id, codes, shared.options.graph, &go_on))?)
+    let go_on = || !resident.is_stopped();
+    Ok(pool.install(|| build_graph(&folder, &resident.model_id, codes, resident.options.graph, &go_on))?)
 }
 
 /// Lowers the priority of the calling thread.

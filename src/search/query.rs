@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::filter::Filter;
 use crate::ann::Method;
@@ -38,16 +38,38 @@ impl<P: AsRef<Path>> From<P> for QueryImage {
     }
 }
 
+impl Serialize for QueryImage {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Path(path) => path_text::serialize(path, serializer),
+            Self::Bytes { .. } => Err(serde::ser::Error::custom("a picture that is no file cannot be sent")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for QueryImage {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        path_text::deserialize(deserializer).map(Self::Path)
+    }
+}
+
 /// Pictures to find neighbours of.
 ///
 /// Of several, the neighbours of the sum of their vectors are found: pictures that are like all of them. Vectors of
 /// pictures to avoid are subtracted.
-#[derive(Debug, Clone, Default, PartialEq)]
+///
+/// As JSON, pictures are paths. Those that are given by their bytes cannot be sent.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Query {
+    #[serde(rename = "images")]
     pub(crate) plus: Vec<QueryImage>,
+    #[serde(default)]
     pub(crate) minus: Vec<QueryImage>,
+    #[serde(default)]
     pub(crate) threshold: Option<f32>,
+    #[serde(default)]
     pub(crate) filter: Filter,
+    #[serde(default)]
     pub(crate) exact: bool,
 }
 
@@ -69,6 +91,25 @@ impl Query {
     pub fn minus(mut self, image: impl Into<QueryImage>) -> Self {
         self.minus.push(image.into());
         self
+    }
+
+    /// The same for another process, which may be in another folder. `None` if a picture is no file, or there is no current folder.
+    pub fn absolute(&self) -> Option<Self> {
+        let absolute = |image: &QueryImage| match image {
+            QueryImage::Path(path) => Some(QueryImage::Path(std::path::absolute(path).ok()?)),
+            QueryImage::Bytes { .. } => None,
+        };
+        Some(Self {
+            plus: self.plus.iter().map(absolute).collect::<Option<_>>()?,
+            minus: self.minus.iter().map(absolute).collect::<Option<_>>()?,
+            filter: self.filter.clone().absolute(),
+            ..*self
+        })
+    }
+
+    /// The paths of its pictures, or the names of those that have none: first those to be like, then those to avoid.
+    pub fn names(&self) -> impl Iterator<Item = &Path> {
+        self.plus.iter().chain(&self.minus).map(QueryImage::name)
     }
 
     /// Only neighbours of at least this cosine.

@@ -1,4 +1,4 @@
-//! A copy of the database, made while it may be in use.
+//! Online backup: a copy of the database, made while it may be in use.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,39 +13,40 @@ use super::sqlite_error::At;
 use crate::error::{Error, Result};
 use crate::types::open_nofollow;
 
-/// Pages that are copied before others get a turn.
-const STEP: i32 = 1000;
+/// Pages to copy before other connections may take a lock.
+const PAGES_PER_STEP: i32 = 1000;
 
-/// How long to wait for one who keeps the new file from being written.
-const PAUSE: Duration = Duration::from_millis(50);
+/// Time to wait before retrying a step that found a database locked.
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 impl Store {
-    /// Writes a copy of the last committed state to a file, which is there when all of it is. `each` is told how many pages are copied,
-    /// and of how many.
+    /// Writes a verified copy of the last committed state to `to`, which appears only once it is complete.
+    ///
+    /// Calls `on_progress` with the number of pages copied and the number of pages in total.
     ///
     /// # Errors
-    /// When the file is the database itself or no database, cannot be written, or the copy is not whole: then what was there before
-    /// stays.
-    pub fn backup(&self, to: &Path, mut each: impl FnMut(u64, u64)) -> Result<()> {
+    /// When `to` is part of the database, exists and is not a database or is in use, or cannot be written, and when the
+    /// copy is damaged. An existing file stays as it was.
+    pub fn backup(&self, to: &Path, mut on_progress: impl FnMut(u64, u64)) -> Result<()> {
         let to = &std::path::absolute(to).map_err(Error::io("find", to))?;
-        if Self::identity(to).is_some_and(|there| Some(there) == Self::identity(&self.path)) || self.owns(to) {
+        if Self::identity(to).is_some_and(|existing| Some(existing) == Self::identity(&self.path)) || self.owns(to) {
             return Err(Error::Invalid(format!("`{}` is part of the database itself", to.display())));
         }
         if to.symlink_metadata().is_ok() {
-            // Nothing but an older backup is replaced.
+            // Replace nothing but an older backup.
             Self::open(to)?;
-            // Another process that has it open would go on with a log that is not this one's.
+            // A process that has it open would continue with a log that does not belong to the new file.
             if Self::beside(to, "-wal").metadata().is_ok_and(|log| log.len() > 0) {
                 return Err(Error::Invalid(format!("`{}` is in use", to.display())));
             }
         }
         let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;
-        // In a folder of its own, so that what SQLite puts beside it goes with it, whatever happens.
+        // In a temporary folder, so that SQLite's journal files are removed with it in every case.
         let work = tempfile::Builder::new().prefix(".imgidx-backup-").tempdir_in(folder);
-        let work = work.map_err(Error::io("make a folder in", folder))?;
+        let work = work.map_err(Error::io("create a folder in", folder))?;
         let copy = work.path().join("copy.db");
-        self.copy_to(&copy, &mut each)?;
+        self.copy_to(&copy, &mut on_progress)?;
         let file = std::fs::File::open(&copy).map_err(Error::io("open", &copy))?;
         file.sync_all().map_err(Error::io("write", &copy))?;
         std::fs::rename(&copy, to).map_err(Error::io("replace", to))?;
@@ -53,35 +54,35 @@ impl Store {
         Ok(())
     }
 
-    fn copy_to(&self, path: &Path, each: &mut impl FnMut(u64, u64)) -> Result<()> {
-        // Pages without room for checksums must not get any: the copy of an older database is made without the layer that puts them there.
+    fn copy_to(&self, path: &Path, on_progress: &mut impl FnMut(u64, u64)) -> Result<()> {
+        // Pages of an older database have no room for checksums, so it is copied without the layer that writes them.
         let mut copy = match has_checksums(&self.connection) {
             true => new_database(path)?,
             false => {
-                open_nofollow(path).map_err(Error::io("make", path))?;
+                open_nofollow(path).map_err(Error::io("create", path))?;
                 Connection::open(path).at(path)?
             }
         };
-        let no_log =
+        let disable_wal =
             |copy: &rusqlite::Connection| copy.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(())).at(path);
-        no_log(&copy)?;
+        disable_wal(&copy)?;
         {
-            // One state for all steps: a writer in another process would have it begin anew each time.
+            // Without a snapshot, every write by another process would make the backup start over.
             let _snapshot = self.snapshot()?;
             let backup = Backup::new(&self.connection, &mut copy).at(&self.path)?;
             loop {
-                let step = backup.step(STEP).at(path)?;
+                let step = backup.step(PAGES_PER_STEP).at(path)?;
                 let progress = backup.progress();
                 let total = progress.pagecount.max(0) as u64;
-                each(total - progress.remaining.clamp(0, progress.pagecount) as u64, total);
+                on_progress(total - progress.remaining.clamp(0, progress.pagecount) as u64, total);
                 match step {
                     StepResult::Done => break,
                     StepResult::More => {}
-                    _ => std::thread::sleep(PAUSE),
+                    _ => std::thread::sleep(RETRY_INTERVAL),
                 }
             }
         }
-        no_log(&copy)?;
+        disable_wal(&copy)?;
         if let Some(page) = damaged_pages(&copy, path).map_err(Error::io("read", path))?.first() {
             let reason = format!("page {page} of the copy does not match its checksum");
             return Err(Error::Damaged { path: path.to_owned(), reason });

@@ -1,4 +1,4 @@
-//! Writing: transactions, and what is put into them that has no page of its own.
+//! Writing: transactions, settings, models, images and their classes.
 
 use std::ops::Deref;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,31 +12,31 @@ use super::sqlite_error::At;
 use crate::error::{Error, Result};
 use crate::types::{Classification, ContentHash, ImageId, ImageInfo, ModelId};
 
-/// The row of a model in one database.
+/// The row id of a model in one database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ModelRow(pub(super) i64);
 
 impl ModelRow {
-    /// Stands for a model that was never used with the database: nothing is stored under it.
+    /// A model that was never used with the database: no rows refer to it.
     pub const NONE: Self = Self(0);
 }
 
-/// A model as a database knows it.
+/// A model that was used with a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredModel {
-    /// Its row.
+    /// Row id.
     pub row: ModelRow,
-    /// Components of its vectors.
+    /// Number of components of its vectors.
     pub dimension: usize,
-    /// Contents that it had no vector of when they were last counted.
+    /// Number of images without a vector of this model when they were last counted.
     pub pending: u64,
-    /// Seal of the file of codes that was derived from its vectors.
+    /// Seal of the file of quantized vectors that was derived from its vectors.
     pub codes: Option<String>,
-    /// Seal of an older file of codes, which a graph was built over.
+    /// Seal of an older file of quantized vectors, which the graph was built over.
     pub graph_codes: Option<String>,
 }
 
-/// The one writer of the database; it reads as a [`Store`] does.
+/// The only writer of the database. Derefs to a [`Store`] for reading.
 #[derive(Debug)]
 pub struct Writer {
     store: Store,
@@ -56,17 +56,18 @@ impl Writer {
         Self { store, _lock: lock }
     }
 
-    /// Starts a transaction. What is written in it is there after [`Batch::commit`], all or nothing.
+    /// Starts a transaction. [`Batch::commit`] applies all of its changes or none.
     pub fn batch(&mut self) -> Result<Batch<'_>> {
         let path = &self.store.path;
         Ok(Batch { transaction: self.store.connection.transaction().at(path)?, path, now: now_ms() })
     }
 
-    /// Brings everything that was committed from the log into the database file, and empties the log, unless somebody is reading.
+    /// Copies everything that was committed from the write-ahead log to the database file. Also truncates the log,
+    /// unless another connection is using it.
     pub fn checkpoint(&self) -> Result<()> {
         let checkpoint = |sql: &str| self.connection.query_row(sql, [], |_| Ok(())).at(&self.path);
         checkpoint("PRAGMA wal_checkpoint(FULL)")?;
-        // An empty log is of use to those only who look at the files: nobody is waited for.
+        // Truncating the log only saves disk space: do not wait for readers.
         self.connection.busy_timeout(Duration::ZERO).at(&self.path)?;
         let emptied = checkpoint("PRAGMA wal_checkpoint(TRUNCATE)");
         self.connection.busy_timeout(BUSY_TIMEOUT).at(&self.path)?;
@@ -77,7 +78,7 @@ impl Writer {
     }
 }
 
-/// One transaction; dropped without [`commit`](Batch::commit) it leaves no trace.
+/// One write transaction. Dropping it without [`commit`](Batch::commit) rolls it back.
 #[derive(Debug)]
 pub struct Batch<'a> {
     transaction: Transaction<'a>,
@@ -86,7 +87,7 @@ pub struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// Makes everything written in this batch permanent at once.
+    /// Commits everything that was written in this batch.
     pub fn commit(self) -> Result<()> {
         self.transaction.commit().at(self.path)
     }
@@ -99,12 +100,12 @@ impl Batch<'_> {
         self.path
     }
 
-    /// The time of this batch, milliseconds since 1970.
+    /// The time at which this batch started, in milliseconds since 1970.
     pub fn now(&self) -> i64 {
         self.now
     }
 
-    /// Runs a statement and tells how many rows it changed.
+    /// Runs a statement and returns the number of rows that it changed.
     pub(super) fn run(&self, sql: &str, params: impl Params) -> Result<u64> {
         let changed = self.transaction.prepare_cached(sql).and_then(|mut statement| statement.execute(params));
         changed.map(|rows| rows as u64).at(self.path)
@@ -120,7 +121,7 @@ impl Batch<'_> {
         self.transaction.prepare_cached(sql).and_then(|mut statement| statement.query_row(params, read)).at(self.path)
     }
 
-    /// Runs a statement that returns one row or none.
+    /// Runs a statement that returns at most one row.
     pub(super) fn find<T>(
         &self,
         sql: &str,
@@ -140,7 +141,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Finds or adds the row of a model.
+    /// Returns the row of a model, which is added if necessary.
     pub fn put_model(&self, id: &ModelId, name: &str, dimension: usize) -> Result<ModelRow> {
         self.query(
             "INSERT INTO model (digest, name, dimension, added_at) VALUES (?1, ?2, ?3, ?4)
@@ -150,13 +151,14 @@ impl Batch<'_> {
         )
     }
 
-    /// Notes the seal of the file of codes that was derived from a model's vectors, and the one under its graph.
+    /// Stores the seals of a model's file of quantized vectors and of the one that its graph was built over.
     pub fn set_codes(&self, model: ModelRow, codes: &str, graph_codes: Option<&str>) -> Result<()> {
         self.run("UPDATE model SET codes = ?2, graph_codes = ?3 WHERE id = ?1", params![model.0, codes, graph_codes])?;
         Ok(())
     }
 
-    /// Counts for every model the contents that it has no vector of.
+    /// Counts, for every model, the images of present files that have neither a vector of this model nor a failure, and
+    /// stores the counts.
     pub fn count_pending(&self) -> Result<()> {
         self.run(
             "UPDATE model SET pending = (
@@ -170,7 +172,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Finds or adds the row of a content, and notes what decoding it told.
+    /// Returns the row of an image, which is added if necessary, and stores what decoding it found, if given.
     pub fn put_image(&self, hash: &ContentHash, bytes: u64, info: Option<&ImageInfo>) -> Result<ImageId> {
         let image = self.query(
             "INSERT INTO image (hash, bytes, added_at) VALUES (?1, ?2, ?3)
@@ -198,7 +200,7 @@ impl Batch<'_> {
         Ok(image)
     }
 
-    /// Replaces the classes that a model sees in an image; the best comes first.
+    /// Replaces the classes that a model assigned to an image; the best comes first.
     pub fn put_classes(&self, image: ImageId, model: ModelRow, classes: &[Classification]) -> Result<()> {
         self.run("DELETE FROM classification WHERE image = ?1 AND model = ?2", params![image.0, model.0])?;
         for (rank, class) in classes.iter().enumerate() {
@@ -212,14 +214,14 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Removes contents that no file holds any more, with their vectors, and tells how many there were.
+    /// Deletes the images that no file holds any more, with their vectors, and returns their number.
     pub fn delete_unused_images(&self) -> Result<u64> {
         self.run("DELETE FROM image WHERE NOT EXISTS (SELECT 1 FROM file WHERE file.image = image.id)", [])
     }
 }
 
 impl Store {
-    /// What is known of a model, if it was ever used with this database.
+    /// Returns a model's row, if the model was ever used with this database.
     pub fn model(&self, id: &ModelId) -> Result<Option<StoredModel>> {
         let read = |row: &Row<'_>| {
             Ok(StoredModel {
@@ -246,7 +248,7 @@ impl Store {
             .at(&self.path)
     }
 
-    /// Whether a model has seen anything in any image.
+    /// Whether any image has classes of a model.
     pub fn has_classes(&self, model: ModelRow) -> Result<bool> {
         self.connection
             .prepare_cached("SELECT EXISTS (SELECT 1 FROM classification WHERE model = ?1)")
@@ -254,7 +256,7 @@ impl Store {
             .at(&self.path)
     }
 
-    /// The classes that a model sees in an image, the best first.
+    /// The classes that a model assigned to an image, the best first.
     pub fn classes(&self, image: ImageId, model: ModelRow) -> Result<Vec<Classification>> {
         let read = |row: &Row<'_>| Ok(Classification { label: row.get(0)?, score: row.get::<_, f64>(1)? as f32 });
         self.connection

@@ -1,4 +1,4 @@
-//! Whether the database is whole, and mending it.
+//! Checks the integrity of the database, and repairs it.
 
 use rusqlite::{Connection, OpenFlags, Row};
 
@@ -11,53 +11,53 @@ use super::vectors::checksum;
 use crate::error::{Error, Result};
 use crate::types::{Embedding, ImageId};
 
-/// Something that is wrong.
+/// A problem that a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// What is wrong.
     pub what: String,
-    /// In which table, row or file.
+    /// The table, row, page or file that it concerns.
     pub place: String,
-    /// What mends it.
-    pub(crate) mend: Mend,
+    /// How to repair it.
+    pub(crate) repair: Repair,
 }
 
-/// What mends a problem.
+/// How to repair a problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Mend {
-    /// Making a derived file again.
+pub(crate) enum Repair {
+    /// Rebuild a derived file.
     Derived,
-    /// Making a vector again.
+    /// Delete a vector, so that the next `add` computes it again.
     Vector(ImageId, ModelRow),
-    /// Noting the length that a model's vectors have.
+    /// Correct a model's dimension to the length of its vectors.
     Dimension(ModelRow, usize),
-    /// Writing the index of words again.
+    /// Rebuild the word index.
     Words,
-    /// Removing rows that refer to nothing.
+    /// Delete rows that refer to rows that do not exist.
     Orphans,
-    /// Removing a row that cannot be read, or of a root what cannot be read in it.
+    /// Delete an unreadable row; of a root, reset the columns that cannot be read.
     Row(&'static str, i64),
-    /// A new database of all that can be read.
+    /// Make a new database of everything that can be read.
     Salvage,
 }
 
 impl Problem {
-    /// A problem with a derived file.
+    /// Creates a problem with a derived file.
     pub(crate) fn of_derived(what: impl Into<String>, place: impl Into<String>) -> Self {
-        Self::new(what, place, Mend::Derived)
+        Self::new(what, place, Repair::Derived)
     }
 
-    /// Whether only a new database mends it.
+    /// Whether repairing it requires a new database.
     pub(crate) fn needs_salvage(&self) -> bool {
-        self.mend == Mend::Salvage
+        self.repair == Repair::Salvage
     }
 
-    fn new(what: impl Into<String>, place: impl Into<String>, mend: Mend) -> Self {
-        Self { what: what.into(), place: place.into(), mend }
+    fn new(what: impl Into<String>, place: impl Into<String>, repair: Repair) -> Self {
+        Self { what: what.into(), place: place.into(), repair }
     }
 }
 
-/// Rows that are read one by one, each as the program reads them, by their numbers.
+/// The tables whose rows are read one by one, as the program reads them, with a query for the row ids.
 const VALUES: [(&str, &str); 6] = [
     ("root", "SELECT id FROM root ORDER BY id"),
     ("image", "SELECT id FROM image ORDER BY id"),
@@ -68,45 +68,46 @@ const VALUES: [(&str, &str); 6] = [
 ];
 
 impl Store {
-    /// Looks at every page, reference, value and vector.
+    /// Checks every page, reference, value and vector.
     pub fn check(&self) -> Result<Vec<Problem>> {
         let pages = damaged_pages(&self.connection, &self.path).map_err(Error::io("read", &self.path))?;
         let of_page =
-            |page: &u64| Problem::new("it does not match its checksum", format!("page {page}"), Mend::Salvage);
+            |page: &u64| Problem::new("it does not match its checksum", format!("page {page}"), Repair::Salvage);
         let mut problems: Vec<Problem> = pages.iter().map(of_page).collect();
-        // Everything else would come to the same pages.
+        // Every other check would fail on the same pages.
         if problems.is_empty() {
-            problems.extend(self.found("database", Self::check_structure)?);
+            problems.extend(self.run_check("database", Self::check_structure)?);
         }
         if problems.is_empty() {
-            problems.extend(self.found("references", Self::check_references)?);
-            problems.extend(self.found("values", Self::check_values)?);
-            problems.extend(self.found("vectors", Self::check_vectors)?);
-            problems.extend(self.found("index of words", |store| Ok(store.check_words()?.into_iter().collect()))?);
+            problems.extend(self.run_check("references", Self::check_references)?);
+            problems.extend(self.run_check("values", Self::check_values)?);
+            problems.extend(self.run_check("vectors", Self::check_vectors)?);
+            problems.extend(self.run_check("word index", |store| Ok(store.check_words()?.into_iter().collect()))?);
         }
         Ok(problems)
     }
 
-    /// What a check has found; that it comes to something damaged is a problem too.
-    fn found(&self, place: &str, check: impl FnOnce(&Self) -> Result<Vec<Problem>>) -> Result<Vec<Problem>> {
+    /// Runs a check. If the check itself fails on damaged data, that is a problem too.
+    fn run_check(&self, place: &str, check: impl FnOnce(&Self) -> Result<Vec<Problem>>) -> Result<Vec<Problem>> {
         match check(self) {
-            Err(Error::Damaged { reason, .. }) => Ok(vec![Problem::new(reason, place, Mend::Salvage)]),
+            Err(Error::Damaged { reason, .. }) => Ok(vec![Problem::new(reason, place, Repair::Salvage)]),
             result => result,
         }
     }
 
-    /// The index of words has a row for each file, and no others. Whether it is whole by itself, SQLite has told with its pages.
+    /// Checks that the word index has one row for each file and no others. `integrity_check` has already verified the
+    /// index itself.
     fn check_words(&self) -> Result<Option<Problem>> {
-        let missing_or_more = "SELECT (SELECT count(*) FROM file WHERE id NOT IN (SELECT id FROM path_word_docsize)),
-                                      (SELECT count(*) FROM path_word_docsize WHERE id NOT IN (SELECT id FROM file))";
+        let counts = "SELECT (SELECT count(*) FROM file WHERE id NOT IN (SELECT id FROM path_word_docsize)),
+                             (SELECT count(*) FROM path_word_docsize WHERE id NOT IN (SELECT id FROM file))";
         let read = |row: &Row<'_>| Ok((row.get::<_, u64>(0)?, row.get::<_, u64>(1)?));
-        let (missing, more) = self.connection.query_row(missing_or_more, [], read).at(&self.path)?;
-        let what = format!("the words of {missing} files are missing, and those of {more} are there that are no files");
-        Ok((missing + more > 0).then(|| Problem::new(what, "index of words", Mend::Words)))
+        let (missing, stale) = self.connection.query_row(counts, [], read).at(&self.path)?;
+        let what = format!("{missing} files have no entry, and {stale} entries belong to no file");
+        Ok((missing + stale > 0).then(|| Problem::new(what, "word index", Repair::Words)))
     }
 
     fn check_structure(&self) -> Result<Vec<Problem>> {
-        // For one who may only read, SQLite does not look at the rules for values.
+        // On a read-only connection, SQLite does not verify CHECK constraints.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let writable = Connection::open_with_flags_and_vfs(&self.path, flags, VFS);
         let writable = writable.ok().filter(|connection| !connection.is_readonly("main").unwrap_or(true));
@@ -116,15 +117,15 @@ impl Store {
             .prepare("PRAGMA integrity_check")
             .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
             .at(&self.path)?;
-        let is_wrong = |line: &String| line != "ok";
-        Ok(lines.into_iter().filter(is_wrong).map(|line| Problem::new(line, "database", Mend::Salvage)).collect())
+        let is_problem = |line: &String| line != "ok";
+        Ok(lines.into_iter().filter(is_problem).map(|line| Problem::new(line, "database", Repair::Salvage)).collect())
     }
 
     fn check_references(&self) -> Result<Vec<Problem>> {
         let read = |row: &Row<'_>| {
             let (table, id, parent): (String, Option<i64>, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
             let place = id.map_or_else(|| table.clone(), |id| format!("{table} {id}"));
-            Ok(Problem::new(format!("it refers to a row of {parent} that is not there"), place, Mend::Orphans))
+            Ok(Problem::new(format!("it refers to a row of `{parent}` that does not exist"), place, Repair::Orphans))
         };
         self.connection
             .prepare("PRAGMA foreign_key_check")
@@ -132,7 +133,7 @@ impl Store {
             .at(&self.path)
     }
 
-    /// Reads every row as the commands do: a value may be of the right type and still be none that can be there.
+    /// Reads every row as the commands do, because a value of the right type may still be invalid.
     fn check_values(&self) -> Result<Vec<Problem>> {
         let mut problems = Vec::new();
         for (table, sql) in VALUES {
@@ -142,7 +143,7 @@ impl Store {
                 let id: i64 = row.get(0).at(&self.path)?;
                 match self.read_values(table, id) {
                     Err(Error::Damaged { reason, .. }) => {
-                        problems.push(Problem::new(reason, format!("{table} {id}"), Mend::Row(table, id)));
+                        problems.push(Problem::new(reason, format!("{table} {id}"), Repair::Row(table, id)));
                     }
                     result => result?,
                 }
@@ -189,8 +190,8 @@ impl Store {
             .and_then(|mut statement| statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
             .at(&self.path)?;
         for (model, dimension) in models {
-            let wrong = self.check_vectors_of(ModelRow(model), dimension)?;
-            problems.extend(wrong);
+            let found = self.check_vectors_of(ModelRow(model), dimension)?;
+            problems.extend(found);
         }
         Ok(problems)
     }
@@ -199,31 +200,31 @@ impl Store {
         let sql = "SELECT id, image, vector, checksum FROM embedding WHERE model = ?1 ORDER BY id";
         let mut statement = self.connection.prepare(sql).at(&self.path)?;
         let mut rows = statement.query([model.0]).at(&self.path)?;
-        let (mut problems, mut fits, mut lengths) = (Vec::new(), 0_u64, Lengths::None);
+        let (mut problems, mut valid, mut lengths) = (Vec::new(), 0_u64, Lengths::None);
         while let Some(row) = rows.next().at(&self.path)? {
             let vector = VectorBytes::read(row).at(&self.path)?;
-            match vector.fault(dimension) {
-                None => fits += 1,
+            match vector.problem(dimension) {
+                None => valid += 1,
                 Some((what, length)) => {
                     lengths = lengths.and(length);
                     problems.push(Problem::new(
                         what,
                         format!("embedding {}", vector.id),
-                        Mend::Vector(vector.image, model),
+                        Repair::Vector(vector.image, model),
                     ));
                 }
             }
         }
-        // All of one length, and whole: it is not they who are wrong.
-        if let (0, Lengths::One(length)) = (fits, lengths) {
-            let what = format!("it is said to give {dimension} components, and all of its vectors have {length}");
-            return Ok(vec![Problem::new(what, format!("model {}", model.0), Mend::Dimension(model, length))]);
+        // If all vectors are intact and have the same length, the model's row is wrong, not the vectors.
+        if let (0, Lengths::One(length)) = (valid, lengths) {
+            let what = format!("its dimension is {dimension}, but all of its vectors have {length} components");
+            return Ok(vec![Problem::new(what, format!("model {}", model.0), Repair::Dimension(model, length))]);
         }
         Ok(problems)
     }
 }
 
-/// The lengths of vectors that are whole but for their length.
+/// The lengths of the vectors that are intact apart from their length.
 #[derive(Clone, Copy)]
 enum Lengths {
     None,
@@ -255,8 +256,8 @@ impl<'a> VectorBytes<'a> {
         Ok(Self { id, image, bytes: row.get_ref(2)?.as_blob()?, checksum })
     }
 
-    /// What is wrong; and its length, if it is only that.
-    fn fault(&self, dimension: i64) -> Option<(String, Option<usize>)> {
+    /// What is wrong, if anything; with the number of components if only that is wrong.
+    fn problem(&self, dimension: i64) -> Option<(String, Option<usize>)> {
         let length = self.bytes.len() / 2;
         if checksum(self.bytes) != self.checksum {
             return Some(("the vector does not match its checksum".into(), None));
@@ -264,29 +265,29 @@ impl<'a> VectorBytes<'a> {
         if let Err(error) = Embedding::from_f16_bytes(self.bytes) {
             return Some((error.to_string(), None));
         }
-        let what = || format!("the vector has {length} components, and its model gives {dimension}");
+        let what = || format!("the vector has {length} components, but its model produces {dimension}");
         (i64::try_from(length) != Ok(dimension)).then(|| (what(), Some(length)))
     }
 }
 
 impl Writer {
-    /// Mends what can be mended within this database: damaged vectors, rows that refer to nothing or cannot be read, and the index of
-    /// words. What is removed, the next `add` makes again.
+    /// Repairs what can be repaired in place: damaged vectors, rows that cannot be read or that refer to rows that do
+    /// not exist, and the word index. The next `add` restores what is deleted here.
     ///
-    /// Returns the problems that are left, among them new ones.
+    /// Returns the problems that remain, including new ones.
     pub fn repair(&mut self, problems: &[Problem]) -> Result<Vec<Problem>> {
         let batch = self.batch()?;
         for problem in problems {
-            match problem.mend {
-                Mend::Vector(image, model) => batch.delete_embedding(image, model)?,
-                Mend::Dimension(model, length) => batch.set_dimension(model, length)?,
-                Mend::Row(table, id) => batch.delete_row(table, id)?,
-                Mend::Orphans => batch.delete_orphans()?,
-                Mend::Words => {
+            match problem.repair {
+                Repair::Vector(image, model) => batch.delete_embedding(image, model)?,
+                Repair::Dimension(model, length) => batch.set_dimension(model, length)?,
+                Repair::Row(table, id) => batch.delete_row(table, id)?,
+                Repair::Orphans => batch.delete_orphans()?,
+                Repair::Words => {
                     batch.run("INSERT INTO path_word (path_word) VALUES ('delete-all')", [])?;
                     batch.run("INSERT INTO path_word (rowid, words) SELECT id, CAST(path AS TEXT) FROM file", [])?;
                 }
-                Mend::Derived | Mend::Salvage => {}
+                Repair::Derived | Repair::Salvage => {}
             }
         }
         batch.commit()?;
@@ -303,7 +304,7 @@ impl Batch<'_> {
         match table {
             "root" => _ = self.run("UPDATE root SET vanished = 0, scan = '{}' WHERE id = ?1", [id])?,
             "image" => {
-                // Its files are new to the next `add`, which reads them again.
+                // Without their rows, its files are new to the next `add`, which reads them again.
                 self.run("DELETE FROM file WHERE image = ?1", [id])?;
                 self.run("DELETE FROM image WHERE id = ?1", [id])?;
             }
@@ -315,7 +316,8 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Removes rows whose counterparts are gone. A vector without its classes is made again, so it goes with them.
+    /// Deletes rows that refer to rows that do not exist. A vector with a lost class is deleted too, so that `add`
+    /// computes the vector and its classes again.
     fn delete_orphans(&self) -> Result<()> {
         for sql in [
             "DELETE FROM file WHERE root NOT IN (SELECT id FROM root)",

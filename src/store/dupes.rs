@@ -1,4 +1,4 @@
-//! What duplicates are found by, and pairs that are none.
+//! Fingerprints by which duplicates are found, and dismissed pairs.
 
 use rusqlite::{Row, params};
 
@@ -9,22 +9,22 @@ use super::sqlite_error::At;
 use crate::error::Result;
 use crate::types::{ContentHash, Features, ImageId};
 
-/// A content of present files, with what it is told from others by.
+/// What duplicates of an image are recognized by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint {
-    /// Its row.
+    /// Row id.
     pub image: ImageId,
-    /// Its digest.
+    /// Digest of the content.
     pub hash: ContentHash,
-    /// Width in pixels, upright.
+    /// Width of the upright image in pixels.
     pub width: u32,
-    /// Height in pixels, upright.
+    /// Height of the upright image in pixels.
     pub height: u32,
     /// Length in bytes.
     pub bytes: u64,
-    /// Present files that hold it.
+    /// Number of present files that hold the image.
     pub files: u64,
-    /// Difference hash and perceptual hash, if they were measured by this version's rules.
+    /// Difference hash and perceptual hash, if they were measured with the current [`Features::VERSION`].
     pub hashes: Option<(u64, u64)>,
 }
 
@@ -43,15 +43,16 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Fingerprint> {
 }
 
 impl Store {
-    /// The fingerprints of all selected contents that were decoded and that some selected present file holds, by their rows.
+    /// The fingerprints of all images that were decoded and that a selected, present file holds, in the order of their
+    /// rows.
     pub fn fingerprints(&self, selection: &Selection) -> Result<Vec<Fingerprint>> {
         let mut query = SelectedFiles::new(selection);
-        let wanted = query.condition("file", "image");
+        let selected = query.condition("file", "image");
         let version = Features::VERSION;
         let sql = format!(
             "SELECT image.id, hash, image.width, image.height, bytes, files, dhash, phash
              FROM (SELECT file.image AS id, count(*) AS files FROM file JOIN image ON image.id = file.image
-                   WHERE missing_since IS NULL AND image.format IS NOT NULL AND {wanted} GROUP BY file.image) held
+                   WHERE missing_since IS NULL AND image.format IS NOT NULL AND {selected} GROUP BY file.image) held
              JOIN image ON image.id = held.id LEFT JOIN feature ON feature.image = image.id AND version = {version}
              ORDER BY image.id"
         );
@@ -61,7 +62,7 @@ impl Store {
             .at(&self.path)
     }
 
-    /// Pairs of contents that are no duplicates; of one content with itself if its copies are none.
+    /// Pairs of images that were dismissed as duplicates. A pair of equal hashes dismisses the copies of one image.
     pub fn dismissals(&self) -> Result<Vec<(ContentHash, ContentHash)>> {
         let read = |row: &Row<'_>| Ok((row.get::<_, [u8; 32]>(0)?.into(), row.get::<_, [u8; 32]>(1)?.into()));
         self.connection
@@ -72,15 +73,15 @@ impl Store {
 }
 
 impl Batch<'_> {
-    /// Notes that two contents are no duplicates of each other, or that the copies of one content are none. Tells whether that was
-    /// not known.
+    /// Records that two images are not duplicates of each other or, given the same hash twice, that the copies of one
+    /// image are not. Returns `false` if that was recorded before.
     pub fn dismiss(&self, a: &ContentHash, b: &ContentHash) -> Result<bool> {
         let (a, b) = (a.as_bytes().min(b.as_bytes()), a.as_bytes().max(b.as_bytes()));
         let insert = "INSERT INTO dismissal (a, b, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
         Ok(self.run(insert, params![a, b, self.now()])? > 0)
     }
 
-    /// Takes a dismissal back. Tells whether there was one.
+    /// Removes a dismissal. Returns whether there was one.
     pub fn undismiss(&self, a: &ContentHash, b: &ContentHash) -> Result<bool> {
         let (a, b) = (a.as_bytes().min(b.as_bytes()), a.as_bytes().max(b.as_bytes()));
         Ok(self.run("DELETE FROM dismissal WHERE a = ?1 AND b = ?2", params![a, b])? > 0)

@@ -1,4 +1,4 @@
-//! What could not be indexed, and why.
+//! Failures: what could not be indexed, and why.
 
 use std::path::PathBuf;
 
@@ -11,18 +11,18 @@ use super::sqlite_error::At;
 use crate::error::Result;
 use crate::types::{ImageId, RootId, Stage};
 
-/// A failure as it is listed: once for each file that it concerns.
+/// A failure of one file. A failure of an image is listed once for each file that holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailureRow {
     /// The file, or the folder that could not be listed.
     pub path: PathBuf,
-    /// How far it came.
+    /// The stage that failed.
     pub stage: Stage,
-    /// Why no further.
+    /// Why it failed.
     pub reason: String,
-    /// How often it was tried.
+    /// Number of attempts.
     pub attempts: u32,
-    /// When it was last tried, in UTC as RFC 3339 has it.
+    /// Time of the last attempt, in UTC, as specified by RFC 3339.
     pub at: String,
 }
 
@@ -38,7 +38,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<FailureRow> {
 }
 
 impl Store {
-    /// All failures with a model, by path; of contents, one for each present file that holds them.
+    /// All failures with a model, sorted by path. A failed image is listed once for each present file that holds it.
     pub fn failures(&self, model: ModelRow) -> Result<Vec<FailureRow>> {
         self.connection
             .prepare(
@@ -57,7 +57,7 @@ impl Store {
             .at(&self.path)
     }
 
-    /// How many files failed: each file of a failed content, and each path that could not be read.
+    /// Number of failures: the present files of failed images, and the paths that could not be read.
     pub fn count_failures(&self, model: ModelRow) -> Result<u64> {
         self.connection
             .query_row(
@@ -73,7 +73,7 @@ impl Store {
 }
 
 impl Batch<'_> {
-    /// Notes that a content cannot be indexed: with any model, or with one.
+    /// Records that an image cannot be indexed, with one model or (`None`) with any.
     pub fn put_content_failure(
         &self,
         image: ImageId,
@@ -93,14 +93,14 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Forgets that a content could not be indexed with a model: now it could.
+    /// Deletes the failures of an image that was indexed with a model after all.
     pub fn clear_content_failure(&self, image: ImageId, model: ModelRow) -> Result<()> {
-        let gone = "DELETE FROM failure WHERE image = ?1 AND (model IS NULL OR model = ?2)";
-        self.run(gone, params![image.0, model.0])?;
+        let sql = "DELETE FROM failure WHERE image = ?1 AND (model IS NULL OR model = ?2)";
+        self.run(sql, params![image.0, model.0])?;
         Ok(())
     }
 
-    /// Notes that a path could not be read.
+    /// Records that a path could not be read.
     pub fn put_path_failure(&self, root: RootId, path: &[u8], stage: Stage, reason: &str) -> Result<()> {
         self.run(
             "INSERT INTO failure (root, path, stage, reason, attempts, at) VALUES (?1, ?2, ?3, ?4, 1, ?5)
@@ -111,7 +111,9 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Forgets failures of paths without a row that a scan of the whole root since a moment has not found again.
+    /// Deletes the failures of paths without a file row that a scan of the whole root did not see again.
+    ///
+    /// `since` is the start of the scan, in milliseconds since 1970.
     pub fn clear_scan_failures(&self, root: RootId, since: i64) -> Result<()> {
         self.run(
             "DELETE FROM failure WHERE root = ?1 AND at < ?2

@@ -1,4 +1,4 @@
-//! Features of images.
+//! Features of images, one row per image.
 
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -12,7 +12,7 @@ use crate::types::{
 };
 
 impl Store {
-    /// The features of an image, if they were measured by this version's rules.
+    /// The features of an image, if they were measured with the current [`Features::VERSION`].
     pub fn features(&self, image: ImageId) -> Result<Option<Features>> {
         self.connection
             .prepare_cached(
@@ -26,14 +26,14 @@ impl Store {
             .at(&self.path)
     }
 
-    /// How many contents of present files were decoded and not measured by this version's rules.
-    pub fn unmeasured(&self, held: OrphanState) -> Result<u64> {
+    /// Number of images of present files that were decoded but not measured with the current [`Features::VERSION`].
+    pub fn unmeasured(&self, orphans: OrphanState) -> Result<u64> {
         let sql = format!(
             "SELECT (SELECT count(*) FROM image WHERE {of_image})
                   - (SELECT count(*) FROM image WHERE format IS NULL AND {of_image})
                   - (SELECT count(*) FROM feature WHERE version = ?1 AND {of_feature})",
-            of_image = held.condition("image.id"),
-            of_feature = held.condition("feature.image")
+            of_image = orphans.condition("image.id"),
+            of_feature = orphans.condition("feature.image")
         );
         self.connection
             .prepare_cached(&sql)
@@ -41,9 +41,9 @@ impl Store {
             .at(&self.path)
     }
 
-    /// How many contents of present files are of each type, the most frequent first.
-    pub fn count_types(&self, held: OrphanState) -> Result<Vec<(ImageType, u64)>> {
-        let held = held.condition("feature.image");
+    /// Number of images of present files by type, the most frequent type first.
+    pub fn count_types(&self, orphans: OrphanState) -> Result<Vec<(ImageType, u64)>> {
+        let held = orphans.condition("feature.image");
         let sql = format!(
             "SELECT type, count(*) FROM feature WHERE type IS NOT NULL AND version = ?1 AND {held}
              GROUP BY type ORDER BY 2 DESC, 1"
@@ -77,7 +77,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Features> {
     };
     let kind = row.get::<_, Option<String>>(10)?.as_deref().and_then(ImageType::from_name);
     let kind = kind.zip(real(11)?).map(|(label, confidence)| TypeGuess { label, confidence });
-    // The columns of a stage are there or not there together.
+    // The columns of a stage are either all NULL or all set.
     let tones = match real(12)? {
         Some(entropy) => Some(ToneFeatures {
             entropy,
@@ -104,7 +104,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Features> {
 }
 
 impl Batch<'_> {
-    /// Stores the features of an image in place of older ones.
+    /// Stores the features of an image, replacing older ones.
     pub fn put_features(&self, image: ImageId, features: &Features) -> Result<()> {
         let Features { quick, tones, detail, kind } = features;
         self.run(

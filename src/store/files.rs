@@ -1,4 +1,4 @@
-//! File rows: which content lies where, and whether it has to be looked at again.
+//! File rows: which image each file holds, and whether the file has changed since it was read.
 
 use std::path::PathBuf;
 
@@ -10,94 +10,94 @@ use super::sqlite_error::At;
 use crate::error::Result;
 use crate::types::{ContentHash, Features, FileId, FileStat, ImageId, RootId, path_from_bytes};
 
-/// How far a content has come with one model.
+/// The progress of an image with one model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContentState {
-    /// Its vector and its features are stored.
+    /// Its vector and features are stored.
     Done,
-    /// Its vector is stored, but not what this version measures of it.
+    /// Its vector is stored, but its features are not, or were measured by another version.
     Unmeasured,
-    /// It was tried and cannot be indexed.
+    /// An attempt to index it failed.
     Failed,
     /// It has no vector of this model yet.
     Pending,
 }
 
-/// What is known of a file from an earlier run.
+/// The result of reading a file in an earlier run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileState {
     /// It holds a picture.
     Picture(ContentState),
-    /// It is no picture that can be indexed.
+    /// It is not a picture that can be indexed.
     Skipped,
     /// It could not be read.
     Unreadable,
 }
 
-/// A file row as the planner sees it.
+/// A file row, as the planner compares it with a file that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownFile {
-    /// Its row.
+    /// Row id.
     pub id: FileId,
-    /// Its path, relative to the root.
+    /// Path relative to the root.
     pub path: Vec<u8>,
-    /// Its signature when it was read; the device is not kept.
+    /// Signature when it was read. The device is not stored and is always 0.
     pub stat: FileStat,
-    /// When it was read.
+    /// Time at which reading began, in nanoseconds since 1970.
     pub read_at_ns: i64,
-    /// Whether it was missing when last looked for.
+    /// Whether it is marked missing.
     pub missing: bool,
-    /// What came of it.
+    /// The result of reading it.
     pub state: FileState,
-    /// Whether it could not be read when it was last tried, though it could be before.
+    /// Whether the last attempt to read it failed, although an earlier one succeeded.
     pub unreadable: bool,
 }
 
-/// A file row, and where it lies.
+/// A file row and its root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownFileAt {
     /// The row.
     pub file: KnownFile,
-    /// The root that it is in.
+    /// The root that contains the file.
     pub root: RootId,
-    /// The path of that.
+    /// Absolute path of the root.
     pub root_path: PathBuf,
 }
 
-/// A present file of a content, as it was indexed.
+/// A present file that holds an image, as it was indexed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredCopy {
-    /// Its absolute path.
+    /// Absolute path.
     pub path: PathBuf,
-    /// Its signature when it was read; the device is not kept.
+    /// Signature when it was read. The device is not stored and is always 0.
     pub stat: FileStat,
-    /// When it was read.
+    /// Time at which reading began, in nanoseconds since 1970.
     pub read_at_ns: i64,
 }
 
-/// A content that the database knows.
+/// An image that has a row in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownContent {
-    /// Its row.
+    /// Row id.
     pub image: ImageId,
-    /// How far it has come.
+    /// Its progress with one model.
     pub state: ContentState,
 }
 
-/// A file that was found and read, ready to be written.
+/// A file that was found and read, ready to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundFile {
-    /// The root it is in.
+    /// The root that contains the file.
     pub root: RootId,
-    /// Its path, relative to the root.
+    /// Path relative to the root.
     pub path: Vec<u8>,
-    /// Its signature from before it was read.
+    /// Signature, taken before the file was read.
     pub stat: FileStat,
-    /// When that was.
+    /// Time at which reading began, in nanoseconds since 1970.
     pub read_at_ns: i64,
 }
 
-/// How far image `f.image` has come with model `?1`, as a number for [`content_state`].
+/// An SQL expression for the progress of image `f.image` with model `?1`, as a number for [`content_state`].
 fn content_state_sql() -> String {
     format!(
         "CASE
@@ -118,7 +118,7 @@ fn content_state(code: i64) -> ContentState {
     }
 }
 
-/// The query for a content by its hash `?2`, with its state.
+/// A query for the image with hash `?2` and its progress with model `?1`.
 fn content_sql() -> String {
     let state = content_state_sql();
     format!("SELECT f.image, {state} FROM (SELECT id AS image FROM image WHERE hash = ?2) f")
@@ -151,7 +151,7 @@ fn read_known(row: &Row<'_>) -> rusqlite::Result<KnownFile> {
     })
 }
 
-/// The columns that [`read_known`] reads, of a file `f` and model `?1`, and after them others.
+/// A query for the columns that [`read_known`] reads of file `f` with model `?1`, followed by `others`.
 fn known_columns(others: &str) -> String {
     format!(
         "SELECT f.id, f.path, f.size, f.mtime_ns, f.ctime_ns, f.inode, f.read_at_ns, f.missing_since IS NOT NULL,
@@ -164,9 +164,9 @@ fn known_columns(others: &str) -> String {
 }
 
 impl Store {
-    /// The next rows of a root in the order of their paths' bytes, after `after` and, if given, before `until`.
+    /// The next rows of a root, sorted by the bytes of their paths: after `after` and, if given, before `until`.
     ///
-    /// Each call is a transaction of its own, so that a long walk does not keep the log from being checkpointed.
+    /// Each call is its own transaction, so that a long walk does not prevent checkpoints of the log.
     pub fn files_page(
         &self,
         root: RootId,
@@ -177,7 +177,7 @@ impl Store {
     ) -> Result<Vec<KnownFile>> {
         let columns = known_columns("");
         let sql = format!("{columns} WHERE f.root = ?2 AND f.path > ?3 AND f.path < ?4 ORDER BY f.path LIMIT ?5");
-        // No path reaches a byte string of 0xFF: it would not begin with a name that any system allows.
+        // Sorts after every path, because no system allows a name that begins with these bytes.
         let last = [0xFF_u8; 64];
         let range = params![model.0, root.0, after, until.unwrap_or(&last), limit as i64];
         self.connection
@@ -186,7 +186,7 @@ impl Store {
             .at(&self.path)
     }
 
-    /// The row of one file.
+    /// The row of the file at `path`, relative to the root.
     pub fn file(&self, root: RootId, path: &[u8], model: ModelRow) -> Result<Option<KnownFile>> {
         self.connection
             .prepare_cached(&format!("{} WHERE f.root = ?2 AND f.path = ?3", known_columns("")))
@@ -194,8 +194,8 @@ impl Store {
             .at(&self.path)
     }
 
-    /// Rows that may be of a file under another name: of the same inode, size and time of modification, in roots on the
-    /// same device and file system.
+    /// Rows that may describe the same file under another name: at most four with the same inode, size and modification
+    /// time, in roots on the same device and file system (`place`).
     pub fn files_like(&self, stat: &FileStat, place: (u64, u64), model: ModelRow) -> Result<Vec<KnownFileAt>> {
         let columns = known_columns("root.path, f.root");
         let sql = format!(
@@ -215,7 +215,7 @@ impl Store {
             .at(&self.path)
     }
 
-    /// The inode that the row of a path was read from, missing or not.
+    /// The inode in the row of a path, which may be marked missing.
     pub fn inode_at(&self, root: RootId, path: &[u8]) -> Result<Option<u64>> {
         self.connection
             .prepare_cached("SELECT inode FROM file WHERE root = ?1 AND path = ?2")
@@ -225,8 +225,8 @@ impl Store {
             .at(&self.path)
     }
 
-    /// Other present files that may be the same one under another name: of the same inode, in roots on the same device and
-    /// file system. Each is its root's path and the path below it.
+    /// Present files that may be hard links to the same file: those with the same inode, in roots on the same device
+    /// and file system (`place`). Returns the path of the root and the path relative to it.
     pub fn other_names(&self, inode: u64, place: (u64, u64)) -> Result<Vec<(PathBuf, PathBuf)>> {
         let path = |row: &Row<'_>, at| Ok::<_, rusqlite::Error>(path_from_bytes(row.get_ref(at)?.as_blob()?));
         self.connection
@@ -242,7 +242,7 @@ impl Store {
             .at(&self.path)
     }
 
-    /// Some paths of present files of a root, relative to it: the first and the last ones.
+    /// Paths of the first and the last `count` present files of a root, relative to it.
     pub fn sample_paths(&self, root: RootId, count: usize) -> Result<Vec<PathBuf>> {
         self.connection
             .prepare_cached(
@@ -259,7 +259,7 @@ impl Store {
             .at(&self.path)
     }
 
-    /// Looks a content up by its hash.
+    /// Looks up an image by its hash, with its progress with a model.
     pub fn content(&self, hash: &ContentHash, model: ModelRow) -> Result<Option<KnownContent>> {
         self.connection
             .prepare_cached(&content_sql())
@@ -267,7 +267,7 @@ impl Store {
             .at(&self.path)
     }
 
-    /// The row of a content by its hash.
+    /// The row id of the image with a hash.
     pub fn image(&self, hash: &ContentHash) -> Result<Option<ImageId>> {
         self.connection
             .prepare_cached("SELECT id FROM image WHERE hash = ?1")
@@ -275,7 +275,7 @@ impl Store {
             .at(&self.path)
     }
 
-    /// Absolute paths of the present files that hold a content.
+    /// Absolute paths of the present files that hold an image, sorted.
     pub fn paths_of(&self, image: ImageId) -> Result<Vec<PathBuf>> {
         self.connection
             .prepare_cached(
@@ -286,7 +286,7 @@ impl Store {
             .at(&self.path)
     }
 
-    /// Present files that hold a content, by path, with the signatures that they were indexed with.
+    /// Present files that hold an image, sorted by path, with the signatures that were stored for them.
     pub fn copies_of(&self, image: ImageId) -> Result<Vec<StoredCopy>> {
         let read = |row: &Row<'_>| {
             Ok(StoredCopy {
@@ -311,7 +311,7 @@ impl Store {
             .at(&self.path)
     }
 
-    /// The path of a file row below its root, if the row is still there and not yet marked missing.
+    /// The path of a file relative to its root, if its row exists and is not marked missing.
     pub fn present_path(&self, file: FileId) -> Result<Option<PathBuf>> {
         self.connection
             .prepare_cached("SELECT path FROM file WHERE id = ?1 AND missing_since IS NULL")
@@ -321,7 +321,7 @@ impl Store {
             .at(&self.path)
     }
 
-    /// How many files are missing since a moment, milliseconds since 1970.
+    /// Number of files that were marked missing at exactly `moment`, in milliseconds since 1970.
     pub fn missing_since(&self, moment: i64) -> Result<u64> {
         self.connection
             .prepare_cached("SELECT count(*) FROM file WHERE missing_since = ?1")
@@ -329,14 +329,14 @@ impl Store {
             .at(&self.path)
     }
 
-    /// How many rows of missing files there are, below a root or everywhere.
+    /// Number of files that are marked missing.
     pub fn missing_files(&self) -> Result<u64> {
         self.connection
             .query_row("SELECT count(*) FROM file WHERE missing_since IS NOT NULL", [], |row| row.get(0))
             .at(&self.path)
     }
 
-    /// How many contents no present file holds.
+    /// Number of images that no present file holds.
     pub fn unused_images(&self) -> Result<u64> {
         self.connection
             .query_row(
@@ -349,13 +349,13 @@ impl Store {
     }
 }
 
-/// Joins a root's path and a relative path from two columns of a row.
+/// Joins the path of a root and a path relative to it, from two columns of a row.
 pub(super) fn full_path(row: &Row<'_>, root: usize, path: usize) -> rusqlite::Result<PathBuf> {
     let root = path_from_bytes(row.get_ref(root)?.as_blob()?);
     Ok(root.join(path_from_bytes(row.get_ref(path)?.as_blob()?)))
 }
 
-/// A file row that holds a certain content, and where it lies.
+/// A file row that holds a given image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FileOfImage {
     pub id: FileId,
@@ -364,12 +364,14 @@ pub(crate) struct FileOfImage {
     pub path: PathBuf,
     pub inode: u64,
     pub missing: bool,
-    /// Where the root was when it was last seen: device and file system.
+    /// Device and file system of the root when it was last seen.
     pub place: (u64, u64),
 }
 
 impl Batch<'_> {
-    /// Writes a file that holds a content; whatever the row of that path said before is replaced.
+    /// Stores a file, replacing the row of its path.
+    ///
+    /// The file holds `image`, or was skipped for the reason `skipped`, or (neither) could not be read.
     pub fn put_file(&self, file: &FoundFile, image: Option<ImageId>, skipped: Option<&str>) -> Result<()> {
         if image.is_some() || skipped.is_some() {
             self.run("DELETE FROM failure WHERE root = ?1 AND path = ?2", params![file.root.0, file.path])?;
@@ -395,7 +397,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// The root of a file row, and that root's path.
+    /// The root of a file row, and the root's path.
     pub fn root_of(&self, file: FileId) -> Result<Option<(RootId, PathBuf)>> {
         self.find(
             "SELECT root.id, root.path FROM file JOIN root ON root.id = file.root WHERE file.id = ?1",
@@ -404,14 +406,14 @@ impl Batch<'_> {
         )
     }
 
-    /// Whether a file row is there and not marked missing.
+    /// Whether a file row exists and is not marked missing.
     pub fn is_present(&self, file: FileId) -> Result<bool> {
         self.query("SELECT EXISTS (SELECT 1 FROM file WHERE id = ?1 AND missing_since IS NULL)", [file.0], |row| {
             row.get(0)
         })
     }
 
-    /// Gives a row another place: its file was found to have been renamed. Returns `false` if the row is gone.
+    /// Moves the row of a renamed file to its new path. Returns `false` if the row no longer exists.
     pub fn move_file(&self, from: FileId, to: &FoundFile) -> Result<bool> {
         let moved = self.run(
             "INSERT OR REPLACE INTO file (root, path, size, mtime_ns, ctime_ns, inode, read_at_ns, image, skipped)
@@ -431,26 +433,26 @@ impl Batch<'_> {
         Ok(moved > 0)
     }
 
-    /// The content that the row of a path held until now, if there is a row.
+    /// The image in the row of a path. The outer `None` means that there is no row, the inner one that it has no image.
     pub fn image_at(&self, root: RootId, path: &[u8]) -> Result<Option<Option<ImageId>>> {
         self.find("SELECT image FROM file WHERE root = ?1 AND path = ?2", params![root.0, path], |row| {
             Ok(row.get::<_, Option<i64>>(0)?.map(ImageId))
         })
     }
 
-    /// Whether a root has any rows of pictures, present or missing.
+    /// Whether a root has any pictures, present or missing.
     pub fn has_pictures(&self, root: RootId) -> Result<bool> {
         let any = "SELECT EXISTS (SELECT 1 FROM file WHERE root = ?1 AND image IS NOT NULL)";
         self.query(any, [root.0], |row| row.get(0))
     }
 
-    /// Removes a file row: its content was found to have moved elsewhere.
+    /// Deletes a file row, for example of a file that has moved.
     pub fn delete_file(&self, file: FileId) -> Result<()> {
         self.run("DELETE FROM file WHERE id = ?1", [file.0])?;
         Ok(())
     }
 
-    /// Some of the files that hold a content, missing ones first.
+    /// Up to `limit` files that hold an image, missing ones first.
     pub(crate) fn files_of(&self, image: ImageId, limit: usize) -> Result<Vec<FileOfImage>> {
         let read = |row: &Row<'_>| {
             Ok(FileOfImage {
@@ -474,7 +476,8 @@ impl Batch<'_> {
             .at(self.path())
     }
 
-    /// Marks files as missing since a moment; those that were missing before keep their moment.
+    /// Marks files as missing since `moment`, in milliseconds since 1970. Files that are already missing keep their
+    /// earlier time.
     pub fn mark_missing(&self, files: &[FileId], moment: i64) -> Result<()> {
         for file in files {
             self.run("DELETE FROM failure WHERE (root, path) = (SELECT root, path FROM file WHERE id = ?1)", [file.0])?;
@@ -484,18 +487,18 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Notes that a missing file is back.
+    /// Marks a missing file as present again.
     pub fn mark_present(&self, file: FileId) -> Result<()> {
         self.run("UPDATE file SET missing_since = NULL WHERE id = ?1", [file.0])?;
         Ok(())
     }
 
-    /// Removes the rows of all missing files, and tells how many there were.
+    /// Deletes the rows of all missing files, and returns their number.
     pub fn delete_missing(&self) -> Result<u64> {
         self.run("DELETE FROM file WHERE missing_since IS NOT NULL", [])
     }
 
-    /// Looks a content up by its hash, what was written in this batch included.
+    /// Like [`Store::content`], but also sees what was written in this batch.
     pub fn find_content(&self, hash: &ContentHash, model: ModelRow) -> Result<Option<KnownContent>> {
         self.find(&content_sql(), params![model.0, hash.as_bytes()], read_content)
     }

@@ -1,4 +1,4 @@
-//! Lists and counts, as `list`, `show`, `export` and `status` tell them.
+//! Lists and counts for `list`, `show`, `export` and `status`.
 
 use std::path::PathBuf;
 
@@ -11,49 +11,50 @@ use super::sqlite_error::At;
 use crate::error::Result;
 use crate::types::{ContentHash, ImageId, ImageInfo};
 
-/// A present file with a picture, and what is known of its content.
+/// A present file that holds a picture, with what is stored about the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PictureRow {
     /// Absolute path.
     pub path: PathBuf,
-    /// The content's row.
+    /// Row id of the image.
     pub image: ImageId,
-    /// The content's digest.
+    /// Digest of the content.
     pub hash: ContentHash,
-    /// Length of the file.
+    /// Length of the file in bytes.
     pub bytes: u64,
-    /// What decoding told; `None` if it could not be decoded.
+    /// What decoding found; `None` if the image could not be decoded.
     pub info: Option<ImageInfo>,
 }
 
-/// How much is indexed.
+/// Numbers of indexed images and files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Counts {
-    /// Contents that could be decoded and that some present file holds.
+    /// Images that could be decoded and that some present file holds.
     pub images: u64,
-    /// Present files that hold them.
+    /// Present files that hold these images.
     pub files: u64,
-    /// Files that are missing.
+    /// Files that are marked missing.
     pub missing: u64,
-    /// Present files that are no pictures which can be indexed.
+    /// Present files that are not pictures that can be indexed.
     pub skipped: u64,
     /// Present files that hold a truncated picture.
     pub truncated: u64,
 }
 
-/// Whether there are contents that no present file holds.
+/// Whether there are orphans: images that no present file holds.
 ///
-/// Mostly there are none, and then counting needs not look for the files of each content: of 100,000 that takes four times as long.
+/// Usually there are none, and counting need not look up the files of each image. With these look-ups, counting 100,000
+/// images takes four times as long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OrphanState {
-    /// Some present file holds each content.
+    /// There are no orphans: all images are held by some present file.
     All,
-    /// Files of some contents are missing, or have another content now.
+    /// There may be orphans: the files of some images are missing or have different content now.
     Some,
 }
 
 impl OrphanState {
-    /// The condition that some present file holds the content of this number.
+    /// The SQL condition that some present file holds the image whose row id is the expression `image`.
     pub(super) fn condition(self, image: &str) -> String {
         match self {
             Self::All => "TRUE".into(),
@@ -93,15 +94,15 @@ fn read(row: &Row<'_>) -> rusqlite::Result<PictureRow> {
 }
 
 impl Store {
-    /// Calls `each` with all present picture files that are selected, by root and path.
+    /// Calls `each` with every selected, present file that holds a decoded image, sorted by root and path.
     pub fn for_each_picture(
         &self,
         selection: &Selection,
         mut each: impl FnMut(PictureRow) -> Result<()>,
     ) -> Result<()> {
         let mut query = SelectedFiles::new(selection);
-        let wanted = query.condition("file", "image");
-        let sql = format!("{PICTURES} AND image.format IS NOT NULL AND {wanted} ORDER BY root.path, file.path");
+        let selected = query.condition("file", "image");
+        let sql = format!("{PICTURES} AND image.format IS NOT NULL AND {selected} ORDER BY root.path, file.path");
         let mut statement = self.connection.prepare_cached(&sql).at(&self.path)?;
         let mut rows = statement.query(query.parameters()).at(&self.path)?;
         while let Some(row) = rows.next().at(&self.path)? {
@@ -110,7 +111,7 @@ impl Store {
         Ok(())
     }
 
-    /// What is known of a content, with one of its present files.
+    /// What is stored about an image, with the first of the present files that hold it.
     pub fn picture(&self, image: ImageId) -> Result<Option<PictureRow>> {
         let mut found: Vec<PictureRow> = self
             .connection
@@ -120,7 +121,7 @@ impl Store {
         Ok(found.pop())
     }
 
-    /// What decoding told of a content, whether or not some present file holds it.
+    /// What decoding found out about an image, whether or not some present file holds it.
     pub fn info_of(&self, image: ImageId) -> Result<Option<ImageInfo>> {
         let sql = "SELECT NULL, NULL, id, hash, bytes, format, width, height, orientation, has_alpha, truncated,
                           taken
@@ -132,19 +133,19 @@ impl Store {
             .map(Option::flatten)
     }
 
-    /// Counts what is indexed.
-    pub fn counts(&self, held: OrphanState) -> Result<Counts> {
+    /// Counts what is indexed. Each number is read at a different time, unless the caller holds a snapshot.
+    pub fn counts(&self, orphans: OrphanState) -> Result<Counts> {
         let number = |sql: &str| -> Result<u64> { self.connection.query_row(sql, [], |row| row.get(0)).at(&self.path) };
-        // Each number is of another moment, unless there is a snapshot.
-        // The few that are not as the others have indexes of their own, so that the rest is counted without looking anything up.
+        // The rare images (undecodable, truncated) have indexes of their own. All others are counted without look-ups.
         let files_of = |images: &str| {
             number(&format!(
                 "SELECT count(*) FROM image CROSS JOIN file ON file.image = image.id
                  WHERE image.{images} AND missing_since IS NULL"
             ))
         };
-        let images_where =
-            |sql: &str| number(&format!("SELECT count(*) FROM image WHERE {sql} AND {}", held.condition("image.id")));
+        let images_where = |sql: &str| {
+            number(&format!("SELECT count(*) FROM image WHERE {sql} AND {}", orphans.condition("image.id")))
+        };
         let with_content = number("SELECT count(*) FROM file WHERE image IS NOT NULL AND missing_since IS NULL")?;
         Ok(Counts {
             images: images_where("TRUE")?.saturating_sub(images_where("format IS NULL")?),
@@ -155,7 +156,7 @@ impl Store {
         })
     }
 
-    /// Whether some present file holds every content.
+    /// Determines whether every image is held by some present file.
     pub fn held(&self) -> Result<OrphanState> {
         let sql = "SELECT (SELECT count(DISTINCT image) FROM file WHERE image IS NOT NULL AND missing_since IS NULL)
                         = (SELECT count(*) FROM image)";
@@ -163,7 +164,7 @@ impl Store {
         Ok(if all { OrphanState::All } else { OrphanState::Some })
     }
 
-    /// How many present files were skipped for each reason, the most frequent first.
+    /// Number of skipped present files by reason, the most frequent reason first.
     pub fn skipped_reasons(&self) -> Result<Vec<(String, u64)>> {
         self.connection
             .prepare_cached(

@@ -1,4 +1,4 @@
-//! One writing process at a time.
+//! Lock files: one writing process and one watching process at a time.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -9,28 +9,28 @@ use super::Store;
 use crate::error::{Error, Result};
 use crate::types::open_nofollow;
 
-const RETRY: Duration = Duration::from_millis(20);
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Digits of the number of a process, at most.
-const MAX_DIGITS: u64 = 20;
+/// The maximum number of digits of a process id.
+const MAX_PID_DIGITS: u64 = 20;
 
-/// The right to write to one database, held until it is dropped.
+/// The exclusive right to write to a database, released on drop.
 #[derive(Debug)]
 pub(super) struct WriterLock {
     _lock: FileLock,
 }
 
 impl WriterLock {
-    /// Takes the lock, or waits for it for so long.
-    pub(super) fn acquire(database: &Path, patience: Duration) -> Result<Self> {
-        match FileLock::acquire(&Store::beside(database, "-lock"), patience)? {
+    /// Acquires the lock, waiting up to `timeout`.
+    pub(super) fn acquire(database: &Path, timeout: Duration) -> Result<Self> {
+        match FileLock::acquire(&Store::beside(database, "-lock"), timeout)? {
             Ok(lock) => Ok(Self { _lock: lock }),
-            Err(LockHolder { by }) => Err(Error::Locked { path: database.to_owned(), holder: by }),
+            Err(LockHolder { pid }) => Err(Error::Locked { path: database.to_owned(), holder: pid }),
         }
     }
 }
 
-/// The right to be the one process that keeps a database current, held until it is dropped. It does not keep others from
+/// The exclusive right to watch the roots of a database, released on drop. It does not prevent other processes from
 /// writing.
 #[derive(Debug)]
 pub struct WatcherLock {
@@ -38,71 +38,71 @@ pub struct WatcherLock {
 }
 
 impl WatcherLock {
-    /// Takes the lock.
+    /// Acquires the lock without waiting.
     ///
     /// # Errors
-    /// [`Error::Watched`] when another process has it.
+    /// [`Error::Watched`] when another process holds it.
     pub fn acquire(database: &Path) -> Result<Self> {
         match FileLock::acquire(&Store::beside(database, "-watch"), Duration::ZERO)? {
             Ok(lock) => Ok(Self { _lock: lock }),
-            Err(LockHolder { by }) => Err(Error::Watched { path: database.to_owned(), holder: by }),
+            Err(LockHolder { pid }) => Err(Error::Watched { path: database.to_owned(), holder: pid }),
         }
     }
 }
 
-/// A lock that another process has, whose number is known if it has written it.
+/// The process that holds a lock.
 struct LockHolder {
-    by: Option<u32>,
+    /// Its id; `None` if it has not written it to the lock file.
+    pid: Option<u32>,
 }
 
-/// A lock on a file, held until it is dropped.
+/// An advisory lock on a file beside the database, released on drop.
 ///
-/// It is an advisory lock on a file beside the database, so the system takes it back from a process that dies. The
-/// file holds the process id of the holder, for the message that others get; it is never removed, because another
-/// process may be about to lock the removed file.
+/// The system releases it when the process dies. The file contains the process id of the holder, for the error message
+/// in other processes. The file is never removed, because another process may be about to lock the removed file.
 #[derive(Debug)]
 struct FileLock {
     file: File,
-    /// Whether there is nothing in the file but a number: otherwise it is left as it is.
+    /// Whether the file contains at most a process id. Any other content is left as it is.
     is_ours: bool,
 }
 
 impl FileLock {
-    /// Takes the lock, or waits for it for so long.
-    fn acquire(path: &Path, patience: Duration) -> Result<Result<Self, LockHolder>> {
+    /// Acquires the lock, waiting up to `timeout`. The inner error names the process that still holds it.
+    fn acquire(path: &Path, timeout: Duration) -> Result<Result<Self, LockHolder>> {
         let mut file = open_nofollow(path).map_err(Error::io("open the lock file", path))?;
-        let until = Instant::now() + patience;
+        let deadline = Instant::now() + timeout;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
-                Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(RETRY),
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(RETRY_INTERVAL),
                 Err(TryLockError::WouldBlock) => {
-                    return Ok(Err(LockHolder { by: read_holder(&mut file) }));
+                    return Ok(Err(LockHolder { pid: read_holder(&mut file) }));
                 }
                 Err(TryLockError::Error(error)) => return Err(Error::io("lock", path)(error)),
             }
         }
-        let is_ours = is_lock(&mut file);
+        let is_ours = is_lock_file(&mut file);
         let mut lock = Self { file, is_ours };
-        // The name is a courtesy: a full disk must not keep anyone from pruning.
+        // The process id is optional: a full disk must not prevent `prune`.
         let _ = lock.write(&std::process::id().to_string());
         Ok(Ok(lock))
     }
 }
 
-/// Whether a file has what a lock has in it.
-fn is_lock(file: &mut File) -> bool {
+/// Whether a file contains only what a lock file may contain: digits or nothing.
+fn is_lock_file(file: &mut File) -> bool {
     let mut text = Vec::new();
-    let read = file.rewind().and_then(|()| file.take(MAX_DIGITS + 1).read_to_end(&mut text));
-    read.is_ok() && text.len() as u64 <= MAX_DIGITS && text.iter().all(u8::is_ascii_digit)
+    let read = file.rewind().and_then(|()| file.take(MAX_PID_DIGITS + 1).read_to_end(&mut text));
+    read.is_ok() && text.len() as u64 <= MAX_PID_DIGITS && text.iter().all(u8::is_ascii_digit)
 }
 
-/// The number of the process that holds the lock. It writes it just after it took the lock, so that it may not be
-/// there at once.
+/// The id of the process that holds the lock. Tries repeatedly, because the holder writes its id just after it has
+/// acquired the lock.
 fn read_holder(file: &mut File) -> Option<u32> {
     for _ in 0..20 {
         let mut text = String::new();
-        file.rewind().and_then(|()| file.take(MAX_DIGITS).read_to_string(&mut text)).ok()?;
+        file.rewind().and_then(|()| file.take(MAX_PID_DIGITS).read_to_string(&mut text)).ok()?;
         if let Ok(holder) = text.trim().parse() {
             return Some(holder);
         }
@@ -125,8 +125,8 @@ impl FileLock {
 impl Drop for FileLock {
     fn drop(&mut self) {
         let _ = self.write("");
-        // Closing the file would not be enough: a child process that another thread has just started holds it open
-        // too, until it runs its own program.
+        // Closing the file is not enough: a child process that another thread is starting inherits the open file and
+        // keeps it until it executes its own program.
         let _ = self.file.unlock();
     }
 }
@@ -136,18 +136,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_writer_is_told_who_the_first_one_is() {
+    fn the_second_writer_learns_the_process_id_of_the_first() {
         let dir = tempfile::tempdir().expect("a folder");
         let database = dir.path().join("photos.db");
         let first = WriterLock::acquire(&database, Duration::ZERO).expect("nobody holds it");
         let error = WriterLock::acquire(&database, Duration::ZERO).expect_err("it is held");
         assert!(matches!(error, Error::Locked { holder: Some(id), .. } if id == std::process::id()), "{error}");
         drop(first);
-        WriterLock::acquire(&database, Duration::ZERO).expect("it was given back");
+        WriterLock::acquire(&database, Duration::ZERO).expect("it was released");
     }
 
     #[test]
-    fn a_file_that_is_no_lock_is_not_written_to() {
+    fn a_file_that_is_not_a_lock_is_not_written_to() {
         let dir = tempfile::tempdir().expect("a folder");
         let database = dir.path().join("photos.db");
         let beside = dir.path().join("photos.db-lock");
@@ -157,13 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_is_given_back_while_the_file_is_open_elsewhere() {
+    fn a_lock_is_released_while_the_file_is_open_elsewhere() {
         let dir = tempfile::tempdir().expect("a folder");
         let database = dir.path().join("photos.db");
         let lock = WriterLock::acquire(&database, Duration::ZERO).expect("nobody holds it");
-        // What a process that is being started has for a moment: the same open file.
+        // A process that is being started briefly has the same open file.
         let _inherited = lock._lock.file.try_clone().expect("it can be cloned");
         drop(lock);
-        WriterLock::acquire(&database, Duration::ZERO).expect("it was given back");
+        WriterLock::acquire(&database, Duration::ZERO).expect("it was released");
     }
 }

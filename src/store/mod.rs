@@ -1,17 +1,23 @@
-//! SQLite: the truth. Everything else that imgidx keeps on disk is derived from here.
+//! The SQLite database, the source of truth: everything else that imgidx stores for an index is derived from it.
+//!
+//! # Terms
+//! A *root* is a directory that was given to `add`. A *file* is a path below a root; it is *present* unless its row is
+//! marked missing. An *image* is one distinct file content, identified by its BLAKE3 hash and stored once, however many
+//! files hold it and whether or not it can be decoded.
 //!
 //! # Locking
-//! A [`Store`] reads and is never blocked: the journal is a write-ahead log, and every query sees one committed
-//! state. A [`Writer`] holds the lock file beside the database, so that there is one writing process at a time;
-//! each [`Batch`] is one `BEGIN IMMEDIATE` transaction. A [`Recorder`] writes traces, which nothing else depends on, without
-//! that lock.
+//! A [`Store`] only reads and is never blocked: the journal is a write-ahead log, and every query sees one committed
+//! state. A [`Writer`] holds the lock file beside the database, so only one process writes at a time. Each [`Batch`]
+//! is one `BEGIN IMMEDIATE` transaction. A [`Recorder`] writes traces without that lock, because nothing else depends
+//! on them.
 //!
 //! # Durability
-//! `synchronous=NORMAL`: a killed process loses nothing that was committed; after a power cut the last batches may
-//! be gone, whole batches each. What is gone is done again by the next `add`.
+//! `synchronous=NORMAL`: a killed process loses nothing that was committed. A power failure may lose the last batches,
+//! but always whole batches. The next `add` repeats the lost work.
 //!
 //! # Compatibility
-//! `user_version` is the number of the last file in `schema/` that was applied. Files there are only ever added.
+//! `user_version` is the number of the last file in `schema/` that was applied. Files there are never changed, only
+//! added.
 
 mod backup;
 mod batch;
@@ -55,13 +61,13 @@ pub use words::{LabelRow, SeenLabel};
 
 use crate::error::Result;
 
-/// One committed state of the database, which everything sees that is read before this is dropped.
+/// A read transaction: until it is dropped, all reads of its [`Store`] see the same committed state.
 ///
-/// Short reads are also cheaper within one: SQLite takes its locks once, and not for each statement.
+/// It also makes short reads cheaper, because SQLite takes its locks once instead of once per statement.
 #[derive(Debug)]
-pub struct Snapshot<'a>(#[expect(dead_code, reason = "it is ended by being dropped")] Transaction<'a>);
+pub struct Snapshot<'a>(#[expect(dead_code, reason = "dropping it ends the transaction")] Transaction<'a>);
 
-/// A reader of the database.
+/// A connection that reads the database.
 #[derive(Debug)]
 pub struct Store {
     connection: Connection,
@@ -70,19 +76,20 @@ pub struct Store {
 }
 
 impl Store {
-    /// The database file.
+    /// The path of the database file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Starts to read from one committed state. There must not be another snapshot of this reader.
+    /// Starts to read from one committed state.
     ///
-    /// Not for long: while it is there, the write-ahead log only grows.
+    /// A store can have one snapshot at a time. Keep it short: while it exists, the write-ahead log cannot be reset and
+    /// grows.
     pub fn snapshot(&self) -> Result<Snapshot<'_>> {
         Transaction::new_unchecked(&self.connection, TransactionBehavior::Deferred).map(Snapshot).at(&self.path)
     }
 
-    /// Reads a setting.
+    /// Returns the value of a setting.
     pub fn setting(&self, key: &str) -> Result<Option<String>> {
         self.connection
             .prepare_cached("SELECT value FROM setting WHERE key = ?1")
@@ -90,18 +97,18 @@ impl Store {
             .at(&self.path)
     }
 
-    /// Whether a file is the database, or one beside it that is named after it.
+    /// Whether a path is the database or belongs to it; see [`OwnFiles`].
     pub fn owns(&self, file: &Path) -> bool {
         self.own_files.contain(file)
     }
 
-    /// Which file the database is: it may have been deleted, or another one put in its place. `None` if there is none.
+    /// Device and inode of the file at a path; `None` if there is none. They differ when the database was replaced.
     pub fn identity(path: &Path) -> Option<(u64, u64)> {
         let stat = crate::types::FileStat::new(&path.metadata().ok()?);
         Some((stat.device, stat.inode))
     }
 
-    /// A path beside the database, named after it.
+    /// The path of a file beside the database: its name followed by `suffix`.
     pub fn beside(path: &Path, suffix: &str) -> PathBuf {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(suffix);
@@ -109,18 +116,18 @@ impl Store {
     }
 }
 
-/// The files of a database: itself, and what lies beside it and is named after it: its log, its locks, its folder of derived
-/// files. They are known under every name that their folder has.
+/// The files that belong to a database: the file itself, and its log, locks and folder of derived files, which lie
+/// beside it and are named after it. They are recognized under every path that leads to their folder.
 #[derive(Debug, Clone)]
 pub struct OwnFiles {
-    /// The database's name as it was given, and without links.
+    /// The database's file name, as given and with links resolved.
     names: Vec<std::ffi::OsString>,
-    /// Device and inode of the folders that it is in, under either name.
+    /// Device and inode of the folder of either name.
     folders: Vec<(u64, u64)>,
 }
 
 impl OwnFiles {
-    /// Those of the database at a path.
+    /// The files of the database at `path`.
     pub fn of(path: &Path) -> Self {
         let given = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let resolved = std::fs::canonicalize(path).unwrap_or_else(|_| given.clone());
@@ -131,7 +138,7 @@ impl OwnFiles {
         }
     }
 
-    /// Whether a path is that of one of them, or of something in one of them.
+    /// Whether a path is one of these files, or lies in one of them.
     pub fn contain(&self, path: &Path) -> bool {
         path.ancestors().any(|path| {
             path.file_name().is_some_and(|name| self.is_name(name.as_encoded_bytes()))
@@ -140,8 +147,8 @@ impl OwnFiles {
     }
 
     fn is_name(&self, name: &[u8]) -> bool {
-        let rest = |own: &std::ffi::OsString| name.strip_prefix(own.as_encoded_bytes());
-        self.names.iter().filter_map(rest).any(|rest| rest.is_empty() || rest.starts_with(b"-"))
+        let suffix = |own: &std::ffi::OsString| name.strip_prefix(own.as_encoded_bytes());
+        self.names.iter().filter_map(suffix).any(|suffix| suffix.is_empty() || suffix.starts_with(b"-"))
     }
 }
 
@@ -150,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_of_a_database_are_told_from_their_neighbors() {
+    fn files_of_a_database_are_distinguished_from_their_neighbors() {
         let dir = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(dir.path().join("b")).expect("a folder");
         let own = OwnFiles::of(&dir.path().join("photos.db"));
@@ -164,7 +171,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn files_of_a_database_are_known_under_other_names() {
+    fn files_of_a_database_are_recognized_under_other_names() {
         let dir = tempfile::tempdir().expect("a folder");
         std::fs::create_dir_all(dir.path().join("data")).expect("a folder");
         std::fs::write(dir.path().join("data/real.db"), "").expect("a file");

@@ -1,4 +1,4 @@
-//! Opening: pragmas, the check that the file is ours, and migrations.
+//! Opening a database: pragmas, the check that the file belongs to imgidx, and migrations.
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
@@ -16,10 +16,10 @@ use super::{OwnFiles, Store, pages};
 use crate::error::{Error, Result};
 use crate::types::{open_nofollow, open_regular};
 
-/// "imgx", in the header of every database of this program.
+/// The application id in the header of every imgidx database: "imgx".
 const APPLICATION_ID: i64 = 0x696D_6778;
 
-/// One for each file of `schema/`, in order. Append only.
+/// The files of `schema/`, in order. Append only.
 const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("../../schema/0001_initial.sql")),
     M::up(include_str!("../../schema/0002_graph.sql")),
@@ -31,24 +31,24 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("../../schema/0008_traces.sql")),
 ];
 
-/// Vectors are 2.5 kB: pages of the default 4 kB would hold one each and waste a third.
+/// A vector takes 2.5 kB: pages of the default 4 kB would hold one each and waste a third.
 const PAGE_SIZE: i64 = 16_384;
 
-/// Before this version two writing connections could damage the write-ahead log when it was reset.
-const OLDEST_SAFE_SQLITE: i32 = 3_051_003;
+/// In older versions, two writing connections could damage the write-ahead log when it was reset.
+const MIN_SQLITE_VERSION: i32 = 3_051_003;
 
 const CACHE_KIB: i64 = 8192;
 
-/// How long to wait for another writer: searchers are writers for moments, to publish what they have made.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long to wait for another writer. A search also writes briefly, to publish derived files.
+const WRITER_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Store {
-    /// Opens an existing database for reading, on read-only media too.
+    /// Opens an existing database for reading, also on read-only media. Migrates it if its schema is old.
     ///
     /// # Errors
-    /// When there is none, or it is another program's, or of a newer version, or damaged.
+    /// When it does not exist, belongs to another program, was made by a newer version, or is damaged.
     pub fn open(path: &Path) -> Result<Self> {
         let path = &real_path(path);
         if !is_database(path)? {
@@ -77,15 +77,15 @@ impl Writer {
     /// Opens or creates a database for writing, and brings its schema up to date.
     ///
     /// # Errors
-    /// When another process is writing, or for the reasons of [`Store::open`].
+    /// When another process is writing, and those of [`Store::open`].
     pub fn open(path: &Path) -> Result<Self> {
-        Self::open_within(path, PATIENCE)
+        Self::open_within(path, WRITER_LOCK_TIMEOUT)
     }
 
-    /// As [`Writer::open`], but `None` if another process is writing just now.
+    /// Like [`Writer::open`], but returns `None` at once if another process is writing.
     ///
     /// # Errors
-    /// As those of [`Writer::open`].
+    /// Those of [`Writer::open`].
     pub fn try_open(path: &Path) -> Result<Option<Self>> {
         match Self::open_within(path, Duration::ZERO) {
             Err(Error::Locked { .. }) => Ok(None),
@@ -93,23 +93,27 @@ impl Writer {
         }
     }
 
-    fn open_within(path: &Path, patience: Duration) -> Result<Self> {
-        assert!(rusqlite::version_number() >= OLDEST_SAFE_SQLITE, "SQLite {} damages databases", rusqlite::version());
+    fn open_within(path: &Path, timeout: Duration) -> Result<Self> {
+        assert!(
+            rusqlite::version_number() >= MIN_SQLITE_VERSION,
+            "SQLite {} can damage databases",
+            rusqlite::version()
+        );
         let path = &real_path(path);
-        let is_there = is_database(path)?;
+        let exists = is_database(path)?;
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;
         }
-        let lock = WriterLock::acquire(path, patience)?;
-        if !is_there {
-            // It lists what its owner has, so that it is for its owner; SQLite gives its log the same mode.
-            open_nofollow(path).map_err(Error::io("make", path))?;
+        let lock = WriterLock::acquire(path, timeout)?;
+        if !exists {
+            // Readable by its owner only, because it lists their files. SQLite gives its log the same mode.
+            open_nofollow(path).map_err(Error::io("create", path))?;
         }
         Ok(Self::new(Store::of(open_writer(path)?, path), lock))
     }
 }
 
-/// Opens or makes a database, and brings its schema up to date.
+/// Opens or creates a database, and brings its schema up to date.
 fn open_writer(path: &Path) -> Result<Connection> {
     pages::register();
     let mut connection = Connection::open_with_flags_and_vfs(path, OpenFlags::default(), pages::VFS).at(path)?;
@@ -125,14 +129,14 @@ fn open_writer(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-/// Opens a database that is up to date to write beside its writer.
+/// Opens a connection that may write to a current database beside its [`Writer`].
 pub(super) fn open_recorder(path: &Path) -> Result<Store> {
     Ok(Store::of(open_writer(path)?, path))
 }
 
-/// Makes a database that nobody else knows of yet, for its owner only.
+/// Creates a database that is readable by its owner only, without a lock: no other process may know its path yet.
 pub(super) fn new_database(path: &Path) -> Result<Connection> {
-    open_nofollow(path).map_err(Error::io("make", path))?;
+    open_nofollow(path).map_err(Error::io("create", path))?;
     open_writer(path)
 }
 
@@ -140,38 +144,41 @@ fn latest() -> i64 {
     MIGRATIONS.len() as i64
 }
 
-/// The path that a link at this one leads to, so that all find the same lock and the same files beside the database.
+/// Resolves a symbolic link, so that all processes find the same locks and the same files beside the database.
 pub(super) fn real_path(path: &Path) -> PathBuf {
     let is_link = path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
     is_link.then(|| path.canonicalize().ok()).flatten().unwrap_or_else(|| path.to_owned())
 }
 
-/// Whether there is a file at the path: a pipe would have everybody wait for ever.
+/// Whether there is a regular file at the path. Opening a pipe would block forever.
 fn is_database(path: &Path) -> Result<bool> {
-    let not_one = |reason: &str| Err(Error::NotAnIndex { path: path.to_owned(), reason: reason.into() });
+    let not_an_index = |reason: &str| Err(Error::NotAnIndex { path: path.to_owned(), reason: reason.into() });
     match path.metadata() {
         Ok(metadata) if metadata.is_file() => Ok(true),
-        Ok(metadata) if metadata.is_dir() => not_one("it is a directory"),
-        Ok(_) => not_one("it is no regular file"),
+        Ok(metadata) if metadata.is_dir() => not_an_index("it is a directory"),
+        Ok(_) => not_an_index("it is not a regular file"),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(Error::io("open", path)(error)),
     }
 }
 
-/// Opens a reader. It may write all the same, to the log: whoever closes the database last brings the log into it and removes it, so
-/// that there is one file when nobody is at work. Another program that opened it then would do so too, without checksums.
+/// Opens a connection for reading.
+///
+/// SQLite may still write: the connection that closes the database last copies the log into it and removes the log.
+/// With a read-only connection, the log would stay behind, and another program that opened the database later would
+/// copy it without adding checksums to the pages.
 fn open_reader(path: &Path) -> Result<Connection> {
     let error = match open_to_read(path.as_os_str(), OpenFlags::SQLITE_OPEN_READ_WRITE).at(path) {
         Err(error @ Error::Database { .. }) => error,
         result => return result,
     };
-    // If the system has no room to open any file, that is what is to be said.
+    // If the process cannot open any more files, report that instead.
     open_regular(path).map_err(Error::io("open", path))?;
-    // On read-only media no log can be opened. Without one the file itself is complete.
+    // On read-only media the log cannot be opened. If there is no log, the database file is complete by itself.
     let log = Store::beside(path, "-wal");
     if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
         let reason =
-            "its log has to be read too, for which a file must be made beside it: copy both to where that is allowed";
+            "its write-ahead log must be read too, which needs a new file beside it; copy both to a writable directory";
         return Err(Error::Database { path: path.to_owned(), reason: reason.into() });
     }
     let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
@@ -194,9 +201,9 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(64);
     add_functions(connection)?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    // Rows that another one replaces go by the triggers that a deleted row goes by.
+    // Otherwise `INSERT OR REPLACE` would not fire the triggers for deleted rows.
     connection.pragma_update(None, "recursive_triggers", true)?;
-    // The inner pages of a tree with a million vectors do not fit into the default of 2 MB.
+    // The interior pages of a B-tree with a million vectors do not fit into the default of 2 MB.
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "cell_size_check", true)?;
@@ -206,14 +213,17 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The schema version of a database that is ours; 0 if it is still empty.
+/// The schema version of a database, or 0 if it is still empty.
+///
+/// # Errors
+/// When it belongs to another program or was made by a newer version.
 fn check_header(connection: &Connection, path: &Path) -> Result<i64> {
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let application = pragma("application_id").at(path)?;
     let version = pragma("user_version").at(path)?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).at(path)?;
     if application != APPLICATION_ID && (application != 0 || tables > 0) {
-        return Err(Error::NotAnIndex { path: path.to_owned(), reason: "another program made it".into() });
+        return Err(Error::NotAnIndex { path: path.to_owned(), reason: "it was created by another program".into() });
     }
     if version > latest() {
         return Err(Error::TooNew { path: path.to_owned(), found: version, known: latest() });
@@ -232,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_schema_files_apply_and_are_counted() {
+    fn all_schema_files_are_listed_and_apply() {
         Migrations::from_slice(MIGRATIONS).validate().expect("they apply to an empty database");
         let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/schema")).expect("the folder").count();
         assert_eq!(files, MIGRATIONS.len(), "a file of schema/ is not in MIGRATIONS");
@@ -255,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_needs_an_index_to_be_there() {
+    fn a_reader_requires_an_existing_index() {
         let (_dir, path) = scratch();
         assert!(matches!(Store::open(&path), Err(Error::NoIndex { .. })));
         std::fs::write(&path, b"").expect("an empty file");

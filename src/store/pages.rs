@@ -1,15 +1,15 @@
-//! A checksum in every page of the database, looked at whenever the page is read from the disk.
+//! A checksum in every page of the database, verified whenever the page is read from disk.
 //!
-//! SQLite finds out when the structure of a page is broken, and not when a path or a score in it is. So the last eight bytes of
-//! each page, which SQLite leaves alone when it is told to (header, offset 20), hold a mark and the CRC-32 of the page and its
-//! number: a layer between SQLite and the system puts it there, and refuses pages that do not have it. The idea is that of SQLite's own
-//! extension `cksumvfs`.
+//! SQLite notices when the structure of a page is damaged, but not when a path or a score in it is. SQLite can reserve
+//! bytes at the end of each page (header, offset 20). The eight bytes reserved here hold a marker and the CRC-32 of the
+//! page and its number. A layer between SQLite and the system adds them to each page that is written, and rejects pages
+//! without them when reading. The idea comes from SQLite's own extension `cksumvfs`.
 //!
-//! Databases of earlier versions of this program have no such bytes, and are read as they are. What is in the log (`-wal`) has
-//! SQLite's own checksums, by which it is read after a crash.
+//! Databases of earlier versions have no reserved bytes and are read as they are. The frames of the log (`-wal`) have
+//! SQLite's own checksums, which it verifies after a crash.
 //!
-//! The layer is a VFS (<https://sqlite.org/vfs.html>), in which only reading, writing and opening do anything by themselves; all
-//! else is passed on.
+//! The layer is a VFS (<https://sqlite.org/vfs.html>). It implements only opening, reading and writing, and forwards
+//! all other calls.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -27,42 +27,44 @@ use rusqlite::{Connection, Error as SqliteError};
 use super::Store;
 use crate::types::open_regular;
 
-/// The name under which SQLite knows the layer.
+/// The name under which the layer is registered with SQLite.
 pub(super) const VFS: &CStr = c"imgidx";
 
-/// Bytes at the end of a page that SQLite leaves alone.
-const RESERVED: usize = 8;
+/// The number of bytes at the end of a page that SQLite leaves unused.
+const RESERVED_BYTES: usize = 8;
 
-/// The first four of them.
-const MARK: [u8; 4] = *b"imgx";
+/// The first four of the reserved bytes.
+const MARKER: [u8; 4] = *b"imgx";
 
-/// Where the header of a database tells its page size and the number of reserved bytes (<https://sqlite.org/fileformat.html>).
+/// The first bytes of a database header, and the offsets of the page size and of the number of reserved bytes in it
+/// (<https://sqlite.org/fileformat.html>).
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
-const PAGE_SIZE_AT: usize = 16;
-const RESERVED_AT: usize = 20;
+const PAGE_SIZE_OFFSET: usize = 16;
+const RESERVED_BYTES_OFFSET: usize = 20;
 
 thread_local! {
-    /// The last page that was refused.
-    static REFUSED: Cell<Option<u64>> = const { Cell::new(None) };
-    /// A page on its way to the disk.
-    static PAGE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// The last page that was rejected.
+    static REJECTED_PAGE: Cell<Option<u64>> = const { Cell::new(None) };
+    /// The page that is being written, with its checksum.
+    static WRITE_BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The number of the page that was refused last on this thread; pages count from 1.
-pub(super) fn refused_page() -> Option<u64> {
-    REFUSED.get()
+/// The number of the page that was last rejected on this thread, counting from 1.
+pub(super) fn rejected_page() -> Option<u64> {
+    REJECTED_PAGE.get()
 }
 
-/// The pages of a connection's database that are not what was written, by their numbers; none if its pages have no checksums.
+/// The numbers of the pages of a connection's database that do not match their checksums. Empty if the pages have no
+/// checksums.
 ///
-/// They are read through the connection's own file: to open and close another one in the same process would give up all locks that
-/// this process has on it (<https://sqlite.org/howtocorrupt.html>, 2.2).
+/// The pages are read through the connection's own file. Opening and closing the database once more in the same process
+/// would release all locks that the process has on it (<https://sqlite.org/howtocorrupt.html>, section 2.2).
 ///
 /// # Errors
 /// When the file cannot be read.
 pub(super) fn damaged_pages(connection: &Connection, path: &Path) -> io::Result<Vec<u64>> {
     let Some(file) = file_of(connection) else { return Ok(Vec::new()) };
-    // SAFETY: the file is the layer's, and open as long as the connection.
+    // SAFETY: `file_of` returns only files of this layer, which stay open as long as the connection.
     let page_size = unsafe { (*file.cast::<LayerFile>()).page_size.0 };
     if page_size == 0 {
         return Ok(Vec::new());
@@ -70,21 +72,21 @@ pub(super) fn damaged_pages(connection: &Connection, path: &Path) -> io::Result<
     let mut page = vec![0; page_size];
     let mut is_damaged = |number: u64| {
         let at = (number - 1) * page_size as u64;
-        // SAFETY: the buffer has the length that is asked for.
+        // SAFETY: the file is open, and the buffer has the requested length.
         let code = unsafe {
-            let read = method(file).xRead.expect("every file has it");
+            let read = method(file).xRead.expect("every file implements xRead");
             read(real(file), page.as_mut_ptr().cast(), page_size as c_int, at as i64)
         };
         match code {
-            ffi::SQLITE_OK => Ok(!is_whole(&page, number)),
-            // It ends in this page, or has become shorter.
+            ffi::SQLITE_OK => Ok(!is_intact(&page, number)),
+            // The file ends within this page, or was truncated in the meantime.
             ffi::SQLITE_IOERR_SHORT_READ => Ok(false),
-            _ => Err(io::Error::other("a page cannot be read")),
+            _ => Err(io::Error::other("a page is unreadable")),
         }
     };
     let mut size = 0;
-    // SAFETY: as above.
-    unsafe { method(file).xFileSize.expect("every file has it")(real(file), &raw mut size) };
+    // SAFETY: the file is open, and the size is written to a local variable.
+    unsafe { method(file).xFileSize.expect("every file implements xFileSize")(real(file), &raw mut size) };
     let mut damaged = Vec::new();
     for number in 1..=size as u64 / page_size as u64 {
         if is_damaged(number)? {
@@ -94,7 +96,8 @@ pub(super) fn damaged_pages(connection: &Connection, path: &Path) -> io::Result<
     if damaged.is_empty() {
         return Ok(damaged);
     }
-    // One that was just being written is whole in a moment, and one that was being written when the power went is in the log.
+    // A page that is being written at this moment will be intact shortly. A page whose write was interrupted by a power
+    // failure is in the log.
     std::thread::sleep(Duration::from_millis(50));
     let in_log = pages_in_log(&Store::beside(path, "-wal"), page_size);
     let mut left = Vec::new();
@@ -106,7 +109,7 @@ pub(super) fn damaged_pages(connection: &Connection, path: &Path) -> io::Result<
     Ok(left)
 }
 
-/// The layer's file of a connection's database.
+/// The file of a connection's database, if it was opened through this layer.
 fn file_of(connection: &Connection) -> Option<*mut ffi::sqlite3_file> {
     let mut file: *mut ffi::sqlite3_file = ptr::null_mut();
     // SAFETY: the handle is open, and this operation takes a pointer to a pointer.
@@ -114,7 +117,8 @@ fn file_of(connection: &Connection) -> Option<*mut ffi::sqlite3_file> {
         let operation = ffi::SQLITE_FCNTL_FILE_POINTER;
         ffi::sqlite3_file_control(connection.handle(), c"main".as_ptr(), operation, (&raw mut file).cast())
     };
-    // SAFETY: whose methods are the layer's is one of its files.
+    // SAFETY: the pointer is not null, and SQLite keeps the file as long as the connection. A file with the methods of
+    // this layer is one of its files.
     let is_ours = code == ffi::SQLITE_OK
         && !file.is_null()
         && unsafe {
@@ -126,11 +130,12 @@ fn file_of(connection: &Connection) -> Option<*mut ffi::sqlite3_file> {
 
 /// Whether the pages of a connection's database have checksums.
 pub(super) fn has_checksums(connection: &Connection) -> bool {
-    // SAFETY: as above.
+    // SAFETY: `file_of` returns only files of this layer, which stay open as long as the connection.
     file_of(connection).is_some_and(|file| unsafe { (*file.cast::<LayerFile>()).page_size.0 != 0 })
 }
 
-/// The pages that a log holds (<https://sqlite.org/walformat.html>); whoever reads takes them from there.
+/// The numbers of the pages in a write-ahead log (<https://sqlite.org/walformat.html>). Readers use these pages instead
+/// of those in the database.
 fn pages_in_log(log: &Path, page_size: usize) -> HashSet<u64> {
     const FRAME_HEADER: usize = 24;
     let mut pages = HashSet::new();
@@ -141,20 +146,20 @@ fn pages_in_log(log: &Path, page_size: usize) -> HashSet<u64> {
         return pages;
     }
     let mut frame = vec![0; FRAME_HEADER + page_size];
-    // Frames of an earlier log, which is being overwritten, have other salts.
+    // Frames with other salts belong to an earlier log that is being overwritten.
     while reader.read_exact(&mut frame).is_ok() && frame[8..16] == header[16..24] {
         pages.insert(u64::from(u32::from_be_bytes(frame[..4].try_into().expect("four bytes"))));
     }
     pages
 }
 
-/// Makes a damaged database one that SQLite opens: zeros where pages are missing, which nobody takes for a page with rows, and the
-/// checksum of the first page, if the beginning of its header is right.
+/// Changes a damaged database so that SQLite opens it, if the beginning of its header is intact: pads it to its full
+/// length with zeros, which are not mistaken for pages with rows, and corrects the checksum of the first page.
 ///
 /// # Errors
 /// When the file cannot be read or written.
 pub(super) fn make_readable(path: &Path) -> io::Result<()> {
-    const PAGES_AT: usize = 28;
+    const PAGE_COUNT_OFFSET: usize = 28;
     let mut file = File::options().read(true).write(true).open(path)?;
     let mut header = [0; 100];
     match file.read_exact(&mut header) {
@@ -162,28 +167,28 @@ pub(super) fn make_readable(path: &Path) -> io::Result<()> {
         result => result?,
     }
     let mut known = PageSize(0);
-    known.learn(&header, 0);
+    known.update(&header, 0);
     if known.0 == 0 {
         return Ok(());
     }
-    let pages = u32::from_be_bytes(header[PAGES_AT..PAGES_AT + 4].try_into().expect("four bytes"));
+    let pages = u32::from_be_bytes(header[PAGE_COUNT_OFFSET..PAGE_COUNT_OFFSET + 4].try_into().expect("four bytes"));
     let (length, wanted) = (file.metadata()?.len(), u64::from(pages) * known.0 as u64);
-    // Cut off in the middle of a page, which is none then. A number that is much too large is none either.
+    // Drop a page that was cut off in the middle. Ignore a page count that is much too large.
     let whole = length - length % known.0 as u64;
     file.set_len(whole.max(if wanted <= 64 * length { wanted } else { 0 }))?;
     let mut first = vec![0; known.0];
     file.rewind()?;
-    if file.read_exact(&mut first).is_ok() && !is_whole(&first, 1) {
-        seal(&mut first, 1);
+    if file.read_exact(&mut first).is_ok() && !is_intact(&first, 1) {
+        set_checksum(&mut first, 1);
         file.rewind()?;
         file.write_all(&first)?;
     }
     Ok(())
 }
 
-/// Has a new, still empty database keep the bytes free that checksums need.
+/// Reserves the bytes for checksums in a new, still empty database.
 pub(super) fn reserve(connection: &Connection) -> rusqlite::Result<()> {
-    let mut bytes = RESERVED as c_int;
+    let mut bytes = RESERVED_BYTES as c_int;
     let bytes_at: *mut c_int = &raw mut bytes;
     // SAFETY: the handle is open, and this operation takes a pointer to a number.
     let code = unsafe {
@@ -197,17 +202,17 @@ pub(super) fn reserve(connection: &Connection) -> rusqlite::Result<()> {
     if code == ffi::SQLITE_OK { Ok(()) } else { Err(SqliteError::SqliteFailure(ffi::Error::new(code), None)) }
 }
 
-/// Makes the layer known to SQLite.
+/// Registers the layer with SQLite, once per process.
 pub(super) fn register() {
     static REGISTERED: OnceLock<c_int> = OnceLock::new();
-    // SAFETY: the default VFS is there for as long as the process is, and so is this one, which differs from it in size and
-    // functions only.
+    // SAFETY: the default VFS lives as long as the process. So does this copy of it (it is leaked), which has only
+    // another file size and other functions.
     let code = *REGISTERED.get_or_init(|| unsafe {
         ffi::sqlite3_initialize();
         let system = ffi::sqlite3_vfs_find(ptr::null());
         let layer = Box::leak(Box::new(ffi::sqlite3_vfs {
             iVersion: 2,
-            szOsFile: REAL_AT as c_int + (*system).szOsFile,
+            szOsFile: REAL_FILE_OFFSET as c_int + (*system).szOsFile,
             pNext: ptr::null_mut(),
             zName: VFS.as_ptr(),
             pAppData: system.cast(),
@@ -231,31 +236,31 @@ pub(super) fn register() {
         }));
         ffi::sqlite3_vfs_register(layer, 0)
     });
-    assert_eq!(code, ffi::SQLITE_OK, "SQLite has room for another VFS");
+    assert_eq!(code, ffi::SQLITE_OK, "SQLite can register another VFS");
 }
 
-/// An open file; the system's own follows it in memory.
+/// An open file of this layer. The file of the system's VFS follows it in memory, at [`REAL_FILE_OFFSET`].
 #[repr(C)]
 struct LayerFile {
     base: ffi::sqlite3_file,
-    /// Whether it is a database, and not a log or a temporary file.
+    /// Whether it is a database rather than a log or a temporary file.
     is_database: bool,
     page_size: PageSize,
 }
 
-/// The size of pages that have checksums; 0 as long as none have, or none are known to.
+/// The page size of a database with checksums; 0 if it has none or the header has not been read yet.
 struct PageSize(usize);
 
-/// Where the system's file is, aligned for whatever it is.
-const REAL_AT: usize = size_of::<LayerFile>().next_multiple_of(16);
+/// The offset of the file of the system's VFS, aligned for any type.
+const REAL_FILE_OFFSET: usize = size_of::<LayerFile>().next_multiple_of(16);
 
 unsafe fn real(file: *mut ffi::sqlite3_file) -> *mut ffi::sqlite3_file {
-    // SAFETY: SQLite gives `szOsFile` bytes, of which the system's file has those from here on.
-    unsafe { file.cast::<u8>().add(REAL_AT).cast() }
+    // SAFETY: SQLite allocates `szOsFile` bytes for a file, and those from this offset on are for the system's file.
+    unsafe { file.cast::<u8>().add(REAL_FILE_OFFSET).cast() }
 }
 
 unsafe fn system(vfs: *mut ffi::sqlite3_vfs) -> *mut ffi::sqlite3_vfs {
-    // SAFETY: `register` has put it there.
+    // SAFETY: `register` has set `pAppData` to the system's VFS.
     unsafe { (*vfs).pAppData.cast() }
 }
 
@@ -266,15 +271,15 @@ unsafe extern "C" fn open(
     flags: c_int,
     out_flags: *mut c_int,
 ) -> c_int {
-    // SAFETY: the arguments are SQLite's, and the memory of the file is as large as was said.
+    // SAFETY: the arguments come from SQLite, which has allocated `szOsFile` bytes for the file.
     unsafe {
         let system = system(vfs);
         let this = file.cast::<LayerFile>();
         (*this).is_database = flags & ffi::SQLITE_OPEN_MAIN_DB != 0;
         (*this).page_size = PageSize(0);
         (*real(file)).pMethods = ptr::null();
-        let code = (*system).xOpen.expect("every VFS has it")(system, name, real(file), flags, out_flags);
-        // Without methods SQLite does not close it, as it must not one that the system has not opened.
+        let code = (*system).xOpen.expect("every VFS implements xOpen")(system, name, real(file), flags, out_flags);
+        // SQLite does not close a file without methods. It must not close one that the system failed to open.
         let has_shared_memory = !(*real(file)).pMethods.is_null() && (*(*real(file)).pMethods).iVersion >= 2;
         (*file).pMethods = match (*real(file)).pMethods.is_null() {
             true => ptr::null(),
@@ -286,18 +291,18 @@ unsafe extern "C" fn open(
 }
 
 unsafe extern "C" fn read(file: *mut ffi::sqlite3_file, to: *mut c_void, amount: c_int, offset: i64) -> c_int {
-    // SAFETY: as in `open`; the buffer has the length that is asked for.
+    // SAFETY: as in `open`, and the buffer has the requested length.
     unsafe {
-        let code = method(file).xRead.expect("every file has it")(real(file), to, amount, offset);
+        let code = method(file).xRead.expect("every file implements xRead")(real(file), to, amount, offset);
         let this = &mut *file.cast::<LayerFile>();
         if code != ffi::SQLITE_OK || !this.is_database {
             return code;
         }
         let bytes = std::slice::from_raw_parts(to.cast::<u8>(), amount as usize);
-        this.page_size.learn(bytes, offset);
+        this.page_size.update(bytes, offset);
         match this.page_size.page_number(bytes.len(), offset) {
-            Some(page) if !is_whole(bytes, page) => {
-                REFUSED.set(Some(page));
+            Some(page) if !is_intact(bytes, page) => {
+                REJECTED_PAGE.set(Some(page));
                 ffi::SQLITE_IOERR_DATA
             }
             _ => code,
@@ -308,8 +313,8 @@ unsafe extern "C" fn read(file: *mut ffi::sqlite3_file, to: *mut c_void, amount:
 unsafe extern "C" fn write(file: *mut ffi::sqlite3_file, from: *const c_void, amount: c_int, offset: i64) -> c_int {
     // SAFETY: as in `read`.
     unsafe {
-        let write = method(file).xWrite.expect("every file has it");
-        // Killed in the middle of it, so that half of it is there.
+        let write = method(file).xWrite.expect("every file implements xWrite");
+        // Simulates a process that is killed after half of the write.
         fail::fail_point!("disk-write", |_| {
             write(real(file), from, amount / 2, offset);
             std::process::abort()
@@ -319,26 +324,26 @@ unsafe extern "C" fn write(file: *mut ffi::sqlite3_file, from: *const c_void, am
             return write(real(file), from, amount, offset);
         }
         let bytes = std::slice::from_raw_parts(from.cast::<u8>(), amount as usize);
-        this.page_size.learn(bytes, offset);
+        this.page_size.update(bytes, offset);
         let Some(page) = this.page_size.page_number(bytes.len(), offset) else {
             return write(real(file), from, amount, offset);
         };
-        PAGE.with_borrow_mut(|sealed| {
-            sealed.clear();
-            sealed.extend_from_slice(bytes);
-            seal(sealed, page);
-            write(real(file), sealed.as_ptr().cast(), amount, offset)
+        WRITE_BUFFER.with_borrow_mut(|buffer| {
+            buffer.clear();
+            buffer.extend_from_slice(bytes);
+            set_checksum(buffer, page);
+            write(real(file), buffer.as_ptr().cast(), amount, offset)
         })
     }
 }
 
 impl PageSize {
-    /// Looks into the header, when it comes by.
-    fn learn(&mut self, bytes: &[u8], offset: i64) {
-        if offset == 0 && bytes.len() > RESERVED_AT && bytes.starts_with(MAGIC) {
-            let has_checksums = usize::from(bytes[RESERVED_AT]) == RESERVED;
-            let size = usize::from(u16::from_be_bytes([bytes[PAGE_SIZE_AT], bytes[PAGE_SIZE_AT + 1]]));
-            // 64 KiB do not fit into two bytes.
+    /// Reads the page size from the header, if these bytes contain it.
+    fn update(&mut self, bytes: &[u8], offset: i64) {
+        if offset == 0 && bytes.len() > RESERVED_BYTES_OFFSET && bytes.starts_with(MAGIC) {
+            let has_checksums = usize::from(bytes[RESERVED_BYTES_OFFSET]) == RESERVED_BYTES;
+            let size = usize::from(u16::from_be_bytes([bytes[PAGE_SIZE_OFFSET], bytes[PAGE_SIZE_OFFSET + 1]]));
+            // 65,536 does not fit into two bytes and is stored as 1.
             self.0 = if !has_checksums {
                 0
             } else if size == 1 {
@@ -349,26 +354,26 @@ impl PageSize {
         }
     }
 
-    /// The number of a page, if it is one that has a checksum, and all of it.
+    /// The number of a page, counting from 1, if the range is exactly one page of a database with checksums.
     fn page_number(&self, length: usize, offset: i64) -> Option<u64> {
         let offset = u64::try_from(offset).ok()?;
-        let is_page = self.0 > RESERVED && length == self.0 && offset.is_multiple_of(length as u64);
+        let is_page = self.0 > RESERVED_BYTES && length == self.0 && offset.is_multiple_of(length as u64);
         is_page.then(|| offset / length as u64 + 1)
     }
 }
 
-/// Puts the checksum into a page.
-fn seal(page: &mut [u8], number: u64) {
-    let end = page.len() - RESERVED;
-    page[end..end + 4].copy_from_slice(&MARK);
+/// Writes the marker and the checksum to the reserved bytes of a page.
+fn set_checksum(page: &mut [u8], number: u64) {
+    let end = page.len() - RESERVED_BYTES;
+    page[end..end + 4].copy_from_slice(&MARKER);
     let checksum = checksum(&page[..end + 4], number);
     page[end + 4..].copy_from_slice(&checksum);
 }
 
-/// Whether a page is what was written under its number. One that was never written is nothing but zeros.
-fn is_whole(page: &[u8], number: u64) -> bool {
+/// Whether a page matches its checksum and number. A page that was never written consists of zeros and is valid.
+fn is_intact(page: &[u8], number: u64) -> bool {
     let (content, found) = page.split_at(page.len() - 4);
-    checksum(content, number) == found && content.ends_with(&MARK) || page.iter().all(|byte| *byte == 0)
+    checksum(content, number) == found && content.ends_with(&MARKER) || page.iter().all(|byte| *byte == 0)
 }
 
 fn checksum(content: &[u8], number: u64) -> [u8; 4] {
@@ -379,21 +384,21 @@ fn checksum(content: &[u8], number: u64) -> [u8; 4] {
 }
 
 unsafe fn method<'a>(file: *mut ffi::sqlite3_file) -> &'a ffi::sqlite3_io_methods {
-    // SAFETY: only files that the system has opened have methods of this layer, and the system's methods stay.
+    // SAFETY: only files that the system has opened have the methods of this layer. The system's methods are static.
     unsafe { &*(*real(file)).pMethods }
 }
 
-/// Functions that call the one of the system's file.
-macro_rules! pass_on {
+/// Defines functions that forward to the same method of the system's file.
+macro_rules! forward {
     ($($name:ident = $method:ident ($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => {$(
         unsafe extern "C" fn $name(file: *mut ffi::sqlite3_file $(, $argument: $type)*) $(-> $result)? {
-            // SAFETY: the arguments are SQLite's, for a method that the system's file has.
-            unsafe { method(file).$method.expect("the system's file has it")(real(file) $(, $argument)*) }
+            // SAFETY: the arguments come from SQLite, for a method that the system's file implements.
+            unsafe { method(file).$method.expect("the system's file implements it")(real(file) $(, $argument)*) }
         }
     )*};
 }
 
-pass_on! {
+forward! {
     close = xClose() -> c_int;
     truncate = xTruncate(size: i64) -> c_int;
     sync = xSync(flags: c_int) -> c_int;
@@ -409,24 +414,24 @@ pass_on! {
     shm_unmap = xShmUnmap(delete: c_int) -> c_int;
 }
 
-/// Without reading parts of pages, which have no checksum of their own: SQLite would read long values so.
+/// Clears the capability to read parts of pages, which SQLite would use for long values: parts have no checksum.
 unsafe extern "C" fn device_characteristics(file: *mut ffi::sqlite3_file) -> c_int {
     const SUBPAGE_READ: c_int = 0x8000;
-    // SAFETY: as above.
-    unsafe { method(file).xDeviceCharacteristics.expect("every file has it")(real(file)) & !SUBPAGE_READ }
+    // SAFETY: SQLite passes an open file of this layer.
+    unsafe { method(file).xDeviceCharacteristics.expect("every file implements it")(real(file)) & !SUBPAGE_READ }
 }
 
-/// Functions that call the one of the system's VFS.
-macro_rules! pass_on_vfs {
+/// Defines functions that forward to the same method of the system's VFS.
+macro_rules! forward_vfs {
     ($($name:ident = $method:ident ($($argument:ident: $type:ty),*);)*) => {$(
         unsafe extern "C" fn $name(vfs: *mut ffi::sqlite3_vfs $(, $argument: $type)*) -> c_int {
-            // SAFETY: as above.
-            unsafe { (*system(vfs)).$method.expect("the system's VFS has it")(system(vfs) $(, $argument)*) }
+            // SAFETY: the arguments come from SQLite, for a method that the system's VFS implements.
+            unsafe { (*system(vfs)).$method.expect("the system's VFS implements it")(system(vfs) $(, $argument)*) }
         }
     )*};
 }
 
-pass_on_vfs! {
+forward_vfs! {
     delete = xDelete(name: *const c_char, sync: c_int);
     access = xAccess(name: *const c_char, flags: c_int, result: *mut c_int);
     full_pathname = xFullPathname(name: *const c_char, length: c_int, out: *mut c_char);
@@ -437,7 +442,7 @@ pass_on_vfs! {
     current_time_int64 = xCurrentTimeInt64(time: *mut i64);
 }
 
-/// Without mapping (`xFetch`): what is mapped is not read, and so not looked at.
+/// Methods without memory mapping (`xFetch`): mapped pages would bypass `read` and its verification.
 static WITH_SHARED_MEMORY: ffi::sqlite3_io_methods = methods(2);
 static WITHOUT_SHARED_MEMORY: ffi::sqlite3_io_methods = methods(1);
 
@@ -471,7 +476,7 @@ mod tests {
     use crate::error::Error;
     use crate::store::{Store, Writer};
 
-    /// A database with some hundred pages, and its bytes.
+    /// A database with more than a hundred pages, and its bytes.
     fn database() -> (tempfile::TempDir, std::path::PathBuf, Vec<u8>) {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("photos.db");
@@ -486,7 +491,7 @@ mod tests {
         (dir, path, bytes)
     }
 
-    /// Reads every page that has something in it.
+    /// Reads every page that is in use.
     fn read_all(path: &std::path::Path) -> Result<Vec<(String, String)>, Error> {
         let store = Store::open(path)?;
         store.check()?;
@@ -498,7 +503,7 @@ mod tests {
     #[test]
     fn no_flipped_bit_of_a_page_is_ever_read() {
         let (_dir, path, bytes) = database();
-        let whole = read_all(&path).expect("it is whole");
+        let whole = read_all(&path).expect("it is intact");
         let pages = bytes.len() / 16_384;
         assert!(pages > 100 && bytes.len().is_multiple_of(16_384), "{} bytes", bytes.len());
         let mut random = 7_u64;
@@ -555,12 +560,12 @@ mod tests {
     }
 
     #[test]
-    fn a_page_fits_its_number_only() {
+    fn a_page_matches_only_its_own_number() {
         let mut page = vec![3; 512];
-        seal(&mut page, 9);
-        assert!(is_whole(&page, 9) && !is_whole(&page, 8));
+        set_checksum(&mut page, 9);
+        assert!(is_intact(&page, 9) && !is_intact(&page, 8));
         page[20] ^= 1;
-        assert!(!is_whole(&page, 9));
-        assert!(is_whole(&[0; 512], 9), "it was never written");
+        assert!(!is_intact(&page, 9));
+        assert!(is_intact(&[0; 512], 9), "it was never written");
     }
 }

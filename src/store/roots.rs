@@ -11,34 +11,34 @@ use super::sqlite_error::At;
 use crate::error::Result;
 use crate::types::{RootId, path_from_bytes, path_to_bytes};
 
-/// Whether a root can be read at present.
+/// Whether a root can currently be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RootState {
-    /// It was there when it was last looked at.
+    /// It was available when it was last checked.
     Online,
-    /// It was not there, or not itself: unmounted, renamed, emptied. Its rows are kept.
+    /// It was not available or not the same directory: unmounted, renamed or emptied. Its rows are kept.
     Offline,
 }
 
 /// A directory that is indexed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Root {
-    /// Its row.
+    /// Row id.
     pub id: RootId,
     /// Absolute path.
     pub path: PathBuf,
-    /// Whether all of it is indexed, or only files that were given one by one.
+    /// Whether the whole directory is indexed, or only files in it that were given one by one.
     pub recursive: bool,
-    /// Number of the device it was on.
+    /// Number of the device that it was last seen on.
     pub device: u64,
-    /// Identity of the file system it was on.
+    /// Identity of the file system that it was last seen on.
     pub file_system: u64,
-    /// As it was last found.
+    /// State when it was last checked.
     pub state: RootState,
-    /// Which files of it are looked at: the options of the last scan of all of it, as JSON.
+    /// Which of its files are scanned: the options of the last scan of the whole root, as JSON.
     pub scan: String,
-    /// Files that were not found when it was last scanned, too many at once to be believed. Their rows are kept.
+    /// Number of files that disappeared in a mass deletion that is not confirmed yet. Their rows are kept.
     pub vanished: u64,
 }
 
@@ -59,7 +59,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Root> {
 }
 
 impl Store {
-    /// All roots, by path.
+    /// All roots, sorted by path.
     pub fn roots(&self) -> Result<Vec<Root>> {
         self.connection
             .prepare_cached(&format!("SELECT {COLUMNS} FROM root ORDER BY path"))
@@ -67,19 +67,19 @@ impl Store {
             .at(&self.path)
     }
 
-    /// How many present files with pictures a root has.
+    /// Number of present files of a root that hold a decoded image.
     pub fn files_in_root(&self, root: RootId) -> Result<u64> {
         Ok(self.files_in_roots()?.remove(&root).unwrap_or(0))
     }
 
-    /// Present picture files of each root that has any.
+    /// Number of present files that hold a decoded image, for each root that has any.
     pub fn files_in_roots(&self) -> Result<HashMap<RootId, u64>> {
         let read = |sql: &str| -> Result<Vec<(RootId, u64)>> {
             let row = |row: &Row<'_>| Ok((RootId(row.get(0)?), row.get(1)?));
             let prepared = self.connection.prepare_cached(sql);
             prepared.and_then(|mut statement| statement.query_map([], row)?.collect()).at(&self.path)
         };
-        // The few contents that are no pictures are looked up, so that the others need not be.
+        // Subtract the rare images that could not be decoded, so that the others need not be looked up.
         let all =
             read("SELECT root, count(*) FROM file WHERE missing_since IS NULL AND image IS NOT NULL GROUP BY root")?;
         let failed = read(
@@ -95,7 +95,7 @@ impl Store {
 }
 
 impl Store {
-    /// How many present rows a root has, of pictures and of other files.
+    /// Number of present files of a root, pictures or not.
     pub fn present_files(&self, root: RootId) -> Result<u64> {
         self.connection
             .prepare_cached("SELECT count(*) FROM file WHERE root = ?1 AND missing_since IS NULL")
@@ -103,7 +103,7 @@ impl Store {
             .at(&self.path)
     }
 
-    /// How many rows of a root have been missing only since a moment, milliseconds since 1970.
+    /// Number of files of a root that were marked missing at `moment` or later, in milliseconds since 1970.
     pub fn newly_missing(&self, root: RootId, moment: i64) -> Result<u64> {
         self.connection
             .prepare_cached("SELECT count(*) FROM file WHERE missing_since >= ?2 AND +root = ?1")
@@ -111,7 +111,7 @@ impl Store {
             .at(&self.path)
     }
 
-    /// Paths of all files of a root, relative to it, missing ones too.
+    /// Paths of all files of a root, relative to it, including missing files.
     pub fn paths_in_root(&self, root: RootId) -> Result<Vec<PathBuf>> {
         self.connection
             .prepare_cached("SELECT path FROM file WHERE root = ?1 ORDER BY path")
@@ -124,7 +124,7 @@ impl Store {
 }
 
 impl Batch<'_> {
-    /// Adds a root, or updates the one of the same path.
+    /// Adds a root. If there is one with this path, it only becomes recursive if `recursive` is set.
     pub fn put_root(&self, path: &Path, recursive: bool, device: u64, file_system: u64) -> Result<RootId> {
         self.query(
             "INSERT INTO root (path, recursive, device, file_system, state, scanned_at) VALUES (?1, ?2, ?3, ?4, 'online', ?5)
@@ -134,46 +134,46 @@ impl Batch<'_> {
         )
     }
 
-    /// Where a root was when it was last seen: device and file system.
+    /// Device and file system of a root when it was last seen.
     pub fn root_place(&self, root: RootId) -> Result<(u64, u64)> {
         self.query("SELECT device, file_system FROM root WHERE id = ?1", [root.0], |row| {
             Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64))
         })
     }
 
-    /// Notes how a root was found.
+    /// Stores the state of a root and the time at which it was checked.
     pub fn set_root_state(&self, root: RootId, state: RootState) -> Result<()> {
         let state = if state == RootState::Online { "online" } else { "offline" };
         self.run("UPDATE root SET state = ?2, scanned_at = ?3 WHERE id = ?1", params![root.0, state, self.now()])?;
         Ok(())
     }
 
-    /// Notes which files of a root are looked at.
+    /// Stores which files of a root are scanned: scan options as JSON.
     pub fn set_root_scan(&self, root: RootId, scan: &str) -> Result<()> {
         self.run("UPDATE root SET scan = ?2 WHERE id = ?1 AND scan <> ?2", params![root.0, scan])?;
         Ok(())
     }
 
-    /// Notes how many files of a root have vanished, too many at once to be believed.
+    /// Stores the number of files that disappeared in an unconfirmed mass deletion.
     pub fn set_vanished(&self, root: RootId, files: u64) -> Result<()> {
         self.run("UPDATE root SET vanished = ?2 WHERE id = ?1 AND vanished <> ?2", params![root.0, files as i64])?;
         Ok(())
     }
 
-    /// Notes where a healthy root was found.
+    /// Stores the device and file system on which an available root was found.
     pub fn set_root_identity(&self, root: RootId, device: u64, file_system: u64) -> Result<()> {
         let identity = params![root.0, device as i64, file_system as i64];
         self.run("UPDATE root SET device = ?2, file_system = ?3 WHERE id = ?1", identity)?;
         Ok(())
     }
 
-    /// Moves all rows of a root into the root that contains it, below `prefix`, and removes the emptied root.
+    /// Moves all rows of a root into the root that contains it, below `prefix`, and deletes the inner root.
     pub fn absorb_root(&self, inner: RootId, outer: RootId, prefix: &Path) -> Result<()> {
         let mut prefix = path_to_bytes(prefix).into_owned();
         prefix.push(b'/');
         let moved = params![inner.0, outer.0, prefix];
         for table in ["file", "failure"] {
-            // `||` makes text, so the bytes are taken back out of it.
+            // The operator `||` returns text, so cast it back to bytes.
             let join =
                 format!("UPDATE OR REPLACE {table} SET root = ?2, path = CAST(?3 || path AS BLOB) WHERE root = ?1");
             self.run(&join, moved)?;
@@ -181,7 +181,7 @@ impl Batch<'_> {
         self.delete_root(inner)
     }
 
-    /// Removes a root with its file rows.
+    /// Deletes a root and its file rows.
     pub fn delete_root(&self, root: RootId) -> Result<()> {
         self.run("DELETE FROM root WHERE id = ?1", [root.0])?;
         Ok(())

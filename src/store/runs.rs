@@ -1,4 +1,4 @@
-//! How runs of `add` went.
+//! Statistics about runs of `add`.
 
 use rusqlite::params;
 
@@ -7,28 +7,28 @@ use super::batch::Batch;
 use super::sqlite_error::At;
 use crate::error::Result;
 
-/// Runs that are kept.
-const KEPT: i64 = 100;
+/// The maximum number of runs that are kept.
+const MAX_RUNS: i64 = 100;
 
 /// A run of `add`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunRow {
-    /// When it began, in milliseconds since 1970.
+    /// Start time in milliseconds since 1970.
     pub started_at: i64,
-    /// How long it took.
+    /// Duration in seconds.
     pub seconds: f64,
-    /// Pictures that the model ran for.
+    /// Number of pictures that were embedded.
     pub embedded: u64,
-    /// Pictures embedded in a second.
+    /// Pictures embedded per second.
     pub images_per_second: f64,
-    /// The most memory that the process had, in bytes; `None` where the system does not tell.
+    /// Peak memory of the process in bytes; `None` where the system does not report it.
     pub peak_memory: Option<u64>,
     /// All counts and settings, as JSON.
     pub report: String,
 }
 
 impl Store {
-    /// The last runs, the latest one first.
+    /// The last `count` runs, the latest first.
     pub fn runs(&self, count: usize) -> Result<Vec<RunRow>> {
         self.connection
             .prepare_cached(
@@ -53,14 +53,14 @@ impl Store {
 }
 
 impl Batch<'_> {
-    /// Writes down a run, and forgets those of long ago.
+    /// Stores a run, and deletes all but the last 100.
     pub fn put_run(&self, run: &RunRow) -> Result<()> {
         self.run(
             "INSERT INTO run (started_at, seconds, embedded, images_per_second, peak_memory, report)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             params![run.started_at, run.seconds, run.embedded, run.images_per_second, run.peak_memory, run.report],
         )?;
-        self.run("DELETE FROM run WHERE id <= (SELECT max(id) FROM run) - ?1", [KEPT])?;
+        self.run("DELETE FROM run WHERE id <= (SELECT max(id) FROM run) - ?1", [MAX_RUNS])?;
         Ok(())
     }
 }

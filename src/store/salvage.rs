@@ -1,8 +1,8 @@
-//! A new database from all that can still be read of a damaged one.
+//! Builds a new database from everything that can still be read of a damaged one.
 //!
-//! Rows are copied one by one: what is on a page that cannot be read is passed over, and so is a row that breaks a rule of the
-//! schema or that its own index does not find. What is lost with them, the next `add` makes again; only pairs of dismissed
-//! duplicates and settings come from nowhere else.
+//! Rows are copied one by one. Rows on unreadable pages are skipped, and so are rows that violate a constraint of the
+//! schema or that their own index does not find. The next `add` restores what is lost, except dismissed duplicates and
+//! settings, which have no other source.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -20,32 +20,33 @@ use super::select::add_functions;
 use super::sqlite_error::At;
 use crate::error::{Error, Result};
 
-/// Tables with row numbers, each after those that it refers to.
+/// Tables with row ids, each after the tables that it refers to.
 const TABLES: [&str; 10] =
     ["root", "model", "label", "image", "file", "embedding", "feature", "failure", "run", "trace"];
 
-/// Tables without, read from both ends.
+/// Tables without row ids, which are read from both ends.
 const SMALL_TABLES: [&str; 2] = ["setting", "dismissal"];
 
-/// Puts a new database, made of what can be read of a damaged one, in its place, and returns where the old one lies now.
+/// Replaces a damaged database with a new one made of everything that can be read, and returns the new path of the
+/// damaged one.
 ///
 /// # Errors
-/// When another process is writing, there is no room for it, or nothing can be read at all: then everything is as before.
+/// When another process is writing, the disk is full, or nothing can be read at all. The database then stays as it was.
 pub fn salvage(database: &Path) -> Result<PathBuf> {
     let path = &real_path(database);
     let _lock = WriterLock::acquire(path, Duration::ZERO)?;
     let (source, new) = (Store::beside(path, "-repairing"), Store::beside(path, "-repaired"));
-    let made = readable_copy(path, &source).and_then(|()| {
+    let copied = readable_copy(path, &source).and_then(|()| {
         remove(&new)?;
         copy(&open_source(&source)?, &new, path)
     });
     remove(&source)?;
-    if let Err(error) = made {
+    if let Err(error) = copied {
         remove(&new)?;
         return Err(error);
     }
     let aside = set_aside(path)?;
-    // The log belongs to the old file: it must not be there when the new one has the name.
+    // The log belongs to the old file. It must be moved before the new file gets its name.
     for suffix in ["-wal", "-shm"] {
         let (from, to) = (Store::beside(path, suffix), Store::beside(&aside, suffix));
         match std::fs::rename(&from, to) {
@@ -60,15 +61,15 @@ pub fn salvage(database: &Path) -> Result<PathBuf> {
     Ok(aside)
 }
 
-/// A copy with its log that SQLite opens, if it can be made to: as long as its header says, and with the checksum of its first page
-/// put right, which tells where the tables are. All other pages are read as they are, or not at all.
+/// Copies a database and its log, and changes the copy so that SQLite opens it, if possible: pads it to the length in
+/// its header and corrects the checksum of the first page, which lists the tables. Other pages are left as they are.
 fn readable_copy(path: &Path, source: &Path) -> Result<()> {
     remove(source)?;
     let copy = |from: &Path, to: &Path| match std::fs::copy(from, to) {
         Err(error) if error.kind() == ErrorKind::NotFound && from != path => Ok(()),
         result => result.map(|_| ()).map_err(Error::io("copy", from)),
     };
-    // The log first: a reader that ends in between brings it into the database and removes it.
+    // Copy the log first: a reader that closes the database in between moves the log into it and removes it.
     copy(&Store::beside(path, "-wal"), &Store::beside(source, "-wal"))?;
     copy(path, source)?;
     make_readable(source).map_err(Error::io("write", source))
@@ -82,7 +83,7 @@ fn open_source(source: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-/// A database and its log are removed.
+/// Removes a database and its journal files.
 fn remove(path: &Path) -> Result<()> {
     for path in
         [path.to_owned(), Store::beside(path, "-wal"), Store::beside(path, "-shm"), Store::beside(path, "-journal")]
@@ -95,17 +96,17 @@ fn remove(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Gives the damaged file another name too, so that there is no moment without one.
+/// Gives the damaged file a second name, so that a database exists under the old name at all times.
 fn set_aside(path: &Path) -> Result<PathBuf> {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let aside = Store::beside(path, &format!("-damaged-{seconds}"));
     std::fs::hard_link(path, &aside)
         .or_else(|_| std::fs::copy(path, &aside).map(|_| ()))
-        .map_err(Error::io("make", &aside))?;
+        .map_err(Error::io("create", &aside))?;
     Ok(aside)
 }
 
-/// Copies what can be read, and leaves a database without a log behind.
+/// Copies everything that can be read to a new database, which has no log afterwards.
 fn copy(old: &Connection, new_path: &Path, of: &Path) -> Result<()> {
     let new = new_database(new_path)?;
     let at = |result: rusqlite::Result<()>| result.at(new_path);
@@ -121,23 +122,23 @@ fn copy(old: &Connection, new_path: &Path, of: &Path) -> Result<()> {
     for table in SMALL_TABLES {
         at(copy_small_table(old, &new, table))?;
     }
-    at(keep_last_number(old, &new))?;
-    // What was derived from the old rows is made anew.
+    at(keep_last_id(old, &new))?;
+    // Files derived from the old rows must be rebuilt.
     at(new.execute_batch("UPDATE model SET codes = NULL, graph_codes = NULL; COMMIT"))?;
-    // Without a log, so that it is all in one file when it gets its name.
+    // Remove the log, so that the new database is a single file when it is renamed.
     at(new.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(())))?;
     new.close().map_err(|(_, error)| error).at(new_path)?;
     let file = File::open(new_path).map_err(Error::io("open", new_path))?;
     file.sync_all().map_err(Error::io("write", new_path))
 }
 
-/// Whether an error is that of damaged pages, and not of the new file or the memory.
+/// Whether an error is caused by damaged pages, and not by the new file or a lack of memory.
 fn is_damage(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{DatabaseCorrupt, SystemIoFailure};
     matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | SystemIoFailure))
 }
 
-/// Whether a table is defined as it should be: where its definition is damaged, its rows may be those of another one.
+/// Whether a table has the expected definition. If its definition is damaged, its rows may belong to another table.
 fn is_as_defined(old: &Connection, new: &Connection, table: &str) -> rusqlite::Result<bool> {
     let sql = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1";
     let definition = |database: &Connection| database.query_row(sql, [table], |row| row.get::<_, String>(0));
@@ -148,10 +149,10 @@ fn columns(new: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
     new.prepare("SELECT name FROM pragma_table_info(?1)")?.query_map([table], |row| row.get(0))?.collect()
 }
 
-/// A row that breaks a rule is left out.
+/// Inserts a row, unless it violates a constraint.
 fn insert(new: &Connection, table: &str, columns: &[String], values: Vec<Value>) -> rusqlite::Result<()> {
-    let marks = vec!["?"; columns.len()].join(", ");
-    let sql = format!("INSERT INTO {table} ({}) VALUES ({marks})", columns.join(", "));
+    let placeholders = vec!["?"; columns.len()].join(", ");
+    let sql = format!("INSERT INTO {table} ({}) VALUES ({placeholders})", columns.join(", "));
     match new.prepare_cached(&sql)?.execute(params_from_iter(values)) {
         Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => Ok(()),
         result => result.map(|_| ()),
@@ -173,9 +174,9 @@ fn copy_table(old: &Connection, new: &Connection, table: &str) -> rusqlite::Resu
                 Ok(Some(row)) => {
                     after = row.get(0)?;
                     let values: rusqlite::Result<Vec<Value>> = (1..=columns.len()).map(|i| row.get(i)).collect();
-                    // Text that is none cannot have been written.
+                    // A value that cannot be read, such as invalid UTF-8, was not written by this program.
                     let Ok(values) = values else { continue };
-                    if is_found(old, table, after, &columns, &values) {
+                    if index_finds(old, table, after, &columns, &values) {
                         insert(new, table, &columns, values)?;
                     }
                 }
@@ -192,10 +193,10 @@ fn copy_table(old: &Connection, new: &Connection, table: &str) -> rusqlite::Resu
     }
 }
 
-/// The smallest number after `after`, or nearly so, behind which rows can be read again.
+/// A row id greater than `after`, and close to the smallest possible one, after which rows can be read again.
 fn next_readable(select: &mut rusqlite::Statement<'_>, after: i64) -> Option<i64> {
     let mut can_read = |after: i64| select.query([after]).and_then(|mut rows| rows.next().map(|_| ())).is_ok();
-    // Numbers begin at 1.
+    // Row ids start at 1.
     let start = after.max(0);
     let mut step = 1_i64;
     let found = loop {
@@ -213,8 +214,8 @@ fn next_readable(select: &mut rusqlite::Statement<'_>, after: i64) -> Option<i64
     Some(works)
 }
 
-/// Whether a content is found by its digest, and a file by its path: if not, one of the two is not what it was.
-fn is_found(old: &Connection, table: &str, id: i64, columns: &[String], values: &[Value]) -> bool {
+/// Whether the index on an image's hash or a file's path leads to its row. If not, the index or the row is damaged.
+fn index_finds(old: &Connection, table: &str, id: i64, columns: &[String], values: &[Value]) -> bool {
     let value = |name: &str| columns.iter().position(|column| column == name).map(|at| values[at].clone());
     let (sql, keys) = match table {
         "image" => ("SELECT id FROM image WHERE hash = ?1", vec![value("hash")]),
@@ -224,11 +225,12 @@ fn is_found(old: &Connection, table: &str, id: i64, columns: &[String], values: 
     let keys = params_from_iter(keys.into_iter().flatten());
     let found =
         old.prepare_cached(sql).and_then(|mut find| find.query_row(keys, |row| row.get::<_, i64>(0)).optional());
-    // Of an index that cannot be read nothing is known.
+    // An unreadable index is no evidence against the row.
     found.map_or(true, |found| found == Some(id))
 }
 
-/// Classes are read for each vector. A vector whose classes cannot be read goes too, so that both are made again.
+/// Copies the classes for each copied vector. If they cannot be read, the vector is deleted too, so that `add` computes
+/// both again.
 fn copy_classes(old: &Connection, new: &Connection) -> rusqlite::Result<()> {
     let columns = columns(new, "classification")?;
     let vectors: Vec<(i64, i64)> = new
@@ -276,7 +278,7 @@ fn copy_small_table(old: &Connection, new: &Connection, table: &str) -> rusqlite
                     insert(new, table, &columns, values)?;
                 }
                 Ok(None) => return Ok(()),
-                // The rest comes from the other end, as far as that can be read.
+                // Read the remaining rows from the other end, as far as possible.
                 Err(error) if is_damage(&error) => break,
                 Err(error) => return Err(error),
             }
@@ -285,12 +287,12 @@ fn copy_small_table(old: &Connection, new: &Connection, table: &str) -> rusqlite
     Ok(())
 }
 
-/// The number of a vector is never given again.
-fn keep_last_number(old: &Connection, new: &Connection) -> rusqlite::Result<()> {
+/// Keeps the last vector id, because ids must never be reused.
+fn keep_last_id(old: &Connection, new: &Connection) -> rusqlite::Result<()> {
     let sql = "SELECT seq FROM sqlite_sequence WHERE name = 'embedding'";
     let last = old.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap_or(0);
-    let most: i64 = new.query_row("SELECT ifnull(max(id), 0) FROM embedding", [], |row| row.get(0))?;
+    let max_id: i64 = new.query_row("SELECT ifnull(max(id), 0) FROM embedding", [], |row| row.get(0))?;
     new.execute("DELETE FROM sqlite_sequence WHERE name = 'embedding'", [])?;
-    new.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('embedding', ?1)", [last.max(most)])?;
+    new.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('embedding', ?1)", [last.max(max_id)])?;
     Ok(())
 }

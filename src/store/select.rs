@@ -1,4 +1,4 @@
-//! Selections: which pictures are wanted.
+//! Selections: filters on images and files, as SQL conditions.
 
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, ParamsFromIter, ToSql, params_from_iter};
@@ -10,57 +10,58 @@ use super::sqlite_error::At;
 use crate::error::Result;
 use crate::types::{DominantColor, Features, ImageId, ImageType, Lab, RootId, Shape, VectorId};
 
-/// A part of a root.
+/// A root, or a file or folder in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subtree {
     /// The root.
     pub root: RootId,
-    /// A folder or file in it, relative to it; empty: all of it.
+    /// Path relative to the root; empty selects the whole root.
     pub path: Vec<u8>,
 }
 
-/// What pictures must be to be selected. All of it has to hold.
+/// A filter on images. All of its conditions must hold.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct Selection {
-    /// Some present file lies in one of these; `None`: anywhere.
+    /// A present file lies in one of these subtrees; `None` matches any file.
     #[serde(skip)]
     pub under: Option<Vec<Subtree>>,
-    /// The format is one of these; empty: any.
+    /// The format is one of these; empty matches any.
     pub formats: Vec<String>,
-    /// The type is one of these; empty: any.
+    /// The type is one of these; empty matches any.
     pub types: Vec<ImageType>,
-    /// The shape is one of these; empty: any.
+    /// The shape is one of these; empty matches any.
     pub shapes: Vec<Shape>,
-    /// Least and greatest width in pixels, upright.
+    /// Minimum and maximum width of the upright image in pixels.
     pub width: (Option<u32>, Option<u32>),
-    /// Least and greatest height in pixels, upright.
+    /// Minimum and maximum height of the upright image in pixels.
     pub height: (Option<u32>, Option<u32>),
-    /// All of these are among the dominant colours.
+    /// All of these colours are among the dominant colours.
     pub colors: Vec<Lab>,
-    /// Taken at this time or later, as `YYYY-MM-DD HH:MM:SS` or the beginning of it. The time of a picture that does not
-    /// tell is that of its file's last change.
+    /// Taken at this time or later, as `YYYY-MM-DD HH:MM:SS` or a prefix of it. For a picture without a date, the
+    /// oldest modification time of its present files counts.
     pub after: Option<String>,
     /// Taken before this time.
     pub before: Option<String>,
 }
 
-/// A selected content.
+/// A selected image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SelectedImage {
-    /// Its row.
+    /// Row id.
     pub image: ImageId,
-    /// The least of the parts of it that have the wanted colours; 1 if none were asked for.
+    /// The smallest of its shares of the selected colours, 0 to 1; 1 if the selection names no colours.
     pub color_share: f32,
 }
 
-/// How different a dominant colour and a wanted one may look (ΔE of 1976). Names of colours are about 15 to 30 apart.
-const SAME_COLOR: f32 = 25.0;
-/// The least part of a picture that has to have a wanted colour.
-const LEAST_SHARE: f32 = 0.05;
+/// The maximum difference (CIE 1976 ΔE) between a dominant colour and a selected one. Named colours are about 15 to 30
+/// apart.
+const MAX_COLOR_DIFFERENCE: f32 = 25.0;
+/// The minimum share of an image that must have a selected colour.
+const MIN_COLOR_SHARE: f32 = 0.05;
 
 impl Selection {
-    /// Whether everything is selected.
+    /// Whether the selection has no conditions.
     pub fn is_everything(&self) -> bool {
         *self == Self::default()
     }
@@ -71,13 +72,13 @@ impl Selection {
 }
 
 impl Store {
-    /// The ids of a model's vectors of all selected pictures, in their order.
+    /// The ids of a model's vectors of all selected images, in ascending order.
     pub fn select_vectors(&self, model: ModelRow, selection: &Selection) -> Result<Vec<VectorId>> {
         let mut query = SelectedFiles::new(selection);
         let model = query.bind(model.0);
         let (joins, conditions) = query.of_image("e.image");
-        // The `+` keeps SQLite from going through all vectors in the wanted order, where it could begin with the
-        // contents of a folder: of a million vectors that took 7 s instead of half a millisecond.
+        // Without the `+`, SQLite walks through all vectors in the requested order instead of starting with the images
+        // in a folder. With a million vectors, that took 7 s instead of half a millisecond.
         let sql = format!(
             "SELECT e.id FROM embedding e {joins} WHERE e.model = {model}{} ORDER BY +e.id",
             and_all(&conditions)
@@ -90,7 +91,7 @@ impl Store {
             .at(&self.path)
     }
 
-    /// The selected contents that could be decoded, in the order of their rows.
+    /// The selected images that could be decoded, in the order of their rows.
     pub fn select_images(&self, selection: &Selection) -> Result<Vec<SelectedImage>> {
         let mut query = SelectedFiles::new(selection);
         let (joins, conditions) = query.of_image("w.id");
@@ -120,7 +121,7 @@ fn and_all(conditions: &[String]) -> String {
     conditions.iter().map(|condition| format!(" AND {condition}")).collect()
 }
 
-/// A selection on its way into a statement, with the values that are bound to it.
+/// Builds the SQL conditions of a selection, and collects the values to bind.
 pub(super) struct SelectedFiles<'a> {
     selection: &'a Selection,
     parameters: Vec<Box<dyn ToSql>>,
@@ -136,13 +137,13 @@ impl<'a> SelectedFiles<'a> {
         params_from_iter(self.parameters.iter().map(|value| &**value))
     }
 
-    /// Binds a value and gives its place in the statement.
+    /// Binds a value and returns its placeholder.
     pub(super) fn bind(&mut self, value: impl ToSql + 'static) -> String {
         self.parameters.push(Box::new(value));
         format!("?{}", self.parameters.len())
     }
 
-    /// A condition on rows of `file`, each joined to its row of `image`: the file itself lies in one of the places.
+    /// A condition on rows of `file`, each joined to its row of `image`. The file must lie in one of the subtrees.
     pub(super) fn condition(&mut self, file: &str, image: &str) -> String {
         let (joins, mut conditions) = self.of_content(&format!("{image}.id"));
         if !joins.is_empty() || !conditions.is_empty() {
@@ -150,27 +151,27 @@ impl<'a> SelectedFiles<'a> {
             conditions = vec![format!("{image}.id IN (SELECT x.id FROM image x {joins} WHERE x.id = {image}.id{all})")];
         }
         if let Some(under) = self.selection.under.as_deref() {
-            let places: Vec<String> =
+            let subtrees: Vec<String> =
                 under.iter().map(|subtree| format!("({})", self.in_subtree(subtree, file))).collect();
-            conditions.push(if places.is_empty() { "0".into() } else { format!("({})", places.join(" OR ")) });
+            conditions.push(if subtrees.is_empty() { "0".into() } else { format!("({})", subtrees.join(" OR ")) });
         }
         if conditions.is_empty() { "1".into() } else { conditions.join(" AND ") }
     }
 
-    /// Joins and conditions on the content with the row `id`.
+    /// Joins and conditions on the image whose row id is the SQL expression `id`.
     fn of_image(&mut self, id: &str) -> (String, Vec<String>) {
         let (joins, mut conditions) = self.of_content(id);
         if let Some(under) = self.selection.under.as_deref() {
             let files = "SELECT image FROM file f WHERE image IS NOT NULL AND missing_since IS NULL AND";
-            let places: Vec<String> =
+            let subtrees: Vec<String> =
                 under.iter().map(|subtree| format!("{files} {}", self.in_subtree(subtree, "f"))).collect();
-            let places = if places.is_empty() { "SELECT NULL".to_owned() } else { places.join(" UNION ALL ") };
-            conditions.push(format!("{id} IN ({places})"));
+            let images = if subtrees.is_empty() { "SELECT NULL".to_owned() } else { subtrees.join(" UNION ALL ") };
+            conditions.push(format!("{id} IN ({images})"));
         }
         (joins, conditions)
     }
 
-    /// As [`of_image`](Self::of_image), but for where it lies.
+    /// Like [`of_image`](Self::of_image), but without the condition on subtrees.
     fn of_content(&mut self, id: &str) -> (String, Vec<String>) {
         let selection = self.selection;
         let mut conditions = Vec::new();
@@ -178,20 +179,20 @@ impl<'a> SelectedFiles<'a> {
             let names: Vec<String> = selection.formats.iter().map(|name| self.bind(name.clone())).collect();
             conditions.push(format!("i.format IN ({})", names.join(", ")));
         }
-        for (column, (least, most)) in [("width", selection.width), ("height", selection.height)] {
-            conditions.extend(least.map(|least| format!("i.{column} >= {}", self.bind(least))));
-            conditions.extend(most.map(|most| format!("i.{column} <= {}", self.bind(most))));
+        for (column, (min, max)) in [("width", selection.width), ("height", selection.height)] {
+            conditions.extend(min.map(|min| format!("i.{column} >= {}", self.bind(min))));
+            conditions.extend(max.map(|max| format!("i.{column} <= {}", self.bind(max))));
         }
         if !selection.shapes.is_empty() {
-            let compared = |shape: &Shape| match shape {
+            let condition = |shape: &Shape| match shape {
                 Shape::Landscape => "i.width > i.height",
                 Shape::Portrait => "i.width < i.height",
                 Shape::Square => "i.width = i.height",
             };
-            let shapes: Vec<&str> = selection.shapes.iter().map(compared).collect();
+            let shapes: Vec<&str> = selection.shapes.iter().map(condition).collect();
             conditions.push(format!("({})", shapes.join(" OR ")));
         }
-        // Of copies the oldest file tells most: others were made later.
+        // Of several copies, the oldest file is the best estimate, because the others were made later.
         let time = "coalesce(i.taken, (SELECT datetime(min(t.mtime_ns) / 1000000000, 'unixepoch', 'localtime')
                      FROM file t WHERE t.image = i.id AND t.missing_since IS NULL))";
         conditions.extend(selection.after.clone().map(|moment| format!("{time} >= {}", self.bind(moment))));
@@ -204,7 +205,7 @@ impl<'a> SelectedFiles<'a> {
                 conditions.push(format!("m.type IN ({})", names.join(", ")));
             }
             for color in &selection.colors {
-                conditions.push(format!("{} >= {LEAST_SHARE}", self.color_share(color)));
+                conditions.push(format!("{} >= {MIN_COLOR_SHARE}", self.color_share(color)));
             }
         }
         (joins, conditions)
@@ -215,13 +216,13 @@ impl<'a> SelectedFiles<'a> {
         format!("color_share(m.dominant_colors, {l}, {a}, {b})")
     }
 
-    /// A condition on rows of `file`: it lies in a subtree.
+    /// A condition on rows of `file` that lie in a subtree.
     fn in_subtree(&mut self, subtree: &Subtree, file: &str) -> String {
         let root = self.bind(subtree.root.0);
         if subtree.path.is_empty() {
             return format!("{file}.root = {root}");
         }
-        // What begins with `path/` lies between that and `path0`, since `0` is the byte after `/`.
+        // Paths that begin with `path/` lie between `path/` and `path0`, because `0` is the byte after `/`.
         let with = |last: u8| [subtree.path.as_slice(), &[last]].concat();
         let (itself, from, to) = (self.bind(subtree.path.clone()), self.bind(with(b'/')), self.bind(with(b'0')));
         let path = format!("{file}.path");
@@ -229,7 +230,7 @@ impl<'a> SelectedFiles<'a> {
     }
 }
 
-/// Gives a connection `color_share(dominant_colors, L, a, b)`: the part of a picture that has about that colour.
+/// Defines the SQL function `color_share(dominant_colors, L, a, b)`: the share of an image that has about this colour.
 pub(super) fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("color_share", 4, flags, |context| {
@@ -240,6 +241,6 @@ pub(super) fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn color_share(colors: &[DominantColor], lab: Lab) -> f32 {
-    let near = colors.iter().filter(|color| color.lab.difference(lab) <= SAME_COLOR);
+    let near = colors.iter().filter(|color| color.lab.difference(lab) <= MAX_COLOR_DIFFERENCE);
     near.map(|color| color.share).sum()
 }

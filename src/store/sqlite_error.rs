@@ -1,13 +1,13 @@
-//! SQLite's errors in the crate's own words.
+//! Conversion of SQLite's errors to [`Error`].
 
 use std::path::Path;
 
 use rusqlite::ErrorCode;
 
-use super::pages::refused_page;
+use super::pages::rejected_page;
 use crate::error::{Error, Result};
 
-/// Names the database in whatever failed on it.
+/// Converts an error of SQLite to an [`Error`] that names the database.
 pub(super) trait At<T> {
     fn at(self, path: &Path) -> Result<T>;
 }
@@ -33,8 +33,8 @@ fn translate(error: &rusqlite::Error, path: &Path) -> Error {
         rusqlite::Error::SqliteFailure(_, Some(message)) => first_line(message),
         other => first_line(&other.to_string()),
     };
-    // A value that its column cannot have.
-    let is_strange = matches!(
+    // The value in a row is not valid for its column.
+    let is_invalid = matches!(
         error,
         rusqlite::Error::FromSqlConversionFailure(..)
             | rusqlite::Error::IntegralValueOutOfRange(..)
@@ -44,26 +44,24 @@ fn translate(error: &rusqlite::Error, path: &Path) -> Error {
     let extended = error.sqlite_error().map(|error| error.extended_code);
     match error.sqlite_error_code() {
         Some(_) if extended == Some(rusqlite::ffi::SQLITE_IOERR_DATA) => {
-            let page = refused_page().map_or_else(|| "a page".into(), |page| format!("page {page}"));
+            let page = rejected_page().map_or_else(|| "a page".into(), |page| format!("page {page}"));
             Error::Damaged { path, reason: format!("{page} does not match its checksum") }
         }
         Some(_) if extended == Some(rusqlite::ffi::SQLITE_IOERR_WRITE) => {
-            let reason = "it cannot be written to: the disk fails, or files may not be larger (`ulimit -f`)".into();
+            let reason = "the disk failed, or the limit on file sizes was reached (`ulimit -f`)".into();
             Error::Database { path, reason }
         }
         Some(ErrorCode::DiskFull) => Error::DiskFull { path },
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Locked { path, holder: None },
         Some(ErrorCode::NotADatabase) => Error::NotAnIndex { path, reason },
         Some(ErrorCode::DatabaseCorrupt) => Error::Damaged { path, reason },
-        Some(ErrorCode::ReadOnly) => {
-            Error::Database { path, reason: "it, or its directory, may not be written to".into() }
-        }
-        _ if is_strange => Error::Damaged { path, reason: format!("a value that cannot be there: {reason}") },
+        Some(ErrorCode::ReadOnly) => Error::Database { path, reason: "it or its directory is not writable".into() },
+        _ if is_invalid => Error::Damaged { path, reason: format!("a row has an invalid value: {reason}") },
         _ => Error::Database { path, reason },
     }
 }
 
-/// What SQLite says, without the statement that it may say after it.
+/// The first line of SQLite's message, without the SQL statement that may follow.
 fn first_line(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default();
     line.split(" in CREATE ").next().unwrap_or(line).split(" in --").next().unwrap_or(line).to_owned()

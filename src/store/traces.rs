@@ -1,4 +1,4 @@
-//! Drawings that were found for pictures.
+//! Traces: SVG drawings of images, one per content.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -16,59 +16,59 @@ use super::sqlite_error::At;
 use crate::error::{Error, Result};
 use crate::types::{ContentHash, ImageType};
 
-/// Bytes that an SVG may have: more is no drawing of ours.
-const MAX_SVG: u64 = 256 << 20;
+/// The maximum length of a stored SVG document in bytes. The tracer makes no larger ones.
+const MAX_SVG_BYTES: u64 = 256 << 20;
 
-/// A drawing that was found for a picture. What other layers know more of is JSON here.
+/// The stored trace of a picture. Values that only other layers interpret are stored as JSON.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TraceRow {
-    /// The picture's content, indexed or not.
+    /// Digest of the picture's content, which may or may not be indexed.
     pub hash: ContentHash,
     /// Version of the tracer.
     pub version: u32,
-    /// How much was tried: 0 is the least.
+    /// Tier: 0 fast, 1 balanced, 2 quality.
     pub tier: u8,
-    /// Whether there was time for all of it.
+    /// Whether there was time to try everything that the tier tries.
     pub complete: bool,
-    /// How long it took.
+    /// Duration of the trace in milliseconds.
     pub milliseconds: u64,
-    /// Drawings that were compared.
+    /// Number of drawings that were compared.
     pub tried: u32,
-    /// The picture's type.
+    /// Type of the picture.
     pub kind: Option<ImageType>,
-    /// What the drawing depends on.
+    /// Input of the score predictor, as JSON.
     pub facts: String,
-    /// How it was made.
+    /// Parameters of the drawing, as JSON.
     pub parameters: String,
-    /// What each candidate was worth.
+    /// Score of each candidate, as JSON; `null` for those that were not tried.
     pub candidates: String,
-    /// What the drawing is worth.
+    /// Score of the drawing.
     pub score: f64,
-    /// Its SSIMULACRA2.
+    /// SSIMULACRA2 of the drawing.
     pub ssimulacra2: f64,
-    /// Its structural similarity.
+    /// Structural similarity (SSIM) of the drawing.
     pub ssim: f64,
-    /// Areas that it has.
+    /// Number of shapes.
     pub shapes: u32,
     /// The SVG document.
     pub svg: String,
 }
 
-/// What can be learned from a trace.
+/// The part of a trace that the score predictor learns from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TraceLesson {
-    /// What the drawing depends on, as JSON.
+    /// Input of the score predictor, as JSON.
     pub facts: String,
-    /// What each candidate was worth, as JSON.
+    /// Score of each candidate, as JSON.
     pub candidates: String,
-    /// What the drawing is worth.
+    /// Score of the drawing.
     pub score: f64,
-    /// How much was tried.
+    /// Tier: 0 fast, 1 balanced, 2 quality.
     pub tier: u8,
 }
 
 impl Store {
-    /// The drawing that was found for a content.
+    /// The trace of a content.
     pub fn trace(&self, hash: &ContentHash) -> Result<Option<TraceRow>> {
         self.trace_where("hash = ?1", hash.as_bytes())
     }
@@ -88,8 +88,9 @@ impl Store {
             .at(&self.path)
     }
 
-    /// What can be learned from traces by a version of the tracer that tried all candidates, the latest ones first.
-    pub fn trace_lessons(&self, version: u32, most: usize) -> Result<Vec<TraceLesson>> {
+    /// Up to `limit` samples from traces by a version of the tracer, the latest first. Only tiers above 0 try all
+    /// candidates, so only those are returned.
+    pub fn trace_lessons(&self, version: u32, limit: usize) -> Result<Vec<TraceLesson>> {
         self.connection
             .prepare_cached(
                 "SELECT facts, candidates, score, tier FROM trace WHERE version = ?1 AND tier > 0 ORDER BY traced_at DESC LIMIT ?2",
@@ -98,7 +99,7 @@ impl Store {
                 let read = |row: &Row<'_>| {
                     Ok(TraceLesson { facts: row.get(0)?, candidates: row.get(1)?, score: row.get(2)?, tier: row.get(3)? })
                 };
-                statement.query_map(params![version, most], read)?.collect()
+                statement.query_map(params![version, limit], read)?.collect()
             })
             .at(&self.path)
     }
@@ -139,19 +140,19 @@ fn deflate(svg: &str) -> std::io::Result<Vec<u8>> {
 
 fn inflate(bytes: &[u8]) -> std::io::Result<String> {
     let mut svg = String::new();
-    DeflateDecoder::new(bytes).take(MAX_SVG).read_to_string(&mut svg)?;
+    DeflateDecoder::new(bytes).take(MAX_SVG_BYTES).read_to_string(&mut svg)?;
     Ok(svg)
 }
 
-/// Writes down traces, beside the one [`Writer`] that there may be: nothing else that is written depends on them, and a run of `add`, which
-/// may take hours, is not waited for. Each is a transaction of its own.
+/// Writes traces, without the lock of a [`Writer`], so that a trace need not wait for a run of `add`, which may take
+/// hours. Nothing else that is written depends on traces. Each trace is its own transaction.
 #[derive(Debug)]
 pub struct Recorder {
     store: Store,
 }
 
 impl Recorder {
-    /// Opens a database for traces, and makes it if it is not there.
+    /// Opens a database for writing traces, which is created if it does not exist.
     ///
     /// # Errors
     /// Those of [`Store::open`] and [`Writer::open`], and when it cannot be written to.
@@ -166,10 +167,10 @@ impl Recorder {
         Ok(Self { store: open_recorder(&store.path)? })
     }
 
-    /// Writes down a drawing, unless a better one is known, or one by a newer tracer.
+    /// Stores a trace, unless there is a better one, or one by a newer version of the tracer.
     ///
     /// # Errors
-    /// When the database fails.
+    /// When the database cannot be written.
     pub fn put_trace(&self, trace: &TraceRow) -> Result<()> {
         let svg = deflate(&trace.svg).map_err(Error::io("compress a drawing for", &self.store.path))?;
         self.store

@@ -1,4 +1,4 @@
-//! Vectors: written once, read by id, in the order of their ids.
+//! Embedding vectors. They are never changed in place; ids increase and are never reused.
 
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -8,30 +8,30 @@ use super::sqlite_error::At;
 use crate::error::{Error, Result};
 use crate::types::{Embedding, ImageId, VectorId};
 
-/// A vector as it is stored, checked against its checksum.
+/// A stored vector whose checksum was verified.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredVector {
-    /// Its row.
+    /// Row id.
     pub id: VectorId,
-    /// Whose it is.
+    /// The image that it belongs to.
     pub image: ImageId,
     /// The vector.
     pub embedding: Embedding,
 }
 
-/// The checksum column of a stored vector.
+/// The checksum of a stored vector: the first eight bytes of its BLAKE3 hash, little-endian.
 pub(super) fn checksum(vector: &[u8]) -> i64 {
     let hash = blake3::hash(vector);
     let (first, _) = hash.as_bytes().split_at(8);
     i64::from_le_bytes(first.try_into().expect("eight bytes were split off"))
 }
 
-/// What [`read`] reads.
+/// The columns that [`read`] reads.
 const COLUMNS: &str = "id, image, vector, checksum, (SELECT dimension FROM model WHERE model.id = embedding.model)";
 
-/// Checks the columns [`COLUMNS`] and reads the vector.
+/// Reads a vector from the columns [`COLUMNS`], and verifies it.
 ///
-/// The outer error is SQLite's, the inner one tells what is wrong with the vector.
+/// The outer error is SQLite's; the inner one says what is wrong with the vector.
 fn read(row: &Row<'_>) -> rusqlite::Result<Result<StoredVector, String>> {
     let id = VectorId(row.get(0)?);
     let bytes = row.get_ref(2)?.as_blob()?;
@@ -41,7 +41,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<StoredVector, String>> {
     let dimension: i64 = row.get(4)?;
     if i64::try_from(bytes.len() / 2) != Ok(dimension) {
         let length = bytes.len() / 2;
-        return Ok(Err(format!("vector {} has {length} components, and its model gives {dimension}", id.0)));
+        return Ok(Err(format!("vector {} has {length} components, but its model produces {dimension}", id.0)));
     }
     Ok(match Embedding::from_f16_bytes(bytes) {
         Ok(embedding) => Ok(StoredVector { id, image: ImageId(row.get(1)?), embedding }),
@@ -64,7 +64,7 @@ impl Store {
         found.map(|vector| self.checked(vector)).transpose()
     }
 
-    /// A model's vector by its row, if it is still there.
+    /// The vector with an id, if it exists and belongs to the model.
     pub fn vector(&self, id: VectorId, model: ModelRow) -> Result<Option<StoredVector>> {
         let found = self
             .connection
@@ -74,7 +74,7 @@ impl Store {
         found.map(|vector| self.checked(vector)).transpose()
     }
 
-    /// Calls `each` with all vectors of a model whose ids come after `after`, in their order.
+    /// Calls `each` with all vectors of a model whose ids are greater than `after`, in ascending order.
     pub fn for_each_vector(
         &self,
         model: ModelRow,
@@ -95,7 +95,7 @@ impl Store {
         Ok(())
     }
 
-    /// How many vectors a model has, and the last one's id.
+    /// The number of a model's vectors, and the id of the last one (0 if there are none).
     pub fn vector_count(&self, model: ModelRow) -> Result<(u64, VectorId)> {
         self.connection
             .prepare_cached("SELECT count(*), ifnull(max(id), 0) FROM embedding WHERE model = ?1")
@@ -111,7 +111,7 @@ impl Store {
             .at(&self.path)
     }
 
-    /// How many vectors of a model have ids up to `last`.
+    /// The number of a model's vectors with ids up to and including `last`.
     pub fn vectors_up_to(&self, model: ModelRow, last: VectorId) -> Result<u64> {
         self.connection
             .prepare_cached("SELECT count(*) FROM embedding INDEXED BY embedding_model WHERE model = ?1 AND id <= ?2")
@@ -119,7 +119,7 @@ impl Store {
             .at(&self.path)
     }
 
-    /// The content that a vector is of, if some present file holds it.
+    /// The image that a vector belongs to, if some present file holds it.
     pub fn present_image_of(&self, id: VectorId) -> Result<Option<ImageId>> {
         self.connection
             .prepare_cached(
@@ -132,7 +132,7 @@ impl Store {
 }
 
 impl Batch<'_> {
-    /// Stores a model's vector of an image; an older one is replaced under a new id.
+    /// Stores a model's vector of an image under a new id, and deletes the previous one.
     pub fn put_embedding(&self, image: ImageId, model: ModelRow, embedding: &Embedding) -> Result<()> {
         self.delete_embedding(image, model)?;
         let vector = embedding.to_f16_bytes();
@@ -143,7 +143,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Removes a model's vector of an image, so that the next `add` makes it again.
+    /// Deletes a model's vector of an image, so that the next `add` computes it again.
     pub fn delete_embedding(&self, image: ImageId, model: ModelRow) -> Result<()> {
         self.run("DELETE FROM embedding WHERE image = ?1 AND model = ?2", [image.0, model.0])?;
         Ok(())

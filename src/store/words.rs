@@ -1,4 +1,4 @@
-//! Words: labels that models have given, and words in paths.
+//! What text queries match: labels that models assigned to images, and words in paths.
 
 use rusqlite::{Row, params};
 
@@ -9,25 +9,25 @@ use super::sqlite_error::At;
 use crate::error::Result;
 use crate::types::{ImageId, RootId};
 
-/// The row of a label.
+/// The row id of a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LabelRow(i64);
 
-/// A label that some model has given to some picture.
+/// A label that a model has assigned to an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeenLabel {
-    /// Its row.
+    /// Row id.
     pub row: LabelRow,
-    /// Its name.
+    /// Name of the label.
     pub name: String,
 }
 
-fn read_seen(row: &Row<'_>) -> rusqlite::Result<(ImageId, LabelRow, f32)> {
+fn read_label_score(row: &Row<'_>) -> rusqlite::Result<(ImageId, LabelRow, f32)> {
     Ok((ImageId(row.get(0)?), LabelRow(row.get(1)?), row.get::<_, f64>(2)? as f32))
 }
 
 impl Store {
-    /// All labels that were ever given.
+    /// All labels that any model has ever assigned.
     pub fn labels(&self) -> Result<Vec<SeenLabel>> {
         self.connection
             .prepare_cached("SELECT id, name FROM label ORDER BY id")
@@ -38,9 +38,10 @@ impl Store {
             .at(&self.path)
     }
 
-    /// The labels that a model ranks first for most contents of present files, with their numbers, the most frequent first.
-    pub fn top_labels(&self, model: ModelRow, held: OrphanState, count: usize) -> Result<Vec<(String, u64)>> {
-        let held = held.condition("classification.image");
+    /// The labels that a model ranks first for images of present files, with the number of these images, the most
+    /// frequent first.
+    pub fn top_labels(&self, model: ModelRow, orphans: OrphanState, count: usize) -> Result<Vec<(String, u64)>> {
+        let held = orphans.condition("classification.image");
         let sql = format!(
             "SELECT label.name, pictures
              FROM (SELECT label AS id, count(*) AS pictures FROM classification
@@ -55,15 +56,15 @@ impl Store {
             .at(&self.path)
     }
 
-    /// Calls `each` with every image that a model has given one of these labels, the label, and its score; for an image, the
-    /// labels come in the order in which the model ranked them.
+    /// Calls `each` with every image to which a model has assigned one of these labels, the label, and its score. The
+    /// labels of an image come in the order of their ranks.
     pub fn for_each_seen(
         &self,
         model: ModelRow,
         labels: impl Iterator<Item = LabelRow>,
         mut each: impl FnMut(ImageId, LabelRow, f32),
     ) -> Result<()> {
-        // Numbers of our own, and too many to bind.
+        // There may be too many row ids to bind. They are integers, so the statement needs no escaping.
         let rows: Vec<String> = labels.map(|label| label.0.to_string()).collect();
         let sql = format!(
             "SELECT image, label, score FROM classification WHERE label IN ({}) AND model = ?1 ORDER BY image, rank",
@@ -72,19 +73,19 @@ impl Store {
         let mut statement = self.connection.prepare(&sql).at(&self.path)?;
         let mut rows = statement.query([model.0]).at(&self.path)?;
         while let Some(row) = rows.next().at(&self.path)? {
-            let (image, label, score) = read_seen(row).at(&self.path)?;
+            let (image, label, score) = read_label_score(row).at(&self.path)?;
             each(image, label, score);
         }
         Ok(())
     }
 
-    /// The images of present files with all of these words in their path, or in one of these roots.
+    /// The images of present files that have all of these words in their path, or that lie in one of these roots.
     pub fn images_with_words<'a>(
         &self,
         words: impl Iterator<Item = &'a str>,
         roots: &[RootId],
     ) -> Result<Vec<ImageId>> {
-        // Quoted, a word is a word, whatever it means to FTS5.
+        // Quoted, words are not interpreted as FTS5 syntax.
         let words: Vec<String> = words.map(|word| format!("\"{}\"", word.replace('"', "\"\""))).collect();
         let roots: Vec<String> = roots.iter().map(|root| root.0.to_string()).collect();
         let sql = format!(

@@ -1,4 +1,4 @@
-//! Many pictures: read, decoded by other processes, and traced, on all processors and within a limit of memory.
+//! Reads, decodes and traces many pictures on all CPUs within a memory limit. Decoding runs in other processes.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,56 +19,56 @@ use crate::store::Store;
 use crate::types::{ByteBudget, ContentHash, ImageType, MemoryPermit, Stage};
 use crate::vector::Source;
 
-/// The longer side of the pixels that are traced, at most.
-const SIDE: u32 = 1536;
+/// Maximum length of the longer side of traced pixels. Larger pictures are scaled down.
+const MAX_SIDE: u32 = 1536;
 
-/// What the program takes beside files, pixels and drawings.
-const PROGRAM: u64 = 48 << 20;
+/// Memory of the program itself, without files, pixels and drawings, in bytes.
+const PROGRAM_BYTES: u64 = 48 << 20;
 
-/// What drawings may take for each processor: enough for a picture of 256 pixels a side, five times enlarged.
-const DRAWINGS: u64 = 76 << 20;
+/// Memory for drawings per CPU, in bytes: enough for a picture of 256 pixels a side, enlarged five times.
+const DRAWING_BYTES_PER_CPU: u64 = 76 << 20;
 
-/// Bytes that are taken for each pixel while a picture is prepared.
-const PREPARED: u64 = 24;
+/// Memory for preparing a picture, in bytes per pixel.
+const PREPARE_BYTES_PER_PIXEL: u64 = 24;
 
-/// How long the first drawing of a picture may take.
-const TOO_LATE: Duration = Duration::from_secs(60);
+/// Time allowed for the first drawing of a picture, even if the search has less.
+const FIRST_DRAWING_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How many pictures may be done before one that takes long.
-const AHEAD: usize = 64;
+/// Maximum number of pictures that may be finished ahead of a slow one.
+const MAX_AHEAD: usize = 64;
 
-/// Longer than anybody waits.
+/// Stands in for a deadline too far away to be represented: a year.
 const NEVER: Duration = Duration::from_secs(86_400 * 365);
 
-/// A picture that is ready to be traced.
+/// A picture that was read and is ready to be traced.
 pub(crate) struct Ready<'a> {
     pub path: &'a Path,
     pub hash: ContentHash,
-    /// How long it took to get ready.
+    /// How long reading and decoding took.
     pub time: Duration,
-    /// The drawing that is known of it.
+    /// The stored trace of it.
     pub known: Option<Traced>,
-    /// What it is traced from, and what is known of that, if it was decoded at: where a known drawing is enough it is not.
+    /// The source to trace, and its properties; `None` if the picture was not decoded because `known` is enough.
     pub source: Option<(Source, TraceFacts)>,
 }
 
-/// What becomes of a picture that was wished for.
+/// The outcome of processing one picture.
 pub(crate) enum Outcome<T> {
     Done(T),
-    /// It is no picture, or no drawing, and nobody has named it.
-    PassedOver(Passed),
+    /// A file in a named folder that is not a picture, or not a drawing.
+    Skipped(SkipReason),
     Failed(Error),
 }
 
-/// Why a picture was passed over.
+/// Why a file was skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Passed {
-    NoPicture,
+pub(crate) enum SkipReason {
+    NotAPicture,
     Photo,
     Svg,
 }
 
-/// What all workers share.
+/// The state that all workers share.
 pub(crate) struct Batch<'a> {
     pub database: &'a Path,
     pub sandbox: &'a Sandbox,
@@ -76,38 +76,42 @@ pub(crate) struct Batch<'a> {
     files: ByteBudget,
     pixels: ByteBudget,
     drawings: ByteBudget,
-    /// Bytes that a file may have, and its pixels.
-    most_bytes: u64,
-    most_pixels: u64,
-    /// Processors that nobody uses.
+    /// Maximum size of a file, in bytes.
+    max_file_bytes: u64,
+    /// Maximum memory for decoding a picture, in bytes.
+    max_pixel_bytes: u64,
+    /// Number of CPUs that are not in use.
     idle: AtomicUsize,
-    /// How many pictures were told of, up to the first that was not.
-    told: Mutex<usize>,
-    is_told: Condvar,
+    /// Number of pictures delivered without a gap, in their order.
+    delivered: Mutex<usize>,
+    delivered_changed: Condvar,
 }
 
 impl<'a> Batch<'a> {
     pub(crate) fn new(database: &'a Path, sandbox: &'a Sandbox, options: &'a TraceOptions) -> Self {
         let threads = threads(options);
-        let room = options.memory.unwrap_or(TraceOptions::MEMORY).saturating_sub(PROGRAM).max(32 << 20);
-        let drawings = (threads as u64 * DRAWINGS).min(room / 2);
-        let most_pixels = (room - drawings) / 4 * 3;
+        let available = options.memory.unwrap_or(TraceOptions::MEMORY).saturating_sub(PROGRAM_BYTES).max(32 << 20);
+        let drawings = (threads as u64 * DRAWING_BYTES_PER_CPU).min(available / 2);
+        let max_pixel_bytes = (available - drawings) / 4 * 3;
         Self {
             database,
             sandbox,
             options,
-            files: ByteBudget::new((room - drawings) / 4),
-            most_bytes: (room - drawings) / 4,
-            pixels: ByteBudget::new(most_pixels),
+            files: ByteBudget::new((available - drawings) / 4),
+            max_file_bytes: (available - drawings) / 4,
+            pixels: ByteBudget::new(max_pixel_bytes),
             drawings: ByteBudget::new(drawings),
-            most_pixels,
+            max_pixel_bytes,
             idle: AtomicUsize::new(threads),
-            told: Mutex::new(0),
-            is_told: Condvar::new(),
+            delivered: Mutex::new(0),
+            delivered_changed: Condvar::new(),
         }
     }
 
-    /// Has each picture worked on; `each` is told what came of it, as it comes. Ends early when the work is cancelled or `each` fails.
+    /// Runs `work` on each picture, and calls `each` with every outcome as it arrives, in any order.
+    ///
+    /// A picture is not decoded if `is_enough` returns true for its stored trace. The run ends early when it is
+    /// cancelled or `each` fails.
     pub(crate) fn run<T: Send>(
         &self,
         trace_inputs: &[TraceInput],
@@ -121,34 +125,34 @@ impl<'a> Batch<'a> {
         thread::scope(|scope| {
             for _ in 0..workers {
                 let (results, next, is_enough, work) = (results.clone(), &next, &is_enough, &work);
-                // Taken here, so that none looks idle whose thread has not begun.
-                let processor = self.processor();
+                // Taken before the thread starts, so that its CPU does not look idle until then.
+                let cpu = self.try_take_cpu();
                 scope.spawn(move || {
-                    let _processor = processor;
-                    self.work_off(trace_inputs, next, &results, is_enough, work);
+                    let _cpu = cpu;
+                    self.run_worker(trace_inputs, next, &results, is_enough, work);
                 });
             }
             drop(results);
-            // Dropping what is received ends the workers.
+            // Dropping the receiver ends the workers.
             let mut early = BTreeSet::new();
-            let told = received.into_iter().try_for_each(|(i, outcome)| {
+            let result = received.into_iter().try_for_each(|(i, outcome)| {
                 each(i, outcome)?;
                 early.insert(i);
-                let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-                while early.remove(&*told) {
-                    *told += 1;
+                let mut delivered = self.delivered.lock().unwrap_or_else(PoisonError::into_inner);
+                while early.remove(&*delivered) {
+                    *delivered += 1;
                 }
-                self.is_told.notify_all();
+                self.delivered_changed.notify_all();
                 Ok(())
             });
-            // Whoever waits for others has nothing to wait for any more.
-            *self.told.lock().unwrap_or_else(PoisonError::into_inner) = usize::MAX / 2;
-            self.is_told.notify_all();
-            told
+            // Wakes all workers that wait for slow pictures: nothing more is delivered.
+            *self.delivered.lock().unwrap_or_else(PoisonError::into_inner) = usize::MAX / 2;
+            self.delivered_changed.notify_all();
+            result
         })
     }
 
-    fn work_off<T>(
+    fn run_worker<T>(
         &self,
         trace_inputs: &[TraceInput],
         next: &AtomicUsize,
@@ -160,87 +164,87 @@ impl<'a> Batch<'a> {
         while !self.options.cancel.is_cancelled() {
             let i = next.fetch_add(1, Ordering::Relaxed);
             let Some(input) = trace_inputs.get(i) else { return };
-            self.wait_for_those_before(i);
-            let outcome = self.fulfil(input, &mut store, is_enough, work);
+            self.wait_for_slow_pictures(i);
+            let outcome = self.process(input, &mut store, is_enough, work);
             if results.send((i, outcome)).is_err() {
                 return;
             }
         }
     }
 
-    /// Waits until not too many are ahead of a slow one: who puts them into order has to keep them.
-    fn wait_for_those_before(&self, index: usize) {
-        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(self.is_told.wait_while(told, |told| index > *told + AHEAD));
+    /// Waits until at most [`MAX_AHEAD`] pictures are ahead of the slowest one, because a caller that restores the
+    /// order has to keep them in memory.
+    fn wait_for_slow_pictures(&self, index: usize) {
+        let delivered = self.delivered.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.delivered_changed.wait_while(delivered, |delivered| index > *delivered + MAX_AHEAD));
     }
 
-    fn fulfil<T>(
+    fn process<T>(
         &self,
         input: &TraceInput,
         store: &mut Option<Store>,
         is_enough: &impl Fn(&Traced) -> bool,
         work: &impl Fn(&Self, Ready<'_>) -> Result<T>,
     ) -> Outcome<T> {
-        let fulfil = AssertUnwindSafe(|| match self.prepare(input, store, is_enough) {
+        let process = AssertUnwindSafe(|| match self.prepare(input, store, is_enough) {
             Ok(Ok(ready)) => work(self, ready).map_or_else(Outcome::Failed, Outcome::Done),
-            Ok(Err(passed)) => Outcome::PassedOver(passed),
+            Ok(Err(reason)) => Outcome::Skipped(reason),
             Err(error) => Outcome::Failed(error),
         });
-        // Others would wait for it for ever.
-        let broken =
-            |_| Error::NotTraced { path: input.path.clone(), reason: "it broke off and gave no reason".into() };
-        catch_unwind(fulfil).unwrap_or_else(|panic| Outcome::Failed(broken(panic)))
+        // Without an outcome, the other workers would wait for this picture forever.
+        let panicked = |_| Error::NotTraced { path: input.path.clone(), reason: "the worker panicked".into() };
+        catch_unwind(process).unwrap_or_else(|panic| Outcome::Failed(panicked(panic)))
     }
 
-    /// Reads a picture, and decodes it unless a drawing is known that is enough.
+    /// Reads a picture, and decodes it unless its stored trace is enough.
     fn prepare<'w>(
         &self,
         input: &'w TraceInput,
         store: &mut Option<Store>,
         is_enough: &impl Fn(&Traced) -> bool,
-    ) -> Result<Result<Ready<'w>, Passed>> {
+    ) -> Result<Result<Ready<'w>, SkipReason>> {
         let (path, start) = (input.path.as_path(), Instant::now());
         let failed = |stage, reason| Error::Picture { path: path.to_owned(), stage, reason };
-        let refused = |passed: Passed| match input.is_named {
-            true => Err(Error::NoDrawing { path: path.to_owned(), is_photo: passed == Passed::Photo }),
-            false => Ok(Err(passed)),
+        let skip_or_fail = |reason: SkipReason| match input.is_named {
+            true => Err(Error::NoDrawing { path: path.to_owned(), is_photo: reason == SkipReason::Photo }),
+            false => Ok(Err(reason)),
         };
         if let Some(reason) = &input.unreadable {
             return Err(failed(Stage::Scan, reason.clone()));
         }
-        let (reading, _held) = read_content(path, self.most_bytes, |bytes| self.files.hold(bytes));
+        let (reading, _held) = read_content(path, self.max_file_bytes, |bytes| self.files.hold(bytes));
         let content = match reading {
-            Reading::Skipped(..) if !input.is_named => return Ok(Err(Passed::NoPicture)),
+            Reading::Skipped(..) if !input.is_named => return Ok(Err(SkipReason::NotAPicture)),
             reading => reading.picture(path).map_err(|reason| failed(Stage::Read, reason))?,
         };
         if content.format == Format::Svg {
-            return refused(Passed::Svg);
+            return skip_or_fail(SkipReason::Svg);
         }
         let store = match store {
             Some(store) => store,
             none => none.insert(Store::open(self.database)?),
         };
         let known = store.trace(&content.hash)?.and_then(Traced::from_row);
-        // One that was forced before.
+        // An earlier run may have traced it with `photos`.
         let is_photo = known.as_ref().is_some_and(|known| known.facts.kind == Some(ImageType::Photo));
         if is_photo && !self.options.photos {
-            return refused(Passed::Photo);
+            return skip_or_fail(SkipReason::Photo);
         }
         let mut ready = Ready { path, hash: content.hash, time: start.elapsed(), known, source: None };
         if ready.known.as_ref().is_some_and(is_enough) {
             return Ok(Ok(ready));
         }
-        let limits = DecodeLimits { memory: self.most_pixels, time: self.options.picture_time };
+        let limits = DecodeLimits { memory: self.max_pixel_bytes, time: self.options.picture_time };
         let hold = |bytes| self.pixels.hold(bytes);
-        let decoded = self.sandbox.decode_and_measure(&content.bytes, content.format, limits, &wanted(), hold);
+        let decoded = self.sandbox.decode_and_measure(&content.bytes, content.format, limits, &decode_request(), hold);
         let decoded = decoded.map_err(|error| failed(Stage::Decode, error.to_string()))?;
         let Decoded { info, features, pixels, alpha } = decoded;
         let is_photo = features.kind.is_some_and(|kind| kind.label == ImageType::Photo);
         if is_photo && !self.options.photos {
-            return refused(Passed::Photo);
+            return skip_or_fail(SkipReason::Photo);
         }
-        let pixels = pixels.expect("they were asked for");
-        let _held = self.pixels.hold(PREPARED * u64::from(pixels.width()) * u64::from(pixels.height()));
+        let pixels = pixels.expect("the request includes a frame");
+        let _held = self.pixels.hold(PREPARE_BYTES_PER_PIXEL * u64::from(pixels.width()) * u64::from(pixels.height()));
         let source = Source::new(pixels, alpha.as_ref(), (info.width, info.height));
         let facts = TraceFacts::of(&source, &features);
         ready.source = Some((source, facts));
@@ -248,20 +252,21 @@ impl<'a> Batch<'a> {
         Ok(Ok(ready))
     }
 
-    /// Waits until there is memory for a search, and tells what it may take.
-    pub(crate) fn limits(&self, bytes: u64) -> Share<'_> {
+    /// Waits until there is memory for a search, and returns the limits of that search.
+    pub(crate) fn limits(&self, bytes: u64) -> SearchLimits<'_> {
         let held = self.drawings.hold(bytes);
         let start = Instant::now();
         let after = |time: Duration| start.checked_add(time).unwrap_or(start + NEVER);
-        let (deadline, too_late) = (after(self.options.time), after(self.options.time.max(TOO_LATE)));
-        Share { batch: self, start, deadline, too_late, _held: held }
+        let (deadline, first_drawing_deadline) =
+            (after(self.options.time), after(self.options.time.max(FIRST_DRAWING_TIMEOUT)));
+        SearchLimits { batch: self, start, deadline, first_drawing_deadline, _held: held }
     }
 
-    /// Takes a processor, if there is one.
-    fn processor(&self) -> Option<Processor<'_>> {
+    /// Takes a CPU, if one is idle.
+    fn try_take_cpu(&self) -> Option<CpuPermit<'_>> {
         let take = |idle: usize| idle.checked_sub(1);
         let taken = self.idle.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
-        taken.is_ok().then_some(Processor { idle: &self.idle })
+        taken.is_ok().then_some(CpuPermit { idle: &self.idle })
     }
 }
 
@@ -270,45 +275,45 @@ fn threads(options: &TraceOptions) -> usize {
     options.threads.map_or_else(all, usize::from)
 }
 
-fn wanted() -> DecodeRequest {
-    let frame = Frame { fit: Fit::Inside, width: SIDE, height: SIDE, filter: Filter::Lanczos };
-    DecodeRequest { side: SIDE, feature_time: None, frame: Some(frame), alpha: true }
+fn decode_request() -> DecodeRequest {
+    let frame = Frame { fit: Fit::Inside, width: MAX_SIDE, height: MAX_SIDE, filter: Filter::Lanczos };
+    DecodeRequest { side: MAX_SIDE, feature_time: None, frame: Some(frame), alpha: true }
 }
 
-/// A processor that is in use until this is dropped.
-pub(crate) struct Processor<'a> {
+/// A CPU in use; dropping the permit gives the CPU back.
+pub(crate) struct CpuPermit<'a> {
     idle: &'a AtomicUsize,
 }
 
-impl Drop for Processor<'_> {
+impl Drop for CpuPermit<'_> {
     fn drop(&mut self) {
         self.idle.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// What the search for one picture's drawing may take.
-pub(crate) struct Share<'a> {
+/// The limits of the search for one picture, with its share of the memory.
+pub(crate) struct SearchLimits<'a> {
     batch: &'a Batch<'a>,
     start: Instant,
     deadline: Instant,
-    too_late: Instant,
+    first_drawing_deadline: Instant,
     _held: MemoryPermit<'a>,
 }
 
-impl Share<'_> {
-    /// How long it has been used.
+impl SearchLimits<'_> {
+    /// How long the search has been running.
     pub(crate) fn time(&self) -> Duration {
         self.start.elapsed()
     }
 }
 
-/// A processor and memory for one more drawing.
+/// A CPU and memory for one more drawing at the same time.
 pub(crate) struct Spare<'a> {
-    _processor: Processor<'a>,
+    _cpu: CpuPermit<'a>,
     _held: MemoryPermit<'a>,
 }
 
-impl<'a> Limits for Share<'a> {
+impl<'a> Limits for SearchLimits<'a> {
     type Spare = Spare<'a>;
 
     fn is_late(&self) -> bool {
@@ -316,11 +321,11 @@ impl<'a> Limits for Share<'a> {
     }
 
     fn is_too_late(&self) -> bool {
-        Instant::now() >= self.too_late
+        Instant::now() >= self.first_drawing_deadline
     }
 
     fn spare(&self, bytes: u64) -> Option<Spare<'a>> {
-        let processor = self.batch.processor()?;
-        Some(Spare { _processor: processor, _held: self.batch.drawings.try_hold(bytes)? })
+        let cpu = self.batch.try_take_cpu()?;
+        Some(Spare { _cpu: cpu, _held: self.batch.drawings.try_hold(bytes)? })
     }
 }

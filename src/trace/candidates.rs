@@ -1,12 +1,14 @@
-//! Parameters that are tried first.
+//! The parameter sets that are tried first.
 
 use crate::types::ImageType;
 use crate::vector::{Compositing, Parameters};
 
 const D: Parameters = Parameters::DEFAULT;
 
-/// Six of which the best is good for nearly any drawing: of 44 that were tried on 128 logos (`benches/trace/fit.py`), these are worth the most
-/// together, for the time that they take. The first one is the best alone.
+/// Six parameter sets, of which the best one suits nearly any drawing.
+///
+/// Of 44 sets that were tried on 128 logos (`benches/trace/fit.py`), these six together give the best score for the
+/// time that they take. The first one is the best single choice.
 pub const CANDIDATES: [Parameters; 6] = [
     D,
     Parameters { scale: 4.0, radius: 24.0, simplify: 0.5, ..D },
@@ -16,8 +18,9 @@ pub const CANDIDATES: [Parameters; 6] = [
     Parameters { scale: 4.0, simplify: 1.0, compositing: Compositing::Cutout, ..D },
 ];
 
-/// Which of [`CANDIDATES`] to try first on a kind of picture, where nothing like it was traced before: the best alone is that for each kind of drawing.
-/// Photographs take fewer colours.
+/// Index into [`CANDIDATES`] of the set to try first on a kind of picture when there are too few earlier traces.
+///
+/// The best single choice is the same for every kind of drawing. Photographs get one with fewer colours.
 pub fn first_for(kind: Option<ImageType>) -> usize {
     if kind == Some(ImageType::Photo) { 2 } else { 0 }
 }

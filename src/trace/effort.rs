@@ -1,4 +1,4 @@
-//! How much is tried.
+//! Searches for the best drawing of a picture. The tier sets the effort.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
@@ -10,15 +10,15 @@ use super::limits::Limits;
 use crate::vector::{NotDrawn, Parameters, Quality, Reference, Source, score};
 use imgidx_types::catching_panics;
 
-/// How much is tried for a trace.
+/// The effort to spend on a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tier {
-    /// One candidate.
+    /// Tries one candidate.
     Fast,
-    /// All six candidates.
+    /// Tries all six candidates.
     Balanced,
-    /// From the best candidate on, one parameter after another, as long as it helps and there is time.
+    /// Tries all six, then improves the best one parameter at a time, while that helps and time remains.
     Quality,
 }
 
@@ -26,7 +26,7 @@ impl Tier {
     /// All tiers, the fastest first.
     pub const ALL: [Self; 3] = [Self::Fast, Self::Balanced, Self::Quality];
 
-    /// The name under which it is stored and shown.
+    /// The name that is shown and used in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Fast => "fast",
@@ -35,51 +35,53 @@ impl Tier {
         }
     }
 
-    /// The tier of a name.
+    /// The tier with a name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|tier| tier.as_str() == name)
     }
 
-    /// Its number: 0 is the fastest.
+    /// The number that is stored: 0 is the fastest.
     pub fn rank(self) -> u8 {
         self as u8
     }
 
-    /// The tier of a number.
+    /// The tier with a number.
     pub fn from_rank(rank: u8) -> Option<Self> {
         Self::ALL.get(usize::from(rank)).copied()
     }
 }
 
-/// The best drawing that was found.
+/// The best drawing that a search found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
     /// The SVG document.
     pub svg: String,
-    /// How it was made.
+    /// The parameters that produced it.
     pub parameters: Parameters,
-    /// How much it looks like the picture.
+    /// Its likeness to the picture.
     pub quality: Quality,
-    /// What it is worth: see [`score`].
+    /// Its score: see [`score`].
     pub score: f64,
-    /// How many areas it has.
+    /// Number of filled areas.
     pub shapes: u32,
-    /// How many drawings were compared.
+    /// Number of parameter sets tried.
     pub tried: u32,
-    /// Whether there was time for all that the tier tries.
+    /// Whether there was time to try everything that the tier includes.
     pub complete: bool,
-    /// What each of [`CANDIDATES`] is worth, where it was tried.
+    /// The score of each of [`CANDIDATES`]; `None` if it was not tried or failed.
     pub candidates: CandidateScores,
 }
 
-/// What each of [`CANDIDATES`] is worth on a picture, where it was tried.
+/// The score of each of [`CANDIDATES`] on one picture; `None` if it was not tried or failed.
 pub type CandidateScores = [Option<f64>; CANDIDATES.len()];
 
-/// Finds the best drawing of a picture. `starts` are tried before anything else, the first of them in any case, however late it is: so a tier
-/// never finds less than the one below it if it starts with what that one found.
+/// Finds the best drawing of a picture.
+///
+/// Tries `starts` before anything else, and the first of them even after the deadline. A tier that starts with the
+/// result of a lower one therefore never finds a worse drawing.
 ///
 /// # Errors
-/// When nothing can be drawn or compared.
+/// When no drawing can be made or compared.
 pub fn find(source: &Source, tier: Tier, starts: &[Parameters], limits: &impl Limits) -> Result<Found, NotDrawn> {
     let reference = Reference::new(source).map_err(NotDrawn::Failed)?;
     let bytes = bytes_for(source, tier);
@@ -94,14 +96,14 @@ pub fn find(source: &Source, tier: Tier, starts: &[Parameters], limits: &impl Li
     attempt.finish()
 }
 
-/// About how many bytes of memory a search takes on one processor, and with each one more.
+/// Approximate memory of a search for each CPU that it uses, in bytes.
 pub fn bytes_for(source: &Source, tier: Tier) -> u64 {
     let largest = if tier == Tier::Quality { Parameters::LARGEST_SCALE } else { CANDIDATES[0].scale };
     let scale = CANDIDATES.iter().map(|candidate| candidate.scale).fold(largest, f32::max);
     source.traced_bytes(scale) + source.compared_bytes()
 }
 
-/// A drawing that was compared.
+/// A drawing with its score.
 struct Candidate {
     svg: String,
     parameters: Parameters,
@@ -115,17 +117,19 @@ struct Attempt<'a, L> {
     source: &'a Source,
     reference: &'a Reference,
     limits: &'a L,
-    /// Memory that one more drawing takes.
+    /// Memory for each drawing made at the same time, in bytes.
     bytes: u64,
     best: Option<Candidate>,
-    /// What was tried, and what it was worth.
+    /// The parameter sets tried, with their scores.
     tried: Vec<(Parameters, f64)>,
     complete: bool,
 }
 
 impl<L: Limits> Attempt<'_, L> {
-    /// Tries what was not tried yet, as many at a time as there may be, until it is late or `is_enough` of whether the best so far was
-    /// among the last ones. Tells whether there is a better one.
+    /// Tries the parameter sets that were not tried yet, as many at a time as the limits allow. Stops at the deadline,
+    /// or when `is_enough` returns true; its argument is whether this call has found a better drawing.
+    ///
+    /// Returns whether this call has found a better drawing.
     fn consider(&mut self, all: &[Parameters], is_enough: impl Fn(bool) -> bool) -> Result<bool, NotDrawn> {
         let mut new: Vec<Parameters> = Vec::new();
         for parameters in all {
@@ -136,7 +140,7 @@ impl<L: Limits> Attempt<'_, L> {
         let mut left = new.as_slice();
         let mut is_better = false;
         while !left.is_empty() && !is_enough(is_better) {
-            // The first one is drawn in any case.
+            // The very first drawing is made even after the deadline.
             if self.best.is_some() && self.limits.is_late() {
                 self.complete = false;
                 break;
@@ -147,9 +151,9 @@ impl<L: Limits> Attempt<'_, L> {
             let mut failed = None;
             for (parameters, drawn) in now.iter().zip(self.draw_all(now)) {
                 match drawn {
-                    Ok(drawn) => is_better |= self.take(drawn),
+                    Ok(drawn) => is_better |= self.record(drawn),
                     Err(error) => {
-                        // There was no time for it; or it is worth nothing, which says nothing against the others.
+                        // Only a lack of time makes the search incomplete. Other failures leave nothing untried.
                         self.complete &= error != NotDrawn::Late;
                         self.tried.push((*parameters, f64::NEG_INFINITY));
                         failed.get_or_insert(error);
@@ -170,7 +174,7 @@ impl<L: Limits> Attempt<'_, L> {
             let others: Vec<_> =
                 rest.iter().enumerate().map(|(i, it)| scope.spawn(move || self.draw(it, must(i)))).collect();
             let last = self.draw(last, must(rest.len()));
-            let broken = |_| Err(NotDrawn::Failed("its thread broke off".into()));
+            let broken = |_| Err(NotDrawn::Failed("its thread panicked".into()));
             let mut drawn: Vec<_> = others.into_iter().map(|thread| thread.join().unwrap_or_else(broken)).collect();
             drawn.push(last);
             drawn
@@ -179,7 +183,7 @@ impl<L: Limits> Attempt<'_, L> {
 
     fn draw(&self, parameters: &Parameters, is_needed: bool) -> Result<Candidate, NotDrawn> {
         let draw = AssertUnwindSafe(|| self.draw_unguarded(parameters, is_needed));
-        catching_panics(|| catch_unwind(draw)).unwrap_or_else(|_| Err(NotDrawn::Failed("it gave no reason".into())))
+        catching_panics(|| catch_unwind(draw)).unwrap_or_else(|_| Err(NotDrawn::Failed("it panicked".into())))
     }
 
     fn draw_unguarded(&self, parameters: &Parameters, is_needed: bool) -> Result<Candidate, NotDrawn> {
@@ -190,8 +194,8 @@ impl<L: Limits> Attempt<'_, L> {
         Ok(Candidate { svg: drawn.svg, parameters: *parameters, ssimulacra2, score, shapes: drawn.shapes })
     }
 
-    /// Takes in a drawing, and tells whether it is the best so far.
-    fn take(&mut self, drawn: Candidate) -> bool {
+    /// Records a drawing, and returns whether it is the best so far.
+    fn record(&mut self, drawn: Candidate) -> bool {
         self.tried.push((drawn.parameters, drawn.score));
         let is_best = self.best.as_ref().is_none_or(|best| drawn.score > best.score);
         if is_best {
@@ -200,7 +204,7 @@ impl<L: Limits> Attempt<'_, L> {
         is_best
     }
 
-    /// Coordinate descent: whatever is better is the next to start from.
+    /// Coordinate descent: starts again from each better drawing.
     fn descend(&mut self) -> Result<(), NotDrawn> {
         while let Some(from) = self.best.as_ref().map(|best| best.parameters) {
             let is_better = self.consider(&from.neighbors(), |is_better| is_better)?;
@@ -237,7 +241,7 @@ mod tests {
     use image::{Rgb, RgbImage, imageops};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// A disc before a square, with soft edges.
+    /// A disc in front of a rectangle, with anti-aliased edges.
     fn drawing() -> Source {
         let sharp = RgbImage::from_fn(384, 384, |x, y| {
             let (dx, dy) = (x as f32 - 200.0, y as f32 - 180.0);
@@ -252,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tier_never_finds_less_than_the_one_below() {
+    fn a_tier_never_finds_a_worse_drawing_than_a_lower_one() {
         let source = drawing();
         let find = |tier, starts: &[Parameters]| find(&source, tier, starts, &NoLimits).expect("a drawing");
         let fast = find(Tier::Fast, &CANDIDATES[..1]);
@@ -271,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_there_is_no_time_for_is_left_out_and_there_is_a_drawing_nevertheless() {
+    fn a_search_without_time_still_returns_one_drawing() {
         let source = drawing();
         let limits = Hurried { late_after: 0, ..Hurried::with(1) };
         let found = find(&source, Tier::Quality, &CANDIDATES[..1], &limits).expect("a drawing");
@@ -280,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_found_does_not_depend_on_how_many_are_drawn_at_a_time() {
+    fn the_result_does_not_depend_on_the_number_of_threads() {
         let source = drawing();
         let one = find(&source, Tier::Balanced, &CANDIDATES[2..3], &NoLimits).expect("a drawing");
         for threads in [2, 4, 9] {
@@ -290,7 +294,7 @@ mod tests {
         assert!(one.candidates.iter().all(|score| score.is_some_and(|score| score <= one.score)));
     }
 
-    /// Has no more time after it was asked for it so often.
+    /// Limits with some threads, which report the deadline after `late_after` checks.
     struct Hurried {
         threads: usize,
         taken: AtomicUsize,

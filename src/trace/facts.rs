@@ -1,33 +1,33 @@
-//! What a picture's trace will depend on, in numbers that can be compared.
+//! Properties of a picture that predict how good its trace will be.
 
 use serde::{Deserialize, Serialize};
 
 use crate::types::{Features, ImageType};
 use crate::vector::{Source, SourceFacts};
 
-/// What is known of a picture before it is traced.
+/// Properties of a picture, known before it is traced, that predict how good its trace will be.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TraceFacts {
-    /// Its kind.
+    /// Kind of picture, if it was classified.
     pub kind: Option<ImageType>,
-    /// Its colours, edges and pixels.
+    /// Size, colours, pixel kinds and edges.
     #[serde(flatten)]
     pub source: SourceFacts,
     /// Shannon entropy of the luma, in bits, 0 to 8; 0 if it was not measured.
     pub entropy: f32,
-    /// Part of the pixels that are inside of gradients, 0 to 1.
+    /// Fraction of pixels inside gradients, 0 to 1.
     pub gradient_fraction: f32,
-    /// Corners among 1,000 pixels; 0 if they were not counted.
+    /// Corners per 1,000 pixels; 0 if they were not counted.
     pub corner_density: f32,
-    /// Colours of flat areas, each counted by itself.
+    /// Number of distinct colours of flat areas.
     pub shades: u32,
 }
 
-/// How many numbers there are.
+/// Number of values that [`TraceFacts::numbers`] returns.
 pub(crate) const NUMBERS: usize = 10;
 
 impl TraceFacts {
-    /// Those of a picture.
+    /// Collects the properties of a picture.
     pub fn of(source: &Source, features: &Features) -> Self {
         Self {
             kind: features.kind.map(|kind| kind.label),
@@ -39,7 +39,7 @@ impl TraceFacts {
         }
     }
 
-    /// As numbers of about equal weight: what grows by factors as its logarithm.
+    /// The properties as numbers for the predictor. Properties that vary by orders of magnitude become logarithms.
     pub fn numbers(&self) -> [f64; NUMBERS] {
         let SourceFacts { colors, flat, mixed, fine, off_palette, edges, .. } = self.source;
         let log = |value: f64| value.max(0.0).ln_1p();

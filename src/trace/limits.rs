@@ -1,21 +1,21 @@
-//! What a search for a drawing may take.
+//! Limits of a search for a drawing.
 
-/// What a search for a drawing may take: time, memory and processors, as long as it goes on.
+/// The time, memory and CPUs that a search for a drawing may use.
 pub trait Limits: Sync {
-    /// A processor, and memory, until this is dropped.
+    /// A CPU and memory for one more drawing; dropping it gives them back.
     type Spare: Send;
 
-    /// Whether nothing more is to be tried.
+    /// Whether the deadline has passed, so that nothing more is tried.
     fn is_late(&self) -> bool;
 
-    /// Whether to give up although there is no drawing yet.
+    /// Whether to give up even though there is no drawing yet.
     fn is_too_late(&self) -> bool;
 
-    /// A processor and so many bytes of memory for one more drawing at the same time, if there are any to spare.
+    /// Takes a CPU and `bytes` of memory for one more drawing at the same time, if both are free.
     fn spare(&self, bytes: u64) -> Option<Self::Spare>;
 }
 
-/// All the time that there is, and one processor.
+/// One CPU and no deadline.
 #[derive(Debug, Clone, Copy)]
 pub struct NoLimits;
 

@@ -1,7 +1,7 @@
-//! Ridge regression with few numbers.
+//! Ridge regression with few variables.
 
-/// Weights that predict `targets` from `rows`: those that are best by the sum of squared errors and `penalty` times the sum of squared weights
-/// (Hoerl and Kennard, "Ridge regression", Technometrics 1970).
+/// Weights that predict `targets` from `rows`. They minimise the sum of squared errors plus `penalty` times the sum of
+/// squared weights (Hoerl and Kennard, "Ridge regression", Technometrics 1970).
 pub(super) fn ridge<const N: usize>(rows: &[[f64; N]], targets: &[f64], penalty: f64) -> [f64; N] {
     let (matrix, mut sums) = (gram(rows, penalty), [0.0; N]);
     for (row, target) in rows.iter().zip(targets) {
@@ -10,7 +10,8 @@ pub(super) fn ridge<const N: usize>(rows: &[[f64; N]], targets: &[f64], penalty:
     solve(&matrix, sums)
 }
 
-/// How much each target tells its own prediction, 0 to 1: a residual divided by one less this is that of a fit without it.
+/// Leverage of each row, 0 to 1: how much its target affects its own prediction. A residual divided by `1 - leverage`
+/// is the residual of a fit without that row.
 pub(super) fn leverages<const N: usize>(rows: &[[f64; N]], penalty: f64) -> Vec<f64> {
     let matrix = gram(rows, penalty);
     rows.iter().map(|row| dot(row, &solve(&matrix, *row))).collect()
@@ -31,7 +32,7 @@ fn gram<const N: usize>(rows: &[[f64; N]], penalty: f64) -> [[f64; N]; N] {
     matrix
 }
 
-/// Solves for a symmetric, positive definite matrix, by Cholesky's decomposition.
+/// Solves a linear system with a symmetric, positive definite matrix by Cholesky decomposition.
 fn solve<const N: usize>(matrix: &[[f64; N]; N], mut right: [f64; N]) -> [f64; N] {
     let mut lower = [[0.0; N]; N];
     for i in 0..N {
@@ -64,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_residual_and_its_leverage_tell_of_a_fit_without_it() {
+    fn a_residual_and_its_leverage_give_the_residual_of_a_fit_without_the_row() {
         let rows: Vec<[f64; 2]> = [1.0, 2.0, 4.0, 7.0, 11.0].map(|x| [1.0, x]).to_vec();
         let targets = [2.0, 1.0, 5.0, 3.0, 9.0];
         let weights = ridge(&rows, &targets, 0.5);
@@ -72,8 +73,8 @@ mod tests {
             let without = |list: &[f64]| [&list[..i], &list[i + 1..]].concat();
             let others = [&rows[..i], &rows[i + 1..]].concat();
             let fit = ridge(&others, &without(&targets), 0.5);
-            let told = (targets[i] - dot(&rows[i], &weights)) / (1.0 - leverage);
-            assert!((told - (targets[i] - dot(&rows[i], &fit))).abs() < 1e-9);
+            let expected = (targets[i] - dot(&rows[i], &weights)) / (1.0 - leverage);
+            assert!((expected - (targets[i] - dot(&rows[i], &fit))).abs() < 1e-9);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Finding the parameters by which a drawing is traced best, in the time that there is, and learning from what was found.
+//! Finds the best parameters for tracing a drawing within a time limit, and learns from earlier traces.
 
 mod batch;
 mod candidates;
@@ -12,7 +12,7 @@ mod prior;
 mod record;
 mod score_predictor;
 
-pub(crate) use batch::{Batch, Outcome, Passed, Ready};
+pub(crate) use batch::{Batch, Outcome, Ready, SkipReason};
 pub use candidates::{CANDIDATES, first_for};
 pub use effort::{CandidateScores, Found, Tier, bytes_for, find};
 pub use facts::TraceFacts;
@@ -21,7 +21,7 @@ pub use options::TraceOptions;
 pub(crate) use pictures::{TraceInput, trace_inputs};
 pub use record::{Compared, Traced, VERSION};
 pub use score_predictor::Estimate;
-pub(crate) use score_predictor::{LESSONS, Sample, ScorePredictor};
+pub(crate) use score_predictor::{MAX_SAMPLES, Sample, ScorePredictor};
 
 #[cfg(test)]
 mod tests {
@@ -31,7 +31,7 @@ mod tests {
     use crate::types::{ContentHash, ImageType};
     use crate::vector::{Parameters, Quality, SourceFacts};
 
-    /// Facts of a picture with edges of some length.
+    /// Properties of a picture with edges of this length.
     pub(super) fn facts(edges: f32) -> TraceFacts {
         let source = SourceFacts {
             megapixels: 0.065,

@@ -1,4 +1,4 @@
-//! What is asked for.
+//! Options for tracing.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -7,36 +7,36 @@ use super::Tier;
 use crate::media::DecodeLimits;
 use crate::types::CancelToken;
 
-/// How pictures are traced.
+/// Options for tracing pictures.
 #[derive(Debug, Clone)]
 pub struct TraceOptions {
-    /// How much is tried.
+    /// The effort to spend on each picture.
     pub tier: Tier,
-    /// How long drawings of one picture are decoded for; what was found until then is taken. The first one is made in any case, unless that
-    /// takes a minute.
+    /// Time limit for the search for each picture; the result is the best drawing found until then. The first drawing
+    /// is completed even after this limit, unless it takes more than a minute.
     pub time: Duration,
-    /// Whether photographs are traced too.
+    /// Whether to trace photographs too.
     pub photos: bool,
-    /// Processors that are used; all if none is given.
+    /// Number of CPUs to use; `None` means all.
     pub threads: Option<NonZeroUsize>,
-    /// Bytes of memory that all of it may take; [`TraceOptions::MEMORY`] if none is given.
+    /// Memory limit for the whole run, in bytes; `None` means [`TraceOptions::MEMORY`].
     pub memory: Option<u64>,
-    /// Time of a processor that decoding one picture may take.
+    /// CPU time limit for decoding one picture.
     pub picture_time: Duration,
-    /// Whether to tell the pixels too that the drawing was compared with.
+    /// Whether to return the pixels that each drawing was compared with.
     pub pixels: bool,
-    /// Ends the work: pictures that are in hand are finished with what was found until then.
+    /// Cancels the run. Pictures in progress end with the best drawing found so far.
     pub cancel: CancelToken,
 }
 
 impl TraceOptions {
-    /// The time for one picture where no other one is given.
+    /// Default time limit for each picture.
     pub const TIME: Duration = Duration::from_secs(10);
 
-    /// The memory where no other one is given.
+    /// Default memory limit.
     pub const MEMORY: u64 = 512 << 20;
 
-    /// A tier, and the usual limits.
+    /// Options for a tier with default limits.
     pub fn of(tier: Tier) -> Self {
         Self { tier, ..Self::default() }
     }

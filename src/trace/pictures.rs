@@ -1,4 +1,4 @@
-//! Which pictures are to be traced: those that were named, and those in folders that were.
+//! Collects the pictures to trace: named files, and files in named folders.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -12,28 +12,29 @@ use crate::types::path_from_bytes;
 /// A file that may be a picture to trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TraceInput {
-    /// Its path.
+    /// Path of the file.
     pub path: PathBuf,
-    /// A path for its SVG in some folder, which no other one has: as it lies in the folder that was named, or its name, with another ending.
+    /// Relative path for its SVG, unique within the run: its path in the named folder, or the file name of a named
+    /// file, ending in `svg`.
     pub target: PathBuf,
-    /// Whether it was named itself: then it is an error if it is no drawing.
+    /// Whether the file itself was named. A named file that is not a drawing is an error.
     pub is_named: bool,
-    /// Why nothing can be known of it.
+    /// Why the file cannot be read, if it cannot.
     pub unreadable: Option<String>,
 }
 
-/// The files that were named, and all in the folders that were, as `add` finds them, each once.
+/// Collects the named files, and all files that `add` would find in the named folders, without duplicates.
 ///
 /// # Errors
-/// When a path is not there.
+/// When a path does not exist or a folder cannot be read.
 pub(crate) fn trace_inputs(paths: &[PathBuf]) -> Result<Vec<TraceInput>> {
     let mut all: Vec<TraceInput> = Vec::new();
     for path in paths {
-        // Whether it is there at all.
+        // Fails if the path does not exist.
         let metadata = path.metadata().map_err(Error::io("read", path))?;
         let name = path.file_name().map(PathBuf::from).unwrap_or_default();
         if metadata.is_dir() {
-            // Several folders may have the same names in them.
+            // Several folders may contain the same names.
             all.extend(in_folder(path, if paths.len() > 1 { &name } else { Path::new("") })?);
         } else {
             all.push(TraceInput { path: path.clone(), target: name, is_named: true, unreadable: None });
@@ -47,7 +48,8 @@ pub(crate) fn trace_inputs(paths: &[PathBuf]) -> Result<Vec<TraceInput>> {
     Ok(all)
 }
 
-/// Gives each its own name that ends in `svg`. What is no picture by its name comes last, so that it takes no name from those that are.
+/// Makes all targets unique and lets them end in `svg`. Files without the extension of a picture come last, so that
+/// they take no name from those that have one.
 fn name_targets(trace_inputs: &mut [TraceInput]) {
     let is_picture = |input: &TraceInput| input.path.extension().and_then(ImageFormat::from_extension).is_some();
     let mut taken = HashSet::new();
@@ -60,7 +62,7 @@ fn name_targets(trace_inputs: &mut [TraceInput]) {
             };
             let names = [input.target.with_extension("svg"), ending(".svg")].into_iter();
             let mut names = names.chain((2_u64..).map(|number| ending(&format!("-{number}.svg"))));
-            input.target = names.find(|name| taken.insert(name.clone())).expect("there is always another number");
+            input.target = names.find(|name| taken.insert(name.clone())).expect("there is always an unused number");
         }
     }
 }
@@ -84,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_named_and_what_is_in_folders_is_wished_for_once() {
+    fn files_that_are_named_and_found_in_folders_are_collected_once() {
         let dir = tempfile::tempdir().expect("a folder");
         std::fs::create_dir_all(dir.path().join("logos/old")).expect("a folder");
         for file in ["logos/a.png", "logos/old/b.png", "logos/.hidden.png"] {
@@ -92,8 +94,9 @@ mod tests {
         }
         let (folder, named) = (dir.path().join("logos"), dir.path().join("logos/a.png"));
         let found = trace_inputs(&[named.clone(), folder, named]).expect("they are there");
-        let told: Vec<_> = found.iter().map(|input| (input.target.to_str().expect("UTF-8"), input.is_named)).collect();
-        assert_eq!(told, [("a.svg", true), ("logos/old/b.svg", false)]);
+        let targets: Vec<_> =
+            found.iter().map(|input| (input.target.to_str().expect("UTF-8"), input.is_named)).collect();
+        assert_eq!(targets, [("a.svg", true), ("logos/old/b.svg", false)]);
         assert!(matches!(trace_inputs(&[dir.path().join("nowhere")]), Err(Error::Io { .. })));
     }
 

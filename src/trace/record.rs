@@ -1,4 +1,4 @@
-//! A picture that was traced, and how it is remembered.
+//! The trace of a picture, and its database row.
 
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -12,46 +12,47 @@ use crate::store::TraceRow;
 use crate::types::ContentHash;
 use crate::vector::{Parameters, Quality, Source};
 
-/// Rises whenever the same picture would get another drawing. What others have found is made again, and nothing is learned from it.
+/// Version of the tracer; increases whenever the same picture would get a different drawing. Traces of other versions
+/// are made again, and the predictor ignores them.
 pub const VERSION: u32 = 2;
 
-/// A picture as paths, and how that came about.
+/// The trace of a picture, and how it was found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Traced {
-    /// Digest of the picture's content.
+    /// Digest of the file's content.
     pub hash: ContentHash,
-    /// What was known of the picture before.
+    /// Properties of the picture, known before the trace.
     pub facts: TraceFacts,
-    /// How much was tried: what was asked for, or more.
+    /// The tier of the search: the requested one or a higher one.
     pub tier: Tier,
-    /// The SVG document, of the picture's size.
+    /// The SVG document, with the size of the picture.
     pub svg: String,
-    /// How it was made.
+    /// The parameters that produced it.
     pub parameters: Parameters,
-    /// How much it looks like the picture.
+    /// Its likeness to the picture.
     pub quality: Quality,
-    /// What it is worth: [`score`](crate::vector::score).
+    /// Its score: see [`score`](crate::vector::score).
     pub score: f64,
-    /// Areas that it has.
+    /// Number of filled areas.
     pub shapes: u32,
-    /// Drawings that were compared.
+    /// Number of parameter sets tried.
     pub tried: u32,
-    /// Whether there was time for all that the tier tries.
+    /// Whether there was time to try everything that the tier includes.
     pub complete: bool,
-    /// How long it took to find it, at the time.
+    /// How long the search took when it ran.
     pub time: Duration,
-    /// Whether it was found by an earlier trace.
+    /// Whether it comes from the database, found by an earlier trace.
     pub stored: bool,
-    /// What it was compared with, where that was asked for.
+    /// The pixels that it was compared with, if [`TraceOptions::pixels`] requests them.
     pub compared: Option<Compared>,
 }
 
-/// The pixels that a drawing is compared with, 512 a side at most.
+/// The pixels that a drawing was compared with, at most 512 a side.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Compared {
-    /// The picture, with what is transparent in it filled.
+    /// The picture, composited on `ground`.
     pub pixels: RgbImage,
-    /// The colour that it is filled with.
+    /// The background colour under transparent parts.
     pub ground: [u8; 3],
 }
 
@@ -69,14 +70,14 @@ impl Compared {
 }
 
 impl Traced {
-    /// What was found just now.
+    /// The trace that a search has just found.
     pub(crate) fn new(hash: ContentHash, facts: TraceFacts, tier: Tier, found: Found, time: Duration) -> Self {
         let Found { svg, parameters, quality, score, shapes, tried, complete, .. } = found;
         let (stored, compared) = (false, None);
         Self { hash, facts, tier, svg, parameters, quality, score, shapes, tried, complete, time, stored, compared }
     }
 
-    /// What is remembered; `None` if another version has found it, or it makes no sense to this one.
+    /// Reads a stored trace; `None` if another version made it, or its values are invalid.
     pub(crate) fn from_row(row: TraceRow) -> Option<Self> {
         (row.version == VERSION).then_some(())?;
         Some(Self {
@@ -96,7 +97,7 @@ impl Traced {
         })
     }
 
-    /// What is to be remembered.
+    /// The row to store.
     pub(crate) fn to_row(&self, candidates: &CandidateScores) -> TraceRow {
         TraceRow {
             hash: self.hash,
@@ -117,7 +118,8 @@ impl Traced {
         }
     }
 
-    /// Whether it is as good as what is asked for would be: of a higher tier, or the best of this one that there is time for.
+    /// Whether a new trace with these options could not be better: this one comes from a higher tier that tried at
+    /// least as much, or is the best of the same tier within the time limit.
     pub(crate) fn suffices(&self, options: &TraceOptions) -> bool {
         let has_all = self.complete || self.tried >= CANDIDATES.len() as u32;
         match self.tier.cmp(&options.tier) {
@@ -129,7 +131,7 @@ impl Traced {
 }
 
 fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("it is plain data")
+    serde_json::to_string(value).expect("plain data serialises to JSON")
 }
 
 #[cfg(test)]
@@ -137,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_there_was_no_time_for_is_looked_for_again_with_more_time() {
+    fn an_incomplete_trace_is_repeated_when_there_is_more_time() {
         let traced = |tier, complete, seconds| Traced {
             tier,
             complete,
@@ -155,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_what_was_found() {
+    fn a_stored_trace_equals_the_one_that_was_found() {
         let traced = crate::trace::tests::traced();
         let row = traced.to_row(&[Some(1.0), None, None, None, None, None]);
         assert_eq!(Traced::from_row(row.clone()), Some(Traced { stored: true, ..traced }));

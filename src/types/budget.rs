@@ -1,8 +1,8 @@
-//! A bound on bytes that several threads hold together.
+//! A memory budget that several threads share.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// Bytes that may be held at a time. Whoever wants more than is free waits.
+/// A number of bytes that threads may hold together. A thread that needs more than is free waits.
 #[derive(Debug)]
 pub(crate) struct ByteBudget {
     total: u64,
@@ -10,7 +10,7 @@ pub(crate) struct ByteBudget {
     freed: Condvar,
 }
 
-/// Bytes that are held until this is dropped.
+/// Bytes taken from a [`ByteBudget`]; dropping the permit frees them.
 #[derive(Debug)]
 pub(crate) struct MemoryPermit<'a> {
     budget: &'a ByteBudget,
@@ -22,8 +22,8 @@ impl ByteBudget {
         Self { total, free: Mutex::new(total), freed: Condvar::new() }
     }
 
-    /// Waits until the bytes are free and takes them. More than the total counts as the total, so that one thing that
-    /// is too large goes alone rather than never.
+    /// Waits until the bytes are free and takes them. A request above the total counts as the total, so that it runs
+    /// alone rather than never.
     pub(crate) fn hold(&self, bytes: u64) -> MemoryPermit<'_> {
         let bytes = bytes.min(self.total);
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
@@ -32,7 +32,7 @@ impl ByteBudget {
         MemoryPermit { budget: self, bytes }
     }
 
-    /// Takes the bytes if they are free.
+    /// Takes the bytes if they are free; does not wait.
     pub(crate) fn try_hold(&self, bytes: u64) -> Option<MemoryPermit<'_>> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         *free = free.checked_sub(bytes)?;
@@ -53,34 +53,34 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     #[test]
-    fn together_the_holders_never_exceed_the_total() {
+    fn permits_together_never_exceed_the_total() {
         let budget = ByteBudget::new(100);
-        let (held, most) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (held, peak) = (AtomicU64::new(0), AtomicU64::new(0));
         std::thread::scope(|scope| {
             for thread in 0..4_u64 {
-                let (budget, held, most) = (&budget, &held, &most);
+                let (budget, held, peak) = (&budget, &held, &peak);
                 scope.spawn(move || {
                     for turn in 0..200 {
                         let bytes = (thread * 37 + turn * 13) % 70;
                         let _guard = budget.hold(bytes);
-                        most.fetch_max(held.fetch_add(bytes, Ordering::SeqCst) + bytes, Ordering::SeqCst);
+                        peak.fetch_max(held.fetch_add(bytes, Ordering::SeqCst) + bytes, Ordering::SeqCst);
                         held.fetch_sub(bytes, Ordering::SeqCst);
                     }
                 });
             }
         });
-        assert!(most.into_inner() <= 100);
+        assert!(peak.into_inner() <= 100);
     }
 
     #[test]
-    fn what_is_larger_than_the_total_goes_alone() {
+    fn a_request_above_the_total_gets_the_total() {
         let budget = ByteBudget::new(10);
         drop(budget.hold(1000));
         drop(budget.hold(10));
     }
 
     #[test]
-    fn what_is_not_free_is_not_taken_by_those_who_do_not_wait() {
+    fn a_request_that_does_not_wait_gets_only_free_bytes() {
         let budget = ByteBudget::new(10);
         let seven = budget.try_hold(7).expect("all are free");
         assert!(budget.try_hold(4).is_none());

@@ -1,9 +1,9 @@
-//! Stopping a long operation from another thread.
+//! Cancels a long operation from another thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A flag that many threads share: once set, work stops at the next safe point.
+/// A flag shared by threads. Once it is set, work stops at the next safe point.
 #[derive(Debug, Clone, Default)]
 pub struct CancelToken {
     flag: Arc<AtomicBool>,
@@ -11,17 +11,17 @@ pub struct CancelToken {
 }
 
 impl CancelToken {
-    /// Asks for the end of the work.
+    /// Requests cancellation.
     pub fn cancel(&self) {
         self.flag.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the end was asked for.
+    /// Whether cancellation was requested.
     pub fn is_cancelled(&self) -> bool {
         self.flag.load(Ordering::Relaxed) || self.parent.as_ref().is_some_and(|parent| parent.load(Ordering::Relaxed))
     }
 
-    /// A flag of its own that is also set when this one is.
+    /// A separate token that is also cancelled when this one is.
     pub(crate) fn child(&self) -> Self {
         Self { flag: Arc::default(), parent: Some(self.flag.clone()) }
     }

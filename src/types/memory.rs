@@ -1,10 +1,10 @@
-//! The memory of this process.
+//! The memory of this process, and settings of its allocator.
 
-/// The most memory that this process had at a time, in bytes; `None` where the system does not tell.
+/// Peak resident memory of this process in bytes; `None` if the system does not report it.
 pub fn peak_memory() -> Option<u64> {
     #[cfg(target_os = "linux")]
     {
-        // `getrusage` tells the larger one of this and of what the process that started this one had then.
+        // Not `getrusage`: it returns at least what the parent used when it started this process.
         let text = std::fs::read_to_string("/proc/self/status").ok()?;
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
@@ -17,7 +17,7 @@ pub fn peak_memory() -> Option<u64> {
             let mut usage: libc::rusage = std::mem::zeroed();
             (libc::getrusage(libc::RUSAGE_SELF, &mut usage) == 0).then_some(usage)?
         };
-        // In kilobytes, but on Apple's systems in bytes.
+        // Apple's systems report bytes, all others kilobytes.
         let unit = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
         u64::try_from(usage.ru_maxrss).ok().map(|peak| peak * unit)
     }
@@ -27,7 +27,7 @@ pub fn peak_memory() -> Option<u64> {
     }
 }
 
-/// The memory that this process has now, in bytes; `None` where the system does not tell (everywhere but on Linux).
+/// Current resident memory of this process in bytes; `None` on systems other than Linux.
 pub fn current_memory() -> Option<u64> {
     #[cfg(target_os = "linux")]
     {
@@ -42,39 +42,41 @@ pub fn current_memory() -> Option<u64> {
     }
 }
 
-/// Has large pieces of memory given back to the system when they are freed, for programs that index: glibc would keep as much as the
-/// largest one for each thread. Does nothing with other allocators.
+/// Makes the allocator return large blocks to the system as soon as they are freed. Programs that index should call
+/// this, because glibc would otherwise keep up to the largest block for each thread. Does nothing with other
+/// allocators.
 pub fn give_back_large_pieces() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
-        // Usual pictures are smaller, and their memory is used again and again.
+        // Most pictures are smaller, and reusing their memory is faster.
         const LARGE: i32 = 4 << 20;
-        // SAFETY: both only set numbers that the allocator goes by.
+        // SAFETY: both calls only set parameters of the allocator.
         unsafe {
             libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
-            // Setting the first one would leave this at 128 KiB, so that memory were given back and taken again all the time.
+            // Setting only the first would leave this one at 128 KiB, and memory would go back and forth all the time.
             libc::mallopt(libc::M_TRIM_THRESHOLD, 4 * LARGE);
         }
     }
 }
 
-/// Has threads take what others have freed, for programs whose threads come and go and take much: glibc would have up to eight pools of
-/// memory for each processor, and each would keep what it once had. Does nothing with other allocators.
+/// Makes threads reuse the memory that other threads have freed, for programs with short-lived threads that use much
+/// memory. glibc would otherwise create up to eight arenas for each processor, and each keeps the memory that it once
+/// had. Does nothing with other allocators.
 pub fn share_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        // SAFETY: it only sets a number that the allocator goes by.
+        // SAFETY: it only sets a parameter of the allocator.
         unsafe {
             libc::mallopt(libc::M_ARENA_MAX, processors.try_into().unwrap_or(i32::MAX));
         }
     }
 }
 
-/// Lets the allocator give back what it holds for later: much of it, after a run with large pictures.
+/// Returns the allocator's unused memory to the system. After a run with large pictures this is much.
 pub(crate) fn give_back_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: it only takes locks of the allocator, and may be called at any time.
+    // SAFETY: it only takes the allocator's locks, and may be called at any time.
     unsafe {
         libc::malloc_trim(0);
     }
@@ -85,14 +87,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_taken_shows_and_the_peak_stays() {
+    fn allocated_memory_is_counted_and_the_peak_remains() {
         let (Some(before), Some(peak)) = (current_memory(), peak_memory()) else { return };
         let bytes = vec![1_u8; 64 << 20];
-        let during = current_memory().expect("it was told before");
+        let during = current_memory().expect("it was reported before");
         assert!(during >= before + (48 << 20), "{before} and {during}, with {} more", bytes.len());
         drop(bytes);
-        // The system adds up what each thread has taken a little later.
-        let after = peak_memory().expect("it was told before");
+        // The kernel adds up the counters of the threads with a delay.
+        let after = peak_memory().expect("it was reported before");
         assert!(after >= peak.max(during - (4 << 20)), "{after}, {peak} before and {during} in between");
     }
 }

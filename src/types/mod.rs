@@ -1,7 +1,7 @@
-//! The words that every layer shares: identities, vectors, classes and file signatures.
+//! Values that every layer shares: identities, vectors, classes and file signatures.
 //!
-//! Plain values, which every module may use and which use none; what the system tells of this process; and what many threads share: bytes
-//! that they may hold together, and a sign to stop.
+//! Most are plain values. There are also measurements of this process's memory, and two things that threads share: a
+//! memory budget and a cancellation flag. Every module may use this one; it uses no other.
 
 mod budget;
 mod cancel;

@@ -1,9 +1,9 @@
-//! Paths as bytes, the form in which they are stored and compared.
+//! Paths as bytes, which is how they are stored and compared.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-/// The bytes of a path. On Unix these are the path itself, whatever its encoding.
+/// The bytes of a path: on Unix exactly its bytes, in any encoding; elsewhere UTF-8 with `/` as the separator.
 pub fn path_to_bytes(path: &Path) -> Cow<'_, [u8]> {
     #[cfg(unix)]
     {
@@ -16,7 +16,7 @@ pub fn path_to_bytes(path: &Path) -> Cow<'_, [u8]> {
     }
 }
 
-/// The path of stored bytes.
+/// The path for bytes from [`path_to_bytes`].
 pub fn path_from_bytes(bytes: &[u8]) -> PathBuf {
     #[cfg(unix)]
     {
@@ -29,7 +29,7 @@ pub fn path_from_bytes(bytes: &[u8]) -> PathBuf {
     }
 }
 
-/// Paths in JSON: text, or an array of bytes where they are not UTF-8. For serde's `with`.
+/// Paths in JSON: a string, or an array of bytes if the path is not UTF-8. For serde's `with`.
 pub mod path_text {
     use std::path::{Path, PathBuf};
 
@@ -56,7 +56,7 @@ pub mod path_text {
     /// Writes a path.
     ///
     /// # Errors
-    /// Those of the serializer.
+    /// The errors of the serializer.
     pub fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
         match path.to_str() {
             Some(text) => text.serialize(serializer),
@@ -67,13 +67,13 @@ pub mod path_text {
     /// Reads a path.
     ///
     /// # Errors
-    /// When it is neither text nor bytes.
+    /// When the value is neither a string nor an array of bytes.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
         Form::deserialize(deserializer).map(Into::into)
     }
 }
 
-/// Lists of paths in JSON, each as [`path_text`] has it. For serde's `with`.
+/// Lists of paths in JSON, each in the form of [`path_text`]. For serde's `with`.
 pub mod paths_text {
     use std::path::{Path, PathBuf};
 
@@ -92,7 +92,7 @@ pub mod paths_text {
     /// Writes paths.
     ///
     /// # Errors
-    /// Those of the serializer.
+    /// The errors of the serializer.
     pub fn serialize<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(paths.iter().map(|path| AsText(path)))
     }
@@ -100,7 +100,7 @@ pub mod paths_text {
     /// Reads paths.
     ///
     /// # Errors
-    /// When it is no list of paths.
+    /// When the value is not a list of paths.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
         Ok(Vec::<path_text::Form>::deserialize(deserializer)?.into_iter().map(Into::into).collect())
     }

@@ -1,16 +1,16 @@
-//! Words for pictures: shapes, and stages on the way into the index.
+//! The shape of a picture, and the stages of indexing.
 
 use std::fmt;
 
-/// The shape of a picture, upright.
+/// The shape of an upright picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Shape {
-    /// Wider than high.
+    /// Wider than tall.
     Landscape,
-    /// Higher than wide.
+    /// Taller than wide.
     Portrait,
-    /// As wide as high.
+    /// As wide as tall.
     Square,
 }
 
@@ -18,7 +18,7 @@ impl Shape {
     /// All shapes.
     pub const ALL: [Self; 3] = [Self::Landscape, Self::Portrait, Self::Square];
 
-    /// The name by which it is asked for.
+    /// The name used in options and JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Landscape => "landscape",
@@ -27,31 +27,31 @@ impl Shape {
         }
     }
 
-    /// The shape of a name.
+    /// The shape with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|shape| shape.as_str() == name)
     }
 }
 
-/// Where on its way into the index a file failed.
+/// The stage of indexing at which a file failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
-    /// A folder could not be listed, or a file's properties not be had.
+    /// Listing a folder or reading a file's metadata failed.
     Scan,
-    /// The bytes could not be read.
+    /// Reading the file's bytes failed.
     Read,
-    /// The bytes are not a picture that can be decoded.
+    /// The bytes are not a picture, or decoding them failed.
     Decode,
-    /// The model could not make a vector of it.
+    /// The model could not compute a vector.
     Embed,
 }
 
 impl Stage {
-    /// All stages, in their order.
+    /// All stages, in order.
     pub const ALL: [Self; 4] = [Self::Scan, Self::Read, Self::Decode, Self::Embed];
 
-    /// The name under which it is stored and shown.
+    /// The name used in the database and in output.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Scan => "scan",
@@ -61,7 +61,7 @@ impl Stage {
         }
     }
 
-    /// The stage of a stored name.
+    /// The stage with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|stage| stage.as_str() == name)
     }

@@ -1,7 +1,7 @@
-//! What may have changed, and when it is time to look.
+//! Paths that may have changed, and when each of them is due for processing.
 //!
-//! A file is looked at soon after somebody has closed it, or moved it into target: it is whole then. Of any other change it is not
-//! known whether more follows, so that the file has to be left alone for a while first.
+//! A file that was closed or moved into place is complete, so it is due soon. After any other change more may follow,
+//! so the file must first stay unchanged for a while.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -11,51 +11,52 @@ use std::time::{Duration, Instant};
 use crate::indexer::Change;
 use crate::types::FileStat;
 
-/// What was noticed of a path.
+/// What is known about the change of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ChangeKind {
-    /// Whoever wrote it is done, it was moved to its target, or it is gone.
+    /// The file was closed after writing, was moved into place, or no longer exists.
     Settled,
-    /// Something of it has changed.
+    /// The file has changed, and may still be changing.
     Changing,
-    /// A folder has to be scanned.
+    /// A folder that must be scanned.
     Folder,
 }
 
-/// How long to wait for what.
+/// How long to wait before a changed path is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Patience {
-    /// After something settled, for what belongs to it: a file that is saved by being replaced is gone for a moment.
+pub(super) struct Delays {
+    /// Delay after a settled change, so that related events can follow: a file that is saved by replacement is missing
+    /// for a moment.
     pub settle: Duration,
-    /// For a file that may still be written to, without any change.
+    /// How long a file that may still be written to must stay unchanged.
     pub stable: Duration,
 }
 
-/// Paths that wait at most. Beyond that, roots are scanned instead.
-const MOST_PATHS: usize = 50_000;
+/// Maximum number of waiting paths. Beyond it, whole roots are scanned instead.
+const MAX_PATHS: usize = 50_000;
 
 #[derive(Debug)]
 struct Entry {
     root: Arc<Path>,
     due: Instant,
-    /// When it was noted first since it was last looked at; `None` if that was before anybody can ask.
+    /// When it was first noted since it was last processed; `None` counts as earlier than any moment.
     first: Option<Instant>,
-    /// When something happened to it last, as far as that was told.
+    /// When it was last reported to change.
     touched: Option<Instant>,
     kind: ChangeKind,
-    /// Of a changing file: how it was when it was last looked at.
+    /// State of a changing file at the last check.
     stat: Option<FileStat>,
 }
 
 /// Paths that may have changed.
 #[derive(Debug)]
-pub(super) struct Dirty {
-    patience: Patience,
+pub(super) struct DirtyPaths {
+    delays: Delays,
     entries: HashMap<PathBuf, Entry>,
     by_due: BTreeSet<(Instant, PathBuf)>,
 }
 
-/// What is due: parts of roots, files that are whole nested_roots from folders that have to be walked.
+/// The parts of roots that are due: complete files, separate from folders that must be walked.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Due {
     pub files: Vec<Change>,
@@ -68,26 +69,26 @@ impl Due {
     }
 }
 
-impl Dirty {
-    pub(super) fn new(patience: Patience) -> Self {
-        Self { patience, entries: HashMap::new(), by_due: BTreeSet::new() }
+impl DirtyPaths {
+    pub(super) fn new(delays: Delays) -> Self {
+        Self { delays, entries: HashMap::new(), by_due: BTreeSet::new() }
     }
 
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// When something is due next.
+    /// When the next path is due.
     pub(super) fn next(&self) -> Option<Instant> {
         self.by_due.first().map(|(due, _)| *due)
     }
 
-    /// Notes a kind of a path below a root.
+    /// Notes a change of a path below a root.
     pub(super) fn note(&mut self, root: &Arc<Path>, path: &Path, kind: ChangeKind, now: Instant) {
-        if self.entries.len() >= MOST_PATHS && !self.entries.contains_key(path) {
+        if self.entries.len() >= MAX_PATHS && !self.entries.contains_key(path) {
             return self.collapse(root, now);
         }
-        let Patience { settle, stable } = self.patience;
+        let Delays { settle, stable } = self.delays;
         match self.remove(path) {
             None => {
                 let due = now + if kind == ChangeKind::Changing { stable } else { settle };
@@ -95,14 +96,14 @@ impl Dirty {
                 self.insert(path.to_owned(), Entry { root, due, first, touched, kind, stat: None });
             }
             Some(mut entry) => {
-                // A change of attributes after a file was closed does not open it again.
+                // A change of attributes after the file was closed does not make it incomplete again.
                 if entry.kind == ChangeKind::Changing || kind == ChangeKind::Folder {
                     entry.kind = kind;
                 }
                 let latest = entry.first.map_or(now, |first| first + stable);
                 entry.due = match entry.kind {
                     ChangeKind::Changing => now + stable,
-                    // Who keeps on saving is not waited for for ever.
+                    // Bounded by `latest`, so that a file that is saved again and again is still processed.
                     ChangeKind::Settled | ChangeKind::Folder => (now + settle).min(latest).max(entry.due.min(now)),
                 };
                 entry.touched = Some(now);
@@ -111,27 +112,27 @@ impl Dirty {
         }
     }
 
-    /// Notes that a file which is not known to be whole was found, unless more is known of it.
+    /// Notes a file that a scan found and that may be incomplete, unless the path is noted already.
     pub(super) fn note_unsettled(&mut self, root: &Arc<Path>, path: &Path, now: Instant) {
         if !self.entries.contains_key(path) {
-            let (root, due, kind) = (root.clone(), now + self.patience.stable, ChangeKind::Changing);
+            let (root, due, kind) = (root.clone(), now + self.delays.stable, ChangeKind::Changing);
             self.insert(path.to_owned(), Entry { root, due, first: None, touched: None, kind, stat: None });
         }
     }
 
-    /// Whether something is left that had been noted at a moment, nested_roots from files that are being changed ever since.
-    pub(super) fn has_left_of(&self, moment: Instant) -> bool {
+    /// Whether a path that was noted before a moment is still waiting. Files that have kept changing since do not count.
+    pub(super) fn has_pending_since(&self, moment: Instant) -> bool {
         self.entries.values().any(|entry| {
             let is_busy = entry.kind == ChangeKind::Changing && entry.touched.is_some_and(|touched| touched > moment);
             entry.first.is_none_or(|first| first <= moment) && !is_busy
         })
     }
 
-    /// Puts back what could not be done.
-    pub(super) fn put_back(&mut self, root: &Arc<Path>, change: &Change, is_folder: bool, due: Instant) {
+    /// Queues a change again that could not be processed.
+    pub(super) fn requeue(&mut self, root: &Arc<Path>, change: &Change, is_folder: bool, due: Instant) {
         let path = change.path();
         if let Some(entry) = self.entries.get_mut(&path) {
-            // Something has happened to it since, which is noted; what had happened before is still to be done.
+            // It has changed again since, which is noted already; the earlier change is still to be processed.
             entry.first = None;
             entry.kind = if is_folder { ChangeKind::Folder } else { entry.kind };
             return;
@@ -140,7 +141,7 @@ impl Dirty {
         self.insert(path, Entry { root: root.clone(), due, first: None, touched: None, kind, stat: None });
     }
 
-    /// Forgets what of a root is at and below a path.
+    /// Forgets the entries of a root at and below a path.
     pub(super) fn forget(&mut self, root: &Path, start: &Path) {
         let is_below = |(path, entry): &(&PathBuf, &Entry)| *entry.root == *root && path.starts_with(start);
         let below: Vec<PathBuf> = self.entries.iter().filter(is_below).map(|(path, _)| path.clone()).collect();
@@ -149,21 +150,21 @@ impl Dirty {
         }
     }
 
-    /// Takes at most `most` paths that are due. `stat` looks at files that may still change, and `clock` is the time by the
-    /// clock of the file system, nanoseconds since 1970.
+    /// Takes at most `max` paths that are due. `stat` reads the state of files that may still change. `clock` is the
+    /// current time of the file system's clock, in nanoseconds since 1970.
     pub(super) fn take_due(
         &mut self,
         now: Instant,
-        most: usize,
+        max: usize,
         clock: i64,
         stat: impl Fn(&Path) -> Option<FileStat>,
     ) -> Due {
         let mut due = Due::default();
-        // What happened in one moment is looked at together: the two ends of a rename.
+        // Changes of the same moment are taken together, such as the two ends of a rename.
         let is_due = self.next().is_some_and(|due| due <= now);
-        let soon = if is_due { now + self.patience.settle / 4 } else { now };
+        let soon = if is_due { now + self.delays.settle / 4 } else { now };
         let mut early = Vec::new();
-        while due.files.len() + due.folders.len() < most {
+        while due.files.len() + due.folders.len() < max {
             let Some((_, path)) = self.by_due.first().filter(|(at, _)| *at <= soon).cloned() else { break };
             let mut entry = self.remove(&path).expect("both hold the same paths");
             if entry.kind == ChangeKind::Changing {
@@ -173,9 +174,9 @@ impl Dirty {
                 }
                 let found = stat(&path);
                 if !self.is_stable(entry.stat.as_ref(), found.as_ref(), clock) {
-                    // It grows without telling.
+                    // The file changes without events.
                     entry.touched = if entry.stat.is_some() { Some(now) } else { entry.touched };
-                    (entry.stat, entry.due) = (found, now + self.patience.stable);
+                    (entry.stat, entry.due) = (found, now + self.delays.stable);
                     self.insert(path, entry);
                     continue;
                 }
@@ -188,18 +189,18 @@ impl Dirty {
         due
     }
 
-    /// Whether a file has been left alone for long enough, by its own times or by what was seen of it the last time.
+    /// Whether a file has stayed unchanged for long enough, judged by its timestamps or by its state at the last check.
     fn is_stable(&self, before: Option<&FileStat>, found: Option<&FileStat>, clock: i64) -> bool {
         let Some(found) = found else { return true };
         let age = clock.saturating_sub(found.ctime_ns.max(found.mtime_ns));
-        let is_old = u128::try_from(age).is_ok_and(|age| age >= self.patience.stable.as_nanos());
+        let is_old = u128::try_from(age).is_ok_and(|age| age >= self.delays.stable.as_nanos());
         is_old || before == Some(found)
     }
 
-    /// Replaces everything below a root by the root itself.
+    /// Replaces all entries of a root by one for the root itself.
     fn collapse(&mut self, root: &Arc<Path>, now: Instant) {
         self.forget(root, root);
-        let (due, first) = (now + self.patience.stable, None);
+        let (due, first) = (now + self.delays.stable, None);
         let entry = Entry { root: root.clone(), due, first, touched: None, kind: ChangeKind::Folder, stat: None };
         self.insert(root.to_path_buf(), entry);
     }
@@ -223,17 +224,17 @@ mod tests {
     const SETTLE: Duration = Duration::from_millis(100);
     const STABLE: Duration = Duration::from_secs(2);
 
-    /// A queue, and a clock that stands still unless it is told to go on.
-    struct Bench {
-        dirty: Dirty,
+    /// A queue, and a clock that only the test advances.
+    struct Fixture {
+        dirty: DirtyPaths,
         root: Arc<Path>,
         start: Instant,
         now: Instant,
     }
 
-    impl Bench {
+    impl Fixture {
         fn new() -> Self {
-            let dirty = Dirty::new(Patience { settle: SETTLE, stable: STABLE });
+            let dirty = DirtyPaths::new(Delays { settle: SETTLE, stable: STABLE });
             let now = Instant::now();
             Self { dirty, root: Path::new("/r").into(), start: now, now }
         }
@@ -247,7 +248,7 @@ mod tests {
             1_000_000_000_000 + i64::try_from((self.now - self.start).as_nanos()).expect("a short test")
         }
 
-        /// Goes on, and takes what is due; files were last changed at a moment after the start.
+        /// Advances the clock and takes what is due. `changed` is the files' last change, counted from the start.
         fn after(&mut self, time: Duration, changed: Duration) -> (Vec<String>, Vec<String>) {
             self.now += time;
             let changed = 1_000_000_000_000 + i64::try_from(changed.as_nanos()).expect("a short test");
@@ -268,114 +269,114 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_file_is_due_at_once_and_a_growing_one_when_it_is_left_alone() {
-        let mut bench = Bench::new();
-        bench.note("closed.jpg", ChangeKind::Changing);
-        bench.note("closed.jpg", ChangeKind::Settled);
-        bench.note("growing.jpg", ChangeKind::Changing);
-        assert_eq!(bench.files_after(SETTLE - Duration::from_millis(1), Duration::ZERO), [] as [&str; 0]);
-        assert_eq!(bench.files_after(Duration::from_millis(1), Duration::ZERO), ["closed.jpg"]);
-        // It is written to once more, just before it would have been due.
-        bench.now = bench.start + STABLE - SETTLE;
-        bench.note("growing.jpg", ChangeKind::Changing);
+    fn a_closed_file_is_due_at_once_and_a_growing_one_when_it_stays_unchanged() {
+        let mut fixture = Fixture::new();
+        fixture.note("closed.jpg", ChangeKind::Changing);
+        fixture.note("closed.jpg", ChangeKind::Settled);
+        fixture.note("growing.jpg", ChangeKind::Changing);
+        assert_eq!(fixture.files_after(SETTLE - Duration::from_millis(1), Duration::ZERO), [] as [&str; 0]);
+        assert_eq!(fixture.files_after(Duration::from_millis(1), Duration::ZERO), ["closed.jpg"]);
+        // It is written to again just before it would have been due.
+        fixture.now = fixture.start + STABLE - SETTLE;
+        fixture.note("growing.jpg", ChangeKind::Changing);
         let changed = STABLE - SETTLE;
-        assert_eq!(bench.files_after(SETTLE, changed), [] as [&str; 0]);
-        assert_eq!(bench.files_after(STABLE - SETTLE, changed), ["growing.jpg"]);
-        assert_eq!(bench.dirty.next(), None);
+        assert_eq!(fixture.files_after(SETTLE, changed), [] as [&str; 0]);
+        assert_eq!(fixture.files_after(STABLE - SETTLE, changed), ["growing.jpg"]);
+        assert_eq!(fixture.dirty.next(), None);
     }
 
     #[test]
-    fn a_file_that_grows_without_telling_is_waited_for() {
-        let mut bench = Bench::new();
-        bench.note("a.jpg", ChangeKind::Changing);
-        // Its own time says that it has changed just now: on a network drive, say, where no event tells.
+    fn a_file_that_grows_without_events_is_not_due_until_it_is_stable() {
+        let mut fixture = Fixture::new();
+        fixture.note("a.jpg", ChangeKind::Changing);
+        // Only its timestamp shows that it has just changed, as on a network drive without events.
         for second in 1..10 {
             let time = STABLE * second;
-            assert_eq!(bench.files_after(STABLE, time), [] as [&str; 0], "after {second} rounds");
+            assert_eq!(fixture.files_after(STABLE, time), [] as [&str; 0], "after {second} rounds");
         }
         let last = STABLE * 9;
-        assert_eq!(bench.files_after(STABLE, last), ["a.jpg"]);
+        assert_eq!(fixture.files_after(STABLE, last), ["a.jpg"]);
     }
 
     #[test]
-    fn a_time_in_the_future_does_not_keep_a_file_waiting_for_ever() {
-        let mut bench = Bench::new();
-        bench.note("a.jpg", ChangeKind::Changing);
+    fn a_time_in_the_future_does_not_keep_a_file_waiting_forever() {
+        let mut fixture = Fixture::new();
+        fixture.note("a.jpg", ChangeKind::Changing);
         let future = Duration::from_secs(3600);
-        assert_eq!(bench.files_after(STABLE, future), [] as [&str; 0]);
-        assert_eq!(bench.files_after(STABLE, future), ["a.jpg"]);
+        assert_eq!(fixture.files_after(STABLE, future), [] as [&str; 0]);
+        assert_eq!(fixture.files_after(STABLE, future), ["a.jpg"]);
     }
 
     #[test]
     fn attributes_that_change_after_a_file_was_closed_do_not_delay_it_much() {
-        let mut bench = Bench::new();
-        bench.note("a.jpg", ChangeKind::Settled);
-        bench.now += SETTLE / 2;
-        bench.note("a.jpg", ChangeKind::Changing);
-        assert_eq!(bench.files_after(SETTLE, Duration::ZERO), ["a.jpg"]);
+        let mut fixture = Fixture::new();
+        fixture.note("a.jpg", ChangeKind::Settled);
+        fixture.now += SETTLE / 2;
+        fixture.note("a.jpg", ChangeKind::Changing);
+        assert_eq!(fixture.files_after(SETTLE, Duration::ZERO), ["a.jpg"]);
     }
 
     #[test]
-    fn a_file_that_is_saved_again_and_again_is_looked_at_all_the_same() {
-        let mut bench = Bench::new();
-        let mut looked_at = 0;
+    fn a_file_that_is_saved_again_and_again_is_still_processed() {
+        let mut fixture = Fixture::new();
+        let mut processed = 0;
         for _ in 0..100 {
-            bench.note("a.jpg", ChangeKind::Settled);
-            looked_at += bench.files_after(SETTLE / 2, Duration::ZERO).len();
+            fixture.note("a.jpg", ChangeKind::Settled);
+            processed += fixture.files_after(SETTLE / 2, Duration::ZERO).len();
         }
-        // Every two seconds, of five.
-        assert_eq!(looked_at, 2);
+        // Once every two seconds, in five seconds.
+        assert_eq!(processed, 2);
     }
 
     #[test]
-    fn a_file_that_is_gone_is_due_without_waiting_for_it_to_be_stable() {
-        let mut bench = Bench::new();
-        bench.note("a.jpg", ChangeKind::Changing);
-        bench.now += STABLE;
-        let due = bench.dirty.take_due(bench.now, usize::MAX, bench.clock(), |_| None);
+    fn a_missing_file_is_due_without_waiting_for_it_to_be_stable() {
+        let mut fixture = Fixture::new();
+        fixture.note("a.jpg", ChangeKind::Changing);
+        fixture.now += STABLE;
+        let due = fixture.dirty.take_due(fixture.now, usize::MAX, fixture.clock(), |_| None);
         assert_eq!(due.files.len(), 1);
     }
 
     #[test]
-    fn folders_are_told_apart_and_what_was_not_done_comes_back() {
-        let mut bench = Bench::new();
-        bench.note("sub", ChangeKind::Folder);
-        bench.note("a.jpg", ChangeKind::Settled);
-        bench.now += SETTLE;
-        let due = bench.dirty.take_due(bench.now, usize::MAX, bench.clock(), |_| None);
+    fn folders_are_separate_from_files_and_a_requeued_change_comes_back() {
+        let mut fixture = Fixture::new();
+        fixture.note("sub", ChangeKind::Folder);
+        fixture.note("a.jpg", ChangeKind::Settled);
+        fixture.now += SETTLE;
+        let due = fixture.dirty.take_due(fixture.now, usize::MAX, fixture.clock(), |_| None);
         assert_eq!((due.files.len(), due.folders.len()), (1, 1));
-        let later = bench.now + Duration::from_secs(5);
+        let later = fixture.now + Duration::from_secs(5);
         for change in &due.folders {
-            bench.dirty.put_back(&bench.root, change, true, later);
+            fixture.dirty.requeue(&fixture.root, change, true, later);
         }
-        assert_eq!(bench.dirty.next(), Some(later));
+        assert_eq!(fixture.dirty.next(), Some(later));
     }
 
     #[test]
-    fn a_file_that_is_changed_for_ever_keeps_nobody_waiting() {
-        let mut bench = Bench::new();
-        bench.note("log.png", ChangeKind::Changing);
-        bench.note("saved.png", ChangeKind::Settled);
-        let moment = bench.now;
-        assert!(bench.dirty.has_left_of(moment));
+    fn a_file_that_never_stops_changing_does_not_block_a_sync() {
+        let mut fixture = Fixture::new();
+        fixture.note("log.png", ChangeKind::Changing);
+        fixture.note("saved.png", ChangeKind::Settled);
+        let moment = fixture.now;
+        assert!(fixture.dirty.has_pending_since(moment));
         for _ in 0..4 {
-            bench.now += STABLE / 2;
-            bench.note("log.png", ChangeKind::Changing);
-            bench.files_after(Duration::ZERO, STABLE * 10);
+            fixture.now += STABLE / 2;
+            fixture.note("log.png", ChangeKind::Changing);
+            fixture.files_after(Duration::ZERO, STABLE * 10);
         }
-        assert!(!bench.dirty.has_left_of(moment) && bench.dirty.len() == 1);
-        // What a scan has found belongs to what was there before.
-        bench.dirty.note_unsettled(&bench.root.clone(), Path::new("/r/found.png"), bench.now);
-        assert!(bench.dirty.has_left_of(moment));
+        assert!(!fixture.dirty.has_pending_since(moment) && fixture.dirty.len() == 1);
+        // A file that a scan has found counts as noted before.
+        fixture.dirty.note_unsettled(&fixture.root.clone(), Path::new("/r/found.png"), fixture.now);
+        assert!(fixture.dirty.has_pending_since(moment));
     }
 
     #[test]
     fn too_many_paths_become_one_root() {
-        let mut bench = Bench::new();
-        for number in 0..=MOST_PATHS {
-            bench.note(&format!("{number}.jpg"), ChangeKind::Settled);
+        let mut fixture = Fixture::new();
+        for number in 0..=MAX_PATHS {
+            fixture.note(&format!("{number}.jpg"), ChangeKind::Settled);
         }
-        assert_eq!(bench.dirty.len(), 1);
-        assert_eq!(bench.after(STABLE, Duration::ZERO), (vec![], vec![String::new()]));
+        assert_eq!(fixture.dirty.len(), 1);
+        assert_eq!(fixture.after(STABLE, Duration::ZERO), (vec![], vec![String::new()]));
     }
 }

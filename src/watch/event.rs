@@ -1,4 +1,4 @@
-//! What the system's events say, in the words of this module.
+//! Translates the system's file events into the few kinds that the watcher needs.
 
 use std::path::{Path, PathBuf};
 
@@ -7,41 +7,42 @@ use notify::{ErrorKind, Event, EventKind};
 
 use super::dirty::ChangeKind;
 
-/// What one event says.
+/// One event of the file system.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum FsEvent {
-    /// Something happened to a file, or to what may be one.
+    /// A file, or a path that may be one, has changed.
     File(PathBuf, ChangeKind),
-    /// A folder appeared, or its attributes changed: it has to be watched and scanned.
+    /// A folder appeared, or its attributes changed: it must be watched and scanned.
     Folder(PathBuf),
-    /// A path is gone; it may have been a folder.
+    /// The path no longer exists; it may have been a folder.
     Gone(PathBuf),
-    /// A file system is no longer mounted there. That is not to say that anything was deleted.
+    /// A file system was unmounted from this path. This does not mean that anything was deleted.
     Unmounted(PathBuf),
     /// Events were lost.
     Lost,
-    /// Some folders cannot be watched, or nothing more can.
+    /// These folders cannot be watched, or no further folder can.
     WatchError(WatchError, Vec<PathBuf>),
 }
 
 /// Why changes may go unnoticed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum WatchError {
-    /// The system watches no more folders for this user.
+    /// The user's limit of watched folders is reached.
     TooManyFolders,
-    /// A folder is gone again, or may not be listed, which the scan tells and its folder when that changes.
+    /// A folder no longer exists, or must not be listed. The scan reports this, and an event of the parent folder
+    /// reports when it changes.
     OutOfReach,
     /// Anything else.
     Other(String),
 }
 
-/// Reads an event; `is_folder` looks at a path of which the event does not tell.
+/// Translates an event. `is_folder` checks the paths whose type the event does not state.
 pub(super) fn read(event: notify::Result<Event>, is_folder: impl Fn(&Path) -> Option<bool>) -> Vec<FsEvent> {
     match event {
         Ok(event) if event.attrs.flag() == Some(Flag::Rescan) => vec![FsEvent::Lost],
         Ok(event) => {
             let kind = event.kind;
-            event.paths.into_iter().filter_map(|path| told(kind, path, &is_folder)).collect()
+            event.paths.into_iter().filter_map(|path| classify(kind, path, &is_folder)).collect()
         }
         Err(error) => {
             let paths = error.paths.clone();
@@ -50,8 +51,8 @@ pub(super) fn read(event: notify::Result<Event>, is_folder: impl Fn(&Path) -> Op
     }
 }
 
-fn told(kind: EventKind, path: PathBuf, is_folder: &impl Fn(&Path) -> Option<bool>) -> Option<FsEvent> {
-    // What is there now says more than the event, which is of a moment that is past.
+fn classify(kind: EventKind, path: PathBuf, is_folder: &impl Fn(&Path) -> Option<bool>) -> Option<FsEvent> {
+    // The current state of the path counts, because the event describes a past one.
     let found = |path: PathBuf, kind| match is_folder(&path) {
         Some(true) => FsEvent::Folder(path),
         Some(false) => FsEvent::File(path, kind),
@@ -64,7 +65,7 @@ fn told(kind: EventKind, path: PathBuf, is_folder: &impl Fn(&Path) -> Option<boo
         EventKind::Modify(ModifyKind::Data(_)) => FsEvent::File(path, ChangeKind::Changing),
         EventKind::Modify(ModifyKind::Name(RenameMode::From)) => FsEvent::Gone(path),
         EventKind::Modify(ModifyKind::Name(RenameMode::To)) => found(path, ChangeKind::Settled),
-        // Each of the two is told by itself too.
+        // The system also reports each of the two names by itself.
         EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => return None,
         EventKind::Remove(RemoveKind::Other) => FsEvent::Unmounted(path),
         EventKind::Remove(_) => FsEvent::Gone(path),
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn lost_events_and_limits_are_told() {
+    fn lost_events_and_limits_are_reported() {
         let lost = Event::new(EventKind::Other).set_flag(Flag::Rescan);
         assert_eq!(read(Ok(lost), |_| None), [FsEvent::Lost]);
         let limit = notify::Error::new(ErrorKind::MaxFilesWatch).add_path("/r/b".into());

@@ -1,17 +1,17 @@
-//! Keeping an index current while people work.
+//! Keeps an index current while files change.
 //!
-//! **Events are hints; the scanner decides.** What the system tells marks paths as dirty, and nothing is concluded from it. When
-//! they have settled, the same plan and pipeline as [`Index::add`](crate::Index::add)'s does the work, so that everything that it
-//! guards against is guarded against here: a drive that is pulled out takes no rows with it, a renamed file is not embedded
-//! again, and a kill at any moment leaves work undone and never falsely done.
+//! **Events are hints; the scanner decides.** An event only marks a path as dirty; nothing else is concluded from it.
+//! Once the path has settled, the same planner and pipeline as for [`Index::add`](crate::Index::add) do the work, with
+//! the same safeguards: unplugging a drive removes no rows, a renamed file is not embedded again, and a kill at any
+//! moment may leave work undone but never records unfinished work as done.
 //!
-//! What events may miss is found by scans: one at the beginning, one whenever the system has lost events, and one every hour.
-//! File systems that other computers change are scanned every minute. What no event tells is a file that is written to under
-//! another name that is not watched, or that was gone before anybody saw it; and where links are followed, a file outside of the
-//! roots that a link leads to.
+//! Scans find what events miss: one at startup, one whenever the system has lost events, and one every hour. File
+//! systems that other computers can change are scanned every minute. No event reports a write through another hard
+//! link that is not watched, or that was removed before the watcher saw it. Where links are followed, no event reports
+//! a change to a link's target outside the roots.
 //!
 //! ```text
-//! the system ──events──▶ observer ──signs──▶ dirty paths ──due──▶ watcher (the calling thread) ──▶ indexer
+//! the system ──events──▶ observer ──changes──▶ dirty paths ──due──▶ watcher (the calling thread) ──▶ indexer
 //! ```
 
 mod dirty;

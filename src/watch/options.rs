@@ -1,29 +1,30 @@
-//! How a watcher works.
+//! The options of a watcher.
 
 use std::time::Duration;
 
 use crate::indexer::AddOptions;
 use crate::scan::ScanOptions;
 
-/// The options of a [`Watcher`](super::Watcher). The defaults serve.
+/// Options of a [`Watcher`](super::Watcher). The defaults suit most uses.
 #[derive(Debug, Clone)]
 pub struct WatchOptions {
-    /// How pictures are indexed. Which files are looked at is what `scan` says, and `cancel` and `settle` are not used.
+    /// How pictures are indexed. `scan` below selects the files instead of `add.scan`; `add.cancel` and `add.settle` are
+    /// not used.
     pub add: AddOptions,
-    /// Which files of the given paths are looked at; `None`: what they were last added with.
+    /// Which files of the given paths are indexed; `None` uses the options that each root was last added with.
     pub scan: Option<ScanOptions>,
-    /// How long after a file was closed it is read.
+    /// Delay between the closing of a file and reading it.
     pub settle: Duration,
-    /// How long a file that was not closed has to be left alone before it is read.
+    /// How long a file that was not closed must stay unchanged before it is read.
     pub stable: Duration,
-    /// How often everything is scanned to find what no event has told; some tenths more or less, so that many computers do not
-    /// scan one server at once.
+    /// Interval between full scans, which find what no event has reported. It varies by up to a tenth, so that many
+    /// computers do not scan one server at the same time.
     pub reconcile: Duration,
-    /// How often that is scanned of which the system does not tell all changes.
+    /// Interval between scans of file systems that do not report all changes.
     pub poll: Duration,
-    /// Whether everything is of that kind.
+    /// Whether to treat every file system as one that does not report all changes.
     pub poll_all: bool,
-    /// How often it is looked whether roots have come or gone.
+    /// Interval between checks whether roots have appeared or disappeared.
     pub look: Duration,
     /// How long the model stays in memory after the last picture.
     pub keep_model: Duration,

@@ -1,4 +1,4 @@
-//! A watcher at work: waits for something to do, and looks now and then whether all is well.
+//! The main loop of a watcher: waits for work, and runs periodic checks.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -11,53 +11,54 @@ use super::dirty::ChangeKind;
 use super::observer::Observer;
 use super::shared::{Next, Notification, Request};
 use super::status::{WatchEvent, WatchStatus};
-use super::targets::{How, WatchTarget, targets};
+use super::targets::{WatchConfig, WatchTarget, targets};
 use super::watcher::Watcher;
 use crate::error::{Error, Result};
 use crate::indexer;
 use crate::store::{OwnFiles, Root, RootState, Store};
 
-/// How long to wait after something failed: longer each time.
-pub(super) const RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(300);
+/// Delay after the first failure; it doubles with each further one.
+pub(super) const INITIAL_RETRY_DELAY: Duration = Duration::from_secs(1);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(300);
 
-/// How often it is told that all is well, at least.
-const ALIVE: Duration = Duration::from_secs(10);
+/// Interval between signs of life.
+const ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// When what is due.
+/// When each periodic task is due next.
 #[derive(Debug)]
-pub(super) struct Times {
-    pub(super) look: Instant,
+pub(super) struct Timers {
+    pub(super) check: Instant,
     pub(super) reconcile: Instant,
     pub(super) alive: Instant,
     pub(super) tidy: Option<Instant>,
     pub(super) unload: Option<Instant>,
 }
 
-/// See the module.
+/// The state of the main loop.
 pub(super) struct Run<'a> {
     pub(super) watcher: Watcher,
     pub(super) store: Store,
     pub(super) observer: Observer,
     pub(super) targets: Vec<WatchTarget>,
-    pub(super) times: Times,
-    /// Who waits until everything is done that had happened before a moment.
+    pub(super) timers: Timers,
+    /// Callers that wait until every change before a moment is processed.
     pub(super) syncs: Vec<(Instant, Sender<Result<(), String>>)>,
-    /// Roots as they were when targets were looked up, and which file the database is.
+    /// Path and scan options of each root when the targets were loaded.
     pub(super) known_roots: Vec<(PathBuf, String)>,
+    /// Identity of the database file.
     pub(super) identity: Option<(u64, u64)>,
-    pub(super) retry: Duration,
+    pub(super) retry_delay: Duration,
     /// Why the last run failed.
     pub(super) failure: Option<String>,
-    pub(super) told_degraded: Vec<String>,
-    pub(super) told_vanished: HashMap<PathBuf, u64>,
-    pub(super) tell: &'a mut dyn FnMut(&WatchEvent),
+    pub(super) reported_degraded: Vec<String>,
+    pub(super) reported_vanished: HashMap<PathBuf, u64>,
+    pub(super) on_event: &'a mut dyn FnMut(&WatchEvent),
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(watcher: Watcher, tell: &'a mut dyn FnMut(&WatchEvent)) -> Result<Self> {
+    pub(super) fn new(watcher: Watcher, on_event: &'a mut dyn FnMut(&WatchEvent)) -> Result<Self> {
         let now = Instant::now();
-        let (look, reconcile) = (now + watcher.options.look, now + jittered(watcher.options.reconcile));
+        let (check, reconcile) = (now + watcher.options.look, now + jittered(watcher.options.reconcile));
         let path = watcher.index.path();
         Ok(Self {
             store: Store::open(path)?,
@@ -65,42 +66,42 @@ impl<'a> Run<'a> {
             known_roots: Vec::new(),
             observer: Observer::start(watcher.shared.clone(), OwnFiles::of(path))?,
             targets: Vec::new(),
-            times: Times { look, reconcile, alive: now + ALIVE, tidy: None, unload: None },
+            timers: Timers { check, reconcile, alive: now + ALIVE_INTERVAL, tidy: None, unload: None },
             syncs: Vec::new(),
-            retry: RETRY,
+            retry_delay: INITIAL_RETRY_DELAY,
             failure: None,
-            told_degraded: Vec::new(),
-            told_vanished: HashMap::new(),
+            reported_degraded: Vec::new(),
+            reported_vanished: HashMap::new(),
             watcher,
-            tell,
+            on_event,
         })
     }
 
     pub(super) fn run(mut self) -> Result<()> {
         let ended = self.work();
-        // So that nothing is left to do for those who come later; what cannot be done now, they can do.
-        if self.times.tidy.is_some() && ended.is_ok() && self.look_at_index().is_ok() {
+        // Leaves no maintenance for later processes. An error does not matter, because they can still do it.
+        if self.timers.tidy.is_some() && ended.is_ok() && self.check_index().is_ok() {
             let _ = self.watcher.updater.tidy();
         }
-        self.tell(&WatchEvent::Stopped);
+        self.emit(&WatchEvent::Stopped);
         ended
     }
 
     fn work(&mut self) -> Result<()> {
-        self.load_places()?;
+        self.load_targets()?;
         let online = || self.targets.iter().filter(|target| target.is_online());
-        let (roots, folders) = (online().count(), online().map(|target| target.listening.folders as u64).sum());
-        self.tell(&WatchEvent::Ready { roots, folders });
+        let (roots, folders) = (online().count(), online().map(|target| target.coverage.folders as u64).sum());
+        self.emit(&WatchEvent::Ready { roots, folders });
         loop {
             self.publish();
-            let done = match self.watcher.shared.next(self.wakes_at()) {
+            let result = match self.watcher.shared.next(self.next_wakeup()) {
                 Next::Stop => return Ok(()),
-                Next::Hear(notification) => self.hear(notification),
-                Next::Serve(request) => self.serve(request),
-                Next::Update(due) => self.take_up(due),
-                Next::Time => self.look_at_clock(),
+                Next::Notification(notification) => self.handle_notification(notification),
+                Next::Request(request) => self.handle_request(request),
+                Next::Update(due) => self.process(due),
+                Next::Timer => self.run_timers(),
             };
-            match done {
+            match result {
                 Err(error @ Error::NoIndex { .. }) => return Err(error),
                 Err(error) => self.note_failure(&error),
                 Ok(()) => {}
@@ -108,58 +109,59 @@ impl<'a> Run<'a> {
         }
     }
 
-    pub(super) fn tell(&mut self, event: &WatchEvent) {
-        (self.tell)(event);
+    pub(super) fn emit(&mut self, event: &WatchEvent) {
+        (self.on_event)(event);
     }
 
-    fn wakes_at(&self) -> Instant {
-        let Times { look, reconcile, alive, tidy, unload } = self.times;
+    fn next_wakeup(&self) -> Instant {
+        let Timers { check, reconcile, alive, tidy, unload } = self.timers;
         let polled = self.targets.iter().filter(|target| target.is_polled());
         let times =
             [reconcile, alive].into_iter().chain(tidy).chain(unload).chain(polled.map(|target| target.next_poll));
-        times.fold(look, Instant::min)
+        times.fold(check, Instant::min)
     }
 
-    /// Looks up the roots, and listens to those that are new or are to be looked at in another way.
-    pub(super) fn load_places(&mut self) -> Result<()> {
+    /// Loads the roots, and starts to watch those that are new or whose configuration has changed.
+    pub(super) fn load_targets(&mut self) -> Result<()> {
         let roots = self.store.roots()?;
-        // Until all is done: then it is tried again at the next look.
+        // Stays empty if this fails, so that the next check tries again.
         self.known_roots.clear();
         let mut old = std::mem::take(&mut self.targets);
-        let mut fresh = Vec::new();
+        let mut changed = Vec::new();
         for target in targets(&self.watcher.parts, &roots, Instant::now()) {
-            let how = How::of(&target, &self.store, &roots)?;
+            let config = WatchConfig::of(&target, &self.store, &roots)?;
             let known = old.iter().position(|known| known.part == target.part);
             let known = known.map(|at| old.swap_remove(at)).map(|known| known.with_files(&target.files));
-            fresh.extend(known.as_ref().is_none_or(|known| !known.is_listened_to(&how)).then_some(self.targets.len()));
+            let is_changed = known.as_ref().is_none_or(|known| !known.is_watched_with(&config));
+            changed.extend(is_changed.then_some(self.targets.len()));
             self.targets.push(known.unwrap_or(target));
         }
-        for gone in old {
-            self.observer.ignore(&gone.start);
-            self.watcher.shared.forget(&gone.root, &gone.start);
+        for removed in old {
+            self.observer.unwatch(&removed.start);
+            self.watcher.shared.forget(&removed.root, &removed.start);
         }
-        fresh.into_iter().try_for_each(|at| self.welcome(at))?;
+        changed.into_iter().try_for_each(|at| self.start_target(at))?;
         self.known_roots = roots.into_iter().map(|root| (root.path, root.scan)).collect();
         Ok(())
     }
 
-    /// Looks up the roots if there are others now: another process may have added some, or removed them.
+    /// Loads the roots again if another process has added or removed some.
     fn follow_roots(&mut self) -> Result<()> {
         let roots = self.store.roots()?;
         let is_known = |(root, known): (&Root, &(PathBuf, String))| (&root.path, &root.scan) == (&known.0, &known.1);
         let are_known = roots.len() == self.known_roots.len() && roots.iter().zip(&self.known_roots).all(is_known);
-        if are_known { Ok(()) } else { self.load_places() }
+        if are_known { Ok(()) } else { self.load_targets() }
     }
 
     fn count_folders(&mut self) {
         for target in &mut self.targets {
             if let Some(folders) = self.observer.count(&target.start) {
-                target.listening.folders = folders;
+                target.coverage.folders = folders;
             }
         }
     }
 
-    /// Whether the directory of a target is there and itself.
+    /// Whether a target exists and its root is still the directory that was indexed.
     fn is_there(&self, target: &WatchTarget) -> Result<bool> {
         match self.store.roots()?.iter().find(|root| root.path == *target.root) {
             Some(root) => Ok(target.start.exists() && indexer::health(&self.store, root)?.is_some()),
@@ -167,15 +169,15 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Listens to a target, if it is there, and has it scanned. Of one that is not there a scan notes that it is not.
-    fn welcome(&mut self, at: usize) -> Result<()> {
+    /// Watches a target, if it exists, and queues a scan of it. The scan marks a target that does not exist as offline.
+    fn start_target(&mut self, at: usize) -> Result<()> {
         let is_there = self.is_there(&self.targets[at])?;
         let target = &mut self.targets[at];
-        let was_known_away = target.is_known_away;
-        target.is_known_away = !is_there;
+        let was_reported_offline = target.is_reported_offline;
+        target.is_reported_offline = !is_there;
         if is_there {
-            let how = How::of(target, &self.store, &self.store.roots()?)?;
-            target.listen(&self.observer, how, &self.watcher.options);
+            let config = WatchConfig::of(target, &self.store, &self.store.roots()?)?;
+            target.watch(&self.observer, config, &self.watcher.options);
             target.next_poll = Instant::now() + self.watcher.options.poll;
         } else {
             target.state = RootState::Offline;
@@ -185,59 +187,59 @@ impl<'a> Run<'a> {
             self.watcher.shared.note(&target.root, &target.root.join(file), ChangeKind::Settled);
         }
         let start = target.start.to_path_buf();
-        match (was_known_away, is_there) {
-            (false, false) => self.tell(&WatchEvent::Offline(start)),
-            (true, true) => self.tell(&WatchEvent::Online(start)),
+        match (was_reported_offline, is_there) {
+            (false, false) => self.emit(&WatchEvent::Offline(start)),
+            (true, true) => self.emit(&WatchEvent::Online(start)),
             _ => {}
         }
         Ok(())
     }
 
-    /// Looks whether targets have come or gone, or are others now. What the system told of those that are in doubt is no longer
-    /// true of what is there.
-    pub(super) fn look_at_places(&mut self, doubtful: &[Arc<Path>]) -> Result<()> {
+    /// Checks whether targets have appeared, disappeared or been replaced. The watches of doubtful targets are restarted,
+    /// because they may belong to a directory that is no longer at the path.
+    pub(super) fn check_targets(&mut self, doubtful: &[Arc<Path>]) -> Result<()> {
         for at in 0..self.targets.len() {
             let target = &self.targets[at];
             let (was_online, start) = (target.is_online(), target.start.clone());
             let is_same = target.is_same() && !doubtful.contains(&start);
             match (was_online, self.is_there(target)?) {
-                (true, false) => self.lose(at),
-                (true, true) if !is_same => self.welcome(at)?,
-                (false, true) => self.welcome(at)?,
+                (true, false) => self.mark_offline(at),
+                (true, true) if !is_same => self.start_target(at)?,
+                (false, true) => self.start_target(at)?,
                 _ => {}
             }
         }
         Ok(())
     }
 
-    /// A target is not there any more, or is not itself.
-    pub(super) fn lose(&mut self, at: usize) {
+    /// Marks a target as offline: it no longer exists, or has been replaced.
+    pub(super) fn mark_offline(&mut self, at: usize) {
         let target = &mut self.targets[at];
         target.state = RootState::Offline;
-        target.is_known_away = true;
-        self.observer.ignore(&target.start);
+        target.is_reported_offline = true;
+        self.observer.unwatch(&target.start);
         self.watcher.shared.forget(&target.root, &target.start);
         self.watcher.shared.note(&target.root, &target.start, ChangeKind::Folder);
         let start = target.start.to_path_buf();
-        self.tell(&WatchEvent::Offline(start));
+        self.emit(&WatchEvent::Offline(start));
     }
 
-    fn hear(&mut self, mut notification: Notification) -> Result<()> {
+    fn handle_notification(&mut self, mut notification: Notification) -> Result<()> {
         let options = &self.watcher.options;
         for (start, watch_error) in notification.watch_errors.drain(..) {
-            let troubled = self.targets.iter_mut().filter(|target| target.start == start);
-            troubled.for_each(|target| target.note_trouble(watch_error.clone(), options));
+            let affected = self.targets.iter_mut().filter(|target| target.start == start);
+            affected.for_each(|target| target.note_watch_error(watch_error.clone(), options));
         }
         while let Some(start) = notification.lost.pop() {
             if self.targets.iter().any(|target| target.start == start && !target.lost) {
-                self.tell(&WatchEvent::Lost(start.to_path_buf()));
+                self.emit(&WatchEvent::Lost(start.to_path_buf()));
             }
             for at in (0..self.targets.len()).filter(|at| self.targets[*at].start == start).collect::<Vec<_>>() {
                 self.targets[at].lost = true;
-                // What it knows of its folders may be wrong now.
-                if let Err(error) = self.welcome(at) {
+                // The set of watched folders may be out of date.
+                if let Err(error) = self.start_target(at) {
                     notification.lost.push(start);
-                    self.watcher.shared.put_back_news(notification, self.retry);
+                    self.watcher.shared.requeue_notification(notification, self.retry_delay);
                     return Err(error);
                 }
             }
@@ -245,120 +247,122 @@ impl<'a> Run<'a> {
         if notification.doubtful.is_empty() {
             return Ok(());
         }
-        let looked = self.look_at_places(&notification.doubtful);
-        looked.inspect_err(|_| self.watcher.shared.put_back_news(notification, self.retry))
+        let checked = self.check_targets(&notification.doubtful);
+        checked.inspect_err(|_| self.watcher.shared.requeue_notification(notification, self.retry_delay))
     }
 
-    fn serve(&mut self, request: Request) -> Result<()> {
+    fn handle_request(&mut self, request: Request) -> Result<()> {
         match request {
             Request::Add(request) => return self.add(*request),
-            Request::Reload => return self.load_places(),
+            Request::Reload => return self.load_targets(),
             Request::Rescan(paths) => self.rescan(&paths),
             Request::Sync(done) => {
-                // What has come back since the last look is not root_watch to, so that nothing told of what is in it.
-                if let Err(error) = self.look_at_places(&[]) {
+                // A target that has come back since the last check is not watched yet, so its changes caused no events.
+                if let Err(error) = self.check_targets(&[]) {
                     let _ = done.send(Err(error.to_string()));
                     return Err(error);
                 }
                 self.observer.flush();
                 self.count_folders();
                 let polled = self.targets.iter().filter(|target| target.is_polled());
-                polled.for_each(|target| self.note_all_of(target));
+                polled.for_each(|target| self.queue_scan(target));
                 self.syncs.push((Instant::now(), done));
             }
         }
         Ok(())
     }
 
-    pub(super) fn note_all_of(&self, target: &WatchTarget) {
+    pub(super) fn queue_scan(&self, target: &WatchTarget) {
         self.watcher.shared.note(&target.root, &target.start, ChangeKind::Folder);
     }
 
-    /// Has the targets scanned that are in some paths, and the parts of targets that are some paths.
+    /// Queues scans of the targets at or below these paths, and of these paths where they lie inside a target. Without
+    /// paths, queues scans of all targets.
     pub(super) fn rescan(&self, paths: &[PathBuf]) {
-        let is_wanted =
+        let is_below =
             |target: &&WatchTarget| paths.is_empty() || paths.iter().any(|path| target.start.starts_with(path));
-        self.targets.iter().filter(is_wanted).for_each(|target| self.note_all_of(target));
+        self.targets.iter().filter(is_below).for_each(|target| self.queue_scan(target));
         for path in paths {
-            let around = self.targets.iter().filter(|target| path.starts_with(&target.start) && *path != *target.start);
-            match around.max_by_key(|target| target.start.components().count()) {
-                Some(target) if target.is_listed() => self.note_all_of(target),
+            let is_inside = |target: &&WatchTarget| path.starts_with(&target.start) && *path != *target.start;
+            let enclosing = self.targets.iter().filter(is_inside);
+            match enclosing.max_by_key(|target| target.start.components().count()) {
+                Some(target) if target.is_listed() => self.queue_scan(target),
                 Some(target) => self.watcher.shared.note(&target.root, path, ChangeKind::Folder),
                 None => {}
             }
         }
     }
 
-    fn look_at_clock(&mut self) -> Result<()> {
+    fn run_timers(&mut self) -> Result<()> {
         let now = Instant::now();
-        if now >= self.times.alive {
-            self.times.alive = now + ALIVE;
-            self.tell(&WatchEvent::Alive);
+        if now >= self.timers.alive {
+            self.timers.alive = now + ALIVE_INTERVAL;
+            self.emit(&WatchEvent::Alive);
         }
-        if now >= self.times.look {
-            self.times.look = now + self.watcher.options.look;
-            self.look_at_index()?;
+        if now >= self.timers.check {
+            self.timers.check = now + self.watcher.options.look;
+            self.check_index()?;
             self.count_folders();
             self.follow_roots()?;
-            self.look_at_places(&[])?;
+            self.check_targets(&[])?;
         }
-        if now >= self.times.reconcile {
-            self.times.reconcile = now + jittered(self.watcher.options.reconcile);
+        if now >= self.timers.reconcile {
+            self.timers.reconcile = now + jittered(self.watcher.options.reconcile);
             self.reconcile()?;
         }
         let polled = self.targets.iter().filter(|target| target.is_polled() && now >= target.next_poll);
-        polled.for_each(|target| self.note_all_of(target));
+        polled.for_each(|target| self.queue_scan(target));
         for target in self.targets.iter_mut().filter(|target| now >= target.next_poll) {
             target.next_poll = now + self.watcher.options.poll;
         }
-        if self.times.tidy.is_some_and(|due| now >= due) {
+        if self.timers.tidy.is_some_and(|due| now >= due) {
             self.tidy()?;
         }
-        if self.times.unload.is_some_and(|due| now >= due) {
-            self.times.unload = None;
-            if self.watcher.updater.is_loaded() {
-                self.watcher.updater.unload();
-                self.tell(&WatchEvent::Unloaded);
+        if self.timers.unload.is_some_and(|due| now >= due) {
+            let rest = self.watcher.updater.unload_after(self.watcher.options.keep_model);
+            self.timers.unload = rest.map(|rest| now + rest);
+            if rest.is_none() {
+                self.emit(&WatchEvent::Unloaded);
             }
         }
         Ok(())
     }
 
-    /// The database may have been deleted while it was open, or another one put in its target: then this is about something
-    /// that nobody sees any more.
-    pub(super) fn look_at_index(&self) -> Result<()> {
+    /// Fails if the database file was deleted or replaced while it was open, because the watcher would then update a file
+    /// that no other process can see.
+    pub(super) fn check_index(&self) -> Result<()> {
         let path = self.watcher.index.path();
         if Store::identity(path) == self.identity { Ok(()) } else { Err(Error::NoIndex { path: path.to_owned() }) }
     }
 
-    /// Has everything scanned and root_watch to anew: what was missed, and what could not be watched, is made up for.
+    /// Restarts all watches and scans all targets, to find missed changes and to retry failed watches.
     fn reconcile(&mut self) -> Result<()> {
-        let welcomed = (0..self.targets.len()).map(|at| self.welcome(at)).collect::<Vec<_>>();
-        welcomed.into_iter().collect()
+        let results = (0..self.targets.len()).map(|at| self.start_target(at)).collect::<Vec<_>>();
+        results.into_iter().collect()
     }
 
-    /// Tells why something could not be done, and waits longer for the next attempt.
+    /// Reports a failure, unless it is the same as the last one, and doubles the retry delay.
     fn note_failure(&mut self, error: &Error) {
-        self.retry = (self.retry * 2).min(LONGEST_RETRY);
+        self.retry_delay = (self.retry_delay * 2).min(MAX_RETRY_DELAY);
         let reason = error.to_string();
         if self.failure.as_ref() != Some(&reason) {
-            self.tell(&WatchEvent::Failed(reason.clone()));
+            self.emit(&WatchEvent::Failed(reason.clone()));
             self.failure = Some(reason);
         }
     }
 
-    /// Makes known how things are.
+    /// Updates the shared status, reports what has changed in it, and answers finished syncs.
     fn publish(&mut self) {
         let mut degraded: Vec<String> =
             self.targets.iter().filter_map(|target| target.degraded(&self.watcher.options)).collect();
         degraded.extend(self.failure.clone());
-        for why in degraded.iter().filter(|why| !self.told_degraded.contains(why)).cloned().collect::<Vec<_>>() {
-            self.tell(&WatchEvent::Degraded(why));
+        for why in degraded.iter().filter(|why| !self.reported_degraded.contains(why)).cloned().collect::<Vec<_>>() {
+            self.emit(&WatchEvent::Degraded(why));
         }
-        if degraded.is_empty() && !self.told_degraded.is_empty() {
-            self.tell(&WatchEvent::Recovered);
+        if degraded.is_empty() && !self.reported_degraded.is_empty() {
+            self.emit(&WatchEvent::Recovered);
         }
-        self.told_degraded.clone_from(&degraded);
+        self.reported_degraded.clone_from(&degraded);
         let (targets, model_loaded) = (&self.targets, self.watcher.updater.is_loaded());
         self.watcher.shared.set_status(|status| {
             let roots = targets.iter().map(WatchTarget::status).collect();
@@ -367,7 +371,7 @@ impl<'a> Run<'a> {
         self.answer_syncs();
     }
 
-    /// Answers those who wait for what is done now.
+    /// Answers the syncs whose changes are all processed.
     fn answer_syncs(&mut self) {
         let shared = self.watcher.shared.clone();
         if let Some(reason) = &self.failure {
@@ -375,16 +379,16 @@ impl<'a> Run<'a> {
                 let _ = done.send(Err(reason.clone()));
             }
         }
-        if !self.syncs.iter().any(|(moment, _)| shared.is_done_with(*moment)) {
+        if !self.syncs.iter().any(|(moment, _)| shared.is_done_until(*moment)) {
             return;
         }
-        if self.times.tidy.is_some()
+        if self.timers.tidy.is_some()
             && let Err(error) = self.tidy()
         {
             self.note_failure(&error);
         }
         self.syncs.retain(|(moment, done)| {
-            let is_done = shared.is_done_with(*moment);
+            let is_done = shared.is_done_until(*moment);
             if is_done {
                 let _ = done.send(Ok(()));
             }
@@ -393,7 +397,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// A tenth more or less, from the address space's randomness: nobody has to be unable to guess it.
+/// Varies a duration by up to a tenth. The hasher's random keys suffice, because the result need not be unpredictable.
 fn jittered(time: Duration) -> Duration {
     use std::hash::{BuildHasher, RandomState};
     let random = RandomState::new().hash_one(()) as f64 / u64::MAX as f64;

@@ -1,4 +1,4 @@
-//! What the threads of a watcher share: what is to be looked at, and what is wanted of it.
+//! The state that the threads of a watcher share: dirty paths, requests and notifications.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -7,46 +7,46 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
-use super::dirty::{ChangeKind, Dirty, Due, Patience};
+use super::dirty::{ChangeKind, Delays, DirtyPaths, Due};
 use super::event::WatchError;
 use super::status::WatchStatus;
 use crate::error::Error;
 use crate::indexer::{AddOptions, CancelToken, Change, IndexReport, Progress};
 use crate::types::{FileStat, now_ns};
 
-/// What others want of a watcher.
+/// A request to a watcher from another thread.
 #[derive(Debug)]
 pub(super) enum Request {
     /// Index these paths, and keep them current from now on.
     Add(Box<AddRequest>),
-    /// Scan the roots, or parts of them, that these paths are in; all if there are none.
+    /// Scan the roots, or the parts of roots, that contain these paths; all roots if the list is empty.
     Rescan(Vec<PathBuf>),
-    /// Look up anew which roots there are.
+    /// Reload the list of roots.
     Reload,
-    /// Tell when everything is done that was there to do, or why it cannot be done.
+    /// Reply when all work that is pending now is done, or with the reason why it cannot be done.
     Sync(Sender<Result<(), String>>),
 }
 
-/// An `add` that was handed over.
+/// An `add` that the watcher is to run.
 #[derive(Debug)]
 pub(super) struct AddRequest {
     pub paths: Vec<PathBuf>,
     pub options: AddOptions,
-    pub told: Sender<AddTold>,
+    pub replies: Sender<AddTold>,
 }
 
-/// What is told of an `add` that was handed over.
+/// A reply to [`Control::add`](super::Control::add).
 #[derive(Debug)]
 pub enum AddTold {
-    /// It has to wait, or is about to begin.
+    /// The `add` is waiting, or is about to start.
     Waiting,
-    /// How far it has come.
+    /// Progress of the `add`.
     Progress(Progress),
-    /// It is done, or has failed.
+    /// The `add` has finished or failed.
     Done(Result<IndexReport, Error>),
 }
 
-/// See the module.
+/// The shared state of a watcher, behind one lock.
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
@@ -55,34 +55,34 @@ pub(super) struct Shared {
 
 #[derive(Debug)]
 struct State {
-    dirty: Dirty,
+    dirty: DirtyPaths,
     requests: VecDeque<Request>,
     notification: Notification,
-    /// When notification that could not be looked into is looked into again.
+    /// When a notification whose handling failed is handled again.
     notification_due: Option<Instant>,
     stop: bool,
     paused: bool,
-    /// How many others want to write.
+    /// Number of leases held by others that want to write.
     leases: usize,
-    /// What is at work at the moment.
+    /// Cancels the current run.
     running: Option<CancelToken>,
-    /// When the watcher looks again by itself.
+    /// When the watcher wakes up by itself.
     sleeps_until: Option<Instant>,
     status: WatchStatus,
 }
 
-/// What the observer has watched beside changes of files.
+/// What the observer reports besides changes of files.
 #[derive(Debug, Default)]
 pub(super) struct Notification {
-    /// Places that may have come or gone, or be others now.
+    /// Targets that may have appeared, disappeared or been replaced.
     pub doubtful: Vec<Arc<Path>>,
-    /// Parts of which events were lost.
+    /// Targets whose events were lost.
     pub lost: Vec<Arc<Path>>,
     pub watch_errors: Vec<(Arc<Path>, WatchError)>,
 }
 
 impl Notification {
-    fn is_none(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.doubtful.is_empty() && self.lost.is_empty() && self.watch_errors.is_empty()
     }
 }
@@ -91,20 +91,20 @@ impl Notification {
 #[derive(Debug)]
 pub(super) enum Next {
     Stop,
-    Hear(Notification),
-    Serve(Request),
+    Notification(Notification),
+    Request(Request),
     Update(Due),
-    /// A moment that it wanted to be woken at has come.
-    Time,
+    /// The time to wake up has come.
+    Timer,
 }
 
-/// Parts that are taken up at a time: what comes meanwhile does not wait for all of them.
-const MOST_AT_A_TIME: usize = 512;
+/// Maximum number of changes in one run, so that later requests do not wait for all pending changes.
+const MAX_CHANGES_PER_RUN: usize = 512;
 
 impl Shared {
-    pub(super) fn new(patience: Patience) -> Self {
+    pub(super) fn new(delays: Delays) -> Self {
         let state = State {
-            dirty: Dirty::new(patience),
+            dirty: DirtyPaths::new(delays),
             requests: VecDeque::new(),
             notification: Notification::default(),
             notification_due: None,
@@ -119,50 +119,50 @@ impl Shared {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // No state behind this lock is ever half changed, so that a panic elsewhere does not matter.
+        // No state behind this lock is ever half updated, so a poisoned lock is still safe to use.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a kind of a path below a root.
+    /// Notes a change of a path below a root.
     pub(super) fn note(&self, root: &Arc<Path>, path: &Path, kind: ChangeKind) {
         let mut state = self.state();
         state.dirty.note(root, path, kind, Instant::now());
-        // Not for every event of a flood: the watcher sleeps until the first of them is due.
+        // Not on every event of a burst: the watcher sleeps until the first path is due.
         if state.dirty.next() < state.sleeps_until {
             self.changed.notify_all();
         }
     }
 
-    /// Notes that a file was found of which it is not known whether it is whole.
+    /// Notes a file that a scan found and that may be incomplete.
     pub(super) fn note_unsettled(&self, root: &Arc<Path>, path: &Path) {
         self.state().dirty.note_unsettled(root, path, Instant::now());
     }
 
-    /// Puts back what could not be done, for later.
-    pub(super) fn put_back(&self, root: &Arc<Path>, change: &Change, is_folder: bool, after: Duration) {
-        self.state().dirty.put_back(root, change, is_folder, Instant::now() + after);
+    /// Queues a change again that could not be processed; it is due after a delay.
+    pub(super) fn requeue(&self, root: &Arc<Path>, change: &Change, is_folder: bool, after: Duration) {
+        self.state().dirty.requeue(root, change, is_folder, Instant::now() + after);
     }
 
     pub(super) fn forget(&self, root: &Path, start: &Path) {
         self.state().dirty.forget(root, start);
     }
 
-    fn tell(&self, change: impl FnOnce(&mut State)) {
+    fn update(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state());
         self.changed.notify_all();
     }
 
-    /// What begins at a path may be gone, or be something else now.
-    pub(super) fn doubt(&self, start: &Arc<Path>) {
-        self.tell_news(|notification| {
+    /// Reports that the target at a path may have disappeared or been replaced.
+    pub(super) fn report_doubt(&self, start: &Arc<Path>) {
+        self.notify(|notification| {
             if !notification.doubtful.contains(start) {
                 notification.doubtful.push(start.clone());
             }
         });
     }
 
-    /// Puts back what could not be looked into, for later.
-    pub(super) fn put_back_news(&self, notification: Notification, after: Duration) {
+    /// Queues a notification again whose handling failed; it is due after a delay.
+    pub(super) fn requeue_notification(&self, notification: Notification, after: Duration) {
         let mut state = self.state();
         let Notification { doubtful, lost, watch_errors } = notification;
         let missing = |list: &[Arc<Path>], start: &Arc<Path>| !list.contains(start);
@@ -175,23 +175,25 @@ impl Shared {
         state.notification_due = Some(Instant::now() + after);
     }
 
-    fn tell_news(&self, change: impl FnOnce(&mut Notification)) {
-        self.tell(|state| {
+    fn notify(&self, change: impl FnOnce(&mut Notification)) {
+        self.update(|state| {
             change(&mut state.notification);
             state.notification_due = None;
         });
     }
 
-    pub(super) fn lose(&self, start: &Arc<Path>) {
-        self.tell_news(|notification| {
+    /// Reports that events of a target were lost.
+    pub(super) fn report_loss(&self, start: &Arc<Path>) {
+        self.notify(|notification| {
             if !notification.lost.contains(start) {
                 notification.lost.push(start.clone());
             }
         });
     }
 
-    pub(super) fn watch_error(&self, start: &Arc<Path>, watch_error: WatchError) {
-        self.tell_news(|notification| {
+    /// Reports that changes of a target may go unnoticed.
+    pub(super) fn report_watch_error(&self, start: &Arc<Path>, watch_error: WatchError) {
+        self.notify(|notification| {
             let watch_error = (start.clone(), watch_error);
             if !notification.watch_errors.contains(&watch_error) {
                 notification.watch_errors.push(watch_error);
@@ -200,12 +202,12 @@ impl Shared {
     }
 
     pub(super) fn request(&self, request: Request) {
-        self.tell(|state| state.requests.push_back(request));
+        self.update(|state| state.requests.push_back(request));
     }
 
-    /// Ends what is at work, and the watcher.
+    /// Cancels the current run and stops the watcher.
     pub(super) fn stop(&self) {
-        self.tell(|state| {
+        self.update(|state| {
             state.stop = true;
             state.interrupt();
         });
@@ -216,7 +218,7 @@ impl Shared {
     }
 
     pub(super) fn set_paused(&self, paused: bool) {
-        self.tell(|state| {
+        self.update(|state| {
             state.paused = paused;
             if paused {
                 state.interrupt();
@@ -224,23 +226,23 @@ impl Shared {
         });
     }
 
-    /// Ends what is at work, and keeps the watcher from taking up anything until as many have called
-    /// [`Shared::give_way_no_more`].
-    pub(super) fn make_way(&self) {
-        self.tell(|state| {
+    /// Cancels the current run, and lets the watcher start none until each lease is released with
+    /// [`Shared::release_lease`].
+    pub(super) fn add_lease(&self) {
+        self.update(|state| {
             state.leases += 1;
             state.interrupt();
         });
     }
 
-    /// Waits until nothing is at work; `false` if that takes longer.
-    pub(super) fn wait_for_way(&self, time: Duration) -> bool {
+    /// Waits until no run is active; `false` after the timeout.
+    pub(super) fn wait_until_idle(&self, time: Duration) -> bool {
         let waited = self.changed.wait_timeout_while(self.state(), time, |state| state.running.is_some());
         waited.unwrap_or_else(PoisonError::into_inner).0.running.is_none()
     }
 
-    pub(super) fn give_way_no_more(&self) {
-        self.tell(|state| {
+    pub(super) fn release_lease(&self) {
+        self.update(|state| {
             state.leases -= 1;
             state.requests.push_back(Request::Reload);
         });
@@ -258,7 +260,7 @@ impl Shared {
         change(&mut self.state().status);
     }
 
-    /// Takes up work, unless somebody does not want it; `false` then.
+    /// Starts a run; `false` if the watcher is stopped, paused or held by a lease.
     pub(super) fn begin(&self, cancel: &CancelToken) -> bool {
         let mut state = self.state();
         if state.stop || state.paused || state.leases > 0 {
@@ -269,16 +271,16 @@ impl Shared {
     }
 
     pub(super) fn end(&self) {
-        self.tell(|state| state.running = None);
+        self.update(|state| state.running = None);
     }
 
-    /// Whether nothing is left of what had happened at a moment.
-    pub(super) fn is_done_with(&self, moment: Instant) -> bool {
+    /// Whether everything that was noted before a moment is processed.
+    pub(super) fn is_done_until(&self, moment: Instant) -> bool {
         let state = self.state();
-        state.notification.is_none() && !state.dirty.has_left_of(moment)
+        state.notification.is_empty() && !state.dirty.has_pending_since(moment)
     }
 
-    /// Waits for something to do, until a moment at most.
+    /// Waits for work, at most until a moment.
     pub(super) fn next(&self, until: Instant) -> Next {
         let mut state = self.state();
         loop {
@@ -286,23 +288,23 @@ impl Shared {
             if state.stop {
                 return Next::Stop;
             }
-            if !state.notification.is_none() && state.notification_due.is_none_or(|due| due <= now) {
-                return Next::Hear(std::mem::take(&mut state.notification));
+            if !state.notification.is_empty() && state.notification_due.is_none_or(|due| due <= now) {
+                return Next::Notification(std::mem::take(&mut state.notification));
             }
             let may_work = !state.paused && state.leases == 0;
             if may_work {
                 if let Some(request) = state.requests.pop_front() {
-                    return Next::Serve(request);
+                    return Next::Request(request);
                 }
-                let due = state.dirty.take_due(now, MOST_AT_A_TIME, now_ns(), stat);
+                let due = state.dirty.take_due(now, MAX_CHANGES_PER_RUN, now_ns(), stat);
                 if !due.is_empty() {
                     return Next::Update(due);
                 }
             }
             if now >= until {
-                return Next::Time;
+                return Next::Timer;
             }
-            let notification_due = state.notification_due.filter(|_| !state.notification.is_none());
+            let notification_due = state.notification_due.filter(|_| !state.notification.is_empty());
             let wake =
                 state.dirty.next().filter(|_| may_work).into_iter().chain(notification_due).fold(until, Instant::min);
             state.sleeps_until = Some(wake);

@@ -1,4 +1,4 @@
-//! How a watcher tells of itself: its state, and what happens.
+//! What a watcher reports: its status and its events.
 
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,16 +16,16 @@ pub enum Activity {
     /// Everything is done.
     #[default]
     Idle,
-    /// Something has changed and is about to be looked at.
+    /// Changes are waiting to be processed.
     Waiting,
     /// Files are being indexed.
     Working,
-    /// It was told to do nothing.
+    /// Work is paused by request.
     Paused,
 }
 
 impl Activity {
-    /// Its name: `idle`, `waiting`, `working` or `paused`.
+    /// The name: `idle`, `waiting`, `working` or `paused`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Idle => "idle",
@@ -39,17 +39,17 @@ impl Activity {
 /// The state of a watcher.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WatchStatus {
-    /// What it is doing.
+    /// What the watcher is doing.
     pub activity: Activity,
-    /// When it began, in seconds since 1970.
+    /// Start time of the watcher, in seconds since 1970.
     pub since: u64,
-    /// Paths that are to be looked at.
+    /// Number of paths that are waiting to be processed.
     pub waiting: u64,
-    /// What it keeps current.
+    /// The roots, or parts of roots, that it keeps current.
     pub roots: Vec<WatchedRoot>,
-    /// Why changes may be noticed late; empty if all is well.
+    /// Why changes may be noticed late; empty if there is no problem.
     pub degraded: Vec<String>,
-    /// What it has done.
+    /// What it has done since its start.
     pub totals: Totals,
     /// Whether the model is in memory.
     pub model_loaded: bool,
@@ -70,21 +70,21 @@ impl WatchStatus {
     }
 }
 
-/// A root, or a part of one, as a watcher sees it.
+/// A watched root, or a watched part of one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WatchedRoot {
-    /// Where it begins.
+    /// Path of the root or part.
     #[serde(with = "path_text")]
     pub path: PathBuf,
-    /// Whether it is there.
+    /// Whether it is online.
     pub state: RootState,
-    /// Folders in it that the system watches.
+    /// Number of folders in it that the system watches.
     pub folders: u64,
-    /// Why it is scanned now and then too, where the system does not tell of all changes.
+    /// Why it is also scanned at intervals; `None` if the system reports all changes.
     pub polled: Option<String>,
 }
 
-/// What a watcher has done since it began.
+/// What a watcher has done since its start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// New files.
@@ -93,16 +93,16 @@ pub struct Totals {
     pub changed: u64,
     /// Moved files.
     pub moved: u64,
-    /// Files that are gone.
+    /// Files that no longer exist.
     pub missing: u64,
     /// Files that could not be indexed.
     pub failed: u64,
-    /// Pictures for which the model ran.
+    /// Pictures that the model has embedded.
     pub embedded: u64,
 }
 
 impl Totals {
-    pub(super) fn take_in(&mut self, report: &IndexReport) {
+    pub(super) fn add_report(&mut self, report: &IndexReport) {
         for (total, more) in [
             (&mut self.new, report.new),
             (&mut self.changed, report.changed),
@@ -116,40 +116,40 @@ impl Totals {
     }
 }
 
-/// Something that a watcher has to tell.
+/// Something that a watcher reports.
 #[derive(Debug, Clone, PartialEq)]
 pub enum WatchEvent {
-    /// It listens: every later change will be noticed.
+    /// The watches are in place: every later change will be noticed.
     Ready {
-        /// Roots that are there.
+        /// Number of roots that are online.
         roots: usize,
-        /// Folders in them.
+        /// Number of watched folders in them.
         folders: u64,
     },
-    /// Files were indexed, or are gone.
+    /// Files were indexed, or no longer exist.
     Updated(Box<IndexReport>),
-    /// How far it has come with what it is doing.
+    /// Progress of the current run.
     Progress(Progress),
-    /// A root is gone, or is not itself. Its rows stay.
+    /// A root is not there, or another directory is in its place. Its rows are kept.
     Offline(PathBuf),
     /// A root is back.
     Online(PathBuf),
-    /// So much of a root has vanished that it is not believed.
+    /// So many files of a root have disappeared at once that their rows are kept.
     Vanished(Vanished),
     /// Events were lost; the root is scanned.
     Lost(PathBuf),
-    /// Changes may be noticed late.
+    /// Changes may be noticed late, for this reason.
     Degraded(String),
-    /// All is well again.
+    /// There is no problem any more.
     Recovered,
-    /// Something could not be done, and will be tried again.
+    /// Something failed for this reason and will be tried again.
     Failed(String),
-    /// The index goes over to another model.
+    /// The index has switched to the model of this name.
     Model(String),
-    /// The memory of the model was given back.
+    /// The model was unloaded from memory.
     Unloaded,
-    /// Nothing is to do, and nothing was watched for a while. FsEvent now and then, so that who is told knows that it is alive.
+    /// A sign of life, sent at regular intervals.
     Alive,
-    /// It has ended.
+    /// The watcher has ended.
     Stopped,
 }

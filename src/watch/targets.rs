@@ -1,11 +1,11 @@
-//! The targets that are watched: roots, or parts of them, and how well the system tells of changes in each.
+//! Watched targets: roots or parts of roots, and how reliably the system reports changes in each.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::event::WatchError;
-use super::observer::{Listening, Observer, RootWatch};
+use super::observer::{Coverage, Observer, RootWatch};
 use super::options::WatchOptions;
 use super::status::WatchedRoot;
 use crate::error::Result;
@@ -14,25 +14,25 @@ use crate::scan::{ScanOptions, tells_too_little};
 use crate::store::{Root, RootState, Store};
 use crate::types::FileStat;
 
-/// A target that is watched.
+/// A watched root, or a watched part of one.
 #[derive(Debug)]
 pub(super) struct WatchTarget {
     pub root: Arc<Path>,
     pub start: Arc<Path>,
     pub part: Change,
-    /// Of a root of single files: those that were asked for beside the known ones, relative to it.
+    /// For a root of single files: requested files in addition to the indexed ones, relative to the root.
     pub files: Vec<PathBuf>,
-    /// How it is root_watch to.
-    how: Option<How>,
-    /// Which directory it was: device and inode.
+    /// How it is watched.
+    config: Option<WatchConfig>,
+    /// Device and inode when the watch was started.
     identity: Option<(u64, u64)>,
     pub state: RootState,
-    pub listening: Listening,
-    /// Why it is scanned now and then.
+    pub coverage: Coverage,
+    /// Why it is scanned at intervals.
     pub polled: Option<String>,
     pub next_poll: Instant,
-    /// Whether it was told that it is not there.
-    pub is_known_away: bool,
+    /// Whether it was reported to be offline.
+    pub is_reported_offline: bool,
     /// Events were lost, and it has not been scanned since.
     pub lost: bool,
 }
@@ -45,14 +45,14 @@ impl WatchTarget {
             start,
             part,
             files: Vec::new(),
-            how: None,
+            config: None,
             identity: None,
-            // Until it is found to be there.
+            // Offline until a check finds it.
             state: RootState::Offline,
-            listening: Listening::default(),
+            coverage: Coverage::default(),
             polled: None,
             next_poll: now,
-            is_known_away: false,
+            is_reported_offline: false,
             lost: false,
         }
     }
@@ -65,86 +65,81 @@ impl WatchTarget {
         self.is_online() && self.polled.is_some()
     }
 
-    /// The same, with these files asked for.
+    /// The same target with these requested files.
     pub(super) fn with_files(mut self, files: &[PathBuf]) -> Self {
         self.files = files.to_vec();
         self
     }
 
-    /// Whether only single files of it are looked at.
+    /// Whether only single files of it are watched.
     pub(super) fn is_listed(&self) -> bool {
-        self.how.as_ref().is_some_and(|how| how.only.is_some())
+        self.config.as_ref().is_some_and(|config| config.only.is_some())
     }
 
-    /// Whether it is root_watch to as it should be.
-    pub(super) fn is_listened_to(&self, how: &Option<How>) -> bool {
-        !self.is_online() || self.how == *how
+    /// Whether it is watched with this configuration, or is offline.
+    pub(super) fn is_watched_with(&self, config: &Option<WatchConfig>) -> bool {
+        !self.is_online() || self.config == *config
     }
 
-    /// Whether there is still the directory, or file, that it began with.
+    /// Whether the path is still the directory, or file, for which the watch was started.
     pub(super) fn is_same(&self) -> bool {
         let (was, is) = (self.identity, identity(&self.start));
-        // Numbers of files change on some file systems of networks, and of the program behind FUSE.
+        // Inode numbers are not stable on some network and FUSE file systems.
         let device = |identity: Option<(u64, u64)>| identity.map(|(device, _)| device);
         was == is || (device(was) == device(is) && tells_too_little(&self.start).is_some())
     }
 
-    /// Begins to listen, or begins anew.
-    pub(super) fn listen(&mut self, observer: &Observer, how: Option<How>, options: &WatchOptions) {
-        let Some(How { scan, nested_roots, only, folder }) = how.clone() else { return };
+    /// Starts to watch it, or restarts the watch.
+    pub(super) fn watch(&mut self, observer: &Observer, config: Option<WatchConfig>, options: &WatchOptions) {
+        let Some(WatchConfig { scan, nested_roots, only, folder }) = config.clone() else { return };
         let (root, start) = (self.root.clone(), self.start.clone());
         self.identity = identity(&start);
-        self.listening = observer.listen(RootWatch { root, start, folder, scan, nested_roots, only });
+        self.coverage = observer.watch(RootWatch { root, start, folder, scan, nested_roots, only });
         self.state = RootState::Online;
-        self.how = how;
+        self.config = config;
         self.polled = self.why_polled(options);
     }
 
     fn why_polled(&self, options: &WatchOptions) -> Option<String> {
         if options.poll_all {
-            return Some("it was asked for".into());
+            return Some("polling was requested".into());
         }
-        if self.listening.watch_error.is_some() {
+        if self.coverage.watch_error.is_some() {
             return Some("not all of its folders can be watched".into());
         }
-        tells_too_little(&self.start).map(|kind| format!("{kind} does not tell of all changes"))
+        tells_too_little(&self.start).map(|kind| format!("{kind} does not report all changes"))
     }
 
     /// Notes that changes in it may go unnoticed from now on.
-    pub(super) fn note_trouble(&mut self, watch_error: WatchError, options: &WatchOptions) {
-        self.listening.watch_error.get_or_insert(watch_error);
+    pub(super) fn note_watch_error(&mut self, watch_error: WatchError, options: &WatchOptions) {
+        self.coverage.watch_error.get_or_insert(watch_error);
         self.polled = self.why_polled(options);
     }
 
-    /// Why changes in it are noticed late, for a person.
+    /// Why changes in it are noticed late, as a message for the user.
     pub(super) fn degraded(&self, options: &WatchOptions) -> Option<String> {
         if self.lost {
-            return Some(format!(
-                "`{}`: the system has lost events, so that it is being scanned",
-                self.start.display()
-            ));
+            return Some(format!("`{}`: the system has lost events; scanning it again", self.start.display()));
         }
-        let watch_error = self.listening.watch_error.as_ref().filter(|_| self.is_online())?;
+        let watch_error = self.coverage.watch_error.as_ref().filter(|_| self.is_online())?;
         let why = match watch_error {
-            WatchError::TooManyFolders => "the system watches no more folders for this user".to_owned(),
+            WatchError::TooManyFolders => "this user's limit of watched folders is reached".to_owned(),
             WatchError::OutOfReach => return None,
-            WatchError::Other(reason) => format!("the system does not watch it: {reason}"),
+            WatchError::Other(reason) => format!("cannot watch it: {reason}"),
         };
         let hint = match watch_error {
-            WatchError::TooManyFolders => {
-                "; more may be watched after `sudo sysctl fs.inotify.max_user_watches=1048576`"
-            }
+            WatchError::TooManyFolders => "; to raise the limit, run `sudo sysctl fs.inotify.max_user_watches=1048576`",
             WatchError::Other(reason) if reason.contains("open files") => {
-                "; more may be watched after `sudo sysctl fs.inotify.max_user_instances=1024`"
+                "; to raise the limit, run `sudo sysctl fs.inotify.max_user_instances=1024`"
             }
             _ => "",
         };
         let (start, poll) = (self.start.display(), options.poll);
-        Some(format!("`{start}`: {why}, so that it is scanned every {poll:?}{hint}"))
+        Some(format!("`{start}`: {why}; scanning it every {poll:?} instead{hint}"))
     }
 
     pub(super) fn status(&self) -> WatchedRoot {
-        let folders = self.listening.folders as u64;
+        let folders = self.coverage.folders as u64;
         let (path, polled) = (self.start.to_path_buf(), self.polled.clone());
         WatchedRoot { path, state: self.state, folders, polled }
     }
@@ -155,18 +150,18 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     Some((stat.device, stat.inode))
 }
 
-/// How a target is root_watch to.
+/// How a target is watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct How {
+pub(super) struct WatchConfig {
     scan: ScanOptions,
     nested_roots: Vec<PathBuf>,
     only: Option<Vec<PathBuf>>,
-    /// The folder that tells of it.
+    /// The folder whose events report its changes.
     folder: PathBuf,
 }
 
-impl How {
-    /// How a part of a root is to be root_watch to; `None` if the root is not known any more.
+impl WatchConfig {
+    /// How to watch a target; `None` if its root is no longer in the index.
     pub(super) fn of(target: &WatchTarget, store: &Store, roots: &[Root]) -> Result<Option<Self>> {
         let part = &target.part;
         let Some(root) = roots.iter().find(|root| root.path == part.root) else { return Ok(None) };
@@ -188,26 +183,26 @@ impl How {
             scan: ScanOptions::from_json(&root.scan),
             nested_roots: nested_roots.into_iter().flat_map(|target| target.nested_roots).collect(),
             only,
-            // A file that is replaced is another file under its name: the folder around it tells.
+            // A watch on the file itself would miss its replacement by another file; the parent folder reports it.
             folder: path.parent().filter(|_| is_file).map_or(path.clone(), Path::to_owned),
         }))
     }
 }
 
-/// The targets for what was asked for: those parts, or all roots.
+/// The targets for the requested parts, or for all roots if there are none.
 pub(super) fn targets(parts: &[Change], roots: &[Root], now: Instant) -> Vec<WatchTarget> {
     let whole = |root: &Root| Change { root: root.path.clone(), scope: PathBuf::new() };
-    let wanted: Vec<Change> = if parts.is_empty() { roots.iter().map(whole).collect() } else { parts.to_vec() };
+    let requested: Vec<Change> = if parts.is_empty() { roots.iter().map(whole).collect() } else { parts.to_vec() };
     let mut targets: Vec<WatchTarget> = Vec::new();
-    for part in wanted {
-        // A part may lie in a root that has been taken in by another since.
+    for part in requested {
+        // The root of the part may have been absorbed by another root since.
         let path = part.path();
-        let around = roots.iter().filter(|root| {
+        let enclosing = roots.iter().filter(|root| {
             path.starts_with(&root.path) && (root.recursive || path == root.path || path.parent() == Some(&root.path))
         });
-        let Some(root) = around.max_by_key(|root| root.path.components().count()) else { continue };
+        let Some(root) = enclosing.max_by_key(|root| root.path.components().count()) else { continue };
         let scope = path.strip_prefix(&root.path).unwrap_or(&path).to_owned();
-        // Single files of one folder are one target.
+        // Single files of one folder share a target.
         let (scope, file) = if root.recursive { (scope, None) } else { (PathBuf::new(), Some(scope)) };
         let part = Change { root: root.path.clone(), scope };
         let at = targets.iter().position(|target| target.part == part).unwrap_or_else(|| {
@@ -216,7 +211,7 @@ pub(super) fn targets(parts: &[Change], roots: &[Root], now: Instant) -> Vec<Wat
         });
         targets[at].files.extend(file.filter(|file| !file.as_os_str().is_empty()));
     }
-    // What lies in another one of the same root is watched with that.
+    // A part inside another part of the same root is watched with it.
     let parts: Vec<Change> = targets.iter().map(|target| target.part.clone()).collect();
     let is_within = |part: &Change, other: &Change| {
         part != other && part.root == other.root && part.scope.starts_with(&other.scope)

@@ -1,4 +1,4 @@
-//! The watcher as others see it: made, run, and told what to do.
+//! The public side of the watcher: creating, running and controlling it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, unbounded};
 
-use super::dirty::Patience;
+use super::dirty::Delays;
 use super::options::WatchOptions;
 use super::run::Run;
 use super::shared::{AddRequest, AddTold, Request, Shared};
@@ -18,121 +18,125 @@ use crate::store::WatcherLock;
 
 /// Keeps an index current with its directories until it is stopped.
 ///
-/// There is one for an index at a time. It writes only while there is something to do, and others may write in between.
+/// An index has at most one watcher at a time. It holds the write lock only while it works, so other processes can write
+/// in between.
 #[derive(Debug)]
 pub struct Watcher {
     pub(super) index: Index,
     pub(super) updater: Updater,
     pub(super) options: WatchOptions,
-    /// What was asked for; all roots if it is empty.
+    /// The requested parts; empty for all roots.
     pub(super) parts: Vec<Change>,
     pub(super) shared: Arc<Shared>,
     _lock: WatcherLock,
 }
 
-/// A hold on a [`Watcher`], for other threads.
+/// A handle to a [`Watcher`], for use from other threads.
 #[derive(Debug, Clone)]
 pub struct Control {
     shared: Arc<Shared>,
 }
 
-/// While this is held, the watcher takes up nothing.
+/// Keeps a [`Watcher`] from starting work until it is dropped. See [`Control::make_way`].
 #[derive(Debug)]
 pub struct Lease {
     shared: Arc<Shared>,
 }
 
 impl Lease {
-    /// Waits until what was in hand is finished; `false` if that takes longer.
+    /// Waits until the current run has ended; `false` after the timeout.
     pub fn wait(&self, time: Duration) -> bool {
-        self.shared.wait_for_way(time)
+        self.shared.wait_until_idle(time)
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.shared.give_way_no_more();
+        self.shared.release_lease();
     }
 }
 
 impl Control {
-    /// Ends the watcher. What is in hand is finished and stored.
+    /// Stops the watcher. Files that are being processed are finished and stored.
     pub fn stop(&self) {
         self.shared.stop();
     }
 
-    /// Lets it do nothing until [`Control::resume`]; changes are noted.
+    /// Pauses all work until [`Control::resume`]. Changes are still noted.
     pub fn pause(&self) {
         self.shared.set_paused(true);
     }
 
-    /// Lets it go on.
+    /// Resumes work after [`Control::pause`].
     pub fn resume(&self) {
         self.shared.set_paused(false);
     }
 
-    /// Lets it look up anew which roots there are, and scan them.
+    /// Reloads the list of roots and scans them.
     pub fn reload(&self) {
         self.shared.request(Request::Reload);
         self.rescan(Vec::new());
     }
 
-    /// Lets it scan what these paths are in, or everything.
+    /// Scans the roots, or the parts of roots, that contain these paths; everything if there are none.
     pub fn rescan(&self, paths: Vec<PathBuf>) {
         self.shared.request(Request::Rescan(paths));
     }
 
-    /// Lets it index paths and keep them current from now on. Dropping the receiver cancels that.
+    /// Indexes paths and keeps them current from now on. Dropping the receiver cancels the `add`.
     pub fn add(&self, paths: Vec<PathBuf>, options: AddOptions) -> Receiver<AddTold> {
-        let (told, answers) = unbounded();
-        self.shared.request(Request::Add(Box::new(AddRequest { paths, options, told })));
+        let (replies, answers) = unbounded();
+        self.shared.request(Request::Add(Box::new(AddRequest { paths, options, replies })));
         answers
     }
 
-    /// Something is received when everything that had happened on the disk before is in the index, or why it cannot be.
+    /// Sends one reply when every change made on the disk before this call is in the index, or with the reason why it
+    /// cannot be.
     pub fn sync(&self) -> Receiver<Result<(), String>> {
         let (done, answer) = unbounded();
         self.shared.request(Request::Sync(done));
         answer
     }
 
-    /// Keeps the watcher from taking up anything while the lease is held. When [`Lease::wait`] says so, the caller can write.
+    /// Cancels the current run and keeps the watcher from starting another while the lease is held. Once
+    /// [`Lease::wait`] has returned `true`, the caller can write to the index.
     pub fn make_way(&self) -> Lease {
-        self.shared.make_way();
+        self.shared.add_lease();
         Lease { shared: self.shared.clone() }
     }
 
-    /// How it is.
+    /// The current status.
     pub fn status(&self) -> WatchStatus {
         self.shared.status()
     }
 }
 
 impl Watcher {
-    /// Makes a watcher for these paths, which become roots if they are not in any, or for all roots of the index.
+    /// Creates a watcher for these paths, or for all roots of the index if there are none. Paths outside every root
+    /// become roots.
     ///
     /// # Errors
-    /// When another process watches this index, a path is not there, or the database or the model fails.
+    /// If another process watches this index, a path does not exist, or the database or the model fails.
     pub fn new(index: Index, paths: &[PathBuf], options: WatchOptions) -> Result<Self> {
         let lock = WatcherLock::acquire(index.path())?;
         let updater = index.updater(options.add.device)?;
         let parts = if paths.is_empty() { Vec::new() } else { updater.register(paths, options.scan.as_ref())? };
-        let patience = Patience { settle: options.settle, stable: options.stable };
-        let shared = Arc::new(Shared::new(patience));
+        let delays = Delays { settle: options.settle, stable: options.stable };
+        let shared = Arc::new(Shared::new(delays));
         shared.set_status(WatchStatus::begin);
         Ok(Self { index, updater, options, parts, shared, _lock: lock })
     }
 
-    /// A hold on it for other threads.
+    /// Returns a handle for other threads.
     pub fn control(&self) -> Control {
         Control { shared: self.shared.clone() }
     }
 
-    /// Watches until it is stopped, and tells what happens.
+    /// Watches until it is stopped, and passes each event to `on_event`.
     ///
     /// # Errors
-    /// When the index cannot be read, or no thread can be started. What fails later is told and tried again.
-    pub fn run(self, mut tell: impl FnMut(&WatchEvent)) -> Result<()> {
-        Run::new(self, &mut tell)?.run()
+    /// If the index cannot be read, or no thread can be started. Later failures are reported as events and retried.
+    pub fn run(self, mut on_event: impl FnMut(&WatchEvent)) -> Result<()> {
+        Run::new(self, &mut on_event)?.run()
     }
 }

@@ -1,4 +1,4 @@
-//! The watcher's hands: brings up to date what is due, and does what is handed over.
+//! The runs of the indexer that a watcher starts: updates of due changes, requested `add`s, and maintenance.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::dirty::Due;
-use super::run::{RETRY, Run};
+use super::run::{INITIAL_RETRY_DELAY, Run};
 use super::shared::{AddRequest, AddTold, Request};
 use super::status::WatchEvent;
 use super::targets::WatchTarget;
@@ -15,84 +15,84 @@ use crate::index::Updater;
 use crate::indexer::{self, AddOptions, CancelToken, Change, IndexReport};
 use crate::types::path_to_bytes;
 
-/// How long after the last run that is brought up to date what only many runs together need.
-const TIDY: Duration = Duration::from_secs(2);
+/// Delay before maintenance, so that it runs once after many runs.
+const TIDY_DELAY: Duration = Duration::from_secs(2);
 
-/// Between two scans of a slow target passes this many times as long as one takes.
-const POLL_REST: u32 = 20;
+/// Minimum time between two scans of a polled target, as a multiple of the time that one scan takes.
+const MIN_POLL_REST: u32 = 20;
 
 impl Run<'_> {
-    /// Does an `add` that was handed over, and watches what it has added.
+    /// Runs a requested `add`, and watches the paths that it has added.
     pub(super) fn add(&mut self, request: AddRequest) -> Result<()> {
         let cancel = CancelToken::default();
         let options = AddOptions { cancel: cancel.clone(), ..request.options.clone() };
-        let told = request.told.clone();
-        let tell_client = |notification: AddTold| {
-            let is_heard = told.send(notification).is_ok();
-            if !is_heard {
+        let replies = request.replies.clone();
+        let reply = |message: AddTold| {
+            let is_received = replies.send(message).is_ok();
+            if !is_received {
                 cancel.cancel();
             }
-            is_heard
+            is_received
         };
-        // Its client may have gone away while it waited.
-        if !tell_client(AddTold::Waiting) {
+        // The client may have disconnected while the request was waiting.
+        if !reply(AddTold::Waiting) {
             return Ok(());
         }
-        let ran = self.at_work(&cancel, |updater, tell| {
-            updater.add(&request.paths, &options, |done| {
-                tell(&WatchEvent::Progress(done));
-                tell_client(AddTold::Progress(done));
+        let ran = self.run_indexer(&cancel, |updater, emit| {
+            updater.add(&request.paths, &options, |progress| {
+                emit(&WatchEvent::Progress(progress));
+                reply(AddTold::Progress(progress));
             })
         });
-        let is_alone = told.send(AddTold::Waiting).is_err();
+        let is_disconnected = replies.send(AddTold::Waiting).is_err();
         let added = self.watch_added(&request.paths);
         match ran {
             Ok(Some(report)) => {
-                self.take_in(&report);
+                self.record_report(&report);
                 self.tidy_soon();
-                let _ = told.send(AddTold::Done(Ok(report)));
+                let _ = replies.send(AddTold::Done(Ok(report)));
             }
-            Ok(None) if self.watcher.shared.is_stopped() || is_alone => {
-                let _ = told.send(AddTold::Done(Err(Error::Interrupted)));
+            Ok(None) if self.watcher.shared.is_stopped() || is_disconnected => {
+                let _ = replies.send(AddTold::Done(Err(Error::Interrupted)));
             }
             Ok(None) => self.watcher.shared.request(Request::Add(Box::new(request))),
-            Err(error) => drop(told.send(AddTold::Done(Err(error)))),
+            Err(error) => drop(replies.send(AddTold::Done(Err(error)))),
         }
         added
     }
 
-    /// Watches paths that were added, also where only parts were asked for at the beginning.
+    /// Watches paths that were added, even if the watcher was started for certain parts only.
     fn watch_added(&mut self, paths: &[PathBuf]) -> Result<()> {
         if !self.watcher.parts.is_empty() {
             let roots = self.store.roots()?;
-            // Those that are not there were told as an error.
+            // Paths that do not exist have already been reported as an error.
             let targets = indexer::resolve(paths, &roots).unwrap_or_default();
             let parts = targets.into_iter().map(|target| Change { root: target.root_path, scope: target.scope });
             let is_known = |part: &Change| {
-                let is_around = |known: &Change| known.root == part.root && part.scope.starts_with(&known.scope);
-                self.watcher.parts.iter().any(is_around)
+                let encloses = |known: &Change| known.root == part.root && part.scope.starts_with(&known.scope);
+                self.watcher.parts.iter().any(encloses)
             };
             let is_indexed = |part: &Change| roots.iter().any(|root| root.path == part.root);
             let new: Vec<Change> = parts.filter(|part| !is_known(part) && is_indexed(part)).collect();
             self.watcher.parts.extend(new);
         }
-        self.load_places()
+        self.load_targets()
     }
 
-    /// Brings up to date what is due. Files that are known to be whole come first: a scan would leave them for later. What is gone
-    /// is looked at together with the folders, where it may have gone to.
-    pub(super) fn take_up(&mut self, due: Due) -> Result<()> {
+    /// Updates the index for the changes that are due. Files that are known to be complete come first, because a scan
+    /// would postpone them. Missing files are processed together with the folders, to which they may have moved.
+    pub(super) fn process(&mut self, due: Due) -> Result<()> {
         let is_there = |change: &Change| change.path().symlink_metadata().is_ok();
         let files = self.with_other_names(due.files.clone()).unwrap_or(due.files);
         let (files, gone): (Vec<_>, Vec<_>) = files.into_iter().partition(is_there);
-        // One that fails must not take the other with it.
-        let done = self.update(files, false);
+        // A failure of one update must not prevent the other.
+        let files_updated = self.update(files, false);
         let rest = due.folders.into_iter().chain(gone).collect();
-        self.update(rest, true).and(done)
+        self.update(rest, true).and(files_updated)
     }
 
-    /// Adds the other names of files that have several: what is written under one of them is told of that one only, and it may
-    /// be gone by now.
+    /// Adds the other hard links of changed files. An event names only the link that was written to, and that link may no
+    /// longer exist.
     fn with_other_names(&self, mut changes: Vec<Change>) -> Result<Vec<Change>> {
         let (roots, mut others) = (self.store.roots()?, Vec::new());
         for change in &changes {
@@ -119,27 +119,27 @@ impl Run<'_> {
         let (cancel, start) = (CancelToken::default(), Instant::now());
         let settle = Some(self.watcher.options.stable);
         let options = AddOptions { settle, cancel: cancel.clone(), ..self.watcher.options.add.clone() };
-        let ran = self.at_work(&cancel, |updater, tell| {
-            updater.update(&changes, &options, |progress| tell(&WatchEvent::Progress(progress)))
+        let ran = self.run_indexer(&cancel, |updater, emit| {
+            updater.update(&changes, &options, |progress| emit(&WatchEvent::Progress(progress)))
         });
         match ran {
             Ok(Some(report)) => {
                 self.note_scanned(&changes, start.elapsed());
-                self.take_in(&report);
-                self.look_at_offline(&report);
-                (self.retry, self.failure) = (RETRY, None);
+                self.record_report(&report);
+                self.mark_offline_roots(&report);
+                (self.retry_delay, self.failure) = (INITIAL_RETRY_DELAY, None);
                 self.tidy_soon();
-                self.look_for_returned()
+                self.check_offline_targets()
             }
             Ok(None) => {
-                self.put_back(&changes, are_folders, Duration::ZERO);
+                self.requeue(&changes, are_folders, Duration::ZERO);
                 Ok(())
             }
             Err(error) => {
-                self.put_back(&changes, are_folders, self.retry);
-                // Another process that writes for a moment is no failure.
-                if matches!(error, Error::Locked { .. }) && self.retry < 8 * RETRY {
-                    self.retry *= 2;
+                self.requeue(&changes, are_folders, self.retry_delay);
+                // Another process that writes for a short time is not a failure.
+                if matches!(error, Error::Locked { .. }) && self.retry_delay < 8 * INITIAL_RETRY_DELAY {
+                    self.retry_delay *= 2;
                     return Ok(());
                 }
                 Err(error)
@@ -147,25 +147,27 @@ impl Run<'_> {
         }
     }
 
-    /// Runs the indexer, with the model that is in use now; `None` if somebody else wanted the index, or the end.
-    fn at_work(
+    /// Runs the indexer with the active model; `None` if the run was interrupted by a lease, a pause or a stop.
+    fn run_indexer(
         &mut self,
         cancel: &CancelToken,
         work: impl FnOnce(&Updater, &mut dyn FnMut(&WatchEvent)) -> Result<IndexReport>,
     ) -> Result<Option<IndexReport>> {
-        self.look_at_index()?;
+        self.check_index()?;
         self.follow_model()?;
         let shared = self.watcher.shared.clone();
         if !shared.begin(cancel) {
             return Ok(None);
         }
-        let report = work(&self.watcher.updater, self.tell);
+        let report = work(&self.watcher.updater, self.on_event);
         shared.end();
-        self.times.unload = Some(Instant::now() + self.watcher.options.keep_model);
+        if self.watcher.updater.is_loaded() {
+            self.timers.unload = Some(Instant::now() + self.watcher.options.keep_model);
+        }
         match report {
             Ok(report) if report.interrupted => {
-                // What was done before is done.
-                self.take_in(&report);
+                // The work before the interruption is stored, so it counts.
+                self.record_report(&report);
                 Ok(None)
             }
             Ok(report) => Ok(Some(report)),
@@ -173,80 +175,81 @@ impl Run<'_> {
         }
     }
 
-    /// Goes over to another model, if the index has.
+    /// Switches to the active model of the index, if it has changed, and rescans everything.
     fn follow_model(&mut self) -> Result<()> {
-        let active = self.watcher.index.active_model()?;
+        let active = self.watcher.index.searcher().active_model()?;
         if active.id != self.watcher.updater.model().id {
             self.watcher.updater = self.watcher.index.updater(self.watcher.options.add.device)?;
             self.rescan(&[]);
-            self.tell(&WatchEvent::Model(active.name));
+            self.emit(&WatchEvent::Model(active.name));
         }
         Ok(())
     }
 
-    /// Counts and tells what a run has done, and notes what it has left for later.
-    fn take_in(&mut self, report: &IndexReport) {
+    /// Counts and reports the results of a run, and notes the files that it has postponed.
+    fn record_report(&mut self, report: &IndexReport) {
         for path in &report.unsettled {
-            if let Some(target) = self.place_around(path) {
+            if let Some(target) = self.target_of(path) {
                 self.watcher.shared.note_unsettled(&target.root.clone(), path);
             }
         }
-        self.watcher.shared.set_status(|status| status.totals.take_in(report));
-        let held: HashMap<_, _> = report.vanished.iter().map(|it| (it.root.clone(), it.files)).collect();
+        self.watcher.shared.set_status(|status| status.totals.add_report(report));
+        let vanished: HashMap<_, _> = report.vanished.iter().map(|it| (it.root.clone(), it.files)).collect();
         for vanished in &report.vanished {
-            if self.told_vanished.get(&vanished.root) != Some(&vanished.files) {
-                self.tell(&WatchEvent::Vanished(vanished.clone()));
+            if self.reported_vanished.get(&vanished.root) != Some(&vanished.files) {
+                self.emit(&WatchEvent::Vanished(vanished.clone()));
             }
         }
-        self.told_vanished.extend(held);
+        self.reported_vanished.extend(vanished);
         if report.new + report.changed + report.moved + report.missing + report.failed + report.embedded > 0 {
-            self.tell(&WatchEvent::Updated(Box::new(report.clone())));
+            self.emit(&WatchEvent::Updated(Box::new(report.clone())));
         }
     }
 
-    fn place_around(&self, path: &Path) -> Option<&WatchTarget> {
-        let around = self.targets.iter().filter(|target| path.starts_with(&target.start));
-        around.max_by_key(|target| target.start.components().count())
+    fn target_of(&self, path: &Path) -> Option<&WatchTarget> {
+        let enclosing = self.targets.iter().filter(|target| path.starts_with(&target.start));
+        enclosing.max_by_key(|target| target.start.components().count())
     }
 
-    /// Notes which roots a run has found not to be there.
-    fn look_at_offline(&mut self, report: &IndexReport) {
+    /// Marks the targets as offline whose roots a run has found offline.
+    fn mark_offline_roots(&mut self, report: &IndexReport) {
         for at in 0..self.targets.len() {
             let target = &self.targets[at];
             if target.is_online() && report.offline_roots.iter().any(|root| **root == *target.root) {
-                self.lose(at);
+                self.mark_offline(at);
             }
         }
     }
 
-    /// A target may have come back between the moment that it was lost and this scan, which has found it then.
-    fn look_for_returned(&mut self) -> Result<()> {
-        if self.targets.iter().all(WatchTarget::is_online) { Ok(()) } else { self.look_at_places(&[]) }
+    /// Checks offline targets again: one may have come back before the scan that just ended, and was then scanned but is
+    /// not watched.
+    fn check_offline_targets(&mut self) -> Result<()> {
+        if self.targets.iter().all(WatchTarget::is_online) { Ok(()) } else { self.check_targets(&[]) }
     }
 
-    /// Notes which targets have been scanned.
+    /// Notes which targets were scanned, and when they are to be polled next.
     fn note_scanned(&mut self, changes: &[Change], took: Duration) {
         let poll = self.watcher.options.poll;
         for target in self.targets.iter_mut().filter(|target| changes.contains(&target.part)) {
-            target.next_poll = Instant::now() + poll.max(took * POLL_REST);
+            target.next_poll = Instant::now() + poll.max(took * MIN_POLL_REST);
             target.lost = false;
         }
     }
 
-    fn put_back(&self, changes: &[Change], are_folders: bool, after: Duration) {
+    fn requeue(&self, changes: &[Change], are_folders: bool, after: Duration) {
         for change in changes {
             let root: Arc<Path> = change.root.as_path().into();
-            self.watcher.shared.put_back(&root, change, are_folders, after);
+            self.watcher.shared.requeue(&root, change, are_folders, after);
         }
     }
 
     pub(super) fn tidy_soon(&mut self) {
-        self.times.tidy.get_or_insert(Instant::now() + TIDY);
+        self.timers.tidy.get_or_insert(Instant::now() + TIDY_DELAY);
     }
 
     pub(super) fn tidy(&mut self) -> Result<()> {
-        self.times.tidy = None;
-        self.look_at_index()?;
+        self.timers.tidy = None;
+        self.check_index()?;
         let cancel = CancelToken::default();
         if !self.watcher.shared.begin(&cancel) {
             self.tidy_soon();
@@ -255,7 +258,7 @@ impl Run<'_> {
         let tidied = self.watcher.updater.tidy();
         self.watcher.shared.end();
         match tidied {
-            Ok(warnings) => warnings.into_iter().for_each(|warning| self.tell(&WatchEvent::Failed(warning))),
+            Ok(warnings) => warnings.into_iter().for_each(|warning| self.emit(&WatchEvent::Failed(warning))),
             Err(Error::Locked { .. }) => self.tidy_soon(),
             Err(error) => return Err(error),
         }
@@ -263,7 +266,7 @@ impl Run<'_> {
     }
 }
 
-/// The number of the file at a path, and how many names it has.
+/// The inode number of the file at a path, and its number of hard links.
 fn inode_and_links(path: &Path) -> (Option<u64>, u64) {
     #[cfg(unix)]
     {

@@ -15,8 +15,9 @@ fn the_built_in_model_names_what_photos_show() {
     assert_eq!((report.new, report.failed), (305, 0));
     let mut right = 0;
     index
+        .searcher()
         .for_each_picture(&Filter::default(), |row| {
-            let (_, classes) = index.stored_embedding(&row)?.expect("it was embedded");
+            let (_, classes) = index.searcher().stored_embedding(&row)?.expect("it was embedded");
             assert!(classes.len() <= 5 && classes.iter().all(|class| class.score >= 0.05), "{classes:?}");
             let name = row.path.file_stem().and_then(|name| name.to_str()).expect("UTF-8");
             let expected = name.split_once('_').expect("nXXXXXXXX_label").1.replace('_', " ");
@@ -27,7 +28,7 @@ fn the_built_in_model_names_what_photos_show() {
     assert!(right * 100 >= 305 * 87, "{right} of 305 are right");
 
     let terrier = folder.join("n02094433_Yorkshire_terrier.JPEG");
-    let hits = index.similar(&Query::image(&terrier), 10).expect("an answer").hits;
+    let hits = index.searcher().similar(&Query::image(&terrier), 10).expect("an answer").hits;
     let names: Vec<_> = hits.iter().map(|hit| hit.path.file_name().expect("a name").to_string_lossy()).collect();
     assert!(names[0].contains("terrier") && names[1].contains("terrier"), "{names:?}");
     assert!(hits.is_sorted_by(|a, b| a.score >= b.score));
@@ -41,9 +42,10 @@ fn clothes_of_one_kind_are_found_together() {
     index.add([&folder], &AddOptions::default()).expect("it can be indexed");
     let mut pictures = Vec::new();
     index
+        .searcher()
         .for_each_picture(&Filter::default(), |row| {
             let kind = row.path.parent().and_then(|folder| folder.file_name()).expect("a folder").to_owned();
-            let (vector, _) = index.stored_embedding(&row)?.expect("it was embedded");
+            let (vector, _) = index.searcher().stored_embedding(&row)?.expect("it was embedded");
             pictures.push((kind, vector));
             Ok(())
         })
@@ -78,7 +80,7 @@ fn hostile_files_are_indexed_skipped_or_refused_with_a_reason() {
     let report = index.add_with_progress([&folder], &AddOptions::default(), &mut watch).expect("it can be indexed");
     assert!(report.new >= 500, "{report:?}");
     assert!(longest < Duration::from_secs(10), "one file took {longest:?}");
-    let failures = index.failures().expect("failures");
+    let failures = index.searcher().failures().expect("failures");
     assert_eq!(failures.len() as u64, report.failed);
     for failure in failures {
         assert!(failure.reason.len() > 6, "{}: {:?}", failure.path.display(), failure.reason);

@@ -166,7 +166,7 @@ fn adds_on_a_disk_that_may_lose_power() {
     for part in ["0", "1", ""] {
         disk.shoot_every(3);
         index.add([sandbox.photo(part)], &imgidx::AddOptions::default()).expect("it can be indexed");
-        acknowledged.push((disk.shots(), index.status().expect("a state").counts.files));
+        acknowledged.push((disk.shots(), index.searcher().status().expect("a state").counts.files));
     }
     drop(index);
     let shots: Vec<Shot> = disk.take();
@@ -183,7 +183,7 @@ fn adds_on_a_disk_that_may_lose_power() {
         match sandbox.options().open_existing(&database) {
             Ok(mut found) => {
                 assert_eq!(found.check(false).unwrap_or_else(|error| panic!("{what}: {error}")), [], "{what}");
-                let files = found.status().expect("a state").counts.files;
+                let files = found.searcher().status().expect("a state").counts.files;
                 assert!(files >= done, "{what}: {files} of {done} files that were told to be done");
             }
             Err(imgidx::Error::NoIndex { .. }) if done == 0 => {}
@@ -192,7 +192,7 @@ fn adds_on_a_disk_that_may_lose_power() {
         let mut again = sandbox.options().open(&database).unwrap_or_else(|error| panic!("{what}: {error}"));
         again.add([sandbox.photos()], &imgidx::AddOptions::default()).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(again.check(false).expect("it can be checked"), [], "{what}");
-        assert_eq!(again.status().expect("a state").counts.files, 24, "{what}");
+        assert_eq!(again.searcher().status().expect("a state").counts.files, 24, "{what}");
         drop(again);
         std::fs::remove_dir_all(sandbox.path("after")).expect("it is there");
     }

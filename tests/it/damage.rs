@@ -14,9 +14,9 @@ type Told = BTreeMap<PathBuf, String>;
 
 fn told(index: &Index) -> Result<Told> {
     let mut told = Told::new();
-    index.for_each_picture(&Filter::default(), |row| {
-        let vector = index.stored_embedding(&row)?;
-        let features = index.stored_features(&row)?;
+    index.searcher().for_each_picture(&Filter::default(), |row| {
+        let vector = index.searcher().stored_embedding(&row)?;
+        let features = index.searcher().stored_features(&row)?;
         told.insert(row.path.clone(), format!("{row:?} {vector:?} {features:?}"));
         Ok(())
     })?;
@@ -31,11 +31,15 @@ fn asked(sandbox: &Sandbox, photo: &Path) -> Vec<Result<String>> {
     };
     vec![
         ask(&|index| told(index).map(|told| format!("{told:?}"))),
-        ask(&|index| index.similar(&Query::image(photo), 10).map(|answer| format!("{:?}", answer.hits))),
-        ask(&|index| index.search(&imgidx::TextQuery::new("photos"), 50).map(|answer| format!("{:?}", answer.hits))),
-        ask(&|index| index.dupes(&imgidx::search::DupeQuery::default()).map(|answer| format!("{:?}", answer.groups))),
-        ask(&|index| index.status().map(|status| format!("{:?} {:?}", status.counts, status.types))),
-        ask(&|index| index.failures().map(|failures| format!("{failures:?}"))),
+        ask(&|index| index.searcher().similar(&Query::image(photo), 10).map(|answer| format!("{:?}", answer.hits))),
+        ask(&|index| {
+            index.searcher().search(&imgidx::TextQuery::new("photos"), 50).map(|answer| format!("{:?}", answer.hits))
+        }),
+        ask(&|index| {
+            index.searcher().dupes(&imgidx::search::DupeQuery::default()).map(|answer| format!("{:?}", answer.groups))
+        }),
+        ask(&|index| index.searcher().status().map(|status| format!("{:?} {:?}", status.counts, status.types))),
+        ask(&|index| index.searcher().failures().map(|failures| format!("{failures:?}"))),
     ]
 }
 
@@ -204,8 +208,8 @@ fn rows_that_cannot_be_are_told_and_removed_and_come_again() {
         ("UPDATE failure SET image = 99", "failure 1"),
         ("DELETE FROM image WHERE id = 2", "references"),
         ("DELETE FROM label", "classification"),
-        ("DELETE FROM path_word WHERE rowid = 3", "index of words"),
-        ("INSERT INTO path_word (path_word) VALUES ('delete-all')", "index of words"),
+        ("DELETE FROM path_word WHERE rowid = 3", "word index"),
+        ("INSERT INTO path_word (path_word) VALUES ('delete-all')", "word index"),
     ] {
         let sandbox = indexed(12);
         let whole = told(&sandbox.open()).expect("it is whole");

@@ -39,7 +39,7 @@ fn shelf() -> Sandbox {
 }
 
 fn dupes(sandbox: &Sandbox, tier: DupeTier) -> Vec<(DupeTier, Vec<String>)> {
-    told(&sandbox.open().dupes(&DupeQuery { tier, ..DupeQuery::default() }).expect("an answer"))
+    told(&sandbox.open().searcher().dupes(&DupeQuery { tier, ..DupeQuery::default() }).expect("an answer"))
 }
 
 fn owned(names: &[&str]) -> Vec<String> {
@@ -92,7 +92,7 @@ fn only_pictures_that_pass_the_filter_are_compared() {
     sandbox.add();
     let filter = Filter::default().under(sandbox.photo("sub"));
     let query = DupeQuery { tier: DupeTier::Near, filter, ..DupeQuery::default() };
-    let groups = told(&sandbox.open().dupes(&query).expect("an answer"));
+    let groups = told(&sandbox.open().searcher().dupes(&query).expect("an answer"));
     let [(DupeTier::Near, names)] = groups.as_slice() else { panic!("{groups:?}") };
     assert!(names.contains(&"copy.png".to_owned()) && names.contains(&"small.png".to_owned()), "{names:?}");
 }
@@ -156,7 +156,7 @@ fn changed_versions_of_real_photos_are_found_and_different_photos_are_not() {
     }
     let mut index = sandbox.open();
     index.add([sandbox.photos()], &AddOptions::default()).expect("it can be indexed");
-    let groups = told(&index.dupes(&DupeQuery::default()).expect("an answer"));
+    let groups = told(&index.searcher().dupes(&DupeQuery::default()).expect("an answer"));
     let (mut found, mut wrong) = (0, Vec::new());
     for (_, names) in &groups {
         let whole = names.iter().find(|name| name.ends_with("whole.png")).map(|name| &name[..2]);

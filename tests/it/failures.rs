@@ -15,7 +15,7 @@ fn a_failure_is_remembered_by_its_content() {
     sandbox.draw("good.png", 2);
     let report = sandbox.add();
     assert_eq!((report.new, report.failed), (1, 1));
-    let failures = sandbox.open().failures().expect("failures");
+    let failures = sandbox.open().searcher().failures().expect("failures");
     assert_eq!((failures.len(), failures[0].stage, failures[0].attempts), (1, Stage::Decode, 1));
     assert_eq!(failures[0].path, sandbox.photo("broken.png"));
     assert!(!failures[0].reason.is_empty());
@@ -24,19 +24,19 @@ fn a_failure_is_remembered_by_its_content() {
     write(&sandbox.photo("copy.png"), &broken);
     let report = sandbox.add();
     assert_eq!((report.failed, report.known_failures), (1, 1));
-    let failures = sandbox.open().failures().expect("failures");
+    let failures = sandbox.open().searcher().failures().expect("failures");
     assert_eq!(failures.iter().map(|failure| failure.attempts).collect::<Vec<_>>(), [1, 1]);
 
     let retry = AddOptions { retry_failed: true, ..AddOptions::default() };
     assert_eq!(sandbox.add_with(&retry).failed, 2);
-    assert_eq!(sandbox.open().failures().expect("failures")[0].attempts, 2);
+    assert_eq!(sandbox.open().searcher().failures().expect("failures")[0].attempts, 2);
 
     // Mended, it is a new content.
     write(&sandbox.photo("broken.png"), &png(3));
     fs::remove_file(sandbox.photo("copy.png")).expect("it is there");
     let report = sandbox.add();
     assert_eq!((report.changed, report.failed), (1, 0));
-    assert_eq!(sandbox.open().failures().expect("failures"), []);
+    assert_eq!(sandbox.open().searcher().failures().expect("failures"), []);
 }
 
 #[test]
@@ -44,11 +44,11 @@ fn an_empty_picture_file_is_a_failure_with_a_reason() {
     let sandbox = Sandbox::new();
     write(&sandbox.photo("empty.jpg"), b"");
     assert_eq!(sandbox.add().failed, 1);
-    let failures = sandbox.open().failures().expect("failures");
+    let failures = sandbox.open().searcher().failures().expect("failures");
     assert_eq!((failures[0].stage, failures[0].reason.as_str()), (Stage::Read, "the file is empty"));
     write(&sandbox.photo("empty.jpg"), &png(1));
     assert_eq!(sandbox.add().failed, 0);
-    assert_eq!(sandbox.open().failures().expect("failures"), []);
+    assert_eq!(sandbox.open().searcher().failures().expect("failures"), []);
 }
 
 #[test]
@@ -61,11 +61,11 @@ fn a_picture_too_large_for_the_memory_fails_alone() {
     let small = AddOptions { memory: Some(8 << 20), ..AddOptions::default() };
     let report = sandbox.add_with(&small);
     assert_eq!((report.new, report.failed), (1, 1));
-    let failures = sandbox.open().failures().expect("failures");
+    let failures = sandbox.open().searcher().failures().expect("failures");
     assert!(failures[0].reason.contains("--memory"), "{}", failures[0].reason);
     let retry = AddOptions { retry_failed: true, ..AddOptions::default() };
     assert_eq!(sandbox.add_with(&retry).failed, 0);
-    assert_eq!(sandbox.open().failures().expect("failures"), []);
+    assert_eq!(sandbox.open().searcher().failures().expect("failures"), []);
 }
 
 #[cfg(unix)]
@@ -92,11 +92,12 @@ fn what_may_not_be_read_is_told_and_its_neighbours_are_indexed() {
     mode(&closed, 0o755);
     mode(&secret, 0o644);
     assert_eq!((report.failed, report.missing), (2, 0), "a closed folder is not an empty one");
-    let stages: Vec<_> = sandbox.open().failures().expect("failures").iter().map(|failure| failure.stage).collect();
+    let stages: Vec<_> =
+        sandbox.open().searcher().failures().expect("failures").iter().map(|failure| failure.stage).collect();
     assert_eq!(stages, [Stage::Scan, Stage::Read]);
     let report = sandbox.add();
     assert_eq!((report.failed, report.embedded), (0, 0));
-    assert_eq!(sandbox.open().failures().expect("failures"), []);
+    assert_eq!(sandbox.open().searcher().failures().expect("failures"), []);
 }
 
 #[cfg(unix)]
@@ -142,7 +143,10 @@ fn failures_go_with_their_files() {
     fs::remove_file(sandbox.photo("broken.gif")).expect("it is there");
     assert_eq!(sandbox.add().missing, 2);
     let index = sandbox.open();
-    assert_eq!((index.failures().expect("failures").len(), index.status().expect("a status").failures), (0, 0));
+    assert_eq!(
+        (index.searcher().failures().expect("failures").len(), index.searcher().status().expect("a status").failures),
+        (0, 0)
+    );
     assert_eq!(index.prunable().expect("numbers"), (2, 1));
     assert_eq!(sandbox.open().prune().expect("it can be pruned"), (2, 1));
 }
@@ -172,7 +176,7 @@ fn a_content_that_ended_the_program_twice_is_left_out() {
     write(&sandbox.path("photos.db-inflight"), &[hash.as_bytes().as_slice(), &[2]].concat());
     let report = sandbox.add();
     assert_eq!((report.new, report.failed), (1, 1));
-    let failures = sandbox.open().failures().expect("failures");
+    let failures = sandbox.open().searcher().failures().expect("failures");
     assert!(failures[0].reason.contains("the program ended"), "{}", failures[0].reason);
     assert!(!sandbox.path("photos.db-inflight").exists());
     let retry = AddOptions { retry_failed: true, ..AddOptions::default() };
@@ -212,8 +216,8 @@ fn a_known_picture_that_is_too_large_for_this_run_stays_known() {
     let small = AddOptions { memory: Some(4 << 20), ..AddOptions::default() };
     assert_eq!(sandbox.add_with(&small).failed, 1);
     let index = sandbox.open();
-    assert_eq!(index.status().expect("a status").counts.images, 1, "it can still be found");
-    assert_eq!(index.failures().expect("failures")[0].reason, "the file has 10 MiB, and 8 MiB are allowed");
+    assert_eq!(index.searcher().status().expect("a status").counts.images, 1, "it can still be found");
+    assert_eq!(index.searcher().failures().expect("failures")[0].reason, "the file is 10 MiB; the limit is 8 MiB");
     assert_eq!(sandbox.add().failed, 0, "and is tried again by itself");
-    assert_eq!(index.failures().expect("failures"), []);
+    assert_eq!(index.searcher().failures().expect("failures"), []);
 }

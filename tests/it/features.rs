@@ -15,7 +15,7 @@ fn what_is_stored_is_what_was_measured() {
     let path = sandbox.draw("a.png", 5);
     sandbox.add();
     let index = sandbox.open();
-    let stored = index.examine(&path.into()).expect("a picture").features.expect("it was measured");
+    let stored = index.searcher().examine(&path.into()).expect("a picture").features.expect("it was measured");
     assert_eq!(stored, measure(&Picture::from_rgb(picture(5)), None));
     assert_eq!(stored.stage(), FeatureStage::Full);
 }
@@ -79,6 +79,7 @@ fn things_in_real_photos_are_found_by_their_kind() {
     let vocabulary = imgidx::model::Vocabulary::get();
     let mut shown = Vec::new();
     index
+        .searcher()
         .for_each_picture(&Filter::default(), |row| {
             let name = row.path.file_stem().and_then(|name| name.to_str()).expect("UTF-8");
             let label = name.split_once('_').expect("nXXXXXXXX_label").1.replace('_', " ");
@@ -91,7 +92,7 @@ fn things_in_real_photos_are_found_by_their_kind() {
         let expected: Vec<_> =
             shown.iter().filter(|(_, label)| vocabulary.steps(term, label).is_some()).map(|(path, _)| path).collect();
         // Paths do not say "dog", but what they say of the label must not help.
-        let hits = index.search(&imgidx::TextQuery::new(kind), 1000).expect("an answer").hits;
+        let hits = index.searcher().search(&imgidx::TextQuery::new(kind), 1000).expect("an answer").hits;
         let right = hits.iter().filter(|hit| expected.contains(&&hit.path)).count();
         assert!(right * 100 >= hits.len() * precision, "{kind}: {right} of {} are right", hits.len());
         assert!(right * 100 >= expected.len() * recall, "{kind}: {right} of {} are found", expected.len());

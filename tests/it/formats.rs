@@ -115,8 +115,9 @@ fn one_picture_stored_in_eight_orientations_is_embedded_alike() {
     let index = sandbox.open();
     let mut seen = Vec::new();
     index
+        .searcher()
         .for_each_picture(&imgidx::Filter::default(), |row| {
-            let (vector, _) = index.stored_embedding(&row)?.expect("it was embedded");
+            let (vector, _) = index.searcher().stored_embedding(&row)?.expect("it was embedded");
             seen.push((row.info.expect("it was decoded"), vector));
             Ok(())
         })
@@ -160,13 +161,14 @@ fn a_truncated_jpeg_is_indexed_and_told() {
     let index = sandbox.open();
     let mut truncated = Vec::new();
     index
+        .searcher()
         .for_each_picture(&imgidx::Filter::default(), |row| {
             truncated.push((row.path.file_name().expect("a name").to_owned(), row.info.expect("decoded").truncated));
             Ok(())
         })
         .expect("a list");
     assert_eq!(truncated, [("cut.jpg".into(), true), ("whole.jpg".into(), false)]);
-    assert_eq!(index.status().expect("a status").counts.truncated, 1);
+    assert_eq!(index.searcher().status().expect("a status").counts.truncated, 1);
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn a_changed_file_is_read_and_a_touched_one_is_not_embedded_again() {
     fs::File::options().write(true).open(&b).and_then(|file| file.set_modified(now)).expect("it can be touched");
     let report = sandbox.add();
     assert_eq!((report.changed, report.unchanged, report.embedded), (1, 1, 1));
-    let hits = sandbox.open().similar(&Query::image(&b), 5).expect("an answer").hits;
+    let hits = sandbox.open().searcher().similar(&Query::image(&b), 5).expect("an answer").hits;
     assert_eq!(hits.len(), 1, "the old content of a.png is in no file any more");
 }
 
@@ -101,7 +101,7 @@ fn a_renamed_file_and_a_renamed_root_are_moved_without_decoding() {
     let mut index = sandbox.open();
     let report = index.add([&pictures], &AddOptions::default()).expect("it can be indexed");
     assert_eq!((report.moved, report.new, report.missing, report.embedded), (6, 0, 0, 0));
-    let roots = index.status().expect("a status").roots;
+    let roots = index.searcher().status().expect("a status").roots;
     assert_eq!(roots.iter().map(|root| &root.path).collect::<Vec<_>>(), [&pictures], "the emptied root is gone");
 }
 
@@ -118,7 +118,7 @@ fn copies_share_one_content_and_new_twins_are_decoded_once() {
     assert_eq!((report.new, report.unchanged, report.embedded), (1, 3, 0));
     sandbox.draw("other.png", 8);
     sandbox.add();
-    let hits = sandbox.open().similar(&Query::image(sandbox.photo("other.png")), 5).expect("an answer").hits;
+    let hits = sandbox.open().searcher().similar(&Query::image(sandbox.photo("other.png")), 5).expect("an answer").hits;
     assert_eq!(hits.len(), 1, "one content is one hit");
     assert_eq!(hits[0].paths.len(), 4, "with all its files");
 }
@@ -134,7 +134,7 @@ fn a_deleted_file_is_missing_until_pruned_and_comes_back_without_work() {
     fs::rename(&path, &away).expect("it can be moved away");
     assert_eq!(sandbox.add().missing, 1);
     assert_eq!(sandbox.add().missing, 0, "it is missing once");
-    let answer = sandbox.open().similar(&Query::image(sandbox.photo("stays.png")), 5).expect("an answer");
+    let answer = sandbox.open().searcher().similar(&Query::image(sandbox.photo("stays.png")), 5).expect("an answer");
     assert!(answer.hits.is_empty(), "a missing file is no answer");
     fs::rename(&away, &path).expect("it can be moved back");
     let report = sandbox.add();
@@ -162,7 +162,7 @@ fn a_root_that_is_gone_or_emptied_loses_nothing() {
     fs::create_dir(sandbox.photos()).expect("an empty mount point");
     let report = sandbox.add();
     assert_eq!((report.missing, report.offline_roots.len()), (0, 1));
-    let answer = sandbox.open().similar(&Query::image(away.join("a.png")), 5).expect("an answer");
+    let answer = sandbox.open().searcher().similar(&Query::image(away.join("a.png")), 5).expect("an answer");
     assert_eq!(answer.hits.len(), 1, "queries still answer");
     fs::remove_dir(sandbox.photos()).expect("it is empty");
     fs::rename(&away, sandbox.photos()).expect("it can be mounted again");
@@ -196,8 +196,8 @@ fn a_part_of_a_root_can_be_brought_up_to_date() {
     sandbox.draw("sub/d.png", 4);
     let mut index = sandbox.open();
     let report = index.add([sandbox.photo("sub")], &AddOptions::default()).expect("it can be indexed");
-    assert_eq!((report.new, report.missing, report.unchanged), (1, 1, 0), "only what is below it was decoded at");
-    assert_eq!(index.status().expect("a status").roots.len(), 1);
+    assert_eq!((report.new, report.missing, report.unchanged), (1, 1, 0), "only what is below it was looked at");
+    assert_eq!(index.searcher().status().expect("a status").roots.len(), 1);
     let one = sandbox.draw("e.png", 5);
     let report = index.add([&one], &AddOptions::default()).expect("it can be indexed");
     assert_eq!((report.new, report.missing), (1, 0));
@@ -214,7 +214,7 @@ fn a_root_takes_in_the_roots_below_it() {
     assert_eq!(index.add(&inner, &AddOptions::default()).expect("it can be indexed").new, 2);
     let report = index.add([sandbox.photos()], &AddOptions::default()).expect("it can be indexed");
     assert_eq!((report.new, report.unchanged, report.embedded), (1, 2, 1));
-    assert_eq!(index.status().expect("a status").roots.len(), 1);
+    assert_eq!(index.searcher().status().expect("a status").roots.len(), 1);
     let paths: Vec<_> = sandbox.rows().into_iter().map(|row| row.0).collect();
     assert_eq!(paths, ["a.png", "deep/down/b.png", "single/c.png"]);
 }
@@ -230,7 +230,7 @@ fn other_files_are_skipped_once_and_for_all() {
     settle();
     sandbox.add();
     assert_eq!(plan(&sandbox, &AddOptions::default()), []);
-    let reasons = sandbox.open().skipped_reasons().expect("reasons");
+    let reasons = sandbox.open().searcher().skipped_reasons().expect("reasons");
     assert_eq!(reasons, [("AVIF is not supported".to_owned(), 1), ("not a picture".to_owned(), 1)]);
 }
 
@@ -264,7 +264,7 @@ fn forgetting_a_root_keeps_contents_that_others_hold() {
     index.add([sandbox.photos(), other.clone()], &AddOptions::default()).expect("it can be indexed");
     let root = index.root(&sandbox.photos()).expect("it is one");
     index.forget(&root).expect("it can be forgotten");
-    let status = index.status().expect("a status");
+    let status = index.searcher().status().expect("a status");
     assert_eq!((status.counts.images, status.counts.files, status.index.rows), (1, 1, 1));
     assert!(matches!(index.root(&sandbox.photos()), Err(Error::Invalid(_))));
 }
@@ -301,7 +301,7 @@ fn a_root_below_another_one_is_not_taken_in_while_it_is_away() {
     fs::rename(&away, sandbox.photo("usb")).expect("it can be mounted");
     let report = index.add([sandbox.photos()], &AddOptions::default()).expect("it can be indexed");
     assert_eq!((report.unchanged, report.embedded, report.missing), (2, 0, 0));
-    assert_eq!(index.status().expect("a status").roots.len(), 1, "now it is part of the outer one");
+    assert_eq!(index.searcher().status().expect("a status").roots.len(), 1, "now it is part of the outer one");
 }
 
 #[test]
@@ -348,12 +348,12 @@ fn an_index_whose_derived_file_cannot_be_written_is_complete_all_the_same() {
     write(&sandbox.path("photos.db-ann"), b"in the way");
     let report = sandbox.add();
     assert_eq!((report.new, report.warnings.len()), (768, 1), "{report:?}");
-    let answer = sandbox.open().similar(&Query::image(sandbox.photo("7-1.png")), 5).expect("an answer");
+    let answer = sandbox.open().searcher().similar(&Query::image(sandbox.photo("7-1.png")), 5).expect("an answer");
     assert_eq!(answer.hits.len(), 5);
     fs::remove_file(sandbox.path("photos.db-ann")).expect("it is there");
     assert_eq!(sandbox.add().warnings, [] as [String; 0]);
     let index = sandbox.open();
-    assert_eq!(index.status().expect("a status").index.snapshot, 768);
-    let with_codes = index.similar(&Query::image(sandbox.photo("7-1.png")), 5).expect("an answer");
+    assert_eq!(index.searcher().status().expect("a status").index.snapshot, 768);
+    let with_codes = index.searcher().similar(&Query::image(sandbox.photo("7-1.png")), 5).expect("an answer");
     assert_eq!(with_codes.hits, answer.hits, "the answer does not depend on the file");
 }

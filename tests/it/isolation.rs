@@ -19,7 +19,7 @@ fn add_with_a_guilty_one(sandbox: &Sandbox, how: &str, arguments: &[&str]) -> Fi
 }
 
 fn reasons(sandbox: &Sandbox) -> Vec<String> {
-    let failures = sandbox.open().failures().expect("failures");
+    let failures = sandbox.open().searcher().failures().expect("failures");
     assert!(failures.iter().all(|failure| failure.path == sandbox.photo("guilty.png")), "{failures:?}");
     failures.into_iter().map(|failure| failure.reason).collect()
 }
@@ -28,7 +28,7 @@ fn reasons(sandbox: &Sandbox) -> Vec<String> {
 fn whatever_a_picture_does_to_its_decoder_the_others_are_indexed_and_it_is_named() {
     for (how, reason) in [
         ("abort", "the decoder crashed (signal 6)"),
-        ("stack", "it is nested too deeply"),
+        ("stack", "the picture is nested too deeply"),
         ("memory", "decoding needs more memory than is allowed"),
         ("loop", "decoding takes longer than 1 s"),
         ("sleep", "decoding takes longer than 1 s"),

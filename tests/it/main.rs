@@ -1,5 +1,7 @@
 //! The integration tests: the library through its public interface, and the real program in a clean home.
 
+#![allow(unreachable_pub, reason = "modules of one test program")]
+
 mod backup;
 mod commands;
 mod common;

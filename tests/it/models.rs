@@ -51,9 +51,9 @@ fn graphs_of_every_kind_work_by_their_description_alone() {
         let mut index = index;
         let report = index.add([sandbox.photos()], &imgidx::AddOptions::default()).expect("it can be indexed");
         assert_eq!((report.embedded, report.failed), (5, 0), "{name}");
-        let answer = index.similar(&Query::image(&pictures[0]), 10).expect("an answer");
+        let answer = index.searcher().similar(&Query::image(&pictures[0]), 10).expect("an answer");
         assert_eq!((answer.model.as_str(), answer.hits.len()), (name, 4));
-        let shown = index.examine(&(&pictures[0]).into()).expect("it is indexed");
+        let shown = index.searcher().examine(&(&pictures[0]).into()).expect("it is indexed");
         assert_eq!(shown.embedding.dimension(), dimension, "{name}");
         // What is less likely than one in twenty is not kept.
         assert!(shown.classes.len() <= classes && shown.classes.is_empty() == (classes == 0), "{name}");
@@ -88,7 +88,7 @@ fn a_picture_of_which_a_model_makes_nothing_fails_with_that_model_only() {
     image::RgbImage::new(30, 30).save(sandbox.photo("black.png")).expect("a picture");
     sandbox.open().use_model("mean-color").expect("it is there");
     assert_eq!(sandbox.add().failed, 1);
-    let failures = sandbox.open().failures().expect("failures");
+    let failures = sandbox.open().searcher().failures().expect("failures");
     assert_eq!((failures[0].stage.as_str(), failures.len()), ("embed", 1));
     sandbox.open().use_model("efficientnet-lite0").expect("it is there");
     assert_eq!(sandbox.add().failed, 0);
@@ -102,22 +102,22 @@ fn vectors_of_two_models_never_mix() {
     let query = sandbox.draw("a.png", 1);
     sandbox.draw("b.png", 2);
     sandbox.add();
-    let before = sandbox.open().similar(&Query::image(&query), 5).expect("an answer");
+    let before = sandbox.open().searcher().similar(&Query::image(&query), 5).expect("an answer");
     let unseen = sandbox.options().model("tiny-dino").open(sandbox.database()).expect("it opens");
-    let answer = unseen.similar(&Query::image(&query), 5).expect("an answer");
+    let answer = unseen.searcher().similar(&Query::image(&query), 5).expect("an answer");
     assert_eq!((answer.hits.len(), answer.pending), (0, 2), "a model that was never used has seen nothing");
-    assert_eq!(unseen.status().expect("a status").index.pending, 2);
+    assert_eq!(unseen.searcher().status().expect("a status").index.pending, 2);
     let mut index = sandbox.open();
     assert_eq!(index.use_model("tiny-dino").expect("it is there"), 2);
-    let answer = index.similar(&Query::image(&query), 5).expect("an answer");
+    let answer = index.searcher().similar(&Query::image(&query), 5).expect("an answer");
     assert_eq!((answer.hits.len(), answer.pending), (0, 2), "it says that the index is incomplete");
     let report = sandbox.add();
     assert_eq!((report.unchanged, report.embedded), (2, 2));
-    let answer = sandbox.open().similar(&Query::image(&query), 5).expect("an answer");
+    let answer = sandbox.open().searcher().similar(&Query::image(&query), 5).expect("an answer");
     assert_eq!((answer.hits.len(), answer.pending), (1, 0));
     assert_ne!(answer.hits[0].score, before.hits[0].score);
     sandbox.open().use_model("efficientnet-lite0").expect("it is there");
-    assert_eq!(sandbox.open().similar(&Query::image(&query), 5).expect("an answer"), before);
+    assert_eq!(sandbox.open().searcher().similar(&Query::image(&query), 5).expect("an answer"), before);
     assert_eq!(sandbox.add().embedded, 0, "nothing was lost");
 }
 
@@ -132,14 +132,14 @@ fn a_spec_that_does_not_fit_its_graph_is_refused_with_the_reason() {
             Box::new(|s| s["outputs"]["embedding"] = json!("nope")),
             "no output `nope`; it has `features`, `logits`",
         ),
-        ("resnet", Box::new(|s| s["outputs"]["dimension"] = json!(7)), "5 components, and its spec says 7"),
+        ("resnet", Box::new(|s| s["outputs"]["dimension"] = json!(7)), "5 components, but its spec says 7"),
         ("resnet", Box::new(|s| s["input"]["name"] = json!("nope")), "no input `nope`; it has `pixels`"),
         ("resnet", Box::new(|s| s["input"]["width"] = json!(99)), "its input has the shape"),
-        ("resnet", Box::new(|s| s["input"]["dtype"] = json!("u8")), "takes f32, and its spec says u8"),
+        ("resnet", Box::new(|s| s["input"]["dtype"] = json!("u8")), "takes f32, but its spec says u8"),
         ("resnet", Box::new(|s| s["digest"] = json!("00")), "not the one in its spec"),
         ("resnet", Box::new(|s| s["labels"] = json!("missing.txt")), "missing.txt"),
         ("bytes", Box::new(|s| s["input"]["layout"] = json!("NCHW")), "its input has the shape"),
-        ("dino", Box::new(|s| s["outputs"]["pooling"] = Value::Null), "32 components, and its spec says 8"),
+        ("dino", Box::new(|s| s["outputs"]["pooling"] = Value::Null), "32 components, but its spec says 8"),
         ("dino", Box::new(|s| s["colour"] = json!("blue")), "unknown field `colour`"),
     ];
     for (name, change, expected) in cases {
@@ -200,8 +200,8 @@ fn an_index_made_with_a_model_that_is_not_on_this_machine_can_be_used() {
     sandbox.add();
     fs::remove_dir_all(sandbox.path("data/models")).expect("the catalog is another one now");
     let mut index = sandbox.open();
-    assert_eq!(index.similar(&Query::image(&a), 5).expect("an answer").hits.len(), 1);
-    assert_eq!(index.status().expect("a status").model, "tiny-dino");
+    assert_eq!(index.searcher().similar(&Query::image(&a), 5).expect("an answer").hits.len(), 1);
+    assert_eq!(index.searcher().status().expect("a status").model, "tiny-dino");
     fs::remove_file(&b).expect("it is there");
     index.prune().expect("it can be pruned");
     assert_eq!(index.check(false).expect("it can be checked"), []);

@@ -33,7 +33,7 @@ struct Made {
 }
 
 fn model_row(writer: &Writer, index: &Index) -> ModelRow {
-    let id = index.active_model().expect("the built-in one").id;
+    let id = index.searcher().active_model().expect("the built-in one").id;
     writer.model(&id).expect("it can be read").expect("it was put there").row
 }
 
@@ -61,7 +61,7 @@ impl Made {
         sandbox.add();
         let made = Self { sandbox };
         made.put(0..count);
-        made.index().maintain().expect("it can be written");
+        made.index().searcher().maintain().expect("it can be written");
         made
     }
 
@@ -100,14 +100,14 @@ impl Made {
     /// A searcher with a graph, however few vectors there are.
     fn searcher(&self) -> Searcher {
         let options = SearcherOptions { graph_from: 100, ..SearcherOptions::default() };
-        let searcher = self.index().searcher(options).expect("it starts");
+        let searcher = self.index().searcher().resident(options).expect("it starts");
         searcher.wait_until_settled();
         searcher
     }
 
     /// The exact answer: scores and contents.
     fn exact(&self, query: &Embedding, count: usize) -> Vec<(f32, ContentHash)> {
-        hits(&self.index().similar_to(query, &Query::default().exact(true), count).expect("it answers"))
+        hits(&self.index().searcher().similar_to(query, &Query::default().exact(true), count).expect("it answers"))
     }
 
     fn json(&self, arguments: &[&str]) -> serde_json::Value {
@@ -129,7 +129,7 @@ fn without_its_derived_files_a_query_answers_and_they_are_made_again() {
     let query = ["--db", "photos.db", "similar", "photos/asked.png", "--json"];
     let first = made.sandbox.run(&query).code(0);
     assert_eq!(first.json()["hits"], expected);
-    assert!(first.stderr.contains("made again, of 2001 vectors"), "{}", first.stderr);
+    assert!(first.stderr.contains("rebuilt from 2001 vectors"), "{}", first.stderr);
     let second = made.sandbox.run(&query).code(0);
     assert_eq!((second.json()["hits"].clone(), second.stderr.as_str()), (expected, ""));
 }
@@ -153,7 +153,7 @@ fn a_damaged_file_of_codes_is_set_aside_and_made_again() {
         assert_eq!(made.sandbox.run(&["--db", "photos.db", "check"]).code, 1);
         let answer = made.sandbox.run(&query).code(0);
         assert_eq!(answer.json()["hits"], expected, "{from_end:?}");
-        assert!(answer.stderr.contains("made again"), "{from_end:?}: {}", answer.stderr);
+        assert!(answer.stderr.contains("rebuilt"), "{from_end:?}: {}", answer.stderr);
         made.sandbox.run(&["--db", "photos.db", "check"]).code(0);
     }
 }
@@ -175,7 +175,7 @@ fn a_damaged_graph_is_set_aside_and_built_again() {
         let checked = made.sandbox.run(&["--db", "photos.db", "check"]).code(1);
         assert!(checked.stdout.contains("graph"), "{}", checked.stdout);
         let searcher = made.searcher();
-        let status = searcher.status();
+        let status = searcher.resident_status().expect("it is resident");
         assert_eq!(status.method, Method::Hnsw, "{round}");
         assert!(status.notes.iter().any(|note| note.contains("was damaged")), "{round}: {:?}", status.notes);
         let answer = searcher.similar_to(&vector(77), &Query::default(), 5).expect("it answers");
@@ -223,9 +223,9 @@ fn makes_all_derived_files() {
     let Some(database) = std::env::var_os("MADE_DATABASE") else { return };
     let _points = fail::FailScenario::setup();
     let index = Index::open(database).expect("it opens");
-    index.maintain().expect("it can be written");
+    index.searcher().maintain().expect("it can be written");
     let options = SearcherOptions { graph_from: 100, ..SearcherOptions::default() };
-    index.searcher(options).expect("it starts").wait_until_settled();
+    index.searcher().resident(options).expect("it starts").wait_until_settled();
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn a_process_that_is_killed_while_it_publishes_leaves_nothing_half_made() {
         }
         dies_at(point, &made);
         let expected = made.exact(&vector(7), 10);
-        let answer = made.index().similar_to(&vector(7), &Query::default(), 10).expect("it answers");
+        let answer = made.index().searcher().similar_to(&vector(7), &Query::default(), 10).expect("it answers");
         assert_eq!(hits(&answer), expected, "{point}");
         let searcher = made.searcher();
         let answer = searcher.similar_to(&vector(7), &Query::default(), 10).expect("it answers");
@@ -259,9 +259,9 @@ fn a_process_that_is_killed_while_it_publishes_leaves_nothing_half_made() {
 fn over_its_budget_of_memory_a_searcher_scans_and_says_so() {
     let made = Made::new(1500);
     let options = SearcherOptions { graph_from: 100, memory: 3 << 20, ..SearcherOptions::default() };
-    let searcher = made.index().searcher(options).expect("it starts");
+    let searcher = made.index().searcher().resident(options).expect("it starts");
     searcher.wait_until_settled();
-    let status = searcher.status();
+    let status = searcher.resident_status().expect("it is resident");
     assert_eq!((status.method, status.graph), (Method::Scan, None));
     assert!(status.notes.iter().any(|note| note.contains("3 MiB are allowed")), "{:?}", status.notes);
     let answer = searcher.similar_to(&vector(3), &Query::default(), 10).expect("it answers");
@@ -290,7 +290,7 @@ fn filters_give_the_exact_nearest_of_what_passes() {
             let query = Query::default().filter(filter.clone()).exact(exact);
             let resident = searcher.similar_to(&vector(5), &query, 20).expect("it answers");
             assert_eq!((hits(&resident), resident.method), (expected.clone(), Method::Scan), "{filter:?}");
-            let once = made.index().similar_to(&vector(5), &query, 20).expect("it answers");
+            let once = made.index().searcher().similar_to(&vector(5), &query, 20).expect("it answers");
             assert_eq!(hits(&once), expected, "{filter:?}");
         }
     }
@@ -317,7 +317,7 @@ fn a_searcher_sees_what_is_added_and_deleted_as_a_naive_search_does() {
                     made.delete(alive.remove((round as usize * 7919 + i * 104_729) % alive.len()));
                 }
             }
-            _ => drop(made.index().maintain().expect("it can be written")),
+            _ => drop(made.index().searcher().maintain().expect("it can be written")),
         }
         let query = vector(round * 37);
         let answer = searcher.similar_to(&query, &Query::default(), 12).expect("it answers");
@@ -361,7 +361,7 @@ fn what_was_committed_before_a_query_is_in_its_answer() {
         done.store(true, Ordering::SeqCst);
     });
     searcher.wait_until_settled();
-    assert_eq!(searcher.status().notes, [] as [&str; 0]);
+    assert_eq!(searcher.resident_status().expect("it is resident").notes, [] as [&str; 0]);
 }
 
 #[test]
@@ -370,13 +370,13 @@ fn codes_of_another_state_of_the_database_are_not_used() {
     let backup = made.sandbox.path("backup.db");
     fs::copy(made.sandbox.database(), &backup).expect("it can be copied");
     made.put(1000..1800);
-    made.index().maintain().expect("it can be written");
+    made.index().searcher().maintain().expect("it can be written");
     // The copy comes back, and other vectors get the ids that the file of codes has already.
     for name in ["photos.db-wal", "photos.db-shm"] {
         let _ = fs::remove_file(made.sandbox.path(name));
     }
     fs::copy(&backup, made.sandbox.database()).expect("it can be copied");
     made.put(5000..5900);
-    let answer = made.index().similar_to(&vector(5123), &Query::default(), 10).expect("it answers");
+    let answer = made.index().searcher().similar_to(&vector(5123), &Query::default(), 10).expect("it answers");
     assert_eq!(hits(&answer), made.exact(&vector(5123), 10));
 }

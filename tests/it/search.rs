@@ -14,8 +14,8 @@ use crate::common::{Sandbox, picture, write};
 /// Gives a picture the classes that a model might have seen in it.
 fn see(sandbox: &Sandbox, path: &Path, classes: &[(&str, f32)]) {
     let index = sandbox.open();
-    let hash = index.content_of(&QueryImage::from(path)).expect("a picture");
-    let model = index.active_model().expect("the built-in one").id;
+    let hash = index.searcher().content_of(&QueryImage::from(path)).expect("a picture");
+    let model = index.searcher().active_model().expect("the built-in one").id;
     let mut writer = Writer::open(&sandbox.database()).expect("nobody else writes");
     let row = writer.model(&model).expect("it can be read").expect("it was used").row;
     let batch = writer.batch().expect("a transaction");
@@ -51,7 +51,7 @@ fn names(paths: impl IntoIterator<Item = impl AsRef<Path>>) -> Vec<String> {
 }
 
 fn found(index: &Index, text: &str) -> Vec<String> {
-    names(index.search(&TextQuery::new(text), 10).expect("an answer").hits.into_iter().map(|hit| hit.path))
+    names(index.searcher().search(&TextQuery::new(text), 10).expect("an answer").hits.into_iter().map(|hit| hit.path))
 }
 
 #[test]
@@ -77,12 +77,12 @@ fn a_lower_threshold_finds_what_is_less_sure() {
     let sandbox = zoo();
     let index = sandbox.open();
     assert_eq!(found(&index, "vehicle"), Vec::<String>::new());
-    let unsure = index.search(&TextQuery::new("vehicle").threshold(0.05), 10).expect("an answer").hits;
+    let unsure = index.searcher().search(&TextQuery::new("vehicle").threshold(0.05), 10).expect("an answer").hits;
     assert_eq!(
         (names([&unsure[0].path]), unsure[0].labels.as_slice()),
         (vec!["4.png".into()], &["sports car".into()][..])
     );
-    let sure = index.search(&TextQuery::new("dog").threshold(0.8), 10).expect("an answer").hits;
+    let sure = index.searcher().search(&TextQuery::new("dog").threshold(0.8), 10).expect("an answer").hits;
     assert_eq!(names(sure.iter().map(|hit| &hit.path)), ["1.png"]);
     assert!(sure[0].score > 0.8 && sure[0].score <= 0.9, "{}", sure[0].score);
 }
@@ -123,7 +123,7 @@ fn of_copies_the_one_whose_path_has_the_words_is_told() {
     sandbox.draw("winter/m.png", 1);
     sandbox.add();
     let told = |text: &str| {
-        let hits = sandbox.open().search(&TextQuery::new(text), 10).expect("an answer").hits;
+        let hits = sandbox.open().searcher().search(&TextQuery::new(text), 10).expect("an answer").hits;
         assert_eq!((hits.len(), hits[0].paths.len()), (1, 3));
         assert_eq!(hits[0].path, hits[0].paths[0]);
         names([&hits[0].path]).remove(0)
@@ -148,7 +148,7 @@ fn words_are_those_below_a_root_that_takes_in_another() {
     assert_eq!(found(&sandbox.open(), "alps summit"), ["summit.png"]);
     sandbox.add();
     let mut index = sandbox.open();
-    assert_eq!(index.status().expect("a state").roots.len(), 1);
+    assert_eq!(index.searcher().status().expect("a state").roots.len(), 1);
     assert_eq!(found(&index, "alps summit"), ["summit.png"]);
     assert_eq!(index.check(false).expect("it can be checked"), []);
 }
@@ -251,11 +251,12 @@ fn filters_let_the_same_pictures_pass_as_a_naive_search_everywhere() {
             listed.extend(names([row.path]));
             Ok(())
         };
-        index.for_each_picture(&filter, each).expect("a list");
+        index.searcher().for_each_picture(&filter, each).expect("a list");
         assert_eq!(listed, expected, "{filter:?}");
-        let searched = index.search(&TextQuery::new("").filter(filter.clone()), 100).expect("an answer").hits;
+        let searched =
+            index.searcher().search(&TextQuery::new("").filter(filter.clone()), 100).expect("an answer").hits;
         assert_eq!(names(searched.iter().map(|hit| &hit.path)).into_iter().collect::<BTreeSet<_>>(), expected);
-        let answer = index.similar(&Query::image(&query).filter(filter), 100).expect("an answer");
+        let answer = index.searcher().similar(&Query::image(&query).filter(filter), 100).expect("an answer");
         let mut similar: BTreeSet<String> = names(answer.hits.iter().map(|hit| &hit.path)).into_iter().collect();
         // The asked picture itself is no answer.
         if expected.contains(&facts[0].name) {

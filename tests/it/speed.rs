@@ -63,7 +63,7 @@ fn every_combination_is_drawn() {
     let plot = sandbox.path("plot.svg");
     let arguments = ["tune", "--pictures", "2", "--plot", plot.to_str().expect("UTF-8")];
     let told = sandbox.run(&arguments).code(0);
-    assert!(told.stderr.contains("drawn pictures"), "{}", told.stderr);
+    assert!(told.stderr.contains("generated pictures"), "{}", told.stderr);
     assert!(told.lines().last().is_some_and(|line| line.starts_with("best: ")), "{}", told.stdout);
     let svg = fs::read_to_string(&plot).expect("a file");
     assert!(svg.starts_with("<svg") && svg.contains("1 worker of 1 thread") && svg.contains("images/s"));
@@ -102,7 +102,7 @@ fn the_last_hundred_runs_are_remembered() {
     for _ in 0..110 {
         index.add([sandbox.photos()], &imgidx::AddOptions::default()).expect("it can be indexed");
     }
-    assert_eq!(index.runs(1000).expect("runs").len(), 100);
+    assert_eq!(index.searcher().runs(1000).expect("runs").len(), 100);
     let told = sandbox.run(&["status"]).code(0);
     assert!(told.stdout.contains("last add  20"), "{}", told.stdout);
 }

@@ -75,7 +75,7 @@ fn links_beside_the_database_are_refused_and_what_they_lead_to_stays() {
         sandbox.draw("b.png", 2);
         let added = sandbox.run_on_index(&["add", "photos"]);
         if suffix == "-lock" {
-            assert!(added.code == 1 && added.stderr.contains("it is a link"), "{}", added.stderr);
+            assert!(added.code == 1 && added.stderr.contains("it is a symbolic link"), "{}", added.stderr);
         } else {
             assert_eq!(added.code, 0, "{}", added.stderr);
         }
@@ -156,7 +156,7 @@ fn an_index_on_read_only_media_answers() {
         cat refused >&2
     "#;
     let finished = sandbox.in_namespace(script).expect("there was one before");
-    assert!(finished.stderr.contains("its log has to be read too"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("its write-ahead log must be read too"), "{}", finished.stderr);
 }
 
 #[test]

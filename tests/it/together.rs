@@ -22,7 +22,7 @@ const COMMANDS: [&[&str]; 9] = [
 ];
 
 /// Changes files as programs do that are careful: makes, copies, renames, replaces and removes them. Of a file that is empty just while it is
-/// decoded at, `add` would rightly say so.
+/// looked at, `add` would rightly say so.
 fn change(sandbox: &Sandbox, random: &mut Random) {
     let path = |random: &mut Random| sandbox.photo(format!("{}/{}.png", random.below(4), random.below(12)));
     let (one, other) = (path(random), path(random));

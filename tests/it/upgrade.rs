@@ -37,17 +37,19 @@ fn databases_of_earlier_versions_are_measured_without_being_embedded_again() {
         restore(&sandbox, version);
         let mut index = sandbox.open();
         let dog = sandbox.photo("dog.png");
-        let neighbors = index.similar(&Query::image(&dog), 10).expect("an answer").hits;
+        let neighbors = index.searcher().similar(&Query::image(&dog), 10).expect("an answer").hits;
         assert_eq!(neighbors.len(), 1, "of version {version}");
-        assert_eq!(index.unmeasured().expect("a number"), 2);
+        assert_eq!(index.searcher().unmeasured().expect("a number"), 2);
 
         let report = index.add([sandbox.photos()], &AddOptions::default()).expect("it can be indexed");
         assert_eq!((report.embedded, report.measured, report.missing), (0, 2, 0), "of version {version}: {report:?}");
-        assert_eq!(index.unmeasured().expect("a number"), 0);
-        assert_eq!(index.similar(&Query::image(&dog), 10).expect("an answer").hits, neighbors);
-        assert!(index.status().expect("a state").types.iter().map(|(_, pictures)| pictures).sum::<u64>() == 2);
+        assert_eq!(index.searcher().unmeasured().expect("a number"), 0);
+        assert_eq!(index.searcher().similar(&Query::image(&dog), 10).expect("an answer").hits, neighbors);
+        assert!(
+            index.searcher().status().expect("a state").types.iter().map(|(_, pictures)| pictures).sum::<u64>() == 2
+        );
 
-        let hits = index.search(&TextQuery::new("dog"), 10).expect("an answer").hits;
+        let hits = index.searcher().search(&TextQuery::new("dog"), 10).expect("an answer").hits;
         assert_eq!(hits.len(), 1);
         assert_eq!(hits[0].paths, [sandbox.photo("dog copy.png"), dog]);
         assert_eq!(index.check(false).expect("it can be checked"), []);
@@ -60,11 +62,11 @@ fn databases_without_what_watching_and_runs_need_are_used_as_they_are() {
         let sandbox = Sandbox::new();
         restore(&sandbox, version);
         let mut index = sandbox.open();
-        let before = index.runs(10).expect("runs").len();
+        let before = index.searcher().runs(10).expect("runs").len();
         let report = index.add([sandbox.photos()], &AddOptions::default()).expect("it can be indexed");
         assert_eq!((report.unchanged, report.embedded, report.measured), (3, 0, 0), "of {version}: {report:?}");
-        assert_eq!(index.runs(10).expect("one more").len(), before + 1);
-        assert_eq!(index.search(&TextQuery::new("dog"), 10).expect("an answer").hits.len(), 1);
+        assert_eq!(index.searcher().runs(10).expect("one more").len(), before + 1);
+        assert_eq!(index.searcher().search(&TextQuery::new("dog"), 10).expect("an answer").hits.len(), 1);
         assert_eq!(index.check(false).expect("it can be checked"), []);
     }
 }

@@ -432,7 +432,7 @@ fn there_is_one_daemon_and_what_is_left_of_a_killed_one_does_not_hinder_the_next
     sandbox.draw("a.png", 1);
     let daemon = Daemon::start(&sandbox, &["photos"]);
     let refused = sandbox.run_on_index(&["watch", "photos"]).code(1);
-    let expected = format!("is being watched by process {} already", daemon.pid());
+    let expected = format!("is already being watched by process {}", daemon.pid());
     assert!(refused.stderr.contains(&expected), "{}", refused.stderr);
     daemon.kill();
     let daemon = Daemon::start(&sandbox, &["photos"]);
@@ -466,7 +466,7 @@ fn what_the_system_does_not_tell_is_found_by_scanning() {
     sandbox.draw("a.png", 1);
     let mut daemon = Daemon::start(&sandbox, &["photos", "--poll", "--poll-every", "200ms"]);
     daemon.wait_for("it is indexed", |daemon| daemon.total("new") == 1);
-    assert_eq!(daemon.status()["roots"][0]["polled"], "it was asked for");
+    assert_eq!(daemon.status()["roots"][0]["polled"], "polling was requested");
     sandbox.draw("b.png", 2);
     daemon.wait_for("it is found", |daemon| daemon.total("new") == 2);
     daemon.stop();

@@ -84,8 +84,8 @@ fn folders_that_cannot_be_watched_are_scanned_and_that_is_told() {
         return;
     };
     let said = &finished.stdout;
-    assert!(said.contains("is scanned now and then: not all of its folders can be watched"), "{said}");
-    let hint = "the system watches no more folders for this user, so that it is scanned every 300ms; more may be watched after \
+    assert!(said.contains("scanned periodically: not all of its folders can be watched"), "{said}");
+    let hint = "this user's limit of watched folders is reached; scanning it every 300ms instead; to raise the limit, run \
                 `sudo sysctl fs.inotify.max_user_watches=1048576`";
     assert!(said.contains(hint), "{said}");
 }

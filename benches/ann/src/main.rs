@@ -1,21 +1,22 @@
-//! Nearest neighbours beside their peers, measured in one run.
+//! Benchmark of nearest-neighbour search against its peers, in one run.
 //!
 //! ```sh
 //! cargo run --release --manifest-path benches/ann/Cargo.toml -- DIRECTORY… [--rows 10000,100000] [--peer-rows 100000]
 //! ```
 //!
-//! The pictures of the directories are indexed, and sets of the wanted sizes are made from their vectors (see
-//! [`set`]): the real ones, mixtures of them with noise, and a tenth of exact copies in groups of 100 and 1,000. They
-//! are stored in a real database. The queries are 200 more mixtures that are in no set. The exact answer
-//! is that of comparing every stored vector.
+//! The benchmark indexes the pictures of the directories and builds sets of the given sizes from their vectors (see
+//! [`set`]): the real vectors, noisy mixtures of them, and one tenth exact copies in groups of 100 and 1,000. The sets
+//! are stored in a real database. The queries are 200 further mixtures that are in no set. The ground truth is a
+//! comparison with every stored vector.
 //!
-//! - **scan**, **graph**: recall of the ten nearest, median and mean time of a query on one thread, queries a second
-//!   on all;
-//! - **filtered**: time of a query for one picture in a hundred or ten thousand, and whether the answer is exact;
-//! - **changed**: the same after a fifth was deleted and a twentieth added, and then while 10,000 more are added;
-//! - **new process**: `imgidx similar` of an indexed picture;
-//! - **flat**: a scan of 32-bit floats in memory, one query at a time;
-//! - **usearch**: an HNSW of 16-bit floats, with the width that gives the recall nearest to the graph's.
+//! - **scan**, **graph**: recall of the ten nearest, median query time and queries per second on one thread, and queries
+//!   per second on all threads
+//! - **filtered**: query time with a filter that passes one picture in 100 or in 10,000, and whether the answer is exact
+//! - **changed**: like **graph**, after a fifth of the set was deleted and a twentieth added; then query times while
+//!   10,000 more vectors are added
+//! - **new process**: `imgidx similar` with an indexed picture
+//! - **flat**: a scan of 32-bit floats in memory, one query at a time
+//! - **usearch**: an HNSW of 16-bit floats, with increasing search widths until its recall reaches that of the graph
 
 mod set;
 
@@ -32,7 +33,7 @@ use usearch::{Index as Usearch, IndexOptions, MetricKind, ScalarKind};
 
 const NEAREST: usize = 10;
 const QUERIES: usize = 200;
-/// Numbers of mixtures that no set has.
+/// The number of the first mixture that is in no set.
 const FIRST_QUERY: u64 = 1 << 40;
 
 struct Options {
@@ -43,7 +44,7 @@ struct Options {
 
 fn main() {
     let options = options();
-    let scratch = tempfile::tempdir().expect("a folder");
+    let scratch = tempfile::tempdir().expect("a temporary folder");
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     println!("{threads} threads, the {NEAREST} nearest of {QUERIES} queries");
     for rows in &options.rows {
@@ -65,30 +66,30 @@ fn options() -> Options {
             _ => options.directories.push(argument.into()),
         }
     }
-    assert!(!options.directories.is_empty(), "which directories have pictures?");
+    assert!(!options.directories.is_empty(), "at least one directory of pictures is required");
     options
 }
 
 fn bench(database: &Path, rows: usize, options: &Options, threads: usize) {
-    let mut index = Index::open(database).expect("it is made");
+    let mut index = Index::open(database).expect("the index can be created");
     index.add(&options.directories, &AddOptions::default()).expect("the pictures can be indexed");
     let real = set::real_vectors(&index);
     println!("\n{rows} vectors of {} components, {} of them of real pictures", real[0].dimension(), real.len());
-    let made = rows - real.len();
-    let (filled, ()) = timed(|| set::store(database, &real, 0, made));
-    let (coded, covered) = timed(|| index.maintain().expect("it can be written"));
-    println!("stored in {filled:.1?}; codes of {} in {coded:.1?}", covered.unwrap_or(0));
+    let synthetic = rows - real.len();
+    let (filled, ()) = timed(|| set::store(database, &real, 0, synthetic));
+    let (coded, covered) = timed(|| index.maintain().expect("the codes can be written"));
+    println!("stored in {filled:.1?}; {} vectors quantized in {coded:.1?}", covered.unwrap_or(0));
 
     let queries: Vec<Embedding> = (0..QUERIES as u64).map(|i| set::mixture(&real, FIRST_QUERY + i)).collect();
     let truth = exact(database, &queries);
     let no_graph = SearcherOptions { graph_from: u64::MAX, ..SearcherOptions::default() };
-    let scan = index.searcher(no_graph).expect("it starts");
+    let scan = index.searcher().resident(no_graph).expect("it starts");
     measure("scan", &scan, &queries, &truth, threads);
     drop(scan);
 
     let before = memory("VmHWM");
     let (built, searcher) = timed(|| {
-        let searcher = index.searcher(SearcherOptions::default()).expect("it starts");
+        let searcher = index.searcher().resident(SearcherOptions::default()).expect("it starts");
         searcher.wait_until_settled();
         searcher
     });
@@ -98,17 +99,17 @@ fn bench(database: &Path, rows: usize, options: &Options, threads: usize) {
     filtered(&searcher, &queries, rows);
     new_process(database, &options.directories[0]);
 
-    let deleted = set::delete_every(database, 5, made);
-    set::store(database, &real, made, made + rows / 20);
+    let deleted = set::delete_every(database, 5, synthetic);
+    set::store(database, &real, synthetic, synthetic + rows / 20);
     let truth = exact(database, &queries);
     let _ = searcher.similar_to(&queries[0], &Query::default(), NEAREST);
     println!(
         "changed: {deleted} deleted, {} added, {} of them with codes in memory",
         rows / 20,
-        searcher.status().recent
+        searcher.resident_status().expect("it is resident").recent
     );
     measure("changed", &searcher, &queries, &truth, threads);
-    while_adding(database, &real, &searcher, made + rows / 20);
+    while_adding(database, &real, &searcher, synthetic + rows / 20);
     drop(searcher);
 
     if rows <= options.peer_rows {
@@ -116,38 +117,38 @@ fn bench(database: &Path, rows: usize, options: &Options, threads: usize) {
     }
 }
 
-/// The score of the tenth nearest stored vector of each query; of equal scores any will do.
+/// The score of the tenth nearest stored vector of each query. Vectors of equal score are interchangeable.
 fn exact(database: &Path, queries: &[Embedding]) -> Vec<f32> {
     let model = Index::open(database).and_then(|index| index.active_model()).expect("the index is there").id;
     let store = Store::open(database).expect("the index is there");
     let row = store.model(&model).expect("it can be read").expect("pictures were added").row;
-    let mut truth = Truth::new(queries);
+    let mut truth = GroundTruth::new(queries);
     let mut part = Vec::new();
     let each = |vector: StoredVector| {
         part.push(vector.embedding);
         if part.len() == 4096 {
-            truth.look_at(&part);
+            truth.update(&part);
             part.clear();
         }
         Ok(())
     };
     store.for_each_vector(row, VectorId(0), each).expect("it can be read");
-    truth.look_at(&part);
+    truth.update(&part);
     truth.lowest()
 }
 
-/// The highest scores of each query so far, the highest first.
-struct Truth<'a> {
+/// The highest scores of each query so far, in descending order.
+struct GroundTruth<'a> {
     queries: &'a [Embedding],
     highest: Vec<Vec<f32>>,
 }
 
-impl<'a> Truth<'a> {
+impl<'a> GroundTruth<'a> {
     fn new(queries: &'a [Embedding]) -> Self {
         Self { queries, highest: vec![Vec::new(); queries.len()] }
     }
 
-    fn look_at(&mut self, vectors: &[Embedding]) {
+    fn update(&mut self, vectors: &[Embedding]) {
         self.queries.par_iter().zip(&mut self.highest).for_each(|(query, highest)| {
             for vector in vectors {
                 let score = query.cosine(vector);
@@ -170,7 +171,7 @@ fn found(answer: &Answer, lowest: f32) -> usize {
 
 fn measure(name: &str, searcher: &Searcher, queries: &[Embedding], truth: &[f32], threads: usize) -> f32 {
     let ask = |query: &Embedding| searcher.similar_to(query, &Query::default(), NEAREST).expect("it answers");
-    // Once before, so that what they read is in the system's cache.
+    // A warm-up run brings everything that the queries read into the page cache.
     queries.iter().for_each(|query| drop(ask(query)));
     let mut times = Vec::new();
     let mut hits = 0;
@@ -206,8 +207,8 @@ fn measure(name: &str, searcher: &Searcher, queries: &[Embedding], truth: &[f32]
     recall
 }
 
-/// Eight threads ask while vectors are added one by one, each in a transaction of its own; every other query is for the
-/// newest one that is committed, which has to be the nearest.
+/// Eight threads query while vectors are added one by one, each in its own transaction. Every other query is the newest
+/// committed vector, which must be its own nearest neighbour.
 fn while_adding(database: &Path, real: &[Embedding], searcher: &Searcher, first: usize) {
     const ADDED: usize = 10_000;
     let (committed, done) = (AtomicUsize::new(0), AtomicBool::new(false));
@@ -221,7 +222,7 @@ fn while_adding(database: &Path, real: &[Embedding], searcher: &Searcher, first:
             let vector = if is_old { set::mixture(real, number) } else { set::member(real, number) };
             let (time, answer) =
                 timed(|| searcher.similar_to(&vector, &Query::default(), NEAREST).expect("it answers"));
-            assert!(is_old || answer.hits[0].score > 0.9999, "what was committed is not found");
+            assert!(is_old || answer.hits[0].score > 0.9999, "a committed vector was not found");
             times.push(time);
         }
         times
@@ -242,7 +243,7 @@ fn while_adding(database: &Path, real: &[Embedding], searcher: &Searcher, first:
     times.sort();
     let part = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
     println!(
-        "{ADDED} added one by one in {took:.1?} while 8 threads asked {} times: median {:.1?}, p99 {:.1?}, most {:.1?}",
+        "{ADDED} added one by one in {took:.1?} during {} queries on 8 threads: median {:.1?}, p99 {:.1?}, max {:.1?}",
         times.len(),
         part(0.5),
         part(0.99),
@@ -250,11 +251,11 @@ fn while_adding(database: &Path, real: &[Embedding], searcher: &Searcher, first:
     );
 }
 
-/// Asks for pictures of a few folders, and compares with the exact answer.
+/// Queries with a filter on a few folders, and compares some answers with the exact ones.
 fn filtered(searcher: &Searcher, queries: &[Embedding], rows: usize) {
     const EXACT: usize = 3;
     for one_in in [100, 10_000] {
-        let folders = rows / one_in / set::IN_FOLDER;
+        let folders = rows / one_in / set::MEMBERS_PER_FOLDER;
         let filter = (0..folders.max(1)).fold(Filter::default(), |filter, i| filter.under(set::folder(i * one_in)));
         let query = Query::default().filter(filter);
         let ask = |vector: &Embedding, query: &Query| searcher.similar_to(vector, query, NEAREST).expect("it answers");
@@ -264,14 +265,14 @@ fn filtered(searcher: &Searcher, queries: &[Embedding], rows: usize) {
         let same = |vector: &&Embedding| ask(vector, &query).hits == ask(vector, &exact).hits;
         let right = queries.iter().take(EXACT).filter(same).count();
         println!(
-            "filtered, 1 of {one_in}: median {:.2?}; {right} of {EXACT} as the exact answer",
+            "filtered, 1 of {one_in}: median {:.2?}; {right} of {EXACT} answers are exact",
             times[times.len() / 2]
         );
     }
 }
 
 fn print_status(searcher: &Searcher) {
-    let status = searcher.status();
+    let status = searcher.resident_status().expect("it is resident");
     println!("memory {} MiB; {:?}", status.memory_bytes >> 20, status.graph);
     status.notes.iter().for_each(|note| println!("note: {note}"));
 }
@@ -291,12 +292,12 @@ fn new_process(database: &Path, directory: &Path) {
     println!("new process: median {:.1?} of {}", times[times.len() / 2], times.len());
 }
 
-/// The release build of the program, which lies beside this one's in the same target directory or in the project's.
+/// The release build of `imgidx`, from the target directory of this benchmark or of the project.
 fn program() -> PathBuf {
     let beside = std::env::current_exe().expect("it runs").with_file_name("imgidx");
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/release/imgidx");
     let found = [beside, project].into_iter().find(|path| path.exists());
-    found.expect("`cargo build --release` in the project makes the program")
+    found.expect("`imgidx` was built with `cargo build --release` in the project")
 }
 
 fn first_file(directory: &Path) -> PathBuf {
@@ -308,15 +309,16 @@ fn first_file(directory: &Path) -> PathBuf {
 }
 
 fn peers(real: &[Embedding], rows: usize, queries: &[Embedding], recall: f32) {
-    let made = rows - real.len();
-    let vectors: Vec<Embedding> = real.iter().cloned().chain((0..made as u64).map(|i| set::member(real, i))).collect();
+    let synthetic = rows - real.len();
+    let vectors: Vec<Embedding> =
+        real.iter().cloned().chain((0..synthetic as u64).map(|i| set::member(real, i))).collect();
     let (time, nearest) = timed(|| {
         queries.iter().take(5).map(|query| vectors.iter().map(|v| query.cosine(v)).fold(-1.0, f32::max)).sum::<f32>()
     });
     assert!(nearest.is_finite());
-    println!("flat scan of 32-bit floats: {:.2?} a query on one thread", time / 5);
-    let mut truth = Truth::new(queries);
-    vectors.chunks(4096).for_each(|part| truth.look_at(part));
+    println!("flat scan of 32-bit floats: {:.2?} per query on one thread", time / 5);
+    let mut truth = GroundTruth::new(queries);
+    vectors.chunks(4096).for_each(|part| truth.update(part));
     let truth = truth.lowest();
 
     let options = IndexOptions {
@@ -327,8 +329,8 @@ fn peers(real: &[Embedding], rows: usize, queries: &[Embedding], recall: f32) {
         expansion_add: 128,
         ..IndexOptions::default()
     };
-    let usearch = Usearch::new(&options).expect("it is made");
-    usearch.reserve(rows).expect("there is memory");
+    let usearch = Usearch::new(&options).expect("the index can be created");
+    usearch.reserve(rows).expect("there is enough memory");
     let add = |(key, vector): (usize, &Embedding)| usearch.add(key as u64, vector.as_slice()).expect("it is added");
     let (built, ()) = timed(|| vectors.par_iter().enumerate().for_each(add));
     println!("usearch: built in {built:.1?}, {} MiB; the graph's recall was {recall:.4}", usearch.memory_usage() >> 20);
@@ -361,7 +363,7 @@ fn rate(count: usize, time: Duration) -> f64 {
     count as f64 / time.as_secs_f64()
 }
 
-/// A line of what Linux tells of this process, in MiB; 0 elsewhere.
+/// A value from `/proc/self/status` in MiB; 0 on systems other than Linux.
 fn memory(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with(name));

@@ -1,15 +1,15 @@
-//! Sets of vectors made from real ones.
+//! Synthetic sets of vectors, derived from real ones.
 
 use std::path::{Path, PathBuf};
 
-use imgidx::{Filter, Index};
 use imgidx::store::{FoundFile, ModelRow, Writer};
 use imgidx::types::{ContentHash, Embedding, FileStat, ImageInfo};
+use imgidx::{Filter, Index};
 
 /// Rows that are written in one transaction.
 const BATCH: usize = 5000;
 
-/// Numbers that look random (SplitMix64).
+/// A pseudo-random number generator (SplitMix64).
 pub struct Random(pub u64);
 
 impl Random {
@@ -29,22 +29,22 @@ impl Random {
     }
 }
 
-/// A vector that no picture has, number `number`: `w a + (1 - w) b + t (c - d) + noise`, where a to d are real vectors,
-/// w is from 0.5 to 1, t from 0 to 0.5, and the noise is even and has a length of 0.3.
+/// The synthetic vector with a given number: `w a + (1 - w) b + t (c - d) + noise`, where a to d are real vectors, w is
+/// from 0.5 to 1, t is from 0 to 0.5, and the noise is uniform with a length of about 0.3.
 pub fn mixture(real: &[Embedding], number: u64) -> Embedding {
     let mut random = Random(number.wrapping_mul(0x1234_5677).wrapping_add(99));
     let [a, b, c, d] = std::array::from_fn(|_| real[random.below(real.len())].as_slice());
     let (w, t) = (0.5 + 0.5 * random.unit(), 0.5 * random.unit());
     let noise = 0.3 * (3.0 / a.len() as f32).sqrt();
     let mix = |i: usize| {
-        let even = 2.0 * random.unit() - 1.0;
-        w * a[i] + (1.0 - w) * b[i] + t * (c[i] - d[i]) + noise * even
+        let uniform = 2.0 * random.unit() - 1.0;
+        w * a[i] + (1.0 - w) * b[i] + t * (c[i] - d[i]) + noise * uniform
     };
     Embedding::normalized((0..a.len()).map(mix).collect()).expect("real vectors have directions")
 }
 
-/// Vector `number` of a set of `rows`: of each 10,000 the first 1,000 are exact copies, a group of 1,000 and 100 groups
-/// of 100 by turns; the others are mixtures.
+/// Vector `number` of a set. Of each 10,000 vectors the first 1,000 are exact copies: alternately one group of 1,000 and
+/// ten groups of 100. The others are mixtures.
 pub fn member(real: &[Embedding], number: u64) -> Embedding {
     let (block, at) = (number / 10_000, number % 10_000);
     match (at < 1000, block % 2) {
@@ -62,7 +62,7 @@ pub fn real_vectors(index: &Index) -> Vec<Embedding> {
     pictures.iter().filter_map(vector).collect()
 }
 
-/// Adds members `from..to` to an index, each as the content of a file of its own.
+/// Adds members `from..to` to an index, each as the content of its own file.
 pub fn store(database: &Path, real: &[Embedding], from: usize, to: usize) {
     let (mut writer, row) = writer(database);
     for start in (from..to).step_by(BATCH) {
@@ -80,10 +80,10 @@ pub fn writer(database: &Path) -> (Writer, ModelRow) {
 }
 
 const ROOT: &str = "/made";
-/// Members in a folder.
-pub const IN_FOLDER: usize = 100;
+/// The number of members in each folder.
+pub const MEMBERS_PER_FOLDER: usize = 100;
 
-/// A folder of members.
+/// The path of a folder of members.
 pub fn folder(number: usize) -> PathBuf {
     Path::new(ROOT).join(folder_name(number))
 }
@@ -109,14 +109,14 @@ pub fn store_batch(writer: &mut Writer, row: ModelRow, real: &[Embedding], from:
         let name = number.to_string();
         let image = batch.put_image(&ContentHash::of(name.as_bytes()), 1, Some(&info)).expect("a row");
         batch.put_embedding(image, row, &member(real, number as u64)).expect("a row");
-        let path = format!("{}/{number:06}.jpg", folder_name(number / IN_FOLDER)).into_bytes();
+        let path = format!("{}/{number:06}.jpg", folder_name(number / MEMBERS_PER_FOLDER)).into_bytes();
         let stat = FileStat { size: 1, mtime_ns: 0, ctime_ns: 0, inode: number as u64, device: 0 };
         batch.put_file(&FoundFile { root, path, stat, read_at_ns: 1 }, Some(image), None).expect("a row");
     }
     batch.commit().expect("it is committed");
 }
 
-/// Removes every `nth` member of `0..to`, contents and all.
+/// Deletes the embedding of every `nth` member of `0..to`, and returns how many were deleted.
 pub fn delete_every(database: &Path, nth: usize, to: usize) -> u64 {
     let (mut writer, row) = writer(database);
     let batch = writer.batch().expect("a transaction");

@@ -1,4 +1,4 @@
-//! Looking at a graph before it is used: what cannot be found in it, and how wide a search must be.
+//! Auditing a graph before it is used: which rows cannot be found in it, and how wide a search must be.
 
 use rayon::prelude::*;
 
@@ -10,21 +10,25 @@ use super::scan::{CodedQuery, CodedRows};
 use super::sealed::Damaged;
 use super::walk::Breadth;
 
-/// Part of the ten nearest that a search has to find.
-const RECALL: f32 = 0.99;
+/// The recall of the ten nearest that searches must reach.
+const TARGET_RECALL: f32 = 0.99;
 const NEAREST: usize = 10;
-/// Vectors whose neighbours are looked for.
-const SAMPLE: usize = 256;
-/// Widths that are tried, each as the number of candidates that a search keeps.
+/// Number of queries that recall is measured with.
+const SAMPLE_SIZE: usize = 256;
+/// Search widths to try, narrowest first, each as the number of candidates that a search keeps (`ef`).
 const WIDTHS: [usize; 12] = [16, 24, 32, 48, 64, 96, 128, 192, 256, 320, 384, 512];
-/// With this width every vector has to find itself.
+/// The search width at which every vector must find itself.
 const SELF_WIDTH: usize = 16;
 
-/// Searches for every one of `rows`, and for the neighbours of some. `None` if `go_on` ends it.
-pub(super) fn audit(graph: &Graph, rows: &[u32], go_on: &(dyn Fn() -> bool + Sync)) -> Result<Option<Audit>, Damaged> {
+/// Searches for each of `rows`, and for the neighbours of a sample. Returns `None` if `should_continue` returns false.
+pub(super) fn audit(
+    graph: &Graph,
+    rows: &[u32],
+    should_continue: &(dyn Fn() -> bool + Sync),
+) -> Result<Option<Audit>, Damaged> {
     let codes = graph.codes();
-    let step = rows.len().div_ceil(SAMPLE).max(1);
-    // The row half way round the set stands for any other one.
+    let step = rows.len().div_ceil(SAMPLE_SIZE).max(1);
+    // The row half-way round the set serves as an arbitrary other row.
     let other = |i: usize| rows[(i + rows.len() / 2) % rows.len()];
     let sample = rows.iter().enumerate().step_by(step).map(|(i, row)| Sampled::new(codes, *row, other(i)));
     let sample = sample.collect::<Result<Vec<_>, _>>()?;
@@ -33,37 +37,38 @@ pub(super) fn audit(graph: &Graph, rows: &[u32], go_on: &(dyn Fn() -> bool + Syn
         ef = width;
         let found: f32 = sample.par_iter().map(|sampled| sampled.recall(graph, width)).sum();
         recall = found / sample.len().max(1) as f32;
-        if recall >= RECALL || !go_on() {
+        if recall >= TARGET_RECALL || !should_continue() {
             break;
         }
     }
     let mut missed: Vec<u32> = rows
         .par_iter()
         .filter_map(|row| {
-            let query = go_on().then(|| coded_row(codes, *row))?;
+            let query = should_continue().then(|| coded_row(codes, *row))?;
             let finds = |breadth| graph.search(&query, breadth, 0).iter().any(|entry| entry.row() == *row);
             (!finds(Breadth::of_links(SELF_WIDTH)) && !finds(Breadth::of_query(ef))).then_some(*row)
         })
         .collect();
     missed.sort_unstable();
-    Ok(go_on().then_some(Audit { missed, ef, recall }))
+    Ok(should_continue().then_some(Audit { missed, ef, recall }))
 }
 
-/// The query that a row is. All of the codes must have been checked.
+/// A row as a query. All codes must have been verified.
 pub(super) fn coded_row(codes: &QuantizedVectors, row: u32) -> CodedQuery {
     CodedRows { file: Some(codes), recent: None }.encode(&vector(codes, row))
 }
 
-/// A query and the scores of its nearest ones.
+/// A query, with the lowest score and the number of its true nearest rows.
 struct Sampled {
     query: CodedQuery,
-    /// The lowest score among the nearest.
+    /// The lowest score among the nearest rows.
     lowest: f32,
     count: usize,
 }
 
 impl Sampled {
-    /// A query near a row, and not a row itself, which would be its own signpost: the row mixed with another one.
+    /// A query near a row: the row mixed with another one. A row itself would be too easy a query, because its own
+    /// links lead to its neighbours.
     fn new(codes: &QuantizedVectors, row: u32, other: u32) -> Result<Self, Damaged> {
         const SHARE: f32 = 0.7;
         let (a, b) = (vector(codes, row), vector(codes, other));
@@ -74,7 +79,7 @@ impl Sampled {
         Ok(Self { query, lowest: nearest.last().map_or(0.0, |entry| entry.score()), count: nearest.len() })
     }
 
-    /// Part of the nearest that a search finds. One of equal score is as good as another.
+    /// The fraction of the nearest rows that a search finds. Rows of equal score are interchangeable.
     fn recall(&self, graph: &Graph, width: usize) -> f32 {
         let is_one = |entry: &&Scored| entry.score() >= self.lowest;
         let found = graph.search(&self.query, Breadth::of_query(width), NEAREST).iter().filter(is_one).count();
@@ -83,6 +88,6 @@ impl Sampled {
 }
 
 fn vector(codes: &QuantizedVectors, row: u32) -> Vec<f32> {
-    let block = codes.block(row as usize..row as usize + 1).expect("codes are checked before there is a graph");
+    let block = codes.block(row as usize..row as usize + 1).expect("codes are verified before a graph exists");
     block.codes.iter().map(|x| f32::from(*x) * block.factors[0]).collect()
 }

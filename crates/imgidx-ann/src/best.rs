@@ -1,11 +1,11 @@
-//! The best rows so far.
+//! Collecting the best-scored rows.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// A row with its score, in one number that orders as the score does, and falls with the row among equals.
+/// A row with its score, packed into one integer that sorts by score. Among equal scores, a lower row sorts higher.
 ///
-/// Scores must not be NaN; codes and factors make none.
+/// Scores must not be NaN. Scores of codes never are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Scored(u64);
 
@@ -13,7 +13,8 @@ impl Scored {
     #[inline(always)]
     pub(crate) fn new(score: f32, row: u32) -> Self {
         let bits = score.to_bits();
-        // IEEE 754 numbers order as integers do once the negative ones are turned round.
+        // IEEE 754 numbers sort like integers once the bits of the negative ones are inverted and the sign bit of the
+        // others is set.
         let ordered = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
         Self(u64::from(ordered) << 32 | u64::from(!row))
     }
@@ -28,11 +29,11 @@ impl Scored {
     }
 }
 
-/// The highest scores so far, at most a certain number of them.
+/// A bounded heap of the highest scores so far.
 #[derive(Debug)]
 pub(super) struct Best {
     capacity: usize,
-    /// The lowest kept score is on top.
+    /// The lowest score is on top.
     heap: BinaryHeap<Reverse<Scored>>,
 }
 
@@ -41,7 +42,7 @@ impl Best {
         Self { capacity, heap: BinaryHeap::new() }
     }
 
-    /// Takes a row in if it is among the best.
+    /// Inserts a row if it is among the best.
     #[inline]
     pub(crate) fn offer(&mut self, entry: Scored) {
         if self.heap.len() < self.capacity {
@@ -53,7 +54,7 @@ impl Best {
         }
     }
 
-    /// The worst of the best, once there are as many as are wanted.
+    /// The lowest entry, once the heap is full.
     #[inline]
     pub(crate) fn lowest(&self) -> Option<Scored> {
         if self.heap.len() < self.capacity { None } else { self.heap.peek().map(|entry| entry.0) }
@@ -64,7 +65,7 @@ impl Best {
         self
     }
 
-    /// The best first.
+    /// The entries, best first.
     pub(crate) fn into_sorted(self) -> Vec<Scored> {
         self.heap.into_sorted_vec().into_iter().map(|entry| entry.0).collect()
     }
@@ -77,7 +78,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_best_are_what_sorting_gives(
+        fn the_best_equal_the_start_of_the_sorted_scores(
             scores in prop::collection::vec((-3..3_i8).prop_map(|x| f32::from(x) / 2.0), 0..200),
             capacity in 0..50_usize,
             cut in 0..200_usize,

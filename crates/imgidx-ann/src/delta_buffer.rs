@@ -1,4 +1,4 @@
-//! QuantizedVectors in memory: of what was stored after the file of codes was written.
+//! Codes in memory for the vectors that were stored after the quantized-vector file was written.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use super::quantized::Block;
 use super::scalar;
 use imgidx_types::VectorId;
 
-/// Rows of a chunk. A chunk that others still look at is copied before a row is added to it.
+/// Rows in a chunk. A chunk that is shared with another copy of the buffer is copied before a row is added to it.
 const CHUNK: usize = 256;
 
-/// QuantizedVectors in memory, in the order of their ids. A copy shares what is there already.
+/// Quantized vectors in memory, ordered by id. A clone shares the existing chunks.
 #[derive(Debug, Clone)]
 pub struct DeltaBuffer {
     dimension: usize,
-    /// What codes of one bit are relative to, where they are used.
+    /// The mean that 1-bit codes are relative to. `None` if there are no 1-bit codes.
     mean: Option<Arc<[f32]>>,
     chunks: Vec<Arc<Chunk>>,
     len: usize,
@@ -34,13 +34,13 @@ impl DeltaBuffer {
         Self { dimension, mean: mean.map(Arc::from), chunks: Vec::new(), len: 0, last: after }
     }
 
-    /// Adds a vector, whose id has to be larger than those before.
+    /// Adds a vector. Its id must be larger than all previous ids.
     pub(super) fn push(&mut self, id: VectorId, vector: &[f32]) {
         debug_assert!(id > self.last && vector.len() == self.dimension);
         if self.len.is_multiple_of(CHUNK) {
             self.chunks.push(Arc::default());
         }
-        let chunk = Arc::make_mut(self.chunks.last_mut().expect("one was just added"));
+        let chunk = Arc::make_mut(self.chunks.last_mut().expect("a chunk was just added"));
         chunk.ids.push(id.0);
         chunk.factors.push(scalar::encode(vector, &mut chunk.codes));
         if let Some(mean) = &self.mean {
@@ -54,7 +54,7 @@ impl DeltaBuffer {
         self.len
     }
 
-    /// The id of the last vector, or of the last one before the first.
+    /// The id of the last vector. If the buffer is empty, the id after which it starts.
     pub(super) fn last(&self) -> VectorId {
         self.last
     }
@@ -63,30 +63,30 @@ impl DeltaBuffer {
         VectorId(self.chunks[row / CHUNK].ids[row % CHUNK])
     }
 
-    /// The row of an id, if it is there.
+    /// The row of an id, if the buffer holds it.
     pub(super) fn row(&self, id: VectorId) -> Option<usize> {
         let chunk = self.chunks.partition_point(|chunk| chunk.ids.last().is_some_and(|last| *last < id.0));
         let at = self.chunks.get(chunk)?.ids.binary_search(&id.0).ok()?;
         Some(chunk * CHUNK + at)
     }
 
-    /// The first rows of all blocks.
+    /// The first row of each block.
     pub(super) fn blocks(&self) -> impl Iterator<Item = usize> {
         (0..self.len).step_by(CHUNK)
     }
 
-    /// The block that begins with a row.
+    /// The block that starts at row `first`.
     pub(super) fn block(&self, first: usize) -> Block<'_> {
         let chunk = &self.chunks[first / CHUNK];
         Block { codes: &chunk.codes, factors: &chunk.factors }
     }
 
-    /// The codes of one bit of the block that begins with a row, where they are used.
+    /// The 1-bit codes of the block that starts at row `first`. Empty if there are no 1-bit codes.
     pub(super) fn bit_rows(&self, first: usize) -> &[u64] {
         &self.chunks[first / CHUNK].bits
     }
 
-    /// The code of one row.
+    /// A block that holds a single row.
     pub(super) fn row_block(&self, row: usize) -> Block<'_> {
         let (chunk, at) = (&self.chunks[row / CHUNK], row % CHUNK);
         let codes = &chunk.codes[at * self.dimension..(at + 1) * self.dimension];

@@ -1,7 +1,7 @@
 //! Rows with identical codes.
 //!
-//! A graph would be torn by them: a hundred identical vectors fill each other's lists of neighbours and lead nowhere
-//! else. So the first one goes into the graph, and the others are kept beside it.
+//! Such rows would disconnect a graph: a hundred identical vectors fill each other's neighbour lists and link to nothing
+//! else. So only the first row of each group is in the graph, and the others are listed separately.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -10,17 +10,17 @@ use super::links::RowLists;
 use super::quantized::QuantizedVectors;
 use super::sealed::Damaged;
 
-/// Which rows have which others as twins.
+/// The groups of rows with identical codes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct DuplicateRows {
-    /// The first rows of their kind that are not the only ones, in their order.
+    /// The first row of each group of two or more, in ascending order.
     pub rows: Vec<u32>,
-    /// The twins of each of them, in their order.
+    /// The other rows of each group, in ascending order.
     pub lists: RowLists,
 }
 
 impl DuplicateRows {
-    /// Finds twins, and the rows that are the first or the only ones of their kind.
+    /// Finds the duplicates. The second value is the rows that are unique or the first of their group.
     pub(crate) fn find(codes: &QuantizedVectors) -> Result<(Self, Vec<u32>), Damaged> {
         let mut first_of: HashMap<[u8; 16], u32> = HashMap::with_capacity(codes.len());
         let mut unique = Vec::with_capacity(codes.len());
@@ -39,12 +39,12 @@ impl DuplicateRows {
             }
         }
         pairs.sort_unstable();
-        let mut twins = Self { rows: Vec::new(), lists: RowLists { starts: vec![0], members: Vec::new() } };
+        let mut duplicates = Self { rows: Vec::new(), lists: RowLists { starts: vec![0], members: Vec::new() } };
         for group in pairs.chunk_by(|a, b| a.0 == b.0) {
-            twins.rows.push(group[0].0);
-            twins.lists.members.extend(group.iter().map(|pair| pair.1));
-            twins.lists.starts.push(twins.lists.members.len() as u32);
+            duplicates.rows.push(group[0].0);
+            duplicates.lists.members.extend(group.iter().map(|pair| pair.1));
+            duplicates.lists.starts.push(duplicates.lists.members.len() as u32);
         }
-        Ok((twins, unique))
+        Ok((duplicates, unique))
     }
 }

@@ -1,33 +1,33 @@
-//! What can go wrong with derived files.
+//! Errors about derived files.
 
 use std::io;
 use std::path::PathBuf;
 
 use imgidx_types::io_reason;
 
-/// The result of everything in this crate that can fail.
+/// The result of every fallible function in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a derived file cannot be written or used.
+/// Why a derived file could not be written or used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The file system refused.
+    /// A file system operation failed.
     #[error("cannot {action} `{}`: {}", path.display(), io_reason(source))]
     Io {
-        /// What was tried, as the verb of the sentence.
+        /// The operation, as a verb phrase that completes "cannot … `path`".
         action: &'static str,
-        /// On what.
+        /// The file or folder.
         path: PathBuf,
-        /// Why it failed.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A derived file is not as it was written.
+    /// The content of a derived file is not what was written.
     #[error("`{}` is damaged: {reason}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The kind of damage.
         reason: String,
     },
 }

@@ -1,8 +1,9 @@
-//! The folder of derived files: their names, and which of them are still needed.
+//! The folder of derived files: file names, locks and cleanup.
 //!
-//! A generation is a file of codes and the graph over it. Both are named by the model and the seal of the codes; the
-//! seal of the current generation is in the database, so that a new one is published by the commit that writes it
-//! there: before that the old one is whole and in use, after it the new one, and there is nothing in between.
+//! A generation is a quantized-vector file and the graph over it. Both are named after the model and the seal of the
+//! quantized vectors. The database holds the seal of the current generation, so the commit that writes a new seal
+//! publishes the new generation. Before that commit the old generation is complete and in use; after it the new one
+//! is. There is no state in between.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -14,15 +15,15 @@ use imgidx_types::{ModelId, open_nofollow};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DerivedFolder(PathBuf);
 
-/// What is being made.
+/// The kind of file that is being written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Making {
+pub(super) enum DerivedKind {
     QuantizedVectors,
     Graph,
 }
 
-impl Making {
-    /// How the names of unfinished files begin.
+impl DerivedKind {
+    /// The file name prefix of unfinished files.
     pub(crate) fn unfinished(self) -> &'static str {
         match self {
             Self::QuantizedVectors => ".unfinished-codes-",
@@ -38,13 +39,13 @@ impl Making {
     }
 }
 
-/// Held by who makes something, so that only one does.
+/// The lock that a process holds while it writes a derived file, so that only one process does.
 #[derive(Debug)]
-pub(super) struct MakingLock(File);
+pub(super) struct BuildLock(File);
 
-impl Drop for MakingLock {
+impl Drop for BuildLock {
     fn drop(&mut self) {
-        // Closing the file would not be enough while a child process that was just started holds it open too.
+        // Closing the file is not enough: a child process that was just started may still have it open.
         let _ = self.0.unlock();
     }
 }
@@ -52,37 +53,37 @@ impl Drop for MakingLock {
 impl DerivedFolder {
     const DAMAGED: &str = "damaged-";
 
-    /// The folder at a path, which need not be there.
+    /// The folder at a path. The folder need not exist yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
     }
 
-    /// Where it is.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// The file of codes of a generation; `None` if this cannot be a seal.
+    /// The path of a generation's quantized vectors. `None` if `seal` is not a valid seal.
     pub(super) fn codes(&self, model: &ModelId, seal: &str) -> Option<PathBuf> {
         Some(self.0.join(format!("{}.codes", generation(model, seal)?)))
     }
 
-    /// The graph of a generation; `None` if this cannot be a seal.
+    /// The path of a generation's graph. `None` if `seal` is not a valid seal.
     pub(super) fn graph(&self, model: &ModelId, seal: &str) -> Option<PathBuf> {
         Some(self.0.join(format!("{}.graph", generation(model, seal)?)))
     }
 
-    /// Sets a damaged file aside, so that nobody uses it again and somebody can look at it.
+    /// Renames a damaged file, so that it is not used again but can still be inspected.
     pub fn set_aside(&self, path: &Path) {
         if let Some(name) = path.file_name() {
             let mut aside = std::ffi::OsString::from(Self::DAMAGED);
             aside.push(name);
-            // Where that is not allowed the file is found to be damaged again each time, which is slower and right.
+            // If the rename fails, the damage is detected again on each use. This is slower, but still correct.
             let _ = fs::rename(path, self.0.join(aside));
         }
     }
 
-    /// Removes all files but those of the current generations, given as models with their seals.
+    /// Removes the files of all generations except the current ones, given as models with their seals.
     ///
     /// Only the writer of the database may call this.
     pub fn collect(&self, current: &[(ModelId, String)]) {
@@ -100,13 +101,13 @@ impl DerivedFolder {
         }
     }
 
-    /// Makes the folder, for its owner only, if it is not there. A link to another folder is refused: files would be made and removed
-    /// there.
-    fn make(&self) -> Result<()> {
+    /// Creates the folder, accessible by its owner only, if it does not exist. A symbolic link to another folder is
+    /// refused, because files would be created and removed there.
+    fn create(&self) -> Result<()> {
         let failed = Error::io("create the folder", &self.0);
         match self.0.symlink_metadata() {
             Ok(found) if found.is_dir() => Ok(()),
-            Ok(_) => Err(failed(std::io::Error::other("something else has its name"))),
+            Ok(_) => Err(failed(std::io::Error::other("a file or link with this name exists"))),
             Err(_) => {
                 let mut builder = fs::DirBuilder::new();
                 builder.recursive(true);
@@ -117,10 +118,11 @@ impl DerivedFolder {
         }
     }
 
-    /// Takes the lock for making something, if nobody has it, and removes what a killed holder left behind.
-    pub(super) fn lock_for(&self, making: Making) -> Result<Option<MakingLock>> {
-        self.make()?;
-        let path = self.0.join(making.lock());
+    /// Takes the lock for writing files of a kind, and removes the unfinished files of a killed process. Returns
+    /// `None` if another process holds the lock.
+    pub(super) fn lock_for(&self, kind: DerivedKind) -> Result<Option<BuildLock>> {
+        self.create()?;
+        let path = self.0.join(kind.lock());
         let file = open_nofollow(&path).map_err(Error::io("open the lock file", &path))?;
         match file.try_lock() {
             Ok(()) => {}
@@ -128,27 +130,27 @@ impl DerivedFolder {
             Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
         }
         for entry in fs::read_dir(&self.0).map_err(Error::io("list", &self.0))?.flatten() {
-            if entry.file_name().as_encoded_bytes().starts_with(making.unfinished().as_bytes()) {
+            if entry.file_name().as_encoded_bytes().starts_with(kind.unfinished().as_bytes()) {
                 let _ = fs::remove_file(entry.path());
             }
         }
-        Ok(Some(MakingLock(file)))
+        Ok(Some(BuildLock(file)))
     }
 }
 
-/// Digits of the model and of the seal in the names of a generation's files.
-const DIGITS: usize = 16;
+/// Hexadecimal digits of the model and of the seal in the file names of a generation.
+const NAME_DIGITS: usize = 16;
 
-/// Whether files of some generation could have this name.
+/// Whether `stem` is the name of a generation.
 fn is_generation(stem: &str) -> bool {
-    let is_number = |text: &str| text.len() == DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_number = |text: &str| text.len() == NAME_DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     stem.split_once('-').is_some_and(|(model, seal)| is_number(model) && is_number(seal))
 }
 
-/// The name that the files of a generation share.
+/// The name that the files of a generation share. `None` if `seal` is not a valid seal.
 fn generation(model: &ModelId, seal: &str) -> Option<String> {
     let is_seal = seal.len() == 64 && seal.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_seal.then(|| format!("{}-{}", &model.to_string()[..DIGITS], &seal[..DIGITS]))
+    is_seal.then(|| format!("{}-{}", &model.to_string()[..NAME_DIGITS], &seal[..NAME_DIGITS]))
 }
 
 #[cfg(test)]
@@ -156,15 +158,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_current_generations_and_what_is_not_ours_stay() {
+    fn current_generations_and_foreign_files_are_kept() {
         let dir = tempfile::tempdir().expect("a folder");
         let folder = DerivedFolder::new(dir.path());
         let (ours, other) = (ModelId::from([7; 32]), ModelId::from([8; 32]));
         let (now, before) = ("ab".repeat(32), "cd".repeat(32));
         let path = |model, seal| folder.codes(model, seal).expect("a name");
         let graph = folder.graph(&ours, &now).expect("a name");
-        // It may be another process that is writing this.
-        let unfinished = dir.path().join(format!("{}1", Making::QuantizedVectors.unfinished()));
+        // Another process may be writing this file.
+        let unfinished = dir.path().join(format!("{}1", DerivedKind::QuantizedVectors.unfinished()));
         let others = ["notes.txt", "secret.codes", "0123-4567.graph"].map(|name| dir.path().join(name));
         let kept = [path(&ours, &now), graph, path(&other, &before), unfinished].into_iter().chain(others);
         let kept: Vec<PathBuf> = kept.collect();
@@ -176,7 +178,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_link_in_the_place_of_the_folder_is_refused() {
+    fn a_link_instead_of_the_folder_is_refused() {
         let dir = tempfile::tempdir().expect("a folder");
         let (elsewhere, link) = (dir.path().join("elsewhere"), dir.path().join("link"));
         fs::create_dir(&elsewhere).expect("a folder");
@@ -184,23 +186,23 @@ mod tests {
         fs::write(&theirs, "theirs").expect("a file");
         std::os::unix::fs::symlink(&elsewhere, &link).expect("a link");
         let folder = DerivedFolder::new(link);
-        assert!(folder.lock_for(Making::QuantizedVectors).is_err());
+        assert!(folder.lock_for(DerivedKind::QuantizedVectors).is_err());
         folder.collect(&[]);
-        assert_eq!(fs::read_dir(&elsewhere).expect("it is there").count(), 1, "nothing was made or removed");
+        assert_eq!(fs::read_dir(&elsewhere).expect("it is there").count(), 1, "nothing was created or removed");
     }
 
     #[test]
-    fn one_makes_something_at_a_time_and_clears_up_after_one_that_died() {
+    fn one_process_writes_at_a_time_and_removes_the_unfinished_files_of_a_killed_one() {
         let dir = tempfile::tempdir().expect("a folder");
         let folder = DerivedFolder::new(dir.path().join("new"));
-        let lock = folder.lock_for(Making::Graph).expect("it can be made").expect("nobody has it");
-        assert!(folder.lock_for(Making::Graph).expect("it is there").is_none());
-        assert!(folder.lock_for(Making::QuantizedVectors).expect("it can be made").is_some());
+        let lock = folder.lock_for(DerivedKind::Graph).expect("it can be made").expect("nobody has it");
+        assert!(folder.lock_for(DerivedKind::Graph).expect("it is there").is_none());
+        assert!(folder.lock_for(DerivedKind::QuantizedVectors).expect("it can be made").is_some());
         drop(lock);
-        let left = [Making::Graph, Making::QuantizedVectors]
-            .map(|making| folder.path().join(format!("{}1", making.unfinished())));
+        let left = [DerivedKind::Graph, DerivedKind::QuantizedVectors]
+            .map(|kind| folder.path().join(format!("{}1", kind.unfinished())));
         left.iter().for_each(|path| fs::write(path, b"").expect("a file"));
-        assert!(folder.lock_for(Making::Graph).expect("it is there").is_some());
+        assert!(folder.lock_for(DerivedKind::Graph).expect("it is there").is_some());
         assert_eq!(left.map(|path| path.exists()), [false, true]);
     }
 }

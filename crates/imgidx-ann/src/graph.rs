@@ -1,6 +1,6 @@
-//! The graph over a file of codes, as it is searched: a frozen HNSW (Malkov and Yashunin, TPAMI 2020).
+//! The graph over quantized vectors, as it is searched: a frozen HNSW (Malkov and Yashunin, TPAMI 2020).
 //!
-//! Only the first of identical codes is in the graph and stands for all of them; the others are found through it.
+//! Of several rows with identical codes only the first is in the graph. The others are found through it.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,40 +17,41 @@ use super::scores::{BitScores, CodeScores, Scores};
 use super::walk::{Breadth, Visited, walk};
 use imgidx_types::ModelId;
 
-/// A graph that can be searched.
+/// A searchable graph.
 #[derive(Debug)]
 pub struct Graph {
     codes: Arc<QuantizedVectors>,
     file: GraphFile,
-    near: Near,
-    /// Marks for visited rows that no search has at the moment.
+    hot: HotData,
+    /// A pool of visited-row sets that no search is using.
     visited: Mutex<Vec<Visited>>,
 }
 
-/// Copies of what every search reads, in the order in which it is read or in large pages.
+/// Copies of the data that every search reads, contiguous or in huge pages.
 #[derive(Debug)]
-struct Near {
-    /// QuantizedVectors of one bit; empty where there are none.
+struct HotData {
+    /// The 1-bit codes; empty if there are none.
     bits: LargeArray<u64>,
     neighbor_starts: LargeArray<u32>,
     neighbors: LargeArray<u32>,
-    /// Rows that every search looks at first: the entry points, and those that no search finds, which lead on as well.
+    /// Rows that every search scores first: the entry points, and the rows that the audit could not find, which serve
+    /// as entry points too.
     first: Vec<u32>,
-    /// Their codes of one bit.
+    /// The 1-bit codes of the first rows.
     first_bits: Vec<u64>,
-    /// These rows as the set that has been visited.
+    /// The first rows as the initial visited set.
     visited: Visited,
 }
 
-/// A file of codes or a graph that is not what was written.
+/// A quantized-vector file or a graph whose content is not what was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DamagedFile(pub std::path::PathBuf);
 
 impl Graph {
-    /// Opens the graph over some codes and checks every byte of both; `None` if there is none.
+    /// Opens the graph over quantized vectors and verifies every byte of both. `None` if there is no graph.
     ///
     /// # Errors
-    /// [`DamagedFile`] if there is one that cannot be used.
+    /// [`DamagedFile`] if either file is unusable.
     pub fn open(
         folder: &DerivedFolder,
         model: &ModelId,
@@ -65,93 +66,93 @@ impl Graph {
         file.map(|file| Some(Self::new(codes, file))).ok_or(DamagedFile(path))
     }
 
-    /// Opens a graph that was just written over codes that have been checked.
+    /// Opens a graph that was just written. Its codes must have been verified.
     pub(super) fn open_draft(path: &Path, codes: Arc<QuantizedVectors>) -> Option<Self> {
         GraphFile::open(path, &codes).map(|file| Self::new(codes, file))
     }
 
     fn new(codes: Arc<QuantizedVectors>, file: GraphFile) -> Self {
-        let near = Near::new(&codes, &file);
-        Self { codes, file, near, visited: Mutex::default() }
+        let hot = HotData::new(&codes, &file);
+        Self { codes, file, hot, visited: Mutex::default() }
     }
 
-    /// What a graph's file says of itself, which is not checked further; `None` if there is none.
+    /// Reads the status of a graph from its file without verifying the rest. `None` if there is no graph.
     pub fn peek(folder: &DerivedFolder, model: &ModelId, seal: &str) -> Option<GraphStatus> {
         GraphFile::peek(&folder.graph(model, seal)?, seal)
     }
 
-    /// What the file says of itself.
+    /// The status that the file records.
     pub fn status(&self) -> &GraphStatus {
         self.file.status()
     }
 
-    /// What a row links to.
+    /// The rows that a row links to.
     pub(super) fn links_of(&self, row: u32) -> &[u32] {
         self.neighbors().of(row as usize)
     }
 
-    /// The codes that it is a graph of.
+    /// The quantized vectors that the graph is built over.
     pub fn codes(&self) -> &Arc<QuantizedVectors> {
         &self.codes
     }
 
-    /// Whether its file was cut off while it was in use.
+    /// Whether the file was truncated while it was in use.
     pub(super) fn is_broken(&self) -> bool {
         self.file.is_broken()
     }
 
-    /// Bytes of memory that it takes beside the codes, with the pages of its file.
+    /// Memory in bytes, with the pages of the file but without the quantized vectors.
     pub fn bytes(&self) -> u64 {
-        self.file.bytes() + self.near.bytes()
+        self.file.bytes() + self.hot.bytes()
     }
 
-    /// The rows nearest to a query's code, the nearest first, and their twins, at most `wanted` of one kind.
-    pub(super) fn search(&self, query: &CodedQuery, breadth: Breadth, wanted: usize) -> Vec<Scored> {
+    /// The rows nearest to a query, nearest first, with at most `limit` duplicates of each.
+    pub(super) fn search(&self, query: &CodedQuery, breadth: Breadth, limit: usize) -> Vec<Scored> {
         let mut visited = self.visited.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        visited.become_like(&self.near.visited);
+        visited.become_like(&self.hot.visited);
         let scores = CodeScores::new(&self.codes, &query.code);
         let mut best = match &query.bits {
             Some(bits) => {
                 let words = bits::words(self.codes.dimension());
-                let by_bits = BitScores::new(bits, self.near.bits.as_slice(), words);
-                let first_rows = self.near.first.iter().zip(self.near.first_bits.chunks_exact(words));
+                let by_bits = BitScores::new(bits, self.hot.bits.as_slice(), words);
+                let first_rows = self.hot.first.iter().zip(self.hot.first_bits.chunks_exact(words));
                 let first = first_rows.map(|(row, bits)| by_bits.score_bits(*row, bits)).collect();
                 let proposed = walk(&by_bits, self.neighbors(), first, breadth, &mut visited);
                 proposed.iter().for_each(|entry| scores.prefetch(entry.row()));
                 proposed.iter().map(|entry| scores.score(entry.row())).collect()
             }
             None => {
-                let first = self.near.first.iter().map(|row| scores.score(*row)).collect();
+                let first = self.hot.first.iter().map(|row| scores.score(*row)).collect();
                 walk(&scores, self.neighbors(), first, breadth, &mut visited)
             }
         };
         self.visited.lock().unwrap_or_else(PoisonError::into_inner).push(visited);
-        self.add_twins(&mut best, wanted);
+        self.add_duplicates(&mut best, limit);
         best.sort_unstable_by(|a, b| b.cmp(a));
         best.dedup();
         best
     }
 
-    fn add_twins(&self, found: &mut Vec<Scored>, wanted: usize) {
-        let (rows, twins) = self.file.twins();
+    fn add_duplicates(&self, found: &mut Vec<Scored>, limit: usize) {
+        let (rows, duplicates) = self.file.duplicates();
         for i in 0..if rows.is_empty() { 0 } else { found.len() } {
             let entry = found[i];
             if let Ok(at) = rows.binary_search(&entry.row()) {
-                found.extend(twins.of(at).iter().take(wanted).map(|row| Scored::new(entry.score(), *row)));
+                found.extend(duplicates.of(at).iter().take(limit).map(|row| Scored::new(entry.score(), *row)));
             }
         }
     }
 
     fn neighbors(&self) -> ListsView<'_> {
-        ListsView { starts: self.near.neighbor_starts.as_slice(), members: self.near.neighbors.as_slice() }
+        ListsView { starts: self.hot.neighbor_starts.as_slice(), members: self.hot.neighbors.as_slice() }
     }
 }
 
-impl Near {
-    /// Copies from files that have been checked.
+impl HotData {
+    /// Copies from verified files.
     fn new(codes: &QuantizedVectors, file: &GraphFile) -> Self {
         let has_bits = codes.mean().is_some();
-        let bits = if has_bits { codes.bit_rows(0..codes.len()).expect("all was checked before") } else { &[] };
+        let bits = if has_bits { codes.bit_rows(0..codes.len()).expect("all codes were verified") } else { &[] };
         let ListsView { starts, members } = file.neighbors();
         let mut first = [file.entry_points(), file.missed()].concat();
         first.sort_unstable();

@@ -1,54 +1,56 @@
-//! The file of a graph: its arrays, where they are mapped.
+//! The file format of a graph: memory-mapped arrays.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::duplicate_rows::DuplicateRows;
-use super::folder::{DerivedFolder, Making};
+use super::folder::{DerivedFolder, DerivedKind};
 use super::links::{Links, ListsView};
 use super::quantized::QuantizedVectors;
 use super::sealed::{Damaged, SealedFile, SealedWriter, Section, Unpublished};
 
-/// What is to be known of a graph.
+/// The properties of a graph.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GraphStatus {
-    /// Vectors that can be found through it.
+    /// The number of vectors that the graph covers.
     pub vectors: u64,
-    /// Links that hnsw_rs gave each vector in a layer, at most.
+    /// Maximum number of links that hnsw_rs gave each vector in a layer.
     pub links: usize,
-    /// Candidates that were kept while a vector was put in.
+    /// Candidates kept during the insertion of a vector.
     pub ef_construction: usize,
-    /// Candidates that a query keeps.
+    /// Candidates kept during a query.
     pub ef: usize,
-    /// Vectors that searching for themselves did not find; every query looks at them.
+    /// The number of vectors that a search for themselves did not find. Every query scores them.
     pub missed: u64,
-    /// Part of the ten nearest that searches found in the last audit, 0 to 1.
+    /// Recall of the ten nearest in the audit, 0 to 1.
     pub recall: f32,
-    /// Seconds that it took to build.
+    /// Build time in seconds.
     pub build_seconds: f32,
 }
 
 impl GraphStatus {
-    /// Part of the ten nearest that the audit's searches must have found, which ask for more than people do: half-way
-    /// between pictures. A graph that misses more is not used.
-    const LEAST_RECALL: f32 = 0.95;
-    /// One in so many vectors may be missed, and as many as this in a small set: looking at all of them takes time.
-    const MISSED_ONE_IN: u64 = 32;
-    const MISSED: u64 = 4096;
+    /// Minimum recall in the audit for a graph to be used. The queries of the audit lie between pictures, so they are
+    /// harder than real ones.
+    const MIN_RECALL: f32 = 0.95;
+    /// One in this many vectors may be missed, because every query scores the missed ones. A small graph may miss up to
+    /// [`Self::MISSED_ALLOWANCE`] vectors.
+    const MAX_MISSED_ONE_IN: u64 = 32;
+    const MISSED_ALLOWANCE: u64 = 4096;
 
-    /// Whether searches find enough along the graph, and sooner than the scan does.
+    /// Whether searches of the graph have enough recall and are faster than a scan.
     pub fn is_useful(&self) -> bool {
-        self.recall >= Self::LEAST_RECALL && self.missed <= Self::MISSED.max(self.vectors / Self::MISSED_ONE_IN)
+        self.recall >= Self::MIN_RECALL
+            && self.missed <= Self::MISSED_ALLOWANCE.max(self.vectors / Self::MAX_MISSED_ONE_IN)
     }
 }
 
-/// How hnsw_rs builds a graph. The lowest layer is made better afterwards, so that little will do here.
+/// How hnsw_rs builds a graph. The lowest layer is refined afterwards, so small values suffice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GraphOptions {
-    /// Links of a vector in a layer, at most.
+    /// Maximum number of links of a vector in a layer.
     pub links: usize,
-    /// Candidates that are kept while a vector is put in.
+    /// Candidates kept during the insertion of a vector.
     pub ef_construction: usize,
 }
 
@@ -58,7 +60,7 @@ impl Default for GraphOptions {
     }
 }
 
-/// What an audit found.
+/// The result of an audit.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Audit {
     pub missed: Vec<u32>,
@@ -66,7 +68,7 @@ pub(super) struct Audit {
     pub recall: f32,
 }
 
-/// What a graph's file says of itself.
+/// The metadata in the header of a graph file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct About {
     status: GraphStatus,
@@ -74,11 +76,11 @@ struct About {
     codes: String,
     entry_points: usize,
     links: usize,
-    /// QuantizedVectors with twins, and twins.
+    /// The number of rows with duplicates, and of their duplicates.
     twins: (usize, usize),
 }
 
-/// A graph's file.
+/// An open graph file.
 #[derive(Debug)]
 pub(super) struct GraphFile {
     file: SealedFile,
@@ -93,13 +95,13 @@ struct Sections {
     starts: Section,
     links: Section,
     missed: Section,
-    twin_rows: Section,
-    twin_starts: Section,
-    twins: Section,
+    duplicate_rows: Section,
+    duplicate_starts: Section,
+    duplicates: Section,
 }
 
 impl GraphFile {
-    /// Opens a file whatever its name is, without checking its content; `None` if it is of other codes.
+    /// Opens a file of any name without verifying its content. `None` if it is unusable or belongs to other codes.
     pub(crate) fn open(path: &Path, codes: &QuantizedVectors) -> Option<Self> {
         let (file, about) = SealedFile::open::<About>(path)?;
         if about.codes != codes.status().seal.to_hex().as_str() {
@@ -107,26 +109,27 @@ impl GraphFile {
         }
         let rows = codes.len();
         let section = |name: &str, count: usize| file.section(name, count.checked_mul(4)?);
-        let (with_twins, twins) = about.twins;
+        let (with_duplicates, duplicates) = about.twins;
         let sections = Sections {
             entry_points: section("entry points", about.entry_points)?,
             starts: section("starts", rows + 1)?,
             links: section("links", about.links)?,
             missed: section("missed", usize::try_from(about.status.missed).ok()?)?,
-            twin_rows: section("twin rows", with_twins)?,
-            twin_starts: section("twin starts", with_twins.checked_add(1)?)?,
-            twins: section("twins", twins)?,
+            duplicate_rows: section("twin rows", with_duplicates)?,
+            duplicate_starts: section("twin starts", with_duplicates.checked_add(1)?)?,
+            duplicates: section("twins", duplicates)?,
         };
         Some(Self { file, about, rows, sections })
     }
 
-    /// What a file says of itself, which is not checked further; `None` if it is no graph of these codes.
+    /// Reads the status from a file without verifying the rest. `None` if it is not a graph over the codes with this
+    /// seal.
     pub(crate) fn peek(path: &Path, seal: &str) -> Option<GraphStatus> {
         let (_, about) = SealedFile::open::<About>(path)?;
         (about.codes == seal).then_some(about.status)
     }
 
-    /// Checks every byte, and that all numbers point to where something is, so that no search can leave the arrays.
+    /// Verifies every byte, and that all row numbers are in range, so that no search can leave the arrays.
     pub(crate) fn check(&self) -> Result<(), Damaged> {
         self.file.check_all()?;
         if self.is_sound() { Ok(()) } else { Err(Damaged) }
@@ -135,21 +138,21 @@ impl GraphFile {
     fn is_sound(&self) -> bool {
         let rows = self.rows;
         let are_rows = |of: &[u32]| of.iter().all(|row| (*row as usize) < rows);
-        let (with_twins, twins) = self.twins();
+        let (with_duplicates, duplicates) = self.duplicates();
         !self.entry_points().is_empty()
             && are_rows(self.entry_points())
             && are_rows(self.missed())
             && self.neighbors().are_sound(rows, rows)
-            && are_rows(with_twins)
-            && with_twins.is_sorted()
-            && twins.are_sound(with_twins.len(), rows)
+            && are_rows(with_duplicates)
+            && with_duplicates.is_sorted()
+            && duplicates.are_sound(with_duplicates.len(), rows)
     }
 
     pub(crate) fn status(&self) -> &GraphStatus {
         &self.about.status
     }
 
-    /// Whether something that was read of it was not there.
+    /// Whether a part of the file was missing when it was read.
     pub(crate) fn is_broken(&self) -> bool {
         self.file.is_broken()
     }
@@ -160,7 +163,7 @@ impl GraphFile {
     }
 
     fn array(&self, section: &Section, count: usize) -> &[u32] {
-        self.file.get(section, 0..count).expect("all was checked before it is used")
+        self.file.get(section, 0..count).expect("the whole file is verified before it is used")
     }
 
     pub(crate) fn entry_points(&self) -> &[u32] {
@@ -178,38 +181,38 @@ impl GraphFile {
         self.array(&self.sections.missed, self.about.status.missed as usize)
     }
 
-    /// Rows that have twins, and those.
-    pub(crate) fn twins(&self) -> (&[u32], ListsView<'_>) {
+    /// The rows that have duplicates, and the duplicates of each.
+    pub(crate) fn duplicates(&self) -> (&[u32], ListsView<'_>) {
         let (rows, members) = self.about.twins;
-        let starts = self.array(&self.sections.twin_starts, rows + 1);
-        let members = self.array(&self.sections.twins, members);
-        (self.array(&self.sections.twin_rows, rows), ListsView { starts, members })
+        let starts = self.array(&self.sections.duplicate_starts, rows + 1);
+        let members = self.array(&self.sections.duplicates, members);
+        (self.array(&self.sections.duplicate_rows, rows), ListsView { starts, members })
     }
 }
 
-/// What a graph's file says of itself, apart from its arrays.
+/// The metadata to write into a graph file.
 pub(super) struct GraphFacts {
     pub options: GraphOptions,
     pub audit: Audit,
     pub build_seconds: f32,
 }
 
-/// Writes a graph.
+/// Writes a graph file, which is not published yet.
 pub(super) fn write(
     folder: &DerivedFolder,
     codes: &QuantizedVectors,
     links: &Links,
-    twins: &DuplicateRows,
+    duplicates: &DuplicateRows,
     facts: &GraphFacts,
 ) -> std::io::Result<Unpublished> {
-    let mut writer = SealedWriter::create(folder.path(), Making::Graph.unfinished())?;
-    writer.whole("entry points", &links.entry_points)?;
-    writer.whole("starts", &links.neighbors.starts)?;
-    writer.whole("links", &links.neighbors.members)?;
-    writer.whole("missed", &facts.audit.missed)?;
-    writer.whole("twin rows", &twins.rows)?;
-    writer.whole("twin starts", &twins.lists.starts)?;
-    writer.whole("twins", &twins.lists.members)?;
+    let mut writer = SealedWriter::create(folder.path(), DerivedKind::Graph.unfinished())?;
+    writer.write_section("entry points", &links.entry_points)?;
+    writer.write_section("starts", &links.neighbors.starts)?;
+    writer.write_section("links", &links.neighbors.members)?;
+    writer.write_section("missed", &facts.audit.missed)?;
+    writer.write_section("twin rows", &duplicates.rows)?;
+    writer.write_section("twin starts", &duplicates.lists.starts)?;
+    writer.write_section("twins", &duplicates.lists.members)?;
     let status = GraphStatus {
         vectors: codes.len() as u64,
         links: facts.options.links,
@@ -224,6 +227,6 @@ pub(super) fn write(
         codes: codes.status().seal.to_hex().to_string(),
         entry_points: links.entry_points.len(),
         links: links.neighbors.members.len(),
-        twins: (twins.rows.len(), twins.lists.members.len()),
+        twins: (duplicates.rows.len(), duplicates.lists.members.len()),
     })
 }

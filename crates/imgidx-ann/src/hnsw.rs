@@ -1,8 +1,9 @@
-//! Building the graph with hnsw_rs. Nothing else here knows that crate.
+//! Building the graph with hnsw_rs. No other module uses that crate.
 //!
-//! What it builds is taken out of it at once and written as a file of our own: its dumps have no checksums, end the
-//! process when they are cut off, and take 10 µs a vector to load; its graph takes 2.6 kB a vector in memory and hashes
-//! every row that a search visits. While it builds, it holds row numbers only and asks for codes where they are mapped.
+//! The links are copied out of hnsw_rs at once and written in our own file format. Its dumps have no checksums, end the
+//! process if they are truncated, and take 10 µs per vector to load. Its graph takes 2.6 kB of memory per vector and
+//! hashes every row that a search visits. During the build, hnsw_rs holds only row numbers, and distances are computed
+//! from the mapped codes.
 
 use std::sync::Arc;
 
@@ -13,22 +14,22 @@ use super::links::{Links, RowLists};
 use super::quantized::QuantizedVectors;
 use super::scores::{BitDistances, cosine};
 
-/// Layers of hnsw_rs; it dumps and searches only graphs with this number of them.
+/// The number of layers. hnsw_rs dumps and searches only graphs with exactly this many.
 const MAX_LAYER: usize = 16;
-/// Vectors that are put in one after another before several threads go on: the first ones must see each other.
-const SERIAL: usize = 1000;
-/// Vectors that are put in before somebody is asked whether to go on.
-const PART: usize = 4096;
+/// Vectors that are inserted one by one before insertion becomes parallel: the first ones must find each other.
+const SERIAL_INSERTS: usize = 1000;
+/// Vectors that are inserted between two calls of `should_continue`.
+const BATCH: usize = 4096;
 
-/// Rows that a search looks at before it begins, at most.
-const ENTRY_POINTS: usize = 4096;
+/// Maximum number of entry points, which every search scores before it follows links.
+const MAX_ENTRY_POINTS: usize = 4096;
 
-/// Bytes of memory that building takes for each vector, at most: with 8 links a build of a million took 2.0 GB more
-/// than the process had before.
+/// Maximum memory in bytes that a build takes per vector. Measured: with 8 links, a build over a million vectors added
+/// 2.0 GB to the process.
 pub(super) const BYTES_PER_VECTOR: u64 = 2600;
 
-/// Distance of two rows: by their bits where they have any, else 1 less their cosine; never below 0, where hnsw_rs
-/// panics.
+/// The distance of two rows: by their 1-bit codes if there are any, otherwise 1 minus their cosine. It is never
+/// negative, because hnsw_rs panics on negative distances.
 struct RowDistance(Arc<QuantizedVectors>);
 
 impl Distance<u32> for RowDistance {
@@ -38,20 +39,20 @@ impl Distance<u32> for RowDistance {
     }
 }
 
-/// Builds a graph of some rows; `None` if `go_on` ends it.
+/// Builds a graph of `rows`. Returns `None` if `should_continue` returns false.
 ///
-/// Everything of the codes must have been checked.
+/// All codes must have been verified.
 pub(super) fn build(
     codes: &Arc<QuantizedVectors>,
     rows: &[u32],
     options: GraphOptions,
-    go_on: &(dyn Fn() -> bool + Sync),
+    should_continue: &(dyn Fn() -> bool + Sync),
 ) -> Option<Links> {
     let hnsw = Hnsw::new(options.links, rows.len(), MAX_LAYER, options.ef_construction, RowDistance(codes.clone()));
-    let (first, rest) = rows.split_at(SERIAL.min(rows.len()));
+    let (first, rest) = rows.split_at(SERIAL_INSERTS.min(rows.len()));
     first.iter().for_each(|row| hnsw.insert((&[*row], *row as usize)));
-    for part in rest.chunks(PART) {
-        if !go_on() {
+    for part in rest.chunks(BATCH) {
+        if !should_continue() {
             return None;
         }
         let part: Vec<(&[u32], usize)> = part.iter().map(|row| (std::slice::from_ref(row), *row as usize)).collect();
@@ -60,10 +61,11 @@ pub(super) fn build(
     Some(freeze(&hnsw, codes.len()))
 }
 
-/// Takes the links out of hnsw_rs.
+/// Copies the links out of hnsw_rs.
 ///
-/// Of the layers above the lowest one only the rows of one are kept, and not their links: to look at a few thousand rows
-/// and to begin with the best ones costs little, and finds what lies where no path leads from the one row on top.
+/// All links of the lowest layer are kept. Of the layers above, only the rows of one layer are kept, as entry points,
+/// without their links. Scoring a few thousand rows and starting from the best ones costs little, and finds regions
+/// that no path from the single top row reaches.
 fn freeze(hnsw: &Hnsw<'_, u32, RowDistance>, rows: usize) -> Links {
     let mut links: Vec<(u32, Vec<u32>)> = Vec::with_capacity(rows);
     let mut layers: Vec<Vec<u32>> = vec![Vec::new(); MAX_LAYER];
@@ -74,7 +76,7 @@ fn freeze(hnsw: &Hnsw<'_, u32, RowDistance>, rows: usize) -> Links {
         links.push((row, lowest.into_iter().map(|other| other.d_id as u32).collect()));
     }
     links.sort_unstable_by_key(|(row, _)| *row);
-    let mut few = layers.into_iter().filter(|layer| (1..=ENTRY_POINTS).contains(&layer.len()));
+    let mut few = layers.into_iter().filter(|layer| (1..=MAX_ENTRY_POINTS).contains(&layer.len()));
     let mut entry_points = few.next().unwrap_or_else(|| links.iter().take(1).map(|(row, _)| *row).collect());
     entry_points.sort_unstable();
     Links { entry_points, neighbors: RowLists::new(rows, links) }

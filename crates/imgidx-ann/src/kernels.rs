@@ -1,36 +1,36 @@
-//! The two inner loops, compiled for several instruction sets; the best one that the processor has is taken.
+//! The inner loops, compiled for several instruction sets. The best variant that the processor supports is used.
 //!
-//! All give the same numbers, because they count in whole numbers: which one ran can be told from the time only.
+//! All variants return identical results, because they use integer arithmetic. Only their speed differs.
 
 use std::sync::LazyLock;
 
-/// Planes of a query of 4 bits; see [`super::bits`].
+/// Number of bit planes of a query; see [`super::bits`].
 pub(super) const PLANES: usize = 4;
 
-/// Dot product of two codes of 8 bits, exact for up to 133,000 components.
+/// The dot product of two 8-bit codes, exact for up to 133,000 components.
 ///
 /// # Panics
-/// When the lengths differ.
+/// If the lengths differ.
 pub(super) fn dot(a: &[i8], b: &[i8]) -> i32 {
-    assert_eq!(a.len(), b.len(), "codes of two models are never compared");
+    assert_eq!(a.len(), b.len(), "codes of different models are never compared");
     (KERNELS.dot)(a, b)
 }
 
-/// The sum of a query's components where a row's bits are set.
+/// The sum of the query's components whose bits are set in a row.
 ///
-/// `planes` holds the bits of the query's components in two's complement, the lowest first, each plane as long as a
-/// row is without the last word, which is something else.
+/// `planes` holds the bits of the query's components in two's complement, lowest first. Each plane is one word shorter
+/// than a row, whose last word holds no bits.
 #[inline(always)]
-pub(super) fn weigh_row(planes: &Planes, row: &[u64]) -> i32 {
-    (KERNELS.weigh)(planes, row)
+pub(super) fn masked_sum(planes: &Planes, row: &[u64]) -> i32 {
+    (KERNELS.masked_sum)(planes, row)
 }
 
-/// Number of bits in which two rows differ, as many words of them as the shorter one has.
+/// The number of bits in which two rows differ, up to the length of the shorter one.
 pub(super) fn hamming(a: &[u64], b: &[u64]) -> u32 {
     (KERNELS.hamming)(a, b)
 }
 
-/// Asks the processor to fetch what is about to be read.
+/// Prefetches a slice that is about to be read.
 #[inline(always)]
 pub(super) fn prefetch<T>(slice: &[T]) {
     #[cfg(target_arch = "x86_64")]
@@ -38,7 +38,7 @@ pub(super) fn prefetch<T>(slice: &[T]) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         let start = slice.as_ptr().cast::<i8>();
         for offset in (0..size_of_val(slice)).step_by(64) {
-            // SAFETY: a hint that reads nothing, within the slice.
+            // SAFETY: the address lies within the slice, and a prefetch is only a hint.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(start.add(offset)) };
         }
     }
@@ -47,25 +47,25 @@ pub(super) fn prefetch<T>(slice: &[T]) {
 }
 
 type Dot = fn(&[i8], &[i8]) -> i32;
-type Weigh = fn(&Planes, &[u64]) -> i32;
+type MaskedSum = fn(&Planes, &[u64]) -> i32;
 type Hamming = fn(&[u64], &[u64]) -> u32;
 
-/// The bits of a query's components, by their worth.
+/// The bits of a query's components, one plane per bit position.
 pub(super) type Planes = [Vec<u64>; PLANES];
 
 #[derive(Clone, Copy)]
 struct Kernels {
     dot: Dot,
-    weigh: Weigh,
+    masked_sum: MaskedSum,
     hamming: Hamming,
 }
 
-static KERNELS: LazyLock<Kernels> = LazyLock::new(|| *available().last().expect("the portable ones are always there"));
+static KERNELS: LazyLock<Kernels> = LazyLock::new(|| *available().last().expect("the portable kernels always exist"));
 
 /// The kernels that this processor can run, the fastest last.
 fn available() -> Vec<Kernels> {
-    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut, reason = "there are no others"))]
-    let mut found = vec![Kernels { dot: dot_portable, weigh: weigh_portable, hamming: hamming_portable }];
+    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut, reason = "no kernels are added"))]
+    let mut found = vec![Kernels { dot: dot_portable, masked_sum: masked_sum_portable, hamming: hamming_portable }];
     #[cfg(target_arch = "x86_64")]
     found.extend(x86::available());
     found
@@ -86,13 +86,13 @@ fn dot_simple(a: &[i8], b: &[i8]) -> i32 {
 }
 
 #[inline(always)]
-fn weigh_portable([ones, twos, fours, minus_eights]: &Planes, row: &[u64]) -> i32 {
+fn masked_sum_portable([ones, twos, fours, minus_eights]: &Planes, row: &[u64]) -> i32 {
     let planes = ones.iter().zip(twos).zip(fours.iter().zip(minus_eights));
-    let weighed = row.iter().zip(planes).map(|(word, ((p1, p2), (p4, p8)))| {
+    let sums = row.iter().zip(planes).map(|(word, ((p1, p2), (p4, p8)))| {
         let count = |plane: &u64| i64::from((word & plane).count_ones());
         count(p1) + 2 * count(p2) + 4 * count(p4) - 8 * count(p8)
     });
-    weighed.sum::<i64>() as i32
+    sums.sum::<i64>() as i32
 }
 
 #[inline(always)]
@@ -104,7 +104,7 @@ fn hamming_portable(a: &[u64], b: &[u64]) -> u32 {
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{Kernels, PLANES, Planes, dot_simple, hamming_portable, weigh_portable};
+    use super::{Kernels, PLANES, Planes, dot_simple, hamming_portable, masked_sum_portable};
 
     pub(super) fn available() -> Vec<Kernels> {
         let mut found = Vec::new();
@@ -112,7 +112,7 @@ mod x86 {
             // SAFETY (here and below): the features that the functions need were just detected.
             found.push(Kernels {
                 dot: |a, b| unsafe { dot_avx2(a, b) },
-                weigh: |planes, row| unsafe { weigh_popcnt(planes, row) },
+                masked_sum: |planes, row| unsafe { masked_sum_popcnt(planes, row) },
                 hamming: |a, b| unsafe { hamming_popcnt(a, b) },
             });
         }
@@ -124,7 +124,7 @@ mod x86 {
         if has_avx512 {
             found.push(Kernels {
                 dot: |a, b| unsafe { dot_vnni(a, b) },
-                weigh: |planes, row| unsafe { weigh_avx512(planes, row) },
+                masked_sum: |planes, row| unsafe { masked_sum_avx512(planes, row) },
                 hamming: |a, b| unsafe { hamming_avx512(a, b) },
             });
         }
@@ -151,7 +151,7 @@ mod x86 {
     fn dot_vnni(a: &[i8], b: &[i8]) -> i32 {
         let (a_blocks, a_rest) = a.as_chunks::<64>();
         let (b_blocks, b_rest) = b.as_chunks::<64>();
-        // The instruction multiplies unsigned with signed bytes: a is raised by 128, and 128 × b taken away again.
+        // The instruction multiplies unsigned by signed bytes, so 128 is added to a, and 128 × b subtracted at the end.
         let raise = _mm512_set1_epi8(-128);
         let (mut sum, mut raised) = (_mm512_setzero_si512(), _mm512_setzero_si512());
         for (a, b) in a_blocks.iter().zip(b_blocks) {
@@ -164,8 +164,8 @@ mod x86 {
     }
 
     #[target_feature(enable = "popcnt")]
-    fn weigh_popcnt(planes: &Planes, row: &[u64]) -> i32 {
-        weigh_portable(planes, row)
+    fn masked_sum_popcnt(planes: &Planes, row: &[u64]) -> i32 {
+        masked_sum_portable(planes, row)
     }
 
     #[target_feature(enable = "popcnt")]
@@ -174,13 +174,13 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vpopcntdq")]
-    fn weigh_avx512(planes: &Planes, row: &[u64]) -> i32 {
+    fn masked_sum_avx512(planes: &Planes, row: &[u64]) -> i32 {
         let words = planes[0].len();
         assert!(row.len() >= words && planes.iter().all(|plane| plane.len() == words));
         let mut sums = [_mm512_setzero_si512(); PLANES];
         for start in (0..words).step_by(8) {
             let mask = (0xFF_u16 >> (8 - (words - start).min(8))) as u8;
-            // SAFETY: only the words in the mask are loaded, all of which are in the slices.
+            // SAFETY: the mask selects only words that are within the slices.
             let load = |from: &[u64]| unsafe { _mm512_maskz_loadu_epi64(mask, from.as_ptr().add(start).cast()) };
             let bits = load(row);
             for (sum, plane) in sums.iter_mut().zip(planes) {
@@ -199,7 +199,7 @@ mod x86 {
         let mut sum = _mm512_setzero_si512();
         for start in (0..words).step_by(8) {
             let mask = (0xFF_u16 >> (8 - (words - start).min(8))) as u8;
-            // SAFETY: only the words in the mask are loaded, all of which are in both slices.
+            // SAFETY: the mask selects only words that are within both slices.
             let load = |from: &[u64]| unsafe { _mm512_maskz_loadu_epi64(mask, from.as_ptr().add(start).cast()) };
             sum = _mm512_add_epi64(sum, _mm512_popcnt_epi64(_mm512_xor_si512(load(a), load(b))));
         }
@@ -214,7 +214,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn all_kernels_give_the_naive_sums(
+        fn all_kernels_return_the_naive_sums(
             (a, b) in (0..400_usize).prop_flat_map(|n| {
                 let code = || prop::collection::vec(-127..=127_i8, n);
                 (code(), code())
@@ -234,7 +234,7 @@ mod tests {
             let naive_sums: Vec<i32> = rows.iter().map(|row| naive_sum(row)).collect();
             for kernels in available() {
                 prop_assert_eq!((kernels.dot)(&a, &b), naive_dot);
-                let sums: Vec<i32> = rows.iter().map(|row| (kernels.weigh)(&planes, row)).collect();
+                let sums: Vec<i32> = rows.iter().map(|row| (kernels.masked_sum)(&planes, row)).collect();
                 prop_assert_eq!(&sums, &naive_sums);
                 for pair in rows.windows(2) {
                     let bits = |row: &[u64], i: usize| row[i / 64] >> (i % 64) & 1;

@@ -1,4 +1,4 @@
-//! Arrays in memory of their own, in large pages where the system has them.
+//! Arrays copied to anonymous memory, in huge pages where the system has them.
 
 use std::io;
 use std::marker::PhantomData;
@@ -6,8 +6,8 @@ use std::marker::PhantomData;
 use bytemuck::{AnyBitPattern, NoUninit};
 use memmap2::{Mmap, MmapMut};
 
-/// A copy of an array that is read at random: in a mapped file, whose pages are small, each access would have to look
-/// up its page first, which takes as long as reading it.
+/// A copy of an array that is read in random order. In a mapped file, whose pages are small, each access would need a
+/// page-table lookup first, which takes as long as the read itself.
 #[derive(Debug)]
 pub(super) struct LargeArray<T> {
     memory: Memory,
@@ -18,7 +18,7 @@ pub(super) struct LargeArray<T> {
 #[derive(Debug)]
 enum Memory {
     Mapped(Mmap),
-    /// In words, where the system maps nothing.
+    /// The fallback if the system refuses the mapping. Words keep the alignment.
     Heap(Vec<u64>),
 }
 
@@ -40,7 +40,7 @@ impl<T: NoUninit + AnyBitPattern> LargeArray<T> {
 
 fn map_copy(bytes: &[u8]) -> io::Result<Mmap> {
     let mut map = MmapMut::map_anon(bytes.len().max(1))?;
-    // A wish: without large pages it is as right.
+    // Only a hint: the result is the same without huge pages.
     #[cfg(target_os = "linux")]
     let _ = map.advise(memmap2::Advice::HugePage);
     map[..bytes.len()].copy_from_slice(bytes);
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_is_the_same_mapped_or_not() {
+    fn a_copy_is_equal_in_mapped_memory_and_on_the_heap() {
         let array: Vec<u32> = (0..1001).collect();
         let on_heap = Memory::Heap(heap_copy(bytemuck::cast_slice(&array)));
         let on_heap = LargeArray::<u32> { memory: on_heap, len: array.len(), of: PhantomData };

@@ -1,9 +1,9 @@
-//! Nearest neighbours among the vectors of one model.
+//! Nearest-neighbour search over the vectors of one model.
 //!
-//! All of it is derived from the database and can be deleted. [`QuantizedVectors`] is a file of small codes, one for each vector
-//! in the order of their ids, mapped into memory and scanned. [`Graph`] is a file with an HNSW graph over them, for
-//! processes that stay. What is newer is scanned from the database, or from memory. Scores of codes only choose
-//! candidates: the answer is ranked by the stored vectors, which a [`VectorSource`] gives.
+//! All files of this crate are derived from the database and can be deleted at any time. [`QuantizedVectors`] is a
+//! memory-mapped file of compact codes, one per vector, ordered by id. A search scans it. [`Graph`] is a file with an
+//! HNSW graph over these codes, for long-running processes. Newer vectors are scanned in the database or in memory.
+//! Codes only select candidates: the answer is ranked by the stored vectors, which a [`VectorSource`] supplies.
 
 mod audit;
 mod best;
@@ -41,7 +41,7 @@ pub use pairs::{BitTable, SignTable};
 pub use quantized::{QuantizedStatus, QuantizedVectors, UnpublishedVectors};
 pub use search::{Found, Method, Neighbor, NeighborQuery, VectorIndex, VectorSource};
 
-/// For fuzzers: what takes bytes from elsewhere.
+/// Entry points for fuzzers: everything that parses untrusted bytes.
 #[doc(hidden)]
 pub mod fuzzed {
     use std::path::Path;
@@ -53,19 +53,19 @@ pub mod fuzzed {
     use super::sealed::seal_anything;
     use imgidx_types::ModelId;
 
-    /// Bytes of the vectors that there are codes of.
     const DIMENSION: usize = 8;
 
-    /// Two files: the first 4 bytes tell how much of the rest is of codes.
+    /// Opens and reads two files, one of quantized vectors and one with a graph. The first 4 bytes of `data` give the
+    /// length of the first file; the rest is the second.
     pub fn sealed(folder: &Path, data: &[u8]) {
         let Some((length, rest)) = data.split_at_checked(4) else { return };
         let length = u32::from_le_bytes(length.try_into().expect("four bytes")) as usize % (rest.len() + 1);
         let (of_codes, of_graph) = rest.split_at(length);
         let (folder, model) = (DerivedFolder::new(folder.join("derived")), ModelId::from([7; 32]));
-        std::fs::create_dir_all(folder.path()).expect("a folder");
+        std::fs::create_dir_all(folder.path()).expect("the folder can be created");
         let (file, seal) = seal_anything(of_codes);
-        let path = folder.codes(&model, &seal).expect("a seal");
-        std::fs::write(&path, file).expect("a file");
+        let path = folder.codes(&model, &seal).expect("a fresh seal is valid");
+        std::fs::write(&path, file).expect("the file can be written");
         let codes = QuantizedVectors::open(&folder, &model, DIMENSION, &seal);
         if let Some(codes) = codes {
             let codes = Arc::new(codes);
@@ -77,7 +77,7 @@ pub mod fuzzed {
             }
             let (file, _) = seal_anything(of_graph);
             let path = folder.path().join("fuzzed.graph");
-            std::fs::write(&path, file).expect("a file");
+            std::fs::write(&path, file).expect("the file can be written");
             if let Some(graph) = GraphFile::open(&path, &codes)
                 && graph.check().is_ok()
             {

@@ -1,15 +1,15 @@
-//! Who links to whom in a graph.
+//! The links of a graph.
 
-/// What a graph is searched along.
+/// The entry points and links of a graph.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Links {
-    /// Rows that every search looks at first, to begin with the nearest of them.
+    /// Rows that every search scores first; it starts from the nearest of them.
     pub entry_points: Vec<u32>,
     /// The neighbours of each row.
     pub neighbors: RowLists,
 }
 
-/// A list of rows for each of all rows: that of `row` is `members[starts[row]..starts[row + 1]]`.
+/// Lists of rows in compressed form: list `i` is `members[starts[i]..starts[i + 1]]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct RowLists {
     pub starts: Vec<u32>,
@@ -17,7 +17,7 @@ pub(super) struct RowLists {
 }
 
 impl RowLists {
-    /// Lists of all `rows`, from those that are not empty, given in the order of their rows.
+    /// One list for each of `rows` rows. `lists` holds the lists that are not empty, in ascending order of rows.
     pub(crate) fn new(rows: usize, lists: impl IntoIterator<Item = (u32, Vec<u32>)>) -> Self {
         let mut all = Self::default();
         let mut lists = lists.into_iter().peekable();
@@ -32,7 +32,7 @@ impl RowLists {
     }
 }
 
-/// Lists of rows where they lie.
+/// A borrowed view of lists of rows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ListsView<'a> {
     pub starts: &'a [u32],
@@ -42,11 +42,11 @@ pub(super) struct ListsView<'a> {
 impl<'a> ListsView<'a> {
     #[inline(always)]
     pub(crate) fn of(&self, at: usize) -> &'a [u32] {
-        // Of a file that was cut off while it is in use, numbers read as zeros.
+        // A file that was truncated while in use reads as zeros, so the range may be invalid.
         self.members.get(self.starts[at] as usize..self.starts[at + 1] as usize).unwrap_or_default()
     }
 
-    /// Whether there are so many lists, and all rows in them are below `rows`.
+    /// Whether there are exactly `lists` well-formed lists, and all rows in them are below `rows`.
     pub(crate) fn are_sound(&self, lists: usize, rows: usize) -> bool {
         self.starts.len() == lists + 1
             && self.starts.first() == Some(&0)

@@ -1,8 +1,8 @@
-//! A file in memory, of which parts may be gone from the disk without ending the process.
+//! Memory-mapped files whose truncation does not end the process.
 //!
-//! Where a mapped file has become shorter, or the disk fails, the system sends a signal (SIGBUS) to whoever reads what is not there, and
-//! ends the process if nobody cares. Here somebody does: what is not there reads as zeros from then on, and the mapping is
-//! known to be broken, so that nothing that was read of it is used.
+//! If a mapped file is truncated or the disk fails, the system sends SIGBUS to a thread that reads the missing part,
+//! and ends the process unless the signal is handled. The handler in this module makes the missing part read as zeros
+//! and marks the mapping as broken, so that nothing that was read from it is used.
 
 use std::fs::File;
 use std::io;
@@ -11,42 +11,43 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use memmap2::Mmap;
 
-/// Files that are looked after at a time. Of more than that, the later ones could end the process.
-const MAPPINGS: usize = 64;
+/// Maximum number of mappings that are protected at a time. Further mappings can still end the process.
+const MAX_MAPPINGS: usize = 64;
 
-/// Where a mapping lies, and whether something of it was not there. A place is free if `start` is 0, and being taken if it is 1.
+/// The addresses of a mapping, and whether a part of it was missing. A slot is free if `start` is 0, and is being
+/// claimed if `start` is 1.
 struct MappedRegion {
     start: AtomicUsize,
     end: AtomicUsize,
     broken: AtomicBool,
 }
 
-static PLACES: [MappedRegion; MAPPINGS] =
+static SLOTS: [MappedRegion; MAX_MAPPINGS] =
     [const { MappedRegion { start: AtomicUsize::new(0), end: AtomicUsize::new(0), broken: AtomicBool::new(false) } };
-        MAPPINGS];
+        MAX_MAPPINGS];
 
-/// A file in memory.
+/// A memory-mapped file.
 #[derive(Debug)]
 pub(super) struct Mapping {
     map: Mmap,
-    place: Option<usize>,
+    slot: Option<usize>,
 }
 
 impl Mapping {
-    /// Maps a file that nobody changes in place.
+    /// Maps a file that is never modified in place.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the operating system.
     pub(crate) fn new(file: &File) -> io::Result<Self> {
-        // SAFETY: the file is never written in place, only replaced by a rename; that it becomes shorter is seen to below.
+        // SAFETY: the file is never written in place, only replaced by a rename. The signal handler covers truncation.
         let map = unsafe { Mmap::map(file) }?;
-        let place = if map.is_empty() { None } else { take_place(map.as_ptr() as usize, map.len()) };
-        Ok(Self { map, place })
+        let slot = if map.is_empty() { None } else { claim_slot(map.as_ptr() as usize, map.len()) };
+        Ok(Self { map, slot })
     }
 
-    /// Whether something was read that was not there any more. What was read before this was asked may be wrong then.
+    /// Whether a missing part has been read. If so, everything that was read before this call may be wrong.
     pub(crate) fn is_broken(&self) -> bool {
-        self.place.is_some_and(|place| PLACES[place].broken.load(Ordering::Acquire))
+        self.slot.is_some_and(|slot| SLOTS[slot].broken.load(Ordering::Acquire))
     }
 }
 
@@ -60,23 +61,22 @@ impl Deref for Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        if let Some(place) = self.place {
-            PLACES[place].end.store(0, Ordering::Release);
-            PLACES[place].start.store(0, Ordering::Release);
+        if let Some(slot) = self.slot {
+            SLOTS[slot].end.store(0, Ordering::Release);
+            SLOTS[slot].start.store(0, Ordering::Release);
         }
     }
 }
 
-fn take_place(start: usize, length: usize) -> Option<usize> {
+fn claim_slot(start: usize, length: usize) -> Option<usize> {
     #[cfg(unix)]
-    signal::handle();
-    let is_taken =
-        |place: &MappedRegion| place.start.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed).is_ok();
-    let taken = PLACES.iter().position(is_taken)?;
-    let place = &PLACES[taken];
-    place.broken.store(false, Ordering::Release);
-    place.end.store(start + length, Ordering::Release);
-    place.start.store(start, Ordering::Release);
+    signal::install_handler();
+    let is_taken = |slot: &MappedRegion| slot.start.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+    let taken = SLOTS.iter().position(is_taken)?;
+    let slot = &SLOTS[taken];
+    slot.broken.store(false, Ordering::Release);
+    slot.end.store(start + length, Ordering::Release);
+    slot.start.store(start, Ordering::Release);
     Some(taken)
 }
 
@@ -85,17 +85,17 @@ mod signal {
     use std::mem::MaybeUninit;
     use std::sync::OnceLock;
 
-    use super::{Ordering, PLACES};
+    use super::{Ordering, SLOTS};
 
-    /// What was done about the signal before.
-    static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
+    /// The signal action that was installed before.
+    static PREVIOUS_ACTION: OnceLock<libc::sigaction> = OnceLock::new();
 
-    /// Sees to the signal from now on.
-    pub(super) fn handle() {
-        BEFORE.get_or_init(|| {
-            // The size of a page is asked for here, since it cannot be where the signal comes.
-            super::PAGE.store(rustix::param::page_size(), Ordering::Release);
-            // SAFETY: the handler does only what is allowed in one, and passes on what is not for it.
+    /// Installs the handler, once per process.
+    pub(super) fn install_handler() {
+        PREVIOUS_ACTION.get_or_init(|| {
+            // The page size is read here, because a signal handler must not call this function.
+            super::PAGE_SIZE.store(rustix::param::page_size(), Ordering::Release);
+            // SAFETY: the handler is async-signal-safe, and forwards signals that are not about our mappings.
             unsafe {
                 let mut action: libc::sigaction = MaybeUninit::zeroed().assume_init();
                 action.sa_sigaction = on_bus_error as *const () as usize;
@@ -108,18 +108,18 @@ mod signal {
         });
     }
 
-    /// Puts zeros in the place of what is not there. Only system calls and atomics: it may come at any moment.
+    /// Maps zeros over the missing part. Uses only system calls and atomics, because a signal may arrive at any moment.
     extern "C" fn on_bus_error(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-        // SAFETY: the system gives the address with this signal.
+        // SAFETY: the system passes a valid `siginfo_t`, which holds the address for this signal.
         let address = unsafe { (*info).si_addr() } as usize;
-        let page = super::PAGE.load(Ordering::Acquire);
-        for place in &PLACES {
-            let (start, end) = (place.start.load(Ordering::Acquire), place.end.load(Ordering::Acquire));
+        let page = super::PAGE_SIZE.load(Ordering::Acquire);
+        for slot in &SLOTS {
+            let (start, end) = (slot.start.load(Ordering::Acquire), slot.end.load(Ordering::Acquire));
             if start > 1 && (start..end).contains(&address) {
-                place.broken.store(true, Ordering::Release);
+                slot.broken.store(true, Ordering::Release);
                 let from = address - address % page;
                 let (protection, flags) = (libc::PROT_READ, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED);
-                // SAFETY: these pages are part of the mapping, which nobody writes to.
+                // SAFETY: these pages belong to our mapping, which is read-only.
                 let zeros = unsafe {
                     let at = from as *mut libc::c_void;
                     libc::mmap(at, end - from, protection, flags, -1, 0)
@@ -129,14 +129,15 @@ mod signal {
                 }
             }
         }
-        pass_on(signal, info, context);
+        forward(signal, info, context);
     }
 
-    /// Does what was done before; what ends the process comes again at once, and does.
-    fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-        // SAFETY: it is what the system had before this handler.
+    /// Runs the previous action. If that is the default action, restores it: the faulting read repeats and ends the
+    /// process.
+    fn forward(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+        // SAFETY: the system returned this action as the previous one, and its flags say what kind of handler it is.
         unsafe {
-            match BEFORE.get() {
+            match PREVIOUS_ACTION.get() {
                 Some(before) if before.sa_sigaction > libc::SIG_IGN && before.sa_flags & libc::SA_SIGINFO != 0 => {
                     let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) =
                         std::mem::transmute(before.sa_sigaction);
@@ -150,23 +151,23 @@ mod signal {
     }
 }
 
-/// The size of a page of memory.
-#[cfg_attr(not(unix), expect(dead_code, reason = "there are no such signals"))]
-static PAGE: AtomicUsize = AtomicUsize::new(0);
+/// The size of a memory page in bytes.
+#[cfg_attr(not(unix), expect(dead_code, reason = "only Unix has SIGBUS"))]
+static PAGE_SIZE: AtomicUsize = AtomicUsize::new(0);
 
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_becomes_shorter_reads_as_zeros_and_is_known_to_be_broken() {
+    fn a_truncated_file_reads_as_zeros_and_is_marked_as_broken() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("file");
         std::fs::write(&path, vec![7; 1 << 20]).expect("a file");
         let other = Mapping::new(&File::open(&path).expect("it is there")).expect("it can be mapped");
         let mapping = Mapping::new(&File::open(&path).expect("it is there")).expect("it can be mapped");
         assert!(mapping.iter().all(|byte| *byte == 7) && !mapping.is_broken());
-        File::options().write(true).open(&path).and_then(|file| file.set_len(100_000)).expect("it can be cut");
+        File::options().write(true).open(&path).and_then(|file| file.set_len(100_000)).expect("it can be truncated");
         assert_eq!(mapping[50_000], 7);
         assert!(!mapping.is_broken());
         assert_eq!((mapping[900_000], mapping[50_000], mapping[(1 << 20) - 1]), (0, 7, 0));
@@ -174,10 +175,10 @@ mod tests {
         assert_eq!(other[500_000], 0);
         assert!(other.is_broken());
         drop((mapping, other));
-        // Places are given back.
-        for _ in 0..3 * MAPPINGS {
+        // Slots are released.
+        for _ in 0..3 * MAX_MAPPINGS {
             let again = Mapping::new(&File::open(&path).expect("it is there")).expect("it can be mapped");
-            assert!(again.place.is_some() && !again.is_broken());
+            assert!(again.slot.is_some() && !again.is_broken());
         }
     }
 }

@@ -1,25 +1,28 @@
-//! All pairs of rows of bits, or of vectors, that are about as alike as wanted, without comparing each with each.
+//! All pairs of similar bit rows or vectors, found without comparing every row with every other.
 //!
-//! A band is a choice of some bits; rows that have the same ones in some band are candidates (Indyk and Motwani, STOC 1998), and of
-//! these, all bits are compared. How many bits a band has, and how many bands there are, follows from the number of rows and from how many
-//! bits may differ, so that a pair which differs in just as many is missed once in [`MISSED`], and candidates grow far slower than the
-//! square of the rows.
+//! This is locality-sensitive hashing. A band is a random selection of bits. Rows that agree in all bits of some band
+//! are candidates (Indyk and Motwani, STOC 1998), and only candidates are compared in full. The number of bits per
+//! band and the number of bands follow from the number of rows and from how many bits may differ. They are chosen so
+//! that a pair which differs in exactly that many bits is missed once in [`MISSED_ONE_IN`] cases, while the number of
+//! candidates grows far more slowly than the square of the number of rows.
 //!
-//! Of vectors, rotated, the signs are such bits: two at an angle θ differ in a share of θ / π of them (Charikar, STOC 2002).
+//! For vectors, the bits are the signs of the rotated components: two vectors at an angle θ differ in a fraction θ / π
+//! of them (Charikar, STOC 2002).
 
 use rayon::prelude::*;
 
 use super::rotation::{random, rotate};
 use imgidx_types::Embedding;
 
-/// One in so many pairs of just the wanted likeness may be missed; of more alike ones far fewer.
-const MISSED: f64 = 100.0;
-/// Bands that are looked at at most.
-const MOST_BANDS: usize = 1024;
-/// Rows of one bucket that each row is compared with at most. More are there only where many rows are nearly the same.
-const NEIGHBORS_IN_BUCKET: usize = 128;
+/// One in this many pairs exactly at the threshold may be missed; far fewer of more similar pairs are.
+const MISSED_ONE_IN: f64 = 100.0;
+/// Maximum number of bands.
+const MAX_BANDS: usize = 1024;
+/// Maximum number of rows of a bucket that each row is compared with. A bucket holds more only if many rows are nearly
+/// identical.
+const MAX_COMPARISONS_IN_BUCKET: usize = 128;
 
-/// Rows of bits, by the numbers in which they were added.
+/// A table of bit rows, numbered in the order in which they are added.
 #[derive(Debug, Clone)]
 pub struct BitTable {
     words: usize,
@@ -27,22 +30,22 @@ pub struct BitTable {
 }
 
 impl BitTable {
-    /// An empty table of rows with so many words of 64 bits.
+    /// An empty table whose rows have `words` words of 64 bits, at least one.
     pub fn new(words: usize) -> Self {
         Self { words: words.max(1), rows: Vec::new() }
     }
 
-    /// Adds a row, which has the table's number of words.
+    /// Adds a row. It must have exactly as many words as the table's rows.
     pub fn push(&mut self, row: impl IntoIterator<Item = u64>) {
         self.rows.extend(row);
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     pub fn len(&self) -> usize {
         self.rows.len() / self.words
     }
 
-    /// Whether there are none.
+    /// Whether the table has no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -55,34 +58,36 @@ impl BitTable {
         &self.rows[row * self.words..(row + 1) * self.words]
     }
 
-    /// Nearly all pairs of rows that differ in at most so many bits, the lower one first in each, sorted.
-    pub fn pairs(&self, most: u32) -> Vec<(u32, u32)> {
-        self.pairs_in_bands(most, f64::from(most) / self.bits() as f64)
+    /// Nearly all pairs of rows that differ in at most `max_differing` bits, sorted, with the lower row first.
+    pub fn pairs(&self, max_differing: u32) -> Vec<(u32, u32)> {
+        self.pairs_in_bands(max_differing, f64::from(max_differing) / self.bits() as f64)
     }
 
-    /// As [`BitTable::pairs`], with as many bands as pairs need that differ in such a share of the bits.
-    fn pairs_in_bands(&self, most: u32, differing: f64) -> Vec<(u32, u32)> {
+    /// Like [`BitTable::pairs`], with enough bands for pairs that differ in the fraction `differing` of the bits.
+    fn pairs_in_bands(&self, max_differing: u32, differing: f64) -> Vec<(u32, u32)> {
         if self.len() < 2 {
             return Vec::new();
         }
         let (bits, bands) = self.plan(1.0 - differing);
-        let mut pairs: Vec<(u32, u32)> =
-            (0..bands as u64).into_par_iter().flat_map_iter(|band| self.pairs_in_band(band, bits, most)).collect();
+        let mut pairs: Vec<(u32, u32)> = (0..bands as u64)
+            .into_par_iter()
+            .flat_map_iter(|band| self.pairs_in_band(band, bits, max_differing))
+            .collect();
         pairs.par_sort_unstable();
         pairs.dedup();
         pairs
     }
 
-    /// Bits of a band, and bands: so many bits that of unlike rows few meet by chance, and so many bands that pairs which agree in a
-    /// share of `agreeing` of all bits meet in some.
+    /// The number of bits per band and the number of bands: enough bits that few dissimilar rows collide by chance, and
+    /// enough bands that pairs which agree in the fraction `agreeing` of all bits collide in some band.
     fn plan(&self, agreeing: f64) -> (u32, usize) {
         let bits = (self.len() as f64).log2().round().clamp(4.0, 24.0) as u32;
         let meets = agreeing.max(0.0).powi(bits as i32).clamp(1e-9, 1.0 - 1e-9);
-        let bands = (1.0 / MISSED).ln() / (1.0 - meets).ln();
-        (bits, (bands.ceil() as usize).clamp(1, MOST_BANDS))
+        let bands = (1.0 / MISSED_ONE_IN).ln() / (1.0 - meets).ln();
+        (bits, (bands.ceil() as usize).clamp(1, MAX_BANDS))
     }
 
-    fn pairs_in_band(&self, band: u64, bits: u32, most: u32) -> Vec<(u32, u32)> {
+    fn pairs_in_band(&self, band: u64, bits: u32, max_differing: u32) -> Vec<(u32, u32)> {
         let chosen: Vec<usize> =
             (0..u64::from(bits)).map(|i| (random(band << 8 | i) % self.bits() as u64) as usize).collect();
         let key = |row: usize| {
@@ -94,8 +99,8 @@ impl BitTable {
         let mut pairs = Vec::new();
         for bucket in keyed.chunk_by(|a, b| a.0 == b.0) {
             for (i, (_, a)) in bucket.iter().enumerate() {
-                for (_, b) in bucket[i + 1..].iter().take(NEIGHBORS_IN_BUCKET) {
-                    if differing(self.row(*a as usize), self.row(*b as usize)) <= most {
+                for (_, b) in bucket[i + 1..].iter().take(MAX_COMPARISONS_IN_BUCKET) {
+                    if differing(self.row(*a as usize), self.row(*b as usize)) <= max_differing {
                         pairs.push((*a, *b));
                     }
                 }
@@ -109,39 +114,39 @@ fn differing(a: &[u64], b: &[u64]) -> u32 {
     a.iter().zip(b).map(|(a, b)| (a ^ b).count_ones()).sum()
 }
 
-/// Signs of the components of vectors.
+/// The signs of the components of vectors.
 #[derive(Debug, Clone)]
 pub struct SignTable {
     dimension: usize,
     signs: BitTable,
 }
 
-/// Signs that are kept at least: vectors with fewer components get as many from a longer rotation.
-const LEAST_SIGNS: usize = 512;
+/// Minimum number of signs per vector. Vectors with fewer components are zero-padded before the rotation.
+const MIN_SIGNS: usize = 512;
 
 impl SignTable {
-    /// An empty table for vectors of so many components.
+    /// An empty table for vectors of `dimension` components.
     pub fn new(dimension: usize) -> Self {
-        Self { dimension, signs: BitTable::new(dimension.max(LEAST_SIGNS).div_ceil(64)) }
+        Self { dimension, signs: BitTable::new(dimension.max(MIN_SIGNS).div_ceil(64)) }
     }
 
     /// Adds a vector of the table's dimension.
     pub fn push(&mut self, vector: &Embedding) {
-        let mut turned = vector.as_slice()[..self.dimension].to_vec();
-        turned.resize(self.signs.bits(), 0.0);
-        rotate(&mut turned);
+        let mut rotated = vector.as_slice()[..self.dimension].to_vec();
+        rotated.resize(self.signs.bits(), 0.0);
+        rotate(&mut rotated);
         let word = |part: &[f32]| part.iter().enumerate().fold(0, |word, (i, x)| word | u64::from(*x > 0.0) << i);
-        self.signs.push(turned.chunks_exact(64).map(word));
+        self.signs.push(rotated.chunks_exact(64).map(word));
     }
 
-    /// Pairs of vectors, the lower one first in each, sorted, that may have a cosine of at least `least`: nearly all that do, and some that
-    /// fall short of it by a little.
-    pub fn pairs(&self, least: f32) -> Vec<(u32, u32)> {
-        let differing = f64::from(least.clamp(-1.0, 1.0)).acos() / std::f64::consts::PI;
-        // Three deviations more than are to be expected of a pair with just that cosine.
+    /// Pairs of vectors that may have a cosine of at least `min_cosine`, sorted, with the lower row first: nearly all
+    /// pairs that do, and some that fall slightly short of it.
+    pub fn pairs(&self, min_cosine: f32) -> Vec<(u32, u32)> {
+        let differing = f64::from(min_cosine.clamp(-1.0, 1.0)).acos() / std::f64::consts::PI;
+        // Three standard deviations above the expected value for a pair with exactly this cosine.
         let bits = self.signs.bits() as f64;
-        let most = bits * differing + 3.0 * (bits * differing * (1.0 - differing)).sqrt();
-        self.signs.pairs_in_bands(most as u32, differing)
+        let max_differing = bits * differing + 3.0 * (bits * differing * (1.0 - differing)).sqrt();
+        self.signs.pairs_in_bands(max_differing as u32, differing)
     }
 }
 
@@ -149,7 +154,7 @@ impl SignTable {
 mod tests {
     use super::*;
 
-    /// Vectors in pairs whose cosines are known, among others that have nothing to do with each other.
+    /// Consecutive pairs of vectors with a given cosine; different pairs are unrelated.
     fn planted(dimension: usize, pairs: usize, cosine: f32) -> Vec<Embedding> {
         let mut state = 0_u64;
         let mut normal = || {
@@ -163,14 +168,14 @@ mod tests {
         for _ in 0..pairs {
             let a: Vec<f32> = (0..dimension).map(|_| normal()).collect();
             let noise: Vec<f32> = (0..dimension).map(|_| normal()).collect();
-            let a = Embedding::normalized(a).expect("a direction");
-            // What of the noise lies across a, so that the cosine is just the wanted one.
+            let a = Embedding::normalized(a).expect("it is not zero");
+            // The part of the noise that is orthogonal to `a` makes the cosine exact.
             let along: f32 = a.as_slice().iter().zip(&noise).map(|(a, n)| a * n).sum();
             let across = noise.iter().zip(a.as_slice()).map(|(n, a)| n - along * a).collect();
-            let across = Embedding::normalized(across).expect("a direction");
+            let across = Embedding::normalized(across).expect("it is not zero");
             let sine = (1.0 - cosine * cosine).sqrt();
             let b = a.as_slice().iter().zip(across.as_slice()).map(|(a, n)| cosine * a + sine * n).collect();
-            vectors.extend([a, Embedding::normalized(b).expect("a direction")]);
+            vectors.extend([a, Embedding::normalized(b).expect("it is not zero")]);
         }
         vectors
     }
@@ -182,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn pairs_that_are_alike_are_found_and_hardly_any_others() {
+    fn similar_pairs_are_found_and_hardly_any_others() {
         for dimension in [64, 384, 1280] {
             let vectors = planted(dimension, 500, 0.85);
             let found = table(&vectors).pairs(0.85);
@@ -193,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn pairs_that_are_less_alike_are_left_out() {
+    fn less_similar_pairs_are_left_out() {
         let found = table(&planted(1280, 300, 0.6)).pairs(0.85);
         assert!(found.len() <= 3, "{}", found.len());
     }
@@ -210,13 +215,13 @@ mod tests {
         let mut table = BitTable::new(2);
         for row in 0..2000 {
             let bits = [random(2 * row), random(2 * row + 1)];
-            // Twelve bits of 128 are turned around, other ones in each row.
-            let turned = (0..12).fold(bits, |mut bits, i| {
+            // Twelve bits of 128 are flipped, different ones in each row.
+            let flipped = (0..12).fold(bits, |mut bits, i| {
                 bits[(i % 2) as usize] ^= 1 << ((row * 7 + i * 5) % 64);
                 bits
             });
             table.push(bits);
-            table.push(turned);
+            table.push(flipped);
         }
         assert_eq!(table.len(), 4000);
         let found = table.pairs(12);
@@ -224,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn no_vectors_and_one_make_no_pairs() {
+    fn fewer_than_two_vectors_make_no_pairs() {
         assert!(BitTable::new(1).is_empty());
         assert_eq!(table(&planted(8, 1, 0.5)[..1]).pairs(-1.0), []);
     }

@@ -1,4 +1,4 @@
-//! The file of codes: for each vector of a model its id, its code of 8 bits, and in large sets one of one bit.
+//! The quantized-vector file: for each vector of a model its id, its 8-bit code and, in large sets, its 1-bit code.
 
 use std::io;
 use std::ops::Range;
@@ -8,18 +8,19 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::bits;
-use super::folder::{DerivedFolder, Making, MakingLock};
+use super::folder::{BuildLock, DerivedFolder, DerivedKind};
 use super::scalar;
 use super::sealed::{Damaged, SealedFile, SealedWriter, Section, Unpublished};
 use crate::error::{Error, Result};
 use imgidx_types::{ModelId, VectorId};
 
-/// Vectors from which on codes of one bit go before those of 8: below that they save less than they cost.
-pub(super) const BITS_FROM: usize = 20_000;
-/// Components that codes of one bit need to be good enough to choose by.
-const BITS_FROM_DIMENSION: usize = 128;
+/// Minimum number of vectors for scanning 1-bit codes before 8-bit codes. With fewer vectors they cost more than they
+/// save.
+pub(super) const MIN_VECTORS_FOR_BITS: usize = 20_000;
+/// Minimum number of components for which 1-bit codes are accurate enough to select candidates.
+const MIN_DIMENSION_FOR_BITS: usize = 128;
 
-/// The codes of a model's vectors up to a certain id.
+/// The quantized vectors of a model, up to a certain id.
 #[derive(Debug)]
 pub struct QuantizedVectors {
     path: PathBuf,
@@ -31,7 +32,7 @@ pub struct QuantizedVectors {
     bits: Option<Bits>,
 }
 
-/// What a file of codes says of itself.
+/// The metadata in the header of a quantized-vector file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct About {
     model: String,
@@ -46,20 +47,20 @@ struct Bits {
     rows: Section,
 }
 
-/// What a file of codes covers.
+/// What a quantized-vector file covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuantizedStatus {
-    /// How many vectors.
+    /// The number of vectors.
     pub count: u64,
-    /// The id of the last one.
+    /// The id of the last vector.
     pub last: VectorId,
-    /// What stands for all of the file.
+    /// The seal: a digest that identifies the content of the whole file.
     pub seal: blake3::Hash,
-    /// Its length in bytes.
+    /// The length of the file in bytes.
     pub bytes: u64,
 }
 
-/// Some rows of codes that lie one after another.
+/// The codes of consecutive rows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Block<'a> {
     pub codes: &'a [i8],
@@ -67,11 +68,11 @@ pub(super) struct Block<'a> {
 }
 
 impl QuantizedVectors {
-    /// Opens the codes with this seal; `None` if there are none.
+    /// Opens the quantized vectors with this seal. `None` if there is no usable file.
     ///
-    /// The seal is the one that [`QuantizedVectors::write`] returned, as it was kept in the database. It ties the file to this
-    /// state of the database: beside a copy that was restored from a backup, whose ids go on from an earlier one, the
-    /// file would be wrong.
+    /// The seal is the one that [`UnpublishedVectors::publish`] returned, as stored in the database. It ties the file
+    /// to this state of the database. A database that was restored from a backup continues from an earlier id and may
+    /// give the same ids to other vectors, so the file would be wrong for it.
     pub fn open(folder: &DerivedFolder, model: &ModelId, dimension: usize, seal: &str) -> Option<Self> {
         let path = folder.codes(model, seal)?;
         let (file, about) = SealedFile::open::<About>(&path)?;
@@ -103,22 +104,22 @@ impl QuantizedVectors {
         QuantizedStatus { count: self.about.count as u64, last, seal: self.file.seal(), bytes: self.file.len() }
     }
 
-    /// The file.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether the content is what was written. Reads all of it.
+    /// Whether the content is what was written. Reads the whole file.
     pub fn verify(&self) -> bool {
         self.file.verify()
     }
 
-    /// Whether something that was read of the file was not there.
+    /// Whether a part of the file was missing when it was read.
     pub(super) fn is_broken(&self) -> bool {
         self.file.is_broken()
     }
 
-    /// Checks all that was not looked at yet.
+    /// Verifies everything that has not been verified yet.
     pub(super) fn check_all(&self) -> Result<(), Damaged> {
         self.file.check_all()
     }
@@ -143,31 +144,32 @@ impl QuantizedVectors {
         })
     }
 
-    /// The mean of all vectors, if there are codes of one bit.
+    /// The mean of all vectors, if there are 1-bit codes.
     pub(super) fn mean(&self) -> Option<&[f32]> {
         self.bits.as_ref().map(|bits| bits.mean.as_slice())
     }
 
-    /// Rows of codes of one bit, which there are if there is a mean.
+    /// Rows of 1-bit codes, which exist if there is a mean.
     pub(super) fn bit_rows(&self, rows: Range<usize>) -> Result<&[u64], Damaged> {
         let (bits, words) = (self.bits.as_ref().ok_or(Damaged)?, bits::words(self.about.dimension));
         self.file.get(&bits.rows, rows.start * words..rows.end * words)
     }
 
-    /// Writes the codes of all vectors that `each` hands out in the order of their ids. `None` if another process is
-    /// doing so.
+    /// Writes the codes of all vectors that `each` supplies in ascending order of ids. Returns `None` if another
+    /// process is writing them.
     ///
     /// # Errors
-    /// When the file cannot be written, or `each` fails.
+    /// If the file cannot be written, or `each` fails.
     pub fn write<E: From<Error>>(
         folder: &DerivedFolder,
         model: &ModelId,
         dimension: usize,
         each: impl FnOnce(&mut dyn FnMut(VectorId, &[f32]) -> Result<()>) -> Result<(), E>,
     ) -> Result<Option<UnpublishedVectors>, E> {
-        let Some(lock) = folder.lock_for(Making::QuantizedVectors)? else { return Ok(None) };
-        let failed = |error: io::Error| Error::io("write in", folder.path())(error);
-        let mut writer = SealedWriter::create(folder.path(), Making::QuantizedVectors.unfinished()).map_err(failed)?;
+        let Some(lock) = folder.lock_for(DerivedKind::QuantizedVectors)? else { return Ok(None) };
+        let failed = |error: io::Error| Error::io("write to", folder.path())(error);
+        let mut writer =
+            SealedWriter::create(folder.path(), DerivedKind::QuantizedVectors.unfinished()).map_err(failed)?;
         let (mut ids, mut factors, mut code) = (Vec::new(), Vec::new(), Vec::new());
         let mut sums = vec![0.0_f64; dimension];
         writer.section("codes").map_err(failed)?;
@@ -179,41 +181,41 @@ impl QuantizedVectors {
             writer.write(&code).map_err(failed)
         })?;
         let count = ids.len();
-        if count >= BITS_FROM && dimension >= BITS_FROM_DIMENSION {
+        if count >= MIN_VECTORS_FOR_BITS && dimension >= MIN_DIMENSION_FOR_BITS {
             let mean: Vec<f32> = sums.iter().map(|sum| (sum / count as f64) as f32).collect();
             write_bits(&mut writer, &mean, &factors).map_err(failed)?;
         }
         let about = About { model: model.to_string(), dimension, count, last: ids.last().copied().unwrap_or(0) };
         let finish = |mut writer: SealedWriter| {
-            writer.whole("ids", &ids)?;
-            writer.whole("factors", &factors)?;
+            writer.write_section("ids", &ids)?;
+            writer.write_section("factors", &factors)?;
             writer.finish(&about)
         };
         let file = finish(writer).map_err(failed)?;
         fail::fail_point!("codes-written", |_| std::process::abort());
-        let path = folder.codes(model, &file.seal.to_hex()).expect("a seal is a part of a name");
+        let path = folder.codes(model, &file.seal.to_hex()).expect("a fresh seal is valid");
         let bytes = std::fs::metadata(file.path()).map_err(failed)?.len();
         let status = QuantizedStatus { count: count as u64, last: VectorId(about.last), seal: file.seal, bytes };
         Ok(Some(UnpublishedVectors { status, file, path, lock }))
     }
 }
 
-/// A file of codes that nobody knows of yet.
+/// A complete quantized-vector file that has not been published yet.
 #[derive(Debug)]
 pub struct UnpublishedVectors {
     status: QuantizedStatus,
     file: Unpublished,
     path: PathBuf,
-    #[expect(dead_code, reason = "it is held until the file has its name")]
-    lock: MakingLock,
+    #[expect(dead_code, reason = "it is held until the file is renamed")]
+    lock: BuildLock,
 }
 
 impl UnpublishedVectors {
-    /// Gives the file its name. It is not used before its seal is in the database, and older ones stay until
-    /// [`DerivedFolder::collect`]; only the writer of the database may call either.
+    /// Renames the file to its final name. It is used only once its seal is in the database. Older files stay until
+    /// [`DerivedFolder::collect`] removes them. Only the writer of the database may call either function.
     ///
     /// # Errors
-    /// When the file cannot be renamed.
+    /// If the file cannot be renamed.
     pub fn publish(self) -> Result<QuantizedStatus> {
         self.file.publish(&self.path).map_err(Error::io("write", &self.path))?;
         fail::fail_point!("codes-renamed", |_| std::process::abort());
@@ -221,9 +223,9 @@ impl UnpublishedVectors {
     }
 }
 
-/// Makes the codes of one bit from those of 8, which were just written.
+/// Computes the 1-bit codes from the 8-bit codes, which were just written, and writes them.
 fn write_bits(writer: &mut SealedWriter, mean: &[f32], factors: &[f32]) -> io::Result<()> {
-    /// Rows that are made before they are written.
+    /// Rows that are encoded at a time.
     const ROWS: usize = 8192;
     let (map, codes) = writer.reread()?;
     let codes: &[i8] = bytemuck::cast_slice(&map[codes]);
@@ -239,7 +241,7 @@ fn write_bits(writer: &mut SealedWriter, mean: &[f32], factors: &[f32]) -> io::R
         let rows: Vec<_> = codes.par_chunks_exact(dimension).zip(factors).map(encode_row).collect();
         rows.iter().try_for_each(|row| writer.write(row))?;
     }
-    writer.whole("mean", mean)
+    writer.write_section("mean", mean)
 }
 
 #[cfg(test)]
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_back() {
+    fn a_file_reads_back_what_was_written() {
         let dir = tempfile::tempdir().expect("a folder");
         let (folder, model) = (DerivedFolder::new(dir.path()), ModelId::from([7; 32]));
         let status = write(&folder, &model, &[[1.0, 0.0, 0.0], [0.0, -0.5, 0.25]]);
@@ -271,11 +273,11 @@ mod tests {
         assert!(codes.mean().is_none());
         let names = std::fs::read_dir(dir.path()).expect("a folder").flatten().map(|entry| entry.file_name());
         let others = names.filter(|name| name != "codes-lock" && Some(name.as_os_str()) != codes.path().file_name());
-        assert_eq!(others.count(), 0, "temporary files were left behind");
+        assert_eq!(others.count(), 0, "no temporary files are left behind");
     }
 
     #[test]
-    fn another_model_or_another_state_of_the_database_does_not_use_it() {
+    fn a_file_of_another_model_or_database_state_is_not_opened() {
         let dir = tempfile::tempdir().expect("a folder");
         let (folder, model) = (DerivedFolder::new(dir.path()), ModelId::from([7; 32]));
         let seal = write(&folder, &model, &[[1.0, 0.0, 0.0]]).seal.to_hex();
@@ -286,11 +288,11 @@ mod tests {
         let other = write(&folder, &model, &[[0.0, 1.0, 0.0]]).seal.to_hex();
         let path = |seal: &str| folder.codes(&model, seal).expect("a name");
         std::fs::rename(path(&other), path(&seal)).expect("it can be renamed");
-        assert!(QuantizedVectors::open(&folder, &model, 3, &seal).is_none(), "its name is right and its seal is not");
+        assert!(QuantizedVectors::open(&folder, &model, 3, &seal).is_none(), "the name is right but the seal is not");
     }
 
     #[test]
-    fn large_sets_have_codes_of_one_bit() {
+    fn large_sets_have_one_bit_codes() {
         let dir = tempfile::tempdir().expect("a folder");
         let (folder, model) = (DerivedFolder::new(dir.path()), ModelId::from([7; 32]));
         let vector = |row: usize| {
@@ -298,18 +300,18 @@ mod tests {
             (0..128).map(wave).collect::<Vec<f32>>()
         };
         let status = QuantizedVectors::write(&folder, &model, 128, |each| {
-            (0..BITS_FROM).try_for_each(|row| each(VectorId(row as i64 + 1), &vector(row)))
+            (0..MIN_VECTORS_FOR_BITS).try_for_each(|row| each(VectorId(row as i64 + 1), &vector(row)))
         });
         let written = status.expect("it can be written").expect("nobody else writes");
         let status = written.publish().expect("it can be renamed");
         let codes = QuantizedVectors::open(&folder, &model, 128, &status.seal.to_hex()).expect("it is there");
         let mean = codes.mean().expect("the set is large");
-        for row in [0, 8191, 8192, BITS_FROM - 1] {
+        for row in [0, 8191, 8192, MIN_VECTORS_FOR_BITS - 1] {
             let mut expected = Vec::new();
             bits::encode(&vector(row), mean, &mut expected);
             let found = codes.bit_rows(row..row + 1).expect("it is as it was written");
             let differing: u32 = found.iter().zip(&expected).take(2).map(|(a, b)| (a ^ b).count_ones()).sum();
-            assert!(differing <= 2, "signs are taken from codes of 8 bits, which hardly ever changes one");
+            assert!(differing <= 2, "signs are taken from 8-bit codes, whose rounding rarely changes one");
             assert!((bits::factors(found).0 / bits::factors(&expected).0 - 1.0).abs() < 0.01);
         }
     }

@@ -1,9 +1,10 @@
-//! Better links than hnsw_rs leaves.
+//! Improving the links that hnsw_rs chooses.
 //!
-//! hnsw_rs chooses the links of a new vector so that they lead in different directions, but where it links back, it
-//! drops the farthest, so that many vectors are linked to by none and the links of others lead to one place. Here
-//! every vector is searched for once more, in the whole graph, and links both ways are chosen by the same rule: a
-//! candidate is taken unless it is nearer to one taken before than to the vector (Algorithm 4 of the HNSW paper).
+//! hnsw_rs selects the links of a new vector so that they lead in different directions. When it adds the reverse links,
+//! however, it simply drops the farthest. Many vectors then have no inbound links, and the links of others all lead to
+//! one place. Refinement searches the whole graph for each vector once more, and selects links in both directions by
+//! the same rule: a candidate is taken unless it is nearer to one taken before than to the vector (Algorithm 4 of the
+//! HNSW paper).
 
 use std::sync::Mutex;
 
@@ -16,44 +17,45 @@ use super::quantized::QuantizedVectors;
 use super::scores::cosine;
 use super::walk::Breadth;
 
-/// How wide is searched for each vector.
-const WIDTH: usize = 128;
-/// How many links it has then at most.
-const LINKS: usize = 48;
+/// The search width for each vector.
+const SEARCH_WIDTH: usize = 128;
+/// Maximum number of links of a vector after refinement, not counting those that [`ensure_inbound_links`] adds.
+const MAX_LINKS: usize = 48;
 
-/// New links of `rows`. `None` if `go_on` ends it.
-pub(super) fn refine(graph: &Graph, rows: &[u32], go_on: &(dyn Fn() -> bool + Sync)) -> Option<RowLists> {
+/// The refined links of `rows`. Returns `None` if `should_continue` returns false.
+pub(super) fn refine(graph: &Graph, rows: &[u32], should_continue: &(dyn Fn() -> bool + Sync)) -> Option<RowLists> {
     let codes: &QuantizedVectors = graph.codes();
     let outward: Vec<Vec<u32>> = rows
         .par_iter()
-        .map(|row| if go_on() { choose(codes, candidates(graph, *row), LINKS) } else { Vec::new() })
+        .map(|row| if should_continue() { choose(codes, candidates(graph, *row), MAX_LINKS) } else { Vec::new() })
         .collect();
     let inward: Vec<Mutex<Vec<u32>>> = (0..codes.len()).map(|_| Mutex::default()).collect();
     for (row, links) in rows.iter().zip(&outward) {
         for other in links {
-            inward[*other as usize].lock().expect("nobody panics with it").push(*row);
+            inward[*other as usize].lock().expect("the lock is not poisoned").push(*row);
         }
     }
     let both_ways: Vec<Vec<u32>> = rows
         .par_iter()
         .zip(outward)
         .map(|(row, mut outward)| {
-            let inward = std::mem::take(&mut *inward[*row as usize].lock().expect("nobody panics with it"));
+            let inward = std::mem::take(&mut *inward[*row as usize].lock().expect("the lock is not poisoned"));
             outward.extend(inward);
             outward.sort_unstable();
             outward.dedup();
-            if outward.len() <= LINKS || !go_on() {
+            if outward.len() <= MAX_LINKS || !should_continue() {
                 return outward;
             }
-            choose(codes, with_cosines(codes, *row, &outward), LINKS)
+            choose(codes, with_cosines(codes, *row, &outward), MAX_LINKS)
         })
         .collect();
-    go_on().then(|| RowLists::new(codes.len(), rows.iter().copied().zip(with_ways_in(codes, rows, both_ways))))
+    should_continue()
+        .then(|| RowLists::new(codes.len(), rows.iter().copied().zip(ensure_inbound_links(codes, rows, both_ways))))
 }
 
-/// Makes sure that every row is linked to by one of those nearest to it. A search for it comes by these, while others
-/// that link to it may themselves be where no search comes by.
-fn with_ways_in(codes: &QuantizedVectors, rows: &[u32], mut links: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
+/// Ensures that at least one of the nearest rows of every row links to it. A search for a row passes by its nearest
+/// rows; other rows that link to it may be out of reach of any search.
+fn ensure_inbound_links(codes: &QuantizedVectors, rows: &[u32], mut links: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
     const NEAREST: usize = 3;
     let nearest_of = |(row, links): (&u32, &Vec<u32>)| {
         let mut near = with_cosines(codes, *row, links);
@@ -72,12 +74,12 @@ fn with_ways_in(codes: &QuantizedVectors, rows: &[u32], mut links: Vec<Vec<u32>>
     links
 }
 
-/// A row and its cosine to the one whose links are chosen.
+/// A row, after its cosine to the row whose links are selected.
 type Candidate = (f32, u32);
 
 fn candidates(graph: &Graph, row: u32) -> Vec<Candidate> {
     let codes = graph.codes();
-    let found = graph.search(&coded_row(codes, row), Breadth::of_links(WIDTH), 0);
+    let found = graph.search(&coded_row(codes, row), Breadth::of_links(SEARCH_WIDTH), 0);
     let mut rows: Vec<u32> = found.iter().map(|entry| entry.row()).chain(graph.links_of(row).iter().copied()).collect();
     rows.sort_unstable();
     rows.dedup();
@@ -89,7 +91,7 @@ fn with_cosines(codes: &QuantizedVectors, row: u32, others: &[u32]) -> Vec<Candi
     others.iter().map(|other| (cosine(codes, row, *other), *other)).collect()
 }
 
-/// Chooses links in different directions, and fills up with the nearest others.
+/// Selects links in different directions, and fills up with the nearest of the others.
 fn choose(codes: &QuantizedVectors, mut candidates: Vec<Candidate>, links: usize) -> Vec<u32> {
     candidates.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     let (mut taken, mut left) = (Vec::with_capacity(links), Vec::new());

@@ -1,10 +1,10 @@
-//! Vectors as 8-bit codes: each component times one factor of its vector, rounded.
+//! Scalar quantization to 8 bits: each component is scaled by one factor per vector and rounded.
 //!
-//! The factor makes the largest component 127, so that the error of a component is at most 1/254 of that.
+//! The factor maps the largest component to ±127, so the error of a component is at most 1/254 of the largest one.
 
-/// Writes a vector's code and returns the factor that undoes it.
+/// Appends the code of a vector and returns the factor that scales it back.
 pub(super) fn encode(vector: &[f32], code: &mut Vec<i8>) -> f32 {
-    let largest = vector.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+    let largest = vector.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
     let scale = if largest > 0.0 { 127.0 / largest } else { 0.0 };
     code.extend(vector.iter().map(|x| (x * scale).round() as i8));
     if scale > 0.0 { 1.0 / scale } else { 0.0 }
@@ -16,7 +16,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_keep_the_dot_product() {
+    fn codes_preserve_the_dot_product() {
         let wave = |phase: f32| (0..1280).map(|i| (i as f32 * 0.31 + phase).sin()).collect::<Vec<_>>();
         let (a, b) = (wave(0.0), wave(0.4));
         let (mut code_a, mut code_b) = (Vec::new(), Vec::new());
@@ -27,7 +27,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vector_of_zeros_has_a_code() {
+    fn a_zero_vector_has_a_code() {
         let mut code = Vec::new();
         assert_eq!(encode(&[0.0; 3], &mut code), 0.0);
         assert_eq!(code, [0, 0, 0]);

@@ -1,4 +1,4 @@
-//! Scanning codes on all cores: those of one bit first where there are any, then those of 8 bits.
+//! Scanning codes on all cores: 1-bit codes first, if there are any, then 8-bit codes.
 
 use std::ops::Range;
 
@@ -7,32 +7,32 @@ use rayon::prelude::*;
 use super::best::{Best, Scored};
 use super::bits::{self, BitQuery};
 use super::delta_buffer::DeltaBuffer;
-use super::kernels::{dot, prefetch, weigh_row};
+use super::kernels::{dot, masked_sum, prefetch};
 use super::quantized::{Block, QuantizedVectors};
 use super::scalar;
 use super::sealed::Damaged;
 use imgidx_types::VectorId;
 
-/// Rows that one task looks at, and of these at a time: few enough to stay in the cache between being checked and
-/// being compared.
-const TASK: usize = 4096;
-const AT_A_TIME: usize = 256;
-/// Rows of bits that are asked for before they are weighed.
-const AHEAD: usize = 16;
+/// Rows that one task scans, and rows that it reads at a time: few enough to stay in the cache from verification to
+/// comparison.
+const ROWS_PER_TASK: usize = 4096;
+const ROWS_PER_BLOCK: usize = 256;
+/// How many rows ahead 1-bit codes are prefetched.
+const PREFETCH_ROWS: usize = 16;
 
-/// Rows that codes of one bit propose for each one that is wanted, and at least. Measured on embeddings of 1280
-/// components: with 256 proposals the ten nearest of 100,000 are among them without exception.
+/// Candidates that 1-bit codes propose for each requested row, and their minimum number. Measured on embeddings of
+/// 1280 components: 256 proposals always contained the ten nearest of 100,000.
 const PROPOSALS_PER_ROW: usize = 8;
-const PROPOSALS: usize = 1024;
+const MIN_PROPOSALS: usize = 1024;
 
-/// All codes that there are: rows of the file, then rows in memory.
+/// All codes: the rows of the file, followed by the rows in memory.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CodedRows<'a> {
     pub file: Option<&'a QuantizedVectors>,
     pub recent: Option<&'a DeltaBuffer>,
 }
 
-/// A query as code.
+/// An encoded query.
 #[derive(Debug)]
 pub(super) struct CodedQuery {
     pub code: Vec<i8>,
@@ -40,14 +40,14 @@ pub(super) struct CodedQuery {
     pub bits: Option<BitQuery>,
 }
 
-/// What a scan may use.
+/// How many cores a scan may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cores {
     One,
     All,
 }
 
-/// A part of the rows that lies together.
+/// A contiguous part of the rows.
 #[derive(Debug, Clone)]
 enum Piece {
     File(Range<usize>),
@@ -78,17 +78,18 @@ impl<'a> CodedRows<'a> {
         }
     }
 
-    /// The id of a row, and how much a cosine of its code and a query's can be wrong by: six deviations.
+    /// The id of a row, and a bound on the error of the cosine between its code and a query's: six standard deviations.
     ///
-    /// Rounding a component makes an error that is even over one step, the vector's factor; its variance is a twelfth of
-    /// the step's square. All together have that times the length of the other vector, which is 1.
+    /// Rounding a component makes an error that is uniform over one step, which is the vector's factor, so its variance
+    /// is one twelfth of the squared step. The variance of the whole sum is that times the squared length of the other
+    /// vector, which is 1.
     pub(crate) fn id_and_error(&self, query: &CodedQuery, row: u32) -> Result<(VectorId, f32), Damaged> {
         const DEVIATIONS: f32 = 6.0;
         let factor = self.block_of_row(row)?.factors[0];
         Ok((self.id(row)?, DEVIATIONS * query.factor.hypot(factor) / 12.0_f32.sqrt()))
     }
 
-    /// The rows of some ids, which have to be in their order; those that are not here are left out.
+    /// The rows of some ids, which must be in ascending order. Unknown ids are left out.
     pub(crate) fn rows_of(&self, ids: &[VectorId]) -> Result<Vec<u32>, Damaged> {
         let known = self.file.map_or(Ok([].as_slice()), |file| file.ids(0..file.len()))?;
         let mut rows = Vec::with_capacity(ids.len());
@@ -104,40 +105,40 @@ impl<'a> CodedRows<'a> {
         Ok(rows)
     }
 
-    /// The rows with the highest scores among all, at most `wanted`; estimated cosines.
-    pub(crate) fn scan(&self, query: &CodedQuery, wanted: usize) -> Result<Vec<Scored>, Damaged> {
-        self.scan_pieces(query, wanted, self.pieces(true), Cores::All)
+    /// The rows with the highest scores, at most `limit` of them.
+    pub(crate) fn scan(&self, query: &CodedQuery, limit: usize) -> Result<Vec<Scored>, Damaged> {
+        self.scan_pieces(query, limit, self.pieces(true), Cores::All)
     }
 
-    /// As [`CodedRows::scan`], of the rows in memory only, which are few beside a graph. Where one is there, many threads
-    /// may be asking, and would wait for each other's parts.
-    pub(crate) fn scan_recent(&self, query: &CodedQuery, wanted: usize) -> Result<Vec<Scored>, Damaged> {
-        self.scan_pieces(query, wanted, self.pieces(false), Cores::One)
+    /// Like [`CodedRows::scan`], but only of the rows in memory. Beside a graph there are few of them, and they are
+    /// scanned on one core: many threads may query at once, and would wait for each other's parts.
+    pub(crate) fn scan_recent(&self, query: &CodedQuery, limit: usize) -> Result<Vec<Scored>, Damaged> {
+        self.scan_pieces(query, limit, self.pieces(false), Cores::One)
     }
 
     fn scan_pieces(
         &self,
         query: &CodedQuery,
-        wanted: usize,
+        limit: usize,
         pieces: Vec<Piece>,
         cores: Cores,
     ) -> Result<Vec<Scored>, Damaged> {
         match &query.bits {
-            Some(bits) => self.propose_and_score(query, bits, wanted, pieces, cores),
-            None => self.best_of(pieces, wanted, cores, |piece, best| self.score_piece(piece, query, best)),
+            Some(bits) => self.propose_and_score(query, bits, limit, pieces, cores),
+            None => self.best_of(pieces, limit, cores, |piece, best| self.score_piece(piece, query, best)),
         }
     }
 
-    /// The ones with the highest scores among some rows.
+    /// The rows with the highest scores among `rows`.
     pub(crate) fn score_rows(
         &self,
         query: &CodedQuery,
         rows: &[u32],
-        wanted: usize,
+        limit: usize,
         cores: Cores,
     ) -> Result<Vec<Scored>, Damaged> {
-        let parts: Vec<&[u32]> = rows.chunks(TASK / 8).collect();
-        self.best_of(parts, wanted, cores, |part, best| {
+        let parts: Vec<&[u32]> = rows.chunks(ROWS_PER_TASK / 8).collect();
+        self.best_of(parts, limit, cores, |part, best| {
             part.iter().try_for_each(|row| {
                 let block = self.block_of_row(*row)?;
                 score_block(query, block, *row as usize, best);
@@ -150,28 +151,30 @@ impl<'a> CodedRows<'a> {
         &self,
         query: &CodedQuery,
         bits: &BitQuery,
-        wanted: usize,
+        limit: usize,
         pieces: Vec<Piece>,
         cores: Cores,
     ) -> Result<Vec<Scored>, Damaged> {
-        let proposals = wanted.saturating_mul(PROPOSALS_PER_ROW).max(PROPOSALS);
-        let proposed = self.best_of(pieces, proposals, cores, |piece, best| self.weigh_piece(piece, bits, best))?;
+        let proposals = limit.saturating_mul(PROPOSALS_PER_ROW).max(MIN_PROPOSALS);
+        let proposed =
+            self.best_of(pieces, proposals, cores, |piece, best| self.score_bits_of_piece(piece, bits, best))?;
         let mut rows: Vec<u32> = proposed.into_iter().map(Scored::row).collect();
         rows.sort_unstable();
-        self.score_rows(query, &rows, wanted, cores)
+        self.score_rows(query, &rows, limit, cores)
     }
 
     fn pieces(&self, of_file: bool) -> Vec<Piece> {
         let in_file = if of_file { self.in_file() } else { 0 };
-        let file = (0..in_file).step_by(TASK).map(|start| Piece::File(start..(start + TASK).min(in_file)));
+        let file =
+            (0..in_file).step_by(ROWS_PER_TASK).map(|start| Piece::File(start..(start + ROWS_PER_TASK).min(in_file)));
         file.chain(self.recent.iter().flat_map(|recent| recent.blocks()).map(Piece::DeltaBuffer)).collect()
     }
 
-    /// Goes over all parts.
+    /// Collects the best rows of all parts.
     fn best_of<P: Send>(
         &self,
         parts: Vec<P>,
-        wanted: usize,
+        limit: usize,
         cores: Cores,
         offer: impl Fn(P, &mut Best) -> Result<(), Damaged> + Sync,
     ) -> Result<Vec<Scored>, Damaged> {
@@ -182,10 +185,10 @@ impl<'a> CodedRows<'a> {
         };
         let best = if cores == Cores::All && parts.len() > 2 {
             let merge = |a: Result<Best, Damaged>, b: Result<Best, Damaged>| Ok(a?.merge(b?));
-            let empty = || Ok(Best::new(wanted));
+            let empty = || Ok(Best::new(limit));
             parts.into_par_iter().fold(empty, visit).reduce(empty, merge)
         } else {
-            parts.into_iter().fold(Ok(Best::new(wanted)), visit)
+            parts.into_iter().fold(Ok(Best::new(limit)), visit)
         };
         Ok(best?.into_sorted())
     }
@@ -197,8 +200,8 @@ impl<'a> CodedRows<'a> {
             }
             Piece::File(rows) => {
                 let file = self.file.ok_or(Damaged)?;
-                for start in rows.clone().step_by(AT_A_TIME) {
-                    let block = file.block(start..(start + AT_A_TIME).min(rows.end))?;
+                for start in rows.clone().step_by(ROWS_PER_BLOCK) {
+                    let block = file.block(start..(start + ROWS_PER_BLOCK).min(rows.end))?;
                     score_block(query, block, start, best);
                 }
             }
@@ -206,17 +209,17 @@ impl<'a> CodedRows<'a> {
         Ok(())
     }
 
-    fn weigh_piece(&self, piece: Piece, query: &BitQuery, best: &mut Best) -> Result<(), Damaged> {
+    fn score_bits_of_piece(&self, piece: Piece, query: &BitQuery, best: &mut Best) -> Result<(), Damaged> {
         match piece {
             Piece::DeltaBuffer(first) => {
                 let rows = self.recent.ok_or(Damaged)?.bit_rows(first);
-                weigh_rows(query, rows, self.words(), self.in_file() + first, best);
+                score_bit_rows(query, rows, self.words(), self.in_file() + first, best);
             }
             Piece::File(rows) => {
                 let file = self.file.ok_or(Damaged)?;
-                for start in rows.clone().step_by(4 * AT_A_TIME) {
-                    let part = file.bit_rows(start..(start + 4 * AT_A_TIME).min(rows.end))?;
-                    weigh_rows(query, part, self.words(), start, best);
+                for start in rows.clone().step_by(4 * ROWS_PER_BLOCK) {
+                    let part = file.bit_rows(start..(start + 4 * ROWS_PER_BLOCK).min(rows.end))?;
+                    score_bit_rows(query, part, self.words(), start, best);
                 }
             }
         }
@@ -237,7 +240,7 @@ impl<'a> CodedRows<'a> {
 }
 
 impl CodedQuery {
-    /// The estimated cosine that a score of codes stands for.
+    /// The estimated cosine of a row scored by its 8-bit code.
     pub(crate) fn cosine(&self, scored: Scored) -> f32 {
         scored.score() * self.factor
     }
@@ -250,11 +253,11 @@ fn score_block(query: &CodedQuery, block: Block<'_>, first: usize, best: &mut Be
     }
 }
 
-fn weigh_rows(query: &BitQuery, rows: &[u64], words: usize, first: usize, best: &mut Best) {
+fn score_bit_rows(query: &BitQuery, rows: &[u64], words: usize, first: usize, best: &mut Best) {
     for (number, row) in (first as u32..).zip(rows.chunks_exact(words)) {
-        // Rows are read faster than the processor sees by itself that it should fetch the next ones.
-        let ahead = (number as usize - first + AHEAD) * words;
+        // Rows are scored faster than the hardware prefetcher fetches them.
+        let ahead = (number as usize - first + PREFETCH_ROWS) * words;
         prefetch(rows.get(ahead..ahead + words).unwrap_or_default());
-        best.offer(Scored::new(query.score(weigh_row(&query.planes, row), row), number));
+        best.offer(Scored::new(query.score(masked_sum(&query.planes, row), row), number));
     }
 }

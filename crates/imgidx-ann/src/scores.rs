@@ -1,21 +1,21 @@
-//! Scores of rows by their codes, for going along a graph. All of the codes must have been checked.
+//! Scores of rows by their codes, for graph searches. All codes must have been verified.
 
 use super::best::Scored;
 use super::bits::{self, BitQuery};
-use super::kernels::{dot, hamming, prefetch, weigh_row};
+use super::kernels::{dot, hamming, masked_sum, prefetch};
 use super::quantized::QuantizedVectors;
 
-const CHECKED: &str = "a graph is used only over codes that were checked";
+const CHECKED: &str = "a graph is used only over verified codes";
 
-/// How near rows are to a query.
+/// Scores of rows against a query.
 pub(super) trait Scores {
-    /// Asks for what [`Scores::score`] will read.
+    /// Prefetches what [`Scores::score`] will read.
     fn prefetch(&self, row: u32);
     /// The score of a row.
     fn score(&self, row: u32) -> Scored;
 }
 
-/// By codes of 8 bits.
+/// Scores by 8-bit codes.
 #[derive(Debug)]
 pub(super) struct CodeScores<'a> {
     query: &'a [i8],
@@ -48,7 +48,7 @@ impl Scores for CodeScores<'_> {
     }
 }
 
-/// By codes of one bit: an eighth of the memory is read.
+/// Scores by 1-bit codes, which read an eighth of the memory.
 #[derive(Debug)]
 pub(super) struct BitScores<'a> {
     query: &'a BitQuery,
@@ -61,10 +61,10 @@ impl<'a> BitScores<'a> {
         Self { query, rows, words }
     }
 
-    /// The score of a row whose bits are given.
+    /// The score of a row, given its 1-bit code.
     #[inline(always)]
     pub(crate) fn score_bits(&self, row: u32, bits: &[u64]) -> Scored {
-        Scored::new(self.query.score(weigh_row(&self.query.planes, bits), bits), row)
+        Scored::new(self.query.score(masked_sum(&self.query.planes, bits), bits), row)
     }
 
     #[inline(always)]
@@ -86,8 +86,8 @@ impl Scores for BitScores<'_> {
     }
 }
 
-/// Distances of rows by their codes of one bit, which are rough and quick: the part of their signs that differ, which
-/// is about their angle, seen from the mean, over π (Charikar, STOC 2002).
+/// Rough but fast distances of rows by their 1-bit codes: the fraction of signs that differ, which estimates the angle
+/// between the rows as seen from the mean, divided by π (Charikar, STOC 2002).
 #[derive(Debug)]
 pub(super) struct BitDistances<'a> {
     rows: &'a [u64],
@@ -96,7 +96,7 @@ pub(super) struct BitDistances<'a> {
 }
 
 impl<'a> BitDistances<'a> {
-    /// `None` where there are no codes of one bit.
+    /// `None` if there are no 1-bit codes.
     pub(crate) fn new(codes: &'a QuantizedVectors) -> Option<Self> {
         codes.mean()?;
         let rows = codes.bit_rows(0..codes.len()).expect(CHECKED);
@@ -111,7 +111,7 @@ impl<'a> BitDistances<'a> {
     }
 }
 
-/// The cosine of two rows by their codes of 8 bits.
+/// The cosine of two rows, estimated from their 8-bit codes.
 pub(super) fn cosine(codes: &QuantizedVectors, a: u32, b: u32) -> f32 {
     let block = |row: u32| codes.block(row as usize..row as usize + 1).expect(CHECKED);
     let (a, b) = (block(a), block(b));

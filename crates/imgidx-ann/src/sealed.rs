@@ -1,12 +1,12 @@
-//! Files of arrays, mapped into memory, no byte of which is used before it was checked.
+//! Memory-mapped files of arrays. Every byte is verified before it is used.
 //!
-//! A file is written front to back: magic, sections of numbers, each at a multiple of 64 bytes, then a header (JSON)
-//! that tells the sections and what the file is about, a CRC-32 of each 64 KiB chunk of all before the header, and a
-//! footer with the seal: the BLAKE3 of header and checksums. So the seal stands for the whole file, and opening one
-//! reads only its end. A chunk is checked when it is first looked at, while it is still in the processor's cache, and
-//! only once.
+//! A file is written front to back: magic number, sections of numbers, each aligned to 64 bytes, a JSON header that
+//! lists the sections and holds metadata, a CRC-32 of each 64 KiB chunk of everything before the header, and a footer
+//! with the seal. The seal is the BLAKE3 digest of header and checksums, so it identifies the content of the whole
+//! file, and opening a file reads only its end. A chunk is verified when it is first read, while it is in the
+//! processor's cache, and only once.
 //!
-//! Numbers are in the byte order of the machine; the files are derived and are not carried to another.
+//! Numbers are in native byte order: the files are derived, and are not meant to be moved to another machine.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -24,11 +24,12 @@ use tempfile::NamedTempFile;
 use super::mapping::Mapping;
 use imgidx_types::open_regular;
 
-/// At both ends of the file; as a number, so that it reads as another one where the byte order is another.
+/// The magic number at both ends of the file. It is stored in native byte order, so it also detects a file of a machine
+/// with the other byte order.
 const MAGIC: u64 = u64::from_le_bytes(*b"imgxann3");
 const ALIGNMENT: usize = 64;
 const CHUNK: usize = 64 << 10;
-/// Length of the header, number of chunks, seal, magic.
+/// Length of the footer: header length, number of chunks, seal, magic number.
 const FOOTER: usize = 8 + 8 + 32 + 8;
 
 /// The content is not what was written.
@@ -48,25 +49,25 @@ struct SectionEntry {
     bytes: usize,
 }
 
-/// An open file.
+/// An open sealed file.
 #[derive(Debug)]
 pub(super) struct SealedFile {
     map: Mapping,
     sections: Vec<SectionEntry>,
     checksums: Range<usize>,
-    /// The end of what the checksums cover.
+    /// The end of the part that the checksums cover.
     end: usize,
     seal: blake3::Hash,
     checked: Box<[AtomicBool]>,
     all_checked: AtomicBool,
 }
 
-/// An array in a file.
+/// The byte range of an array in a file.
 #[derive(Debug, Clone)]
 pub(super) struct Section(Range<usize>);
 
 impl SealedFile {
-    /// Opens a file and reads what it is about; `None` if there is none, or none whose end is as it was written.
+    /// Opens a file and reads its metadata. `None` if there is no file, or its header, checksums or footer are damaged.
     pub(crate) fn open<M: DeserializeOwned>(path: &Path) -> Option<(Self, M)> {
         let file = open_regular(path).ok()?;
         let map = Mapping::new(&file).ok()?;
@@ -95,7 +96,7 @@ impl SealedFile {
         self.seal
     }
 
-    /// Whether something that was read of it was not there: what became of it may not be used.
+    /// Whether a part of the file was missing when it was read. If so, nothing computed from it may be used.
     pub(crate) fn is_broken(&self) -> bool {
         self.map.is_broken()
     }
@@ -105,24 +106,24 @@ impl SealedFile {
         self.map.len() as u64
     }
 
-    /// The section of a name, if it has as many bytes as expected.
+    /// The section with a name, if it exists and has exactly `bytes` bytes.
     pub(crate) fn section(&self, name: &str, bytes: usize) -> Option<Section> {
         let found = self.sections.iter().find(|section| section.name == name && section.bytes == bytes)?;
         Some(Section(found.start..found.start + found.bytes))
     }
 
-    /// Part of a section, in elements, checked.
+    /// A verified part of a section. `range` is in elements.
     pub(crate) fn get<T: AnyBitPattern>(&self, section: &Section, range: Range<usize>) -> Result<&[T], Damaged> {
         let size = size_of::<T>();
         let bytes = section.0.start + range.start * size..section.0.start + range.end * size;
-        assert!(bytes.end <= section.0.end, "only what is in a section is asked for");
+        assert!(bytes.end <= section.0.end, "the range lies within the section");
         if !bytes.is_empty() && !self.all_checked.load(Ordering::Relaxed) {
             (bytes.start / CHUNK..=(bytes.end - 1) / CHUNK).try_for_each(|chunk| self.check(chunk))?;
         }
         Ok(bytemuck::cast_slice(&self.map[bytes]))
     }
 
-    /// Checks everything that has not been checked yet, on all cores.
+    /// Verifies everything that has not been verified yet, on all cores.
     pub(crate) fn check_all(&self) -> Result<(), Damaged> {
         if !self.all_checked.load(Ordering::Relaxed) {
             (0..self.checked.len()).into_par_iter().try_for_each(|chunk| self.check(chunk))?;
@@ -131,7 +132,7 @@ impl SealedFile {
         Ok(())
     }
 
-    /// Whether the file is as it was written, looking at all of it again.
+    /// Verifies the whole file again, and returns whether it is as it was written.
     pub(crate) fn verify(&self) -> bool {
         self.checked.iter().for_each(|checked| checked.store(false, Ordering::Relaxed));
         self.all_checked.store(false, Ordering::Relaxed);
@@ -152,7 +153,7 @@ impl SealedFile {
     }
 }
 
-/// A file that is being written, under another name until it is complete.
+/// A file that is being written, under a temporary name until it is complete.
 #[derive(Debug)]
 pub(super) struct SealedWriter {
     file: BufWriter<NamedTempFile>,
@@ -162,7 +163,7 @@ pub(super) struct SealedWriter {
     checksums: Vec<u8>,
 }
 
-/// A complete file that has not got its name yet.
+/// A complete file that still has its temporary name.
 #[derive(Debug)]
 pub(super) struct Unpublished {
     file: NamedTempFile,
@@ -170,7 +171,7 @@ pub(super) struct Unpublished {
 }
 
 impl SealedWriter {
-    /// Starts a file in a folder; `prefix` begins its name while it is not complete.
+    /// Creates a file in a folder. Its temporary name starts with `prefix`.
     pub(crate) fn create(folder: &Path, prefix: &str) -> io::Result<Self> {
         let file = tempfile::Builder::new().prefix(prefix).tempfile_in(folder)?;
         let mut writer = Self {
@@ -191,7 +192,7 @@ impl SealedWriter {
         Ok(())
     }
 
-    /// Goes on with the section.
+    /// Appends elements to the current section.
     pub(crate) fn write<T: bytemuck::NoUninit>(&mut self, elements: &[T]) -> io::Result<()> {
         let bytes = bytemuck::cast_slice(elements);
         self.sections.last_mut().expect("a section was started").bytes += bytes.len();
@@ -199,21 +200,21 @@ impl SealedWriter {
     }
 
     /// Writes a whole section.
-    pub(crate) fn whole<T: bytemuck::NoUninit>(&mut self, name: &str, elements: &[T]) -> io::Result<()> {
+    pub(crate) fn write_section<T: bytemuck::NoUninit>(&mut self, name: &str, elements: &[T]) -> io::Result<()> {
         self.section(name)?;
         self.write(elements)
     }
 
-    /// The section that was written last, to be read.
+    /// Maps the current section, as far as it has been written, for reading.
     pub(crate) fn reread(&mut self) -> io::Result<(Mmap, Range<usize>)> {
         self.file.flush()?;
-        // SAFETY: this writer alone knows the file, and what it writes comes behind what is read here.
+        // SAFETY: only this writer knows the file, and it writes only behind the part that is read here.
         let map = unsafe { Mmap::map(self.file.get_ref().as_file()) }?;
         let section = self.sections.last().expect("a section was written");
         Ok((map, section.start..section.start + section.bytes))
     }
 
-    /// Writes the end of the file and brings all of it to the disk.
+    /// Writes the end of the file and syncs the file to disk.
     pub(crate) fn finish<M: Serialize>(mut self, about: &M) -> io::Result<Unpublished> {
         if !self.position.is_multiple_of(CHUNK) {
             self.end_chunk();
@@ -254,15 +255,15 @@ impl SealedWriter {
 }
 
 impl Unpublished {
-    /// Where it is while it has no name.
+    /// The temporary path.
     pub(crate) fn path(&self) -> &Path {
         self.file.path()
     }
 
-    /// Gives the file its name; whoever opens that sees the old file, none, or the whole new one.
+    /// Renames the file to its final path atomically: a reader sees the old file, no file, or the complete new one.
     pub(crate) fn publish(self, path: &Path) -> io::Result<()> {
         self.file.persist(path).map_err(|error| error.error)?;
-        // The rename itself: without this it may be lost in a power cut, which costs only this file.
+        // Without this sync a power cut may lose the rename. Errors are ignored: only this derived file would be lost.
         if let Some(folder) = path.parent() {
             let _ = File::open(folder).and_then(|folder| folder.sync_all());
         }
@@ -270,7 +271,8 @@ impl Unpublished {
     }
 }
 
-/// A file with the right seal, whose content and header are the given bytes: its first 4 tell how long the header is.
+/// For fuzzing: the bytes of a file with a valid seal around arbitrary header and content, and the seal. The first 4
+/// bytes of `data` give the length of the header, which comes next; the rest is the content.
 pub(super) fn seal_anything(data: &[u8]) -> (Vec<u8>, String) {
     let (length, rest) = data.split_at_checked(4).unwrap_or((&[0; 4], &[]));
     let length = u32::from_le_bytes(length.try_into().expect("four bytes")) as usize % (rest.len() + 1);
@@ -297,7 +299,7 @@ mod tests {
         let mut writer = SealedWriter::create(path.parent().expect("a folder"), ".unfinished-").expect("a file");
         writer.section("numbers").expect("it can be written");
         (0..50_000_u32).for_each(|i| writer.write(&[i, i * 2]).expect("it can be written"));
-        writer.whole("bytes", b"some").expect("it can be written");
+        writer.write_section("bytes", b"some").expect("it can be written");
         let unpublished = writer.finish(&"a test").expect("it can be written");
         let seal = unpublished.seal;
         unpublished.publish(path).expect("it can be renamed");
@@ -305,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_back() {
+    fn a_file_reads_back_what_was_written() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("file");
         let seal = write(&path);
@@ -322,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn no_cut_file_opens_and_no_flipped_bit_is_used() {
+    fn no_truncated_file_opens_and_no_flipped_bit_is_used() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("file");
         write(&path);

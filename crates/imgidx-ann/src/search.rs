@@ -1,14 +1,15 @@
-//! The planner: which way an answer is found, and how it becomes exact.
+//! The query planner: how candidates are found, and how they become an exactly ranked answer.
 //!
-//! | there is | way |
+//! | available | method |
 //! |---|---|
-//! | a set of ids that are allowed | their codes, by id |
-//! | a graph (resident processes) | the graph over the file of codes, and a scan of what is newer |
-//! | a file of codes | the scan |
-//! | nothing, or the exact answer is wanted | the stored vectors themselves |
+//! | a set of allowed ids | score their codes, looked up by id |
+//! | a graph (long-running processes) | search the graph over the quantized vectors, and scan newer vectors |
+//! | quantized vectors | scan them |
+//! | nothing, or the query asks for the exact answer | compare the stored vectors |
 //!
-//! QuantizedVectors and graphs only propose. Every answer is ranked by stored vectors, and where too few proposals are accepted,
-//! because rows were deleted or their files are missing, more are asked for: wider in the graph, then from the scan.
+//! Quantized vectors and graphs only propose candidates. Stored vectors rank every answer. If too few candidates are
+//! accepted, because rows were deleted or their files are missing, the search asks for more: first with a wider graph
+//! search, then with a scan.
 
 use std::sync::Arc;
 
@@ -24,14 +25,14 @@ use imgidx_types::{Embedding, VectorId};
 /// A vector near the query.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Neighbor {
-    /// Which one.
+    /// The id of the vector.
     pub id: VectorId,
-    /// Its cosine to the query, -1 to 1.
+    /// The cosine to the query, -1 to 1.
     pub score: f32,
 }
 
 impl Neighbor {
-    /// The order of answers: falling scores, and rising ids among equals.
+    /// The order of answers: by descending score, then by ascending id.
     fn ranks_before(&self, other: &Self) -> std::cmp::Ordering {
         other.score.total_cmp(&self.score).then(self.id.cmp(&other.id))
     }
@@ -41,69 +42,69 @@ impl Neighbor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
-    /// Every vector was looked at, or every one that was allowed.
+    /// All vectors, or all allowed vectors, were compared.
     Scan,
-    /// The graph was searched, and what is newer than it was scanned.
+    /// The graph was searched, and vectors newer than the graph were scanned.
     Hnsw,
 }
 
-/// Where the vectors themselves are: the database, for one model.
+/// The stored vectors of one model, usually in a database.
 pub trait VectorSource {
-    /// Why it cannot be read.
+    /// The error of a failed read.
     type Error;
 
-    /// A vector, if it is still there.
+    /// Returns a vector, or `None` if it no longer exists.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// If the vector cannot be read.
     fn vector(&self, id: VectorId) -> Result<Option<Embedding>, Self::Error>;
 
-    /// Calls `each` with all vectors whose ids come after `after`, in their order.
+    /// Calls `each` with every vector whose id is greater than `after`, in ascending order of ids.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// If the vectors cannot be read.
     fn for_each_after(&self, after: VectorId, each: &mut dyn FnMut(VectorId, &Embedding)) -> Result<(), Self::Error>;
 }
 
-/// Why a search over codes ended: what it needs was damaged, or the source or `accept` failed.
-enum Ended<E> {
+/// Why a search over codes stopped: its files are damaged, or the source or `accept` failed.
+enum SearchError<E> {
     Damaged(Damaged),
     Failed(E),
 }
 
-impl<E> From<Damaged> for Ended<E> {
+impl<E> From<Damaged> for SearchError<E> {
     fn from(damaged: Damaged) -> Self {
         Self::Damaged(damaged)
     }
 }
 
-/// What is looked for.
+/// A nearest-neighbour query.
 #[derive(Debug, Clone, Copy)]
 pub struct NeighborQuery<'a> {
-    /// The vector whose neighbours are looked for.
+    /// The vector whose neighbours are wanted.
     pub query: &'a Embedding,
-    /// How many.
+    /// The number of neighbours.
     pub count: usize,
-    /// Only these, in their order.
+    /// Restricts the answer to these ids, which must be in ascending order.
     pub among: Option<&'a [VectorId]>,
-    /// Compare with every stored vector itself.
+    /// Whether to compare every stored vector and ignore codes and graphs.
     pub exact: bool,
 }
 
-/// What was found.
+/// The answer to a [`NeighborQuery`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
-    /// The neighbours, the nearest first: as many as were wanted, if that many are there.
+    /// The neighbours, nearest first: as many as the query asks for, if that many exist.
     pub neighbors: Vec<Neighbor>,
-    /// How.
+    /// How they were found.
     pub method: Method,
-    /// Whether the file of codes turned out to be damaged, so that stored vectors were compared instead.
+    /// Whether a derived file turned out to be damaged, so that the stored vectors were compared instead.
     pub damaged: bool,
-    /// Vectors that were read from the database because they are newer than all codes.
+    /// The number of vectors that were read from the source because they are newer than all codes.
     pub uncoded: u64,
 }
 
-/// The neighbours of one model's vectors. Cheap to copy, and many threads can search at once.
+/// A nearest-neighbour index over one model's vectors. It is cheap to clone, and many threads can search it at once.
 #[derive(Debug, Clone, Default)]
 pub struct VectorIndex {
     codes: Option<Arc<QuantizedVectors>>,
@@ -111,29 +112,30 @@ pub struct VectorIndex {
     recent: Option<DeltaBuffer>,
 }
 
-/// Candidates that are looked at for each one that is wanted, and beside those.
+/// Candidates that are ranked for each requested neighbour, and the number added to that.
 const CANDIDATES_PER_RESULT: usize = 4;
-const MORE_CANDIDATES: usize = 64;
+const EXTRA_CANDIDATES: usize = 64;
 
-/// A search that keeps this part of a graph is no faster than the scan.
-const WIDEST: usize = 4096;
+/// Maximum number of candidates taken from a graph. For more, the graph is no faster than the scan.
+const MAX_GRAPH_CANDIDATES: usize = 4096;
 
 impl VectorIndex {
-    /// An index over a file of codes, or over nothing but the database.
+    /// An index over quantized vectors, or over the stored vectors alone.
     pub fn new(codes: Option<Arc<QuantizedVectors>>) -> Self {
         Self { codes, graph: None, recent: None }
     }
 
-    /// An index for a resident process, which has codes of what is newer in memory, and a graph if there is one.
+    /// An index for a long-running process. It keeps the codes of newer vectors in memory, and uses the graph if there
+    /// is one.
     pub fn resident(codes: Option<Arc<QuantizedVectors>>, graph: Option<Arc<Graph>>, dimension: usize) -> Self {
-        // QuantizedVectors of the file and in memory are relative to the same mean only if they are of one generation.
+        // Codes in the file and in memory are relative to the same mean only within one generation.
         let codes = graph.as_ref().map(|graph| graph.codes().clone()).or(codes);
         let (mean, after) = codes.as_ref().map_or((None, VectorId(0)), |codes| (codes.mean(), codes.status().last));
         let recent = DeltaBuffer::new(dimension, mean, after);
         Self { recent: Some(recent), codes, graph }
     }
 
-    /// The file of codes.
+    /// The quantized vectors.
     pub fn codes(&self) -> Option<&Arc<QuantizedVectors>> {
         self.codes.as_ref()
     }
@@ -143,7 +145,7 @@ impl VectorIndex {
         self.graph.as_ref()
     }
 
-    /// Whether codes of what is newer are kept in memory.
+    /// Whether the codes of newer vectors are kept in memory.
     pub fn is_resident(&self) -> bool {
         self.recent.is_some()
     }
@@ -154,34 +156,35 @@ impl VectorIndex {
         self.recent.as_ref().map_or(in_file, DeltaBuffer::last)
     }
 
-    /// How many vectors have their codes in memory.
+    /// The number of vectors whose codes are in memory.
     pub fn recent(&self) -> usize {
         self.recent.as_ref().map_or(0, DeltaBuffer::len)
     }
 
-    /// Adds a vector that is newer than all others to those in memory.
+    /// Adds the code of a vector, whose id must be larger than all others, to those in memory. Does nothing if this
+    /// index keeps no codes in memory.
     pub fn push(&mut self, id: VectorId, vector: &Embedding) {
         if let Some(recent) = &mut self.recent {
             recent.push(id, vector.as_slice());
         }
     }
 
-    /// The graph, if it is one to be used. One that is not is still there, so that no other is built in its place.
+    /// The graph, if it is useful. A graph that is not useful is kept nevertheless, so that it is not built again.
     fn useful_graph(&self) -> Option<&Graph> {
         self.graph.as_deref().filter(|graph| graph.status().is_useful())
     }
 
-    /// How answers are found.
+    /// How answers are found by default.
     pub fn method(&self) -> Method {
         if self.useful_graph().is_some() { Method::Hnsw } else { Method::Scan }
     }
 
-    /// The vectors nearest to the query: exactly as many as are wanted, if that many are there.
+    /// Returns the vectors nearest to the query: exactly as many as the query asks for, if that many exist.
     ///
-    /// `accept` says whether a vector that is there may be in the answer.
+    /// `accept` decides whether an existing vector may be in the answer.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If `source` or `accept` fails.
     pub fn nearest<S: VectorSource>(
         &self,
         wanted: NeighborQuery<'_>,
@@ -201,8 +204,8 @@ impl VectorIndex {
                 Ok((neighbors, method)) if !self.is_broken() => {
                     return Ok(Found { neighbors, method, uncoded, ..nothing });
                 }
-                Err(Ended::Failed(error)) => return Err(error),
-                Ok(_) | Err(Ended::Damaged(_)) => {}
+                Err(SearchError::Failed(error)) => return Err(error),
+                Ok(_) | Err(SearchError::Damaged(_)) => {}
             }
         }
         let all = exact_scores(wanted, source, VectorId(0))?;
@@ -217,7 +220,7 @@ impl VectorIndex {
         Ok(Found { neighbors: answer.0, method: Method::Scan, damaged, ..nothing })
     }
 
-    /// Whether a file was cut off while it was in use.
+    /// Whether a file was truncated while it was in use.
     fn is_broken(&self) -> bool {
         self.codes.as_ref().is_some_and(|codes| codes.is_broken())
             || self.graph.as_ref().is_some_and(|graph| graph.is_broken())
@@ -234,7 +237,7 @@ impl NeighborQuery<'_> {
     }
 }
 
-/// Exact scores of all vectors after an id, the nearest first.
+/// The exact scores of all vectors with ids greater than `after`, nearest first.
 fn exact_scores<S: VectorSource>(
     wanted: NeighborQuery<'_>,
     source: &S,
@@ -254,11 +257,12 @@ struct Search<'a, S> {
     source: &'a S,
 }
 
-/// Candidates, the nearest first, and whether there are no more.
+/// Candidates, nearest first.
 struct Candidates {
     scored: Vec<Scored>,
+    /// Whether there are no others.
     are_all: bool,
-    /// Whether every other row has a lower score by its code of 8 bits.
+    /// Whether all other rows score lower by their 8-bit codes.
     are_best: bool,
     method: Method,
 }
@@ -268,17 +272,17 @@ impl<S: VectorSource> Search<'_, S> {
         &self,
         newer: &[Neighbor],
         accept: &mut impl FnMut(VectorId) -> Result<bool, S::Error>,
-    ) -> Result<(Vec<Neighbor>, Method), Ended<S::Error>> {
+    ) -> Result<(Vec<Neighbor>, Method), SearchError<S::Error>> {
         let query = self.rows.encode(self.wanted.query.as_slice());
-        let mut number = self.wanted.count.saturating_mul(CANDIDATES_PER_RESULT).saturating_add(MORE_CANDIDATES);
+        let mut number = self.wanted.count.saturating_mul(CANDIDATES_PER_RESULT).saturating_add(EXTRA_CANDIDATES);
         loop {
             let candidates = self.candidates(&query, number)?;
             let mut answer = Answer::new(self.wanted.count);
             let ranked = self.rank(&query, &candidates, &mut answer, accept)?;
-            // Newer vectors must not make up for candidates that were turned down: nearer ones may come behind those.
+            // Newer vectors must not fill the places of rejected candidates: nearer candidates may follow further down.
             if ranked || candidates.are_all {
                 for neighbor in newer {
-                    answer.offer(*neighbor, accept).map_err(Ended::Failed)?;
+                    answer.offer(*neighbor, accept).map_err(SearchError::Failed)?;
                 }
                 return Ok((answer.0, candidates.method));
             }
@@ -294,7 +298,7 @@ impl<S: VectorSource> Search<'_, S> {
             return Ok(Candidates { are_all, are_best: true, scored, method: Method::Scan });
         }
         if let Some(graph) = self.graph
-            && number <= WIDEST
+            && number <= MAX_GRAPH_CANDIDATES
         {
             let width = graph.status().ef.max(number / 2);
             let mut scored = graph.search(query, Breadth::of_query(width), number);
@@ -307,15 +311,15 @@ impl<S: VectorSource> Search<'_, S> {
         Ok(Candidates { are_all, are_best: query.bits.is_none(), scored, method: Method::Scan })
     }
 
-    /// Puts the best candidates into the answer by the scores of their stored vectors. Tells whether they filled it so that no
-    /// other row belongs into it.
+    /// Ranks the best candidates by their stored vectors and puts them into the answer. Returns whether they fill it
+    /// and no other row can belong to it.
     fn rank(
         &self,
         query: &CodedQuery,
         candidates: &Candidates,
         answer: &mut Answer,
         accept: &mut impl FnMut(VectorId) -> Result<bool, S::Error>,
-    ) -> Result<bool, Ended<S::Error>> {
+    ) -> Result<bool, SearchError<S::Error>> {
         let mut largest_error = 0.0_f32;
         for scored in &candidates.scored {
             let (id, error) = self.rows.id_and_error(query, scored.row())?;
@@ -323,20 +327,20 @@ impl<S: VectorSource> Search<'_, S> {
             if answer.worst().is_some_and(|worst| query.cosine(*scored) + error < worst) {
                 continue;
             }
-            if let Some(vector) = self.source.vector(id).map_err(Ended::Failed)? {
+            if let Some(vector) = self.source.vector(id).map_err(SearchError::Failed)? {
                 let neighbor = Neighbor { id, score: self.wanted.query.cosine(&vector) };
-                answer.offer(neighbor, accept).map_err(Ended::Failed)?;
+                answer.offer(neighbor, accept).map_err(SearchError::Failed)?;
             }
         }
-        // Where many candidates are deleted or turned down, the last of those that count may be no better than the first row
-        // that was not proposed.
+        // If many candidates were deleted or rejected, the last accepted one may be no better than the best row that
+        // was not proposed.
         let next =
             candidates.scored.last().filter(|_| candidates.are_best).map(|last| query.cosine(*last) + largest_error);
         Ok(answer.worst().is_some_and(|worst| next.is_none_or(|next| worst > next)))
     }
 }
 
-/// The best so far, the nearest first, and its capacity is how many are wanted.
+/// The best neighbours so far, nearest first, and how many are wanted.
 struct Answer(Vec<Neighbor>, usize);
 
 impl Answer {
@@ -348,12 +352,12 @@ impl Answer {
         self.0.len() >= self.1
     }
 
-    /// The lowest score, once there are as many as are wanted.
+    /// The lowest score, once the answer is full.
     fn worst(&self) -> Option<f32> {
         if self.is_full() { self.0.last().map(|neighbor| neighbor.score) } else { None }
     }
 
-    /// Takes a neighbour in, if it is among the best and is accepted.
+    /// Inserts a neighbour if it is among the best and is accepted.
     fn offer<E>(&mut self, neighbor: Neighbor, accept: &mut impl FnMut(VectorId) -> Result<bool, E>) -> Result<(), E> {
         let at = self.0.partition_point(|other| other.ranks_before(&neighbor).is_lt());
         if at < self.1 && accept(neighbor.id)? {
@@ -376,7 +380,7 @@ mod tests {
 
     const MODEL: [u8; 32] = [1; 32];
 
-    /// A source in memory.
+    /// An in-memory source.
     struct Vectors(Vec<(VectorId, Embedding)>);
 
     impl VectorSource for Vectors {
@@ -419,14 +423,14 @@ mod tests {
     }
 
     fn vector() -> impl Strategy<Value = Embedding> {
-        // Few distinct directions, so that there are equal vectors too.
+        // Few distinct directions, so that equal vectors occur too.
         prop::collection::vec(-2..=2_i8, 8)
             .prop_filter_map("no direction", |v| Embedding::normalized(v.into_iter().map(f32::from).collect()).ok())
     }
 
     proptest! {
         #[test]
-        fn every_way_without_a_graph_gives_what_a_naive_search_gives(
+        fn every_method_without_a_graph_returns_what_a_naive_search_returns(
             vectors in prop::collection::vec(vector(), 0..400),
             query in vector(),
             (covered, in_memory) in (0..400_usize, 0..400_usize),
@@ -442,10 +446,10 @@ mod tests {
             let mut all: Vec<_> = vectors.into_iter().enumerate().map(|(i, v)| (VectorId(i as i64 + 1), v)).collect();
             let covered = covered.min(all.len());
             let codes = write_codes(&folder, &all[..covered], 8);
-            // What came later is partly in memory and partly in the database only.
+            // Later vectors are partly in memory and partly in the source only.
             let mut index = VectorIndex::resident(Some(codes), None, 8);
             all[covered..].iter().take(in_memory).for_each(|(id, v)| index.push(*id, v));
-            // Rows that were deleted after the codes were written: any, or just the best candidates.
+            // Rows that were deleted after the codes were written: arbitrary ones, or exactly the best candidates.
             if dead_are_near {
                 all[..covered].sort_by(|a, b| query.cosine(&b.1).total_cmp(&query.cosine(&a.1)));
             }
@@ -462,13 +466,13 @@ mod tests {
         }
     }
 
-    /// Numbers that look random, from 0 to 1.
+    /// Pseudo-random numbers from 0 to 1.
     fn random(state: &mut u64) -> f32 {
         *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (*state >> 40) as f32 / (1_u64 << 24) as f32
     }
 
-    /// Vectors around a few dozen centres, and groups of identical ones: every tenth is one of the first ten.
+    /// Vectors around 40 centres, with groups of identical ones: every tenth vector is a copy of one of the first ten.
     fn clustered(count: usize, dimension: usize) -> Vec<(VectorId, Embedding)> {
         let mut state = 1;
         let mut point = |spread: f32| (0..dimension).map(|_| spread * (random(&mut state) - 0.5)).collect::<Vec<f32>>();
@@ -505,7 +509,7 @@ mod tests {
         Resident { _dir: dir, index, source: Vectors(all) }
     }
 
-    /// Part of the nearest that are found, on average of queries beside the vectors.
+    /// Recall of the `count` nearest, averaged over queries close to stored vectors.
     fn recall(resident: &Resident, count: usize) -> f32 {
         let (source, mut state) = (&resident.source, 99);
         let (mut found, mut expected) = (0, 0);
@@ -515,9 +519,9 @@ mod tests {
             let wanted = NeighborQuery { query: &query, count, among: None, exact: false };
             let answer = resident.index.nearest(wanted, source, &mut |_| Ok(true)).expect("memory can be read");
             let nearest = naive(source, &query, count, |_| true);
-            assert_eq!(answer.neighbors.len(), nearest.len(), "exactly as many as there are");
+            assert_eq!(answer.neighbors.len(), nearest.len(), "as many as there are");
             assert!(answer.neighbors.is_sorted_by(|a, b| a.ranks_before(b).is_lt()), "ranked by the stored vectors");
-            let lowest = nearest.last().expect("some are wanted").score;
+            let lowest = nearest.last().expect("the count is positive").score;
             found += answer.neighbors.iter().filter(|neighbor| neighbor.score >= lowest).count();
             expected += nearest.len();
         }
@@ -525,19 +529,19 @@ mod tests {
     }
 
     #[test]
-    fn the_graph_finds_neighbours_among_twins_deleted_and_new_vectors() {
+    fn the_graph_finds_neighbours_among_duplicate_deleted_and_new_vectors() {
         let resident = resident(3000, 32);
         assert_eq!(resident.index.method(), Method::Hnsw);
         for count in [1, 10, 100] {
             let recall = recall(&resident, count);
             assert!(recall >= 0.98, "{recall} of the {count} nearest");
         }
-        // More than a graph is searched for: all there are.
+        // This exceeds what a graph is searched for, so all vectors are scanned.
         assert_eq!(recall(&resident, 5000), 1.0);
     }
 
     #[test]
-    fn codes_of_one_bit_lead_through_the_graph_as_well() {
+    fn the_graph_is_searched_by_one_bit_codes_as_well() {
         let resident = resident(24_000, 128);
         assert!(resident.index.codes().is_some_and(|codes| codes.mean().is_some()));
         let recall = recall(&resident, 10);
@@ -545,48 +549,48 @@ mod tests {
     }
 
     #[test]
-    fn all_of_a_group_of_twins_are_found() {
+    fn all_duplicates_of_a_group_are_found() {
         let resident = resident(3000, 32);
-        let twins =
+        let duplicates =
             |id: i64| resident.source.0.iter().filter(move |(other, _)| other.0 > 10 && (other.0 - 1) % 100 == id);
         let (_, vector) = &resident.source.0[0];
         let expected = naive(&resident.source, vector, 25, |_| true);
-        assert!(expected.iter().all(|neighbor| neighbor.score > 0.9999), "the test set has that many twins");
-        assert!(twins(0).count() > 20);
+        assert!(expected.iter().all(|neighbor| neighbor.score > 0.9999), "the test set has that many duplicates");
+        assert!(duplicates(0).count() > 20);
         let wanted = NeighborQuery { query: vector, count: 25, among: None, exact: false };
         let found = resident.index.nearest(wanted, &resident.source, &mut |_| Ok(true)).expect("memory can be read");
         assert_eq!(found.neighbors, expected);
     }
 
     #[test]
-    fn a_graph_that_finds_too_little_is_kept_and_not_used() {
+    fn a_graph_with_too_low_recall_is_kept_but_not_used() {
         let dir = tempfile::tempdir().expect("a folder");
         let folder = DerivedFolder::new(dir.path());
         let source = Vectors(clustered(500, 32));
         let codes = write_codes(&folder, &source.0, 32);
         let seal = codes.status().seal.to_hex();
-        // Nothing can be found along this one, whatever its audit says.
+        // Nothing can be found through this graph, whatever its audit says.
         let links = Links { entry_points: vec![0], neighbors: RowLists::new(500, []) };
-        let twins = DuplicateRows { lists: RowLists::new(0, []), ..DuplicateRows::default() };
+        let duplicates = DuplicateRows { lists: RowLists::new(0, []), ..DuplicateRows::default() };
         let (_, query) = &source.0[77];
         let wanted = NeighborQuery { query, count: 10, among: None, exact: false };
         let expected = naive(&source, query, 10, |_| true);
         for (recall, missed, method) in [(0.9, 0, Method::Scan), (1.0, 5000, Method::Scan), (1.0, 4, Method::Hnsw)] {
             let audit = Audit { missed: vec![0; missed], ef: 16, recall };
             let facts = GraphFacts { options: GraphOptions::default(), audit, build_seconds: 1.0 };
-            let file = graph_file::write(&folder, &codes, &links, &twins, &facts).expect("it can be written");
+            let file = graph_file::write(&folder, &codes, &links, &duplicates, &facts).expect("it can be written");
             file.publish(&folder.graph(&MODEL.into(), &seal).expect("a name")).expect("it can be renamed");
             let graph = Graph::open(&folder, &MODEL.into(), codes.clone()).expect("it is sound").expect("it is there");
             let index = VectorIndex::resident(Some(codes.clone()), Some(Arc::new(graph)), 32);
             assert_eq!(index.method(), method, "recall {recall}, {missed} missed");
-            assert!(index.graph().is_some(), "there is one, so that none is built");
+            assert!(index.graph().is_some(), "the graph is kept, so that it is not built again");
             let found = index.nearest(wanted, &source, &mut |_| Ok(true)).expect("memory can be read");
             assert_eq!(found.neighbors, expected, "recall {recall}, {missed} missed");
         }
     }
 
     #[test]
-    fn damaged_codes_are_told_and_the_answer_is_right() {
+    fn damaged_codes_are_reported_and_the_answer_is_right() {
         let dir = tempfile::tempdir().expect("a folder");
         let folder = DerivedFolder::new(dir.path());
         let source = Vectors(clustered(2000, 32));
@@ -598,7 +602,7 @@ mod tests {
         let wanted = NeighborQuery { query, count: 10, among: None, exact: false };
         let expected = naive(&source, query, 10, |_| true);
         let mut state = 5;
-        let mut told = 0;
+        let mut reported = 0;
         for _ in 0..200 {
             let mut flipped = bytes.clone();
             let at = (random(&mut state) * bytes.len() as f32) as usize;
@@ -610,10 +614,10 @@ mod tests {
             assert_eq!(found.neighbors, expected, "byte {at}");
             assert!(
                 found.damaged || !has_codes || at < 64,
-                "byte {at}: only what fills the first line is not looked at"
+                "byte {at}: only the padding of the first line is not read"
             );
-            told += usize::from(found.damaged);
+            reported += usize::from(found.damaged);
         }
-        assert!(told > 100, "{told}");
+        assert!(reported > 100, "{reported}");
     }
 }

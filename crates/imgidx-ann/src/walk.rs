@@ -1,4 +1,4 @@
-//! Searching along links.
+//! Searching a graph along its links.
 
 use std::collections::BinaryHeap;
 
@@ -6,38 +6,38 @@ use super::best::{Best, Scored};
 use super::links::ListsView;
 use super::scores::Scores;
 
-/// How much of a graph a search looks at.
+/// How much of a graph a search visits.
 ///
-/// Bits are a rough measure: the nearest rows are among many that seem nearest. But those need not be gone on from to
-/// be seen, so that it is much cheaper to keep many than to go on from many.
+/// 1-bit codes are a rough measure: the nearest rows are among many that seem nearest. A row is scored even if it is
+/// never expanded, so keeping many rows is much cheaper than expanding many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Breadth {
-    /// Candidates that may be gone on from: `ef` of the HNSW paper.
+    /// Candidates that may be expanded: `ef` of the HNSW paper.
     pub ef: usize,
-    /// Rows that are compared by their codes of 8 bits: the best of all that were seen.
+    /// Rows to return, the best of all that were scored. They are then compared by their 8-bit codes.
     pub kept: usize,
 }
 
 impl Breadth {
-    /// What is kept for a query, at least.
-    const KEPT: usize = 1024;
+    /// Minimum number of rows to keep for a query.
+    const MIN_KEPT: usize = 1024;
 
-    /// For a query: keeps more than it goes on from.
+    /// For a query: keeps more rows than it expands.
     pub(crate) fn of_query(ef: usize) -> Self {
-        Self { ef, kept: Self::KEPT.max(2 * ef) }
+        Self { ef, kept: Self::MIN_KEPT.max(2 * ef) }
     }
 
-    /// For finding what to link to.
+    /// For finding link candidates: keeps as many rows as it expands.
     pub(crate) fn of_links(ef: usize) -> Self {
         Self { ef, kept: ef }
     }
 }
 
-/// Starts that are gone on from.
-const STARTS: usize = 32;
+/// Maximum number of rows that a search starts from.
+const MAX_STARTS: usize = 32;
 
-/// Algorithm 2 of the HNSW paper, from the nearest of some rows that have been seen and visited. Gives the best rows
-/// that were seen, in no order.
+/// Algorithm 2 of the HNSW paper. Starts from the nearest of the rows in `seen`, which are already scored and in
+/// `visited`. Returns the best rows that were scored, in no particular order.
 pub(super) fn walk(
     scores: &impl Scores,
     neighbors: ListsView<'_>,
@@ -45,9 +45,9 @@ pub(super) fn walk(
     breadth: Breadth,
     visited: &mut Visited,
 ) -> Vec<Scored> {
-    let starts = seen.len().min(STARTS);
-    if seen.len() > STARTS {
-        seen.select_nth_unstable_by(STARTS, |a, b| b.cmp(a));
+    let starts = seen.len().min(MAX_STARTS);
+    if seen.len() > MAX_STARTS {
+        seen.select_nth_unstable_by(MAX_STARTS, |a, b| b.cmp(a));
     }
     let mut best = Best::new(breadth.ef.max(1));
     let mut candidates: BinaryHeap<Scored> = seen[..starts].iter().copied().collect();
@@ -60,7 +60,7 @@ pub(super) fn walk(
         unseen.clear();
         for row in neighbors.of(candidate.row() as usize) {
             if visited.insert(*row) {
-                // The codes of all neighbours are on their way while the first are compared.
+                // The codes of all neighbours are fetched while the first ones are compared.
                 scores.prefetch(*row);
                 unseen.push(*row);
             }
@@ -88,7 +88,7 @@ pub(super) struct Visited {
 }
 
 impl Visited {
-    /// A set of some of so many rows.
+    /// A set with the given members, for `rows` rows.
     pub(crate) fn of(rows: usize, members: &[u32]) -> Self {
         let mut set = Self { words: vec![0; rows.div_ceil(64)] };
         for row in members {
@@ -97,12 +97,12 @@ impl Visited {
         set
     }
 
-    /// Takes over what another set has. That is an eighth of a byte for each row there is, and no allocation.
+    /// Becomes equal to another set. Copies one bit per row, without allocation if this set has been used before.
     pub(crate) fn become_like(&mut self, other: &Self) {
         self.words.clone_from(&other.words);
     }
 
-    /// Whether the row was not in the set.
+    /// Inserts a row, and returns whether it was not in the set before.
     #[inline(always)]
     fn insert(&mut self, row: u32) -> bool {
         let (word, bit) = (&mut self.words[row as usize / 64], 1_u64 << (row % 64));

@@ -1,12 +1,12 @@
-//! What a camera wrote beside its picture.
+//! EXIF metadata that a camera wrote into the file.
 
 use exif::{DateTime, Exif, In, Reader, Tag, Value};
 
-/// When the picture was taken, or else digitised, by the camera's own clock: `YYYY-MM-DD HH:MM:SS`.
+/// Capture time by the camera's clock, or else the time of digitisation, as `YYYY-MM-DD HH:MM:SS`.
 ///
-/// The time at which a program changed it last (DateTime, tag 0x0132) does not count.
+/// The time of the last change by a program (DateTime, tag 0x0132) is ignored.
 pub(super) fn taken(chunk: &[u8]) -> Option<String> {
-    // Tags that cannot be read do not matter where this one can.
+    // Other tags may be damaged as long as this one can be read.
     let exif = Reader::new().continue_on_error(true).read_raw(chunk.to_vec());
     let exif = exif.or_else(|error| error.distill_partial_result(|_| ())).ok()?;
     [Tag::DateTimeOriginal, Tag::DateTimeDigitized].into_iter().find_map(|tag| date(&exif, tag))
@@ -27,25 +27,25 @@ pub(super) mod tests {
     use exif::Field;
     use exif::experimental::Writer;
 
-    /// A chunk with one date in it.
+    /// An EXIF chunk with one date.
     pub fn chunk(tag: Tag, text: &str) -> Vec<u8> {
         let field = Field { tag, ifd_num: In::PRIMARY, value: Value::Ascii(vec![text.as_bytes().to_vec()]) };
         let mut writer = Writer::new();
         writer.push_field(&field);
         let mut bytes = std::io::Cursor::new(Vec::new());
-        writer.write(&mut bytes, false).expect("it can be written");
+        writer.write(&mut bytes, false).expect("writing to memory does not fail");
         bytes.into_inner()
     }
 
     #[test]
-    fn the_date_of_the_shutter_is_read_and_that_of_an_editor_is_not() {
+    fn the_capture_date_is_read_and_the_change_date_is_not() {
         let original = chunk(Tag::DateTimeOriginal, "2024:05:12 23:59:01");
         assert_eq!(taken(&original).as_deref(), Some("2024-05-12 23:59:01"));
         assert_eq!(taken(&chunk(Tag::DateTime, "2024:05:12 23:59:01")), None);
     }
 
     #[test]
-    fn a_clock_that_was_never_set_tells_no_date() {
+    fn an_invalid_date_is_ignored() {
         for text in ["0000:00:00 00:00:00", "    :  :     :  :  ", "2024:13:01 00:00:00", "yesterday", ""] {
             assert_eq!(taken(&chunk(Tag::DateTimeOriginal, text)), None, "{text:?}");
         }

@@ -1,9 +1,9 @@
-//! Any pixel layout to 8-bit RGB on white, and colour profiles to sRGB.
+//! Converts any pixel layout to 8-bit RGB on white, and ICC profiles to sRGB.
 
 use image::{DynamicImage, GrayImage, RgbImage};
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
 
-/// Converts decoded pixels to 8-bit RGB; transparent ones are composited on white.
+/// Converts decoded pixels to 8-bit RGB. Transparent pixels are composited on white.
 pub(super) fn to_rgb(image: DynamicImage) -> RgbImage {
     match image {
         DynamicImage::ImageRgb8(rgb) => rgb,
@@ -18,7 +18,7 @@ pub(super) fn to_rgb(image: DynamicImage) -> RgbImage {
     }
 }
 
-/// How opaque each pixel is; `None` if all are wholly.
+/// Opacity of each pixel, 0 to 255; `None` if all pixels are opaque.
 pub(super) fn alpha_of(image: &DynamicImage) -> Option<GrayImage> {
     if !image.color().has_alpha() {
         return None;
@@ -33,13 +33,14 @@ pub(super) fn alpha_of(image: &DynamicImage) -> Option<GrayImage> {
     (!is_opaque).then_some(alpha)
 }
 
-/// A channel of a transparent colour before white.
+/// Composites one channel of a transparent colour on white.
 pub(super) fn on_white(color: u8, alpha: u8) -> u8 {
     let (color, alpha) = (u16::from(color), u16::from(alpha));
     ((color * alpha + 255 * (255 - alpha) + 127) / 255) as u8
 }
 
-/// Pictures of floats (OpenEXR, Radiance) hold light, not display values: clamped, then sRGB's transfer curve.
+/// Converts floating-point pixels (OpenEXR, Radiance). They hold linear light, so they are clamped and then encoded
+/// with the sRGB transfer function.
 fn linear_to_rgb(image: &DynamicImage) -> RgbImage {
     let rgba = image.to_rgba32f();
     let (width, height) = rgba.dimensions();
@@ -49,7 +50,7 @@ fn linear_to_rgb(image: &DynamicImage) -> RgbImage {
     RgbImage::from_raw(width, height, flat).expect("three bytes were made for each pixel")
 }
 
-/// IEC 61966-2-1, equation for encoding; what is not a number becomes black.
+/// The sRGB transfer function for encoding (IEC 61966-2-1). NaN becomes black.
 fn srgb_from_linear(light: f32) -> u8 {
     let light = if light.is_nan() { 0.0 } else { light.clamp(0.0, 1.0) };
     let encoded = if light <= 0.003_130_8 { light * 12.92 } else { 1.055 * light.powf(1.0 / 2.4) - 0.055 };
@@ -58,8 +59,8 @@ fn srgb_from_linear(light: f32) -> u8 {
 
 /// Converts pixels from the colour space of an ICC profile to sRGB, in place.
 ///
-/// Profiles of other than RGB pixels, damaged ones and sRGB itself leave the pixels as they are: the profile is a
-/// refinement, and never a reason to refuse a picture.
+/// Damaged profiles, profiles for other colour models than RGB, and sRGB itself leave the pixels unchanged. A profile
+/// is a refinement, never a reason to reject a picture.
 pub(super) fn apply_profile(pixels: &mut RgbImage, profile: &[u8]) {
     if is_srgb(profile) {
         return;
@@ -77,7 +78,7 @@ pub(super) fn apply_profile(pixels: &mut RgbImage, profile: &[u8]) {
     }
 }
 
-/// Whether the profile calls itself sRGB, as nearly all do, in Latin or in UTF-16 letters.
+/// Whether the profile names itself sRGB, as nearly all do, in ASCII or UTF-16.
 fn is_srgb(profile: &[u8]) -> bool {
     let names: [&[u8]; 2] = [b"sRGB", b"s\0R\0G\0B"];
     names.iter().any(|name| profile.windows(name.len()).any(|window| window == *name))
@@ -88,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn light_is_encoded_for_display() {
+    fn linear_light_is_encoded_as_srgb() {
         assert_eq!(srgb_from_linear(0.0), 0);
         assert_eq!(srgb_from_linear(0.215_861), 128);
         assert_eq!(srgb_from_linear(7.0), 255);
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wide_gamut_green_is_brought_into_srgb() {
+    fn a_wide_gamut_green_is_converted_to_srgb() {
         let profile = ColorProfile::new_display_p3().encode().expect("a profile");
         let mut pixels = RgbImage::from_pixel(2, 2, image::Rgb([50, 200, 50]));
         apply_profile(&mut pixels, &profile);
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_profile_leaves_the_pixels_alone() {
+    fn a_damaged_profile_leaves_the_pixels_unchanged() {
         let mut pixels = RgbImage::from_pixel(2, 2, image::Rgb([1, 2, 3]));
         apply_profile(&mut pixels, &[7; 200]);
         assert_eq!(pixels.get_pixel(1, 1).0, [1, 2, 3]);

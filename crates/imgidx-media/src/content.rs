@@ -1,4 +1,4 @@
-//! Reading a file once: what is hashed is what is decoded.
+//! Reads a file once, so that the bytes that are hashed are also the bytes that are decoded.
 
 use std::io::{ErrorKind, Read};
 use std::path::Path;
@@ -12,53 +12,54 @@ use imgidx_types::{ContentHash, FileStat, is_exhausted, now_ns, open_regular};
 /// The bytes of a picture file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
-    /// All of them.
+    /// The whole file.
     pub bytes: Vec<u8>,
-    /// Their digest.
+    /// Digest of the bytes.
     pub hash: ContentHash,
-    /// What they are, by their beginning.
+    /// Format, recognised from the first bytes.
     pub format: Format,
 }
 
-/// What reading a file gave, and the signature and time to store with it.
+/// Result of reading a file, with the file's status and the time of reading in nanoseconds.
 #[derive(Debug)]
 pub enum Reading {
     /// A picture.
     Content(Content, FileStat, i64),
-    /// No picture that can be decoded: why.
+    /// Not a picture that can be decoded, with the reason.
     Skipped(String, FileStat, i64),
-    /// It changed or vanished while it was read: the next run will see to it.
+    /// The file changed or disappeared while it was read. The next run reads it again.
     InFlux,
-    /// The system has no room to open it, nor any other file.
+    /// The system lacks the resources to open this or any other file.
     Exhausted(std::io::Error),
-    /// It could not be read: why, and its signature if it is not worth another try until it changes.
+    /// The file could not be read, with the reason. The status is present if another attempt is pointless until the
+    /// file changes.
     Failed(String, Option<FileStat>, i64),
 }
 
 impl Reading {
-    /// The picture, or why there is none, for somebody who has named its path.
+    /// The content of a file that the user named by its path.
     ///
     /// # Errors
-    /// With the reason, if there is none.
+    /// The reason, if the file cannot be read or is not a picture.
     pub fn picture(self, path: &Path) -> Result<Content, String> {
         match self {
             Self::Content(content, ..) => Ok(content),
             Self::Skipped(reason, ..) | Self::Failed(reason, ..) => Err(reason),
             Self::Exhausted(error) => Err(io_reason(&error)),
             Self::InFlux => match path.symlink_metadata() {
-                Ok(_) => Err("it is being written".into()),
+                Ok(_) => Err("the file is being written".into()),
                 Err(error) => Err(io_reason(&error)),
             },
         }
     }
 }
 
-/// Reads a file if it is a picture of at most `max_bytes`; of other files only the beginning is read.
+/// Reads a file if it is a picture of at most `max_bytes`. Of other files, only the beginning is read.
 ///
-/// `hold` is called with the length before that many bytes are taken from memory.
+/// `hold` is called with the length before that much memory is allocated; its result is returned with the content.
 pub fn read_content<H>(path: &Path, max_bytes: u64, hold: impl FnOnce(u64) -> H) -> (Reading, Option<H>) {
     let read_at = now_ns();
-    // Without a signature: the next run tries again, and what is known of the file until now stays.
+    // Without a status, the next run tries again and keeps what is stored about the file.
     let failed = |error: &std::io::Error| match error.kind() {
         ErrorKind::NotFound => Reading::InFlux,
         _ => Reading::Failed(io_reason(error), None, read_at),
@@ -66,7 +67,7 @@ pub fn read_content<H>(path: &Path, max_bytes: u64, hold: impl FnOnce(u64) -> H)
     let reading = trace_span!("read").entered();
     let mut file = match open_regular(path) {
         Ok(file) => file,
-        // Not the file's fault: it would be one failure after another.
+        // Not the file's fault: every other file would fail as well.
         Err(error) if is_exhausted(&error) => return (Reading::Exhausted(error), None),
         Err(error) => return (failed(&error), None),
     };
@@ -87,13 +88,13 @@ pub fn read_content<H>(path: &Path, max_bytes: u64, hold: impl FnOnce(u64) -> H)
         Kind::Other => return (Reading::Skipped("not a picture".into(), stat, read_at), None),
     };
     if stat.size > max_bytes {
-        let (size, most) = (stat.size.div_ceil(1 << 20), max_bytes >> 20);
-        let reason = format!("the file has {size} MiB, and {most} MiB are allowed");
+        let (size, limit) = (stat.size.div_ceil(1 << 20), max_bytes >> 20);
+        let reason = format!("the file is {size} MiB; the limit is {limit} MiB");
         return (Reading::Failed(reason, None, read_at), None);
     }
     let held = hold(stat.size);
     bytes.reserve_exact((stat.size as usize).saturating_sub(bytes.len()) + 1);
-    // One byte more than the file had shows that it has grown.
+    // One byte more than expected shows that the file has grown.
     let rest = (stat.size + 1).saturating_sub(bytes.len() as u64);
     if let Err(error) = (&mut file).take(rest).read_to_end(&mut bytes) {
         return (failed(&error), None);
@@ -107,7 +108,21 @@ pub fn read_content<H>(path: &Path, max_bytes: u64, hold: impl FnOnce(u64) -> H)
     (Reading::Content(Content { bytes, hash, format }, stat, read_at), Some(held))
 }
 
-/// Whether a file's name promises a picture, so that an empty file is a failure and not just something else.
+/// Maximum size of a file that the user named, in bytes.
+const MAX_NAMED_BYTES: u64 = 512 << 20;
+
+/// Reads a picture that the user named by its path, up to 512 MiB.
+///
+/// # Errors
+/// The reason, if the file cannot be read or is not a picture.
+pub fn read_named_picture(path: &Path) -> Result<Content, String> {
+    if path.is_dir() {
+        return Err("it is a folder".into());
+    }
+    read_content(path, MAX_NAMED_BYTES, |_| ()).0.picture(path)
+}
+
+/// Whether a file has the extension of a picture format. An empty file with one is a failure and not just another file.
 pub fn has_picture_extension(path: &Path) -> bool {
     path.extension().and_then(image::ImageFormat::from_extension).is_some()
         || path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg"))
@@ -139,11 +154,11 @@ mod tests {
         assert!(matches!(read("empty.jpg", b"", 100), Reading::Failed(why, ..) if why.contains("empty")));
         assert!(matches!(read("empty.txt", b"", 100), Reading::Skipped(..)));
         let large = [b"GIF89a".as_slice(), &[0; 200]].concat();
-        assert!(matches!(read("a.gif", &large, 100), Reading::Failed(why, None, _) if why.contains("allowed")));
+        assert!(matches!(read("a.gif", &large, 100), Reading::Failed(why, None, _) if why.contains("the limit is")));
     }
 
     #[test]
-    fn a_file_that_is_gone_is_left_for_the_next_run() {
+    fn a_missing_file_is_left_for_the_next_run() {
         assert!(matches!(read_content(Path::new("/no/such/file.jpg"), 1, |_| ()).0, Reading::InFlux));
     }
 }

@@ -1,4 +1,4 @@
-//! Opening and decoding any supported format, within limits.
+//! Opens and decodes any supported format within limits.
 
 use std::fmt;
 use std::io::Cursor;
@@ -8,37 +8,37 @@ use std::time::Duration;
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
-use super::error::{DecodeError, plain};
+use super::error::{DecodeError, from_image_error};
 use super::format::Format;
 use super::{camera, color, jpeg, large_png, svg};
 use imgidx_types::catching_panics;
 
 use crate::ImageInfo;
 
-/// What decoding one picture may cost.
+/// Limits for decoding one picture.
 #[derive(Debug, Clone, Copy)]
 pub struct DecodeLimits {
-    /// Bytes of pixels that may be held while one picture is decoded.
+    /// Maximum memory for pixels while one picture is decoded, in bytes.
     pub memory: u64,
-    /// Time of a processor that one picture may take; kept where pictures are decoded in processes of their own.
+    /// Maximum CPU time for one picture. It applies only where pictures are decoded in separate processes.
     pub time: Duration,
 }
 
 impl DecodeLimits {
-    /// The time where no other one is given: fifty times what a JPEG of 24 megapixels takes.
+    /// Default time limit: fifty times what a JPEG of 24 megapixels takes.
     pub const TIME: Duration = Duration::from_secs(10);
 }
 
 impl Default for DecodeLimits {
-    /// 512 MiB: enough for a JPEG of 170 megapixels; and [`DecodeLimits::TIME`].
+    /// 512 MiB, which is enough for a JPEG of 170 megapixels, and [`DecodeLimits::TIME`].
     fn default() -> Self {
         Self { memory: 512 << 20, time: Self::TIME }
     }
 }
 
-/// A decoded picture: pixels as they lie in the file, with what is needed to turn them upright and into sRGB.
+/// A decoded picture: pixels as they are stored in the file, with the orientation and the colour profile.
 ///
-/// Orientation and colour profile are applied by [`Picture::resized`], where there are few pixels left.
+/// [`Picture::resized`] applies orientation and profile after scaling, when few pixels are left.
 #[derive(Debug, Clone)]
 pub struct Picture {
     pub(super) pixels: RgbImage,
@@ -46,18 +46,18 @@ pub struct Picture {
     pub(super) profile: Option<Vec<u8>>,
     pub(super) taken: Option<String>,
     pub(super) has_alpha: bool,
-    /// How opaque each pixel was before it was composited on white, if that was to be kept and not all were wholly.
+    /// Opacity of each pixel before compositing on white. `None` if it was not requested, or if all pixels are opaque.
     pub(super) alpha: Option<GrayImage>,
     pub(super) truncated: bool,
-    /// The size to tell, where it is not that of the pixels: a vector graphic is rendered at another one.
+    /// Width and height to report where they differ from those of the pixels, as for a rendered vector graphic.
     pub(super) nominal_size: Option<(u32, u32)>,
-    /// How much of the pixels is picture, where it does not fill the last ones: it was decoded to a part of its size, which is
-    /// not a whole number.
+    /// Width and height of the area that the picture covers, in pixels. A picture that was decoded at reduced size may
+    /// cover its last row and column only in part.
     pub(super) filled: Option<(f64, f64)>,
 }
 
 impl Picture {
-    /// A picture of upright, opaque sRGB pixels.
+    /// Makes a picture from upright, opaque sRGB pixels.
     pub fn from_rgb(pixels: RgbImage) -> Self {
         Self {
             pixels,
@@ -76,13 +76,13 @@ impl Picture {
         self.orientation.unwrap_or(Orientation::NoTransforms)
     }
 
-    /// Width and height to tell, upright.
+    /// Width and height to report, after the orientation has been applied.
     pub(super) fn upright_size(&self) -> (u32, u32) {
         let (width, height) = self.nominal_size.unwrap_or(self.pixels.dimensions());
         if swaps_sides(self.orientation()) { (height, width) } else { (width, height) }
     }
 
-    /// The facts to store; width and height are the upright ones.
+    /// The facts to store. Width and height are those after the orientation has been applied.
     pub fn info(&self, format: Format) -> ImageInfo {
         let (width, height) = self.upright_size();
         ImageInfo {
@@ -97,25 +97,25 @@ impl Picture {
     }
 }
 
-/// Whether an orientation turns the picture by a quarter.
+/// Whether an orientation turns the picture by 90° or 270°, which swaps width and height.
 pub(super) fn swaps_sides(orientation: Orientation) -> bool {
     use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
     matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
 }
 
-/// A file whose header has been read, and which is ready to be decoded.
+/// A file whose header has been read and checked, ready to be decoded.
 pub struct Decoder<'a> {
     source: Source<'a>,
     memory: u64,
-    /// Whether only a part of the pixels is made, by a way that is more easily put off by damage.
-    is_part: bool,
+    /// Whether the picture is decoded at reduced size, by a method that tolerates less damage.
+    is_reduced: bool,
     keeps_alpha: bool,
 }
 
 enum Source<'a> {
     Jpeg { bytes: &'a [u8], markers: jpeg::Markers },
-    JpegPart { bytes: &'a [u8], part: jpeg::Part },
-    PngPart { bytes: &'a [u8], part: large_png::Part },
+    ReducedJpeg { bytes: &'a [u8], reduced: jpeg::Reduced },
+    ReducedPng { bytes: &'a [u8], reduced: large_png::Reduced },
     Raster(Box<dyn ImageDecoder + 'a>),
     Svg(Box<svg::Drawing>),
 }
@@ -127,24 +127,26 @@ impl fmt::Debug for Decoder<'_> {
 }
 
 impl<'a> Decoder<'a> {
-    /// Reads the header and checks what it announces against the limits.
+    /// Reads the header and checks the memory that decoding needs against the limits.
     ///
     /// # Errors
-    /// When the header is damaged, or the picture is larger than the limits allow.
+    /// If the header is damaged, or if decoding needs more memory than the limits allow.
     pub fn open(bytes: &'a [u8], format: Format, limits: DecodeLimits) -> Result<Self, DecodeError> {
         Self::open_for(bytes, format, limits, u32::MAX)
     }
 
-    /// As [`Decoder::open`], for a picture that will be scaled down to a shorter side of so many pixels. Of a large JPEG or PNG
-    /// only a part of the pixels is made then, each the mean of a square: at least twice as many as are request. The size that is told stays that of the file.
+    /// Like [`Decoder::open`], for a picture that will be scaled down to a shorter side of `side` pixels.
+    ///
+    /// A large JPEG or PNG is then decoded at reduced size: each pixel is the mean of a square, and the shorter side
+    /// keeps at least twice as many pixels as requested. The reported width and height stay those of the file.
     ///
     /// # Errors
-    /// As those of [`Decoder::open`].
+    /// The same as those of [`Decoder::open`].
     pub fn open_for(bytes: &'a [u8], format: Format, limits: DecodeLimits, side: u32) -> Result<Self, DecodeError> {
         let decoder = guarded(|| Self::open_unguarded(bytes, format, limits, side))?;
         if decoder.memory > limits.memory {
             let (needed, allowed) = (decoder.memory.div_ceil(1 << 20), limits.memory >> 20);
-            return Err(DecodeError::too_large(format!("decoding needs {needed} MiB, and {allowed} MiB are allowed")));
+            return Err(DecodeError::too_large(format!("decoding needs {needed} MiB; the limit is {allowed} MiB")));
         }
         Ok(decoder)
     }
@@ -158,26 +160,26 @@ impl<'a> Decoder<'a> {
             }
             Format::Raster(ImageFormat::Jpeg) => {
                 let markers = jpeg::read_markers(bytes)?;
-                match markers.part(side) {
-                    Some(part) => (Source::JpegPart { bytes, part }, part.decoding_bytes()),
+                match markers.reduced(side) {
+                    Some(reduced) => (Source::ReducedJpeg { bytes, reduced }, reduced.decoding_bytes()),
                     None => {
                         let memory = markers.decoding_bytes();
                         (Source::Jpeg { bytes, markers }, memory)
                     }
                 }
             }
-            Format::Raster(ImageFormat::Png) if let Some(part) = large_png::Part::of(bytes, side) => {
-                (Source::PngPart { bytes, part }, part.decoding_bytes())
+            Format::Raster(ImageFormat::Png) if let Some(reduced) = large_png::Reduced::new(bytes, side) => {
+                (Source::ReducedPng { bytes, reduced }, reduced.decoding_bytes())
             }
             Format::Raster(format) => return Self::open_raster(bytes, format, limits),
         };
-        let is_part = matches!(source, Source::JpegPart { .. } | Source::PngPart { .. });
-        Ok(Self { source, memory, is_part, keeps_alpha: false })
+        let is_reduced = matches!(source, Source::ReducedJpeg { .. } | Source::ReducedPng { .. });
+        Ok(Self { source, memory, is_reduced, keeps_alpha: false })
     }
 
     fn open_raster(bytes: &'a [u8], format: ImageFormat, limits: DecodeLimits) -> Result<Self, DecodeError> {
         let reader = ImageReader::with_format(Cursor::new(bytes), format);
-        let mut decoder = reader.into_decoder().map_err(plain)?;
+        let mut decoder = reader.into_decoder().map_err(from_image_error)?;
         let (width, height) = decoder.dimensions();
         if width == 0 || height == 0 {
             return Err(DecodeError::new("the picture has no pixels"));
@@ -187,39 +189,39 @@ impl<'a> Decoder<'a> {
         let memory = decoder.total_bytes().saturating_add(converted);
         let mut inner = Limits::no_limits();
         inner.max_alloc = Some(limits.memory);
-        // Refused by decoders that know no limits; what they announce is checked by the caller.
+        // Some decoders do not support limits and return an error; the caller checks `memory` anyway.
         let _ = decoder.set_limits(inner);
-        Ok(Self { source: Source::Raster(Box::new(decoder)), memory, is_part: false, keeps_alpha: false })
+        Ok(Self { source: Source::Raster(Box::new(decoder)), memory, is_reduced: false, keeps_alpha: false })
     }
 
-    /// Keeps beside the pixels how opaque they were, of raster pictures that are decoded whole.
+    /// Sets whether to keep the alpha channel of raster pictures that are decoded at full size.
     #[must_use]
     pub fn keep_alpha(mut self, keep: bool) -> Self {
         self.keeps_alpha = keep;
         self
     }
 
-    /// Bytes of pixels that decoding will hold at its peak.
+    /// Peak memory for pixels while decoding, in bytes.
     pub fn memory(&self) -> u64 {
         self.memory
     }
 
-    /// Decodes the pixels: the first frame, alpha composited on white, everything as 8-bit RGB.
+    /// Decodes the first frame to 8-bit RGB, with alpha composited on white.
     ///
     /// # Errors
-    /// When the data is damaged so badly that there is no picture; where only a part of the pixels was to be made, also when it is
-    /// damaged at all, and [`Decoder::open`] may still make something of it.
+    /// If the data is so damaged that no picture is left. At reduced size, any damage may be an error; after
+    /// [`Decoder::open`] the same file may still decode.
     pub fn decode(self) -> Result<Picture, DecodeError> {
         guarded(|| match self.source {
             Source::Jpeg { bytes, markers } => jpeg::decode(bytes, &markers),
-            Source::JpegPart { bytes, part } => part.decode(bytes),
-            Source::PngPart { bytes, part } => part.decode(bytes),
+            Source::ReducedJpeg { bytes, reduced } => reduced.decode(bytes),
+            Source::ReducedPng { bytes, reduced } => reduced.decode(bytes),
             Source::Svg(drawing) => drawing.render(),
             Source::Raster(mut decoder) => {
                 let orientation = decoder.orientation().ok();
                 let taken = decoder.exif_metadata().ok().flatten().and_then(|chunk| camera::taken(&chunk));
                 let profile = decoder.icc_profile().ok().flatten();
-                let image = DynamicImage::from_decoder(decoder).map_err(plain)?;
+                let image = DynamicImage::from_decoder(decoder).map_err(from_image_error)?;
                 let has_alpha = image.color().has_alpha();
                 let alpha = self.keeps_alpha.then(|| color::alpha_of(&image)).flatten();
                 let picture = Picture::from_rgb(color::to_rgb(image));
@@ -229,13 +231,13 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// Decodes a picture for being scaled down to a shorter side of `side` pixels, as [`Decoder::open_for`] does, or else the
-/// whole of it, as far as it goes.
+/// Decodes a picture that will be scaled down to a shorter side of `side` pixels, as [`Decoder::open_for`] does.
 ///
-/// `hold` is called with the number of bytes before they are taken from memory.
+/// If decoding at reduced size fails, the picture is decoded at full size, which tolerates more damage. `hold` is
+/// called with a number of bytes before that much memory is allocated; its result is returned with the picture.
 ///
 /// # Errors
-/// As those of [`Decoder::open`] and [`Decoder::decode`].
+/// The same as those of [`Decoder::open`] and [`Decoder::decode`].
 pub fn decode_within<H>(
     bytes: &[u8],
     format: Format,
@@ -246,7 +248,7 @@ pub fn decode_within<H>(
     decode_for(bytes, format, limits, (side, false), hold)
 }
 
-/// As [`decode_within`]; with `keep_alpha`, as [`Decoder::keep_alpha`] does.
+/// Like [`decode_within`], with the option of [`Decoder::keep_alpha`].
 pub(super) fn decode_for<H>(
     bytes: &[u8],
     format: Format,
@@ -255,9 +257,9 @@ pub(super) fn decode_for<H>(
     hold: impl Fn(u64) -> H,
 ) -> Result<(Picture, H), DecodeError> {
     let decoder = Decoder::open_for(bytes, format, limits, side)?.keep_alpha(keep_alpha);
-    let (is_part, held) = (decoder.is_part, hold(decoder.memory));
+    let (is_reduced, held) = (decoder.is_reduced, hold(decoder.memory));
     match decoder.decode() {
-        Err(_) if is_part => {
+        Err(_) if is_reduced => {
             drop(held);
             let decoder = Decoder::open(bytes, format, limits)?.keep_alpha(keep_alpha);
             let held = hold(decoder.memory);
@@ -267,7 +269,7 @@ pub(super) fn decode_for<H>(
     }
 }
 
-/// Bytes that converting a pixel to 8-bit RGB takes beside the decoded ones.
+/// Memory for converting one pixel to 8-bit RGB, in addition to the decoded pixel, in bytes.
 fn conversion_bytes(color: image::ColorType) -> u64 {
     use image::ColorType::{La8, La16, Rgb8, Rgb32F, Rgba8, Rgba16, Rgba32F};
     match color {
@@ -279,12 +281,12 @@ fn conversion_bytes(color: image::ColorType) -> u64 {
     }
 }
 
-/// Runs a decoder so that a panic in it is an error of this one picture.
+/// Runs a decoder and turns a panic into an error for this picture.
 fn guarded<T>(run: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeError> {
     catching_panics(|| catch_unwind(AssertUnwindSafe(run))).unwrap_or_else(|panic| {
         let message =
             panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-        Err(DecodeError::new(format!("the decoder broke off: {}", message.unwrap_or("it gave no reason"))))
+        Err(DecodeError::new(format!("the decoder panicked: {}", message.unwrap_or("no message"))))
     })
 }
 
@@ -305,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn transparent_pixels_show_white_paper() {
+    fn transparent_pixels_are_composited_on_white() {
         let image = RgbaImage::from_fn(3, 1, |x, _| Rgba([200, 0, 0, [0, 128, 255][x as usize]]));
         let picture = decode(&png(&image.into()), ImageFormat::Png).expect("a picture");
         assert!(picture.has_alpha);
@@ -326,7 +328,7 @@ mod tests {
         let bytes = png(&RgbImage::new(100, 100).into());
         let limits = DecodeLimits { memory: 29_999, ..DecodeLimits::default() };
         let error = Decoder::open(&bytes, Format::Raster(ImageFormat::Png), limits).expect_err("too large");
-        assert!(error.limit() == Some(Limit::Memory) && error.to_string().contains("allowed"), "{error}");
+        assert!(error.limit() == Some(Limit::Memory) && error.to_string().contains("the limit is 0 MiB"), "{error}");
         let limits = DecodeLimits { memory: 30_000, ..DecodeLimits::default() };
         assert!(Decoder::open(&bytes, Format::Raster(ImageFormat::Png), limits).is_ok());
     }
@@ -341,12 +343,12 @@ mod tests {
     #[test]
     fn a_panic_in_a_decoder_is_an_error_of_one_picture() {
         let error = guarded::<()>(|| panic!("index out of bounds")).expect_err("it panicked");
-        assert_eq!(error.to_string(), "the decoder broke off: index out of bounds");
+        assert_eq!(error.to_string(), "the decoder panicked: index out of bounds");
         assert!(!imgidx_types::is_panic_caught());
     }
 
     #[test]
-    fn an_empty_or_cut_file_has_a_reason() {
+    fn an_empty_file_has_a_reason() {
         for format in [ImageFormat::Png, ImageFormat::Gif, ImageFormat::Jpeg, ImageFormat::Tiff, ImageFormat::Bmp] {
             let error = decode(b"", format).expect_err("no picture");
             assert!(!error.to_string().is_empty());

@@ -1,4 +1,4 @@
-//! A whole look at a picture: from a file's bytes to all that is kept of it, and no pixels but those for the model.
+//! Decodes and measures a picture in one call. The only pixels in the result are those that were requested.
 
 use std::time::{Duration, Instant};
 
@@ -13,63 +13,65 @@ use super::format::Format;
 use super::resize::{Filter, Fit};
 use crate::{Features, ImageInfo};
 
-/// Pixels of a picture as somebody wants them: upright sRGB of this size.
+/// Requested pixels of a picture: upright sRGB, scaled to this size.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Frame {
-    /// How a picture of another shape is fitted.
+    /// How a picture with a different aspect ratio is fitted.
     pub fit: Fit,
-    /// Pixels across, at least 1.
+    /// Width in pixels, at least 1.
     pub width: u32,
-    /// Pixels down, at least 1.
+    /// Height in pixels, at least 1.
     pub height: u32,
     /// The interpolation.
     pub filter: Filter,
 }
 
 impl Frame {
-    /// The picture's pixels like this.
+    /// Scales a picture to this frame.
     pub fn of(&self, picture: &Picture) -> RgbImage {
         picture.resized(self.fit, self.width, self.height, self.filter)
     }
 
-    /// How opaque those pixels are, where a picture fits inside; `None` if all are wholly.
+    /// Opacity of the scaled pixels, for [`Fit::Inside`]; `None` if all pixels are opaque.
     fn alpha_of(&self, picture: &Picture) -> Option<GrayImage> {
         picture.resized_alpha(self.width, self.height, self.filter)
     }
 }
 
-/// What is request of a picture.
+/// What to compute from a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct DecodeRequest {
-    /// Pixels that its shorter side has to have at least, if it has so many; fewer are faster.
+    /// Minimum length of the decoded picture's shorter side in pixels, if the file has that many. Smaller is faster.
     pub side: u32,
-    /// How long its features may be measured; `None` is as long as it takes.
+    /// Time limit for measuring features; `None` means no limit.
     pub feature_time: Option<Duration>,
-    /// The pixels that are request, if any.
+    /// Size and fit of the pixels to return; `None` if no pixels are needed.
     pub frame: Option<Frame>,
-    /// Whether to tell what is transparent of those pixels, if anything is. For frames that are [`Fit::Inside`] only.
+    /// Whether to return the alpha channel of those pixels. Supported for frames with [`Fit::Inside`] only.
     pub alpha: bool,
 }
 
-/// What a look at a picture has told.
+/// Result of decoding and measuring a picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decoded {
-    /// The facts.
+    /// Facts about the picture.
     pub info: ImageInfo,
-    /// What it looks like.
+    /// Features, as far as there was time for them.
     pub features: Features,
-    /// The pixels, where a frame was given.
+    /// The scaled pixels, if a frame was requested.
     pub pixels: Option<RgbImage>,
-    /// How opaque each of those pixels is (they are composited on white): 255 is wholly. `None` if it was not asked for, or all are.
+    /// Opacity of each of those pixels before they were composited on white; 255 is opaque. `None` if it was not
+    /// requested, or if all pixels are opaque.
     pub alpha: Option<GrayImage>,
 }
 
-/// Decodes a picture, measures it, and scales it.
+/// Decodes a picture, measures its features and scales its pixels.
 ///
-/// `hold` is called with the number of bytes before they are taken from memory; what it returns is dropped when they have been given back.
+/// `hold` is called with a number of bytes before that much memory is allocated. Its result is dropped when the memory
+/// has been freed.
 ///
 /// # Errors
-/// When the picture is damaged beyond use, or larger than the limits allow.
+/// If the picture is too damaged to decode, or if it exceeds the limits.
 pub fn decode_and_measure<H>(
     bytes: &[u8],
     format: Format,
@@ -77,7 +79,7 @@ pub fn decode_and_measure<H>(
     request: &DecodeRequest,
     hold: impl Fn(u64) -> H,
 ) -> Result<Decoded, DecodeError> {
-    // A part of the pixels has no alpha.
+    // A PNG that is decoded at reduced size has no alpha channel.
     let side = if request.alpha && format == Format::Raster(image::ImageFormat::Png) { u32::MAX } else { request.side };
     let decode = || decode_for(bytes, format, limits, (side, request.alpha), hold);
     let (picture, _held) = trace_span!("decode").in_scope(decode)?;

@@ -1,4 +1,4 @@
-//! Pictures to try a machine with, where there are none.
+//! Synthetic pictures for benchmarks and checks where no real ones are available.
 
 use std::io::Cursor;
 
@@ -9,7 +9,7 @@ use super::content::Content;
 use super::format::Format;
 use imgidx_types::ContentHash;
 
-/// Draws something with about as much detail as a photograph has, of 500 × 375 pixels. Each seed gives another one.
+/// Draws a picture of 500 × 375 pixels with about as much detail as a photograph. Each seed gives a different picture.
 pub fn drawn_picture(seed: u32) -> RgbImage {
     let phase = f64::from(seed) * 0.7;
     let mut state = u64::from(seed) + 1;
@@ -24,12 +24,12 @@ pub fn drawn_picture(seed: u32) -> RgbImage {
     })
 }
 
-/// As [`drawn_picture`], as a JPEG file.
+/// Like [`drawn_picture`], encoded as a JPEG file.
 pub fn drawn_photograph(seed: u32) -> Content {
     let mut bytes = Cursor::new(Vec::new());
     JpegEncoder::new_with_quality(&mut bytes, 90)
         .encode_image(&drawn_picture(seed))
-        .expect("memory has room for a file");
+        .expect("encoding to memory does not fail");
     let bytes = bytes.into_inner();
     Content { hash: ContentHash::of(&bytes), bytes, format: Format::Raster(ImageFormat::Jpeg) }
 }

@@ -1,10 +1,10 @@
-//! Which format a file has, from its first bytes; extensions are asked only where the bytes do not tell.
+//! Recognises formats by the first bytes of a file. Extensions decide only where the bytes are ambiguous.
 
 use std::ffi::OsStr;
 
 use image::ImageFormat;
 
-/// How many of a file's first bytes [`sniff`] wants.
+/// Number of bytes at the start of a file that [`sniff`] examines.
 pub const SNIFF_BYTES: usize = 4096;
 
 /// A format that can be decoded.
@@ -12,7 +12,7 @@ pub const SNIFF_BYTES: usize = 4096;
 pub enum Format {
     /// A raster format of the `image` crate.
     Raster(ImageFormat),
-    /// Scalable vector graphics, plain or compressed.
+    /// Scalable Vector Graphics, plain or compressed with gzip.
     Svg,
 }
 
@@ -36,7 +36,7 @@ impl Format {
         Self::Svg,
     ];
 
-    /// The lower-case name under which it is stored and shown.
+    /// Lower-case name that is stored and shown.
     pub fn name(self) -> &'static str {
         match self {
             Self::Svg => "svg",
@@ -59,19 +59,19 @@ impl Format {
     }
 }
 
-/// What a file is, as far as its first bytes tell.
+/// What the first bytes of a file say about its type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A picture that can be decoded.
     Picture(Format),
-    /// A picture in a format that cannot be decoded: its usual name.
+    /// A picture in a format that cannot be decoded, with the usual name of the format.
     Unsupported(&'static str),
-    /// No picture.
+    /// Not a picture.
     Other,
 }
 
-/// Signatures that no other kind of file starts with.
-const STRONG: &[(&[u8], ImageFormat)] = &[
+/// Signatures that identify a format without doubt.
+const UNAMBIGUOUS_SIGNATURES: &[(&[u8], ImageFormat)] = &[
     (b"\xFF\xD8\xFF", ImageFormat::Jpeg),
     (b"\x89PNG\r\n\x1A\n", ImageFormat::Png),
     (b"GIF87a", ImageFormat::Gif),
@@ -86,8 +86,8 @@ const STRONG: &[(&[u8], ImageFormat)] = &[
     (b"DDS ", ImageFormat::Dds),
 ];
 
-/// Signatures of picture formats that are recognised so that their files can be named when they are skipped.
-const UNSUPPORTED: &[(&[u8], &str)] = &[
+/// Signatures of formats that cannot be decoded. They are recognised so that a skipped file can be reported by format.
+const UNSUPPORTED_SIGNATURES: &[(&[u8], &str)] = &[
     (b"8BPS", "Photoshop"),
     (b"\0\0\0\x0CjP  \r\n\x87\n", "JPEG 2000"),
     (b"\xFF\x4F\xFF\x51", "JPEG 2000"),
@@ -96,28 +96,28 @@ const UNSUPPORTED: &[(&[u8], &str)] = &[
     (b"gimp xcf ", "GIMP"),
 ];
 
-/// Tells what a file is from its first bytes; up to [`SNIFF_BYTES`] are decoded at.
+/// Recognises the type of a file from its first bytes; at most [`SNIFF_BYTES`] are examined.
 ///
-/// The extension decides only for formats without a clear signature (TGA, SVG, and damaged BMP, ICO and PNM).
+/// The extension decides only for formats without an unambiguous signature (TGA, SVG, and damaged BMP, ICO and PNM).
 pub fn sniff(head: &[u8], extension: Option<&OsStr>) -> Kind {
     let head = &head[..head.len().min(SNIFF_BYTES)];
     let extension = extension.and_then(OsStr::to_str).unwrap_or_default().to_ascii_lowercase();
-    if let Some((_, format)) = STRONG.iter().find(|(signature, _)| head.starts_with(signature)) {
+    if let Some((_, format)) = UNAMBIGUOUS_SIGNATURES.iter().find(|(signature, _)| head.starts_with(signature)) {
         return Kind::Picture(Format::Raster(*format));
     }
     if head.starts_with(b"RIFF") && head.get(8..12) == Some(b"WEBP") {
         return Kind::Picture(Format::Raster(ImageFormat::WebP));
     }
-    if let Some((_, name)) = UNSUPPORTED.iter().find(|(signature, _)| head.starts_with(signature)) {
+    if let Some((_, name)) = UNSUPPORTED_SIGNATURES.iter().find(|(signature, _)| head.starts_with(signature)) {
         return Kind::Unsupported(name);
     }
     if let Some(name) = iso_media_picture(head) {
         return Kind::Unsupported(name);
     }
-    weakly_marked(head, &extension).map_or(Kind::Other, Kind::Picture)
+    weak_signature(head, &extension).map_or(Kind::Other, Kind::Picture)
 }
 
-/// HEIF and AVIF are brands of the ISO base media container (ISO/IEC 14496-12), as are films, which are no pictures.
+/// HEIF and AVIF are brands of the ISO base media file format (ISO/IEC 14496-12). Videos are too, but are not pictures.
 fn iso_media_picture(head: &[u8]) -> Option<&'static str> {
     if head.get(4..8) != Some(b"ftyp") {
         return None;
@@ -129,9 +129,9 @@ fn iso_media_picture(head: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Formats whose signature is so short that other files share it: the header has to make sense, or the
-/// extension has to agree.
-fn weakly_marked(head: &[u8], extension: &str) -> Option<Format> {
+/// Formats with a signature so short that other files share it: either the header must be plausible, or the
+/// extension must match.
+fn weak_signature(head: &[u8], extension: &str) -> Option<Format> {
     let raster = |format| Some(Format::Raster(format));
     if head.starts_with(b"BM") && (is_bmp_header(head) || matches!(extension, "bmp" | "dib")) {
         return raster(ImageFormat::Bmp);
@@ -154,7 +154,7 @@ fn weakly_marked(head: &[u8], extension: &str) -> Option<Format> {
     None
 }
 
-/// The size of the second header tells the version, and there are only these.
+/// The size of the second header identifies its version, and only these sizes exist.
 fn is_bmp_header(head: &[u8]) -> bool {
     head.get(14..18).is_some_and(|size| matches!(size, [12 | 16 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0]))
 }
@@ -168,12 +168,12 @@ fn is_pnm_extension(extension: &str) -> bool {
     matches!(extension, "pnm" | "pbm" | "pgm" | "ppm" | "pam")
 }
 
-/// At least one entry, whose reserved byte is zero.
+/// An icon file has at least one entry, and the reserved byte of the first entry is zero.
 fn is_icon_header(head: &[u8]) -> bool {
     head.get(4..6).is_some_and(|count| count != [0, 0]) && head.get(9) == Some(&0)
 }
 
-/// XML whose first element is `svg`, whatever stands before it.
+/// XML whose first element is `svg`, after any declaration, comments and document type.
 fn is_svg_text(head: &[u8]) -> bool {
     let text = String::from_utf8_lossy(head);
     let mut rest = text.trim_start_matches('\u{feff}').trim_start();

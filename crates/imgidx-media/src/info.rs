@@ -1,20 +1,20 @@
-//! What is known of a picture without looking at its pixels again.
+//! Facts about a picture that are stored, so that its pixels need not be decoded again.
 
-/// The facts of a decoded picture.
+/// Facts about a decoded picture.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ImageInfo {
-    /// Lower-case name of the format, such as `jpeg`.
+    /// Lower-case name of the format, for example `jpeg`.
     pub format: String,
-    /// Pixels across, after the orientation has been applied.
+    /// Width in pixels, after the orientation has been applied.
     pub width: u32,
-    /// Pixels down, after the orientation has been applied.
+    /// Height in pixels, after the orientation has been applied.
     pub height: u32,
-    /// EXIF orientation, 1 to 8, as it was found (JEITA CP-3451, tag 0x0112).
+    /// EXIF orientation of the file, 1 to 8 (JEITA CP-3451, tag 0x0112).
     pub orientation: u8,
-    /// Whether the file has an alpha channel; it was composited on white.
+    /// Whether the file has an alpha channel. Transparent pixels are composited on white.
     pub has_alpha: bool,
-    /// Whether the file ends before its picture does.
+    /// Whether the file ends before the picture is complete.
     pub truncated: bool,
-    /// When the camera took it, by its own clock, as `YYYY-MM-DD HH:MM:SS` (EXIF, DateTimeOriginal, tag 0x9003).
+    /// Capture time by the camera's clock, as `YYYY-MM-DD HH:MM:SS` (EXIF DateTimeOriginal, tag 0x9003).
     pub taken: Option<String>,
 }

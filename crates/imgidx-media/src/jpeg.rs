@@ -1,8 +1,7 @@
-//! JPEG: what its markers tell, and decoding.
+//! JPEG: reads the markers and decodes.
 //!
-//! The markers are walked once before decoding (ITU-T T.81, annex B). That tells the size, whether the end is
-//! missing, how many passes a progressive file makes the decoder do, and whether there are four components, which
-//! another decoder handles.
+//! The markers are read once before decoding (ITU-T T.81, annex B). They show the dimensions, whether the end is
+//! missing, how many passes a progressive file needs, and whether it has four components, which need another decoder.
 
 use std::io::Cursor;
 
@@ -16,29 +15,29 @@ use super::camera;
 use super::decode::Picture;
 use super::error::{DecodeError, damaged};
 
-/// Passes over the picture that a progressive file may ask for. Encoders write about ten; each one costs as much as
-/// decoding the whole picture, so that 40 kB could keep a processor busy for a minute.
+/// Maximum number of passes in a progressive file. Encoders write about ten. Each pass costs as much as decoding the
+/// whole picture, so without a limit 40 kB could keep a CPU busy for a minute.
 const MAX_SCANS: u32 = 100;
 
-/// What the markers of a JPEG file tell.
+/// Facts from the markers of a JPEG file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Markers {
     pub width: u32,
     pub height: u32,
     pub components: u8,
     pub progressive: bool,
-    /// Whether it is made of blocks of 8 × 8 and Huffman codes, as nearly all files are.
-    pub usual: bool,
+    /// Whether the file uses the DCT with Huffman coding, as nearly all files do.
+    pub is_huffman_dct: bool,
     pub scans: u32,
-    /// Coefficients of all components, which a progressive file has decoded before any pixel is made.
+    /// Number of coefficients of all components. A progressive file needs them all in memory before the first pixel.
     pub coefficients: u64,
-    /// Whether Adobe's application segment is there.
+    /// Whether the file has Adobe's application segment.
     pub adobe: bool,
-    /// Whether the end-of-image marker is there.
+    /// Whether the file has the end-of-image marker.
     pub complete: bool,
 }
 
-/// Walks the markers from the start of the image to its end.
+/// Reads the markers from the start of the image to its end.
 pub(super) fn read_markers(bytes: &[u8]) -> Result<Markers, DecodeError> {
     let mut found = Markers::default();
     let mut at = 2;
@@ -53,13 +52,13 @@ pub(super) fn read_markers(bytes: &[u8]) -> Result<Markers, DecodeError> {
         }
         let Some(length) = bytes.get(at..at + 2).map(|b| usize::from(u16::from_be_bytes([b[0], b[1]]))) else { break };
         match marker {
-            // Decoders go by the first frame; a second one would only hide its size.
+            // Decoders use the first frame; a second one could hide the first one's dimensions.
             0xC0..=0xCF if !matches!(marker, 0xC4 | 0xC8 | 0xCC) && found.components == 0 => {
                 let Some(frame) = bytes.get(at + 2..at + 8) else { break };
                 found.height = u32::from(u16::from_be_bytes([frame[1], frame[2]]));
                 found.width = u32::from(u16::from_be_bytes([frame[3], frame[4]]));
                 found.components = frame[5];
-                found.usual = matches!(marker, 0xC0..=0xC2);
+                found.is_huffman_dct = matches!(marker, 0xC0..=0xC2);
                 found.progressive = matches!(marker, 0xC2 | 0xC6 | 0xCA | 0xCE);
                 let factors = bytes.get(at + 8..).unwrap_or_default().iter().skip(1).step_by(3);
                 found.coefficients = found.count_coefficients(factors.take(frame[5].into()).copied());
@@ -71,15 +70,15 @@ pub(super) fn read_markers(bytes: &[u8]) -> Result<Markers, DecodeError> {
         at += length.max(2);
     }
     if found.width == 0 || found.components == 0 {
-        return Err(DecodeError::new("the file ends before the picture's size"));
+        return Err(DecodeError::new("the file ends before the picture's dimensions"));
     }
     if found.scans > MAX_SCANS {
-        return Err(DecodeError::new(format!("{} progressive passes, of which {MAX_SCANS} are allowed", found.scans)));
+        return Err(DecodeError::new(format!("{} progressive passes; the limit is {MAX_SCANS}", found.scans)));
     }
     Ok(found)
 }
 
-/// Moves behind the next marker and returns its code; entropy-coded data in between is passed over.
+/// Skips entropy-coded data up to the next marker, moves past that marker and returns its code.
 fn next_marker(bytes: &[u8], at: &mut usize) -> Option<u8> {
     loop {
         let rest = bytes.get(*at..)?;
@@ -96,37 +95,38 @@ fn next_marker(bytes: &[u8], at: &mut usize) -> Option<u8> {
     }
 }
 
-/// How many times as many pixels as are request in the end a picture keeps that is decoded to a part of its size: the last step
-/// of scaling averages over as many.
+/// How many times as many pixels as requested the shorter side keeps after decoding at reduced size. The last step of
+/// scaling averages over them.
 const OVERSAMPLING: u32 = 2;
 
 impl Markers {
-    /// By how much a file can be scaled down while it is decoded, for a shorter side of `side` pixels in the end; `None` if
-    /// not at all. Of files that are cut off the other decoder makes more.
-    pub(crate) fn part(&self, side: u32) -> Option<Part> {
+    /// How to decode the file at reduced size if the shorter side needs `side` pixels; `None` if it cannot be reduced.
+    /// Truncated files are excluded, because zune-jpeg recovers more of them.
+    pub(crate) fn reduced(&self, side: u32) -> Option<Reduced> {
         let shorter = self.width.min(self.height);
         let fits = |divisor: &u32| shorter / divisor >= side.saturating_mul(OVERSAMPLING);
-        let can_be = self.complete && self.usual && self.components != 4;
-        let divisor = [8, 4, 2].into_iter().find(fits).filter(|_| can_be)?;
-        Some(Part { width: self.width, height: self.height, divisor, coefficients: self.held_coefficients() })
+        let is_reducible = self.complete && self.is_huffman_dct && self.components != 4;
+        let divisor = [8, 4, 2].into_iter().find(fits).filter(|_| is_reducible)?;
+        Some(Reduced { width: self.width, height: self.height, divisor, coefficients: self.held_coefficients() })
     }
 
-    /// Coefficients by the sampling factors of the components, each in half a byte, horizontal ones first (A.1.1).
+    /// Number of coefficients. `factors` are the components' sampling factors, one byte each: horizontal in the high
+    /// half, vertical in the low half (A.1.1).
     fn count_coefficients(&self, factors: impl Iterator<Item = u8>) -> u64 {
         let factors: Vec<(u64, u64)> =
             factors.map(|byte| (u64::from(byte >> 4).clamp(1, 4), u64::from(byte & 15).clamp(1, 4))).collect();
-        let most = |of: fn(&(u64, u64)) -> u64| factors.iter().map(of).max().unwrap_or(1);
+        let max = |of: fn(&(u64, u64)) -> u64| factors.iter().map(of).max().unwrap_or(1);
         let units =
-            u64::from(self.width).div_ceil(8 * most(|it| it.0)) * u64::from(self.height).div_ceil(8 * most(|it| it.1));
+            u64::from(self.width).div_ceil(8 * max(|it| it.0)) * u64::from(self.height).div_ceil(8 * max(|it| it.1));
         units * factors.iter().map(|(across, down)| across * down * 64).sum::<u64>()
     }
 
-    /// Bytes of coefficients that are held while the file is decoded.
+    /// Memory for coefficients while the file is decoded, in bytes.
     fn held_coefficients(&self) -> u64 {
         if self.progressive { 2 * self.coefficients } else { 0 }
     }
 
-    /// Bytes that decoding holds at its peak: the pixels, and the coefficients of a progressive file.
+    /// Peak memory of decoding in bytes: the pixels, and the coefficients of a progressive file.
     pub(crate) fn decoding_bytes(&self) -> u64 {
         let pixels = u64::from(self.width) * u64::from(self.height);
         // Four components: the planes, the interleaved ink, and the colours.
@@ -135,7 +135,7 @@ impl Markers {
     }
 }
 
-/// Decodes grey and colour files with zune-jpeg, and files of four components with jpeg-decoder, because zune-jpeg
+/// Decodes grey and colour files with zune-jpeg, and files with four components with jpeg-decoder, because zune-jpeg
 /// inverts YCCK.
 pub(super) fn decode(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> {
     let mut picture = if markers.components == 4 { decode_cmyk(bytes, markers)? } else { decode_rgb(bytes, markers)? };
@@ -143,7 +143,7 @@ pub(super) fn decode(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeE
     Ok(picture)
 }
 
-/// The size that was checked is all that the decoder may allocate for, whatever it reads out of the file itself.
+/// Decodes with zune-jpeg. The decoder may allocate for the checked dimensions only, whatever it reads from the file.
 fn decode_rgb(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> {
     let options = DecoderOptions::new_fast()
         .set_strict_mode(false)
@@ -160,37 +160,38 @@ fn decode_rgb(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> {
     Ok(picture)
 }
 
-/// A file that is to be decoded to a part of its size.
+/// How to decode a file at reduced size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Part {
+pub(super) struct Reduced {
     width: u32,
     height: u32,
     divisor: u32,
-    /// Bytes of coefficients that are held.
+    /// Memory for coefficients in bytes.
     coefficients: u64,
 }
 
-impl Part {
-    /// Bytes that decoding holds at its peak: the planes, and what is made of them.
+impl Reduced {
+    /// Peak memory of decoding in bytes: the planes, the pixels made from them, and the coefficients.
     pub(crate) fn decoding_bytes(&self) -> u64 {
         let side = |side: u32| u64::from(side.div_ceil(self.divisor)).next_multiple_of(16);
         2 * 3 * side(self.width) * side(self.height) + self.coefficients
     }
 
-    /// Decodes with jpeg-decoder: of each block of 8 × 8 only as many coefficients are transformed as there are pixels left, which are then means.
+    /// Decodes with jpeg-decoder. Of each block of 8 × 8, only as many coefficients are transformed as pixels remain,
+    /// so each pixel is a mean.
     ///
     /// # Errors
-    /// When that decoder does not like the file; the other one is more tolerant.
+    /// If jpeg-decoder rejects the file. zune-jpeg is more tolerant.
     pub(crate) fn decode(&self, bytes: &[u8]) -> Result<Picture, DecodeError> {
         let mut decoder = jpeg_decoder::Decoder::new(Cursor::new(bytes));
         decoder.set_max_decoding_buffer_size(self.width as usize * self.height as usize * 3);
-        let part = |side: u32| u16::try_from(side.div_ceil(self.divisor)).map_err(damaged);
-        let (width, height) = decoder.scale(part(self.width)?, part(self.height)?).map_err(damaged)?;
+        let reduced = |side: u32| u16::try_from(side.div_ceil(self.divisor)).map_err(damaged);
+        let (width, height) = decoder.scale(reduced(self.width)?, reduced(self.height)?).map_err(damaged)?;
         let data = decoder.decode().map_err(damaged)?;
         let pixels = match decoder.info().map(|info| info.pixel_format) {
             Some(jpeg_decoder::PixelFormat::RGB24) => data,
             Some(jpeg_decoder::PixelFormat::L8) => data.into_iter().flat_map(|grey| [grey; 3]).collect(),
-            other => return Err(DecodeError::new(format!("pixels as {other:?}"))),
+            other => return Err(DecodeError::new(format!("unexpected pixel format {other:?}"))),
         };
         let mut picture = Picture::from_rgb(to_image(width.into(), height.into(), pixels)?);
         picture.nominal_size = Some((self.width, self.height));
@@ -209,7 +210,7 @@ fn decode_cmyk(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> 
     let data = decoder.decode().map_err(damaged)?;
     let info = decoder.info().ok_or_else(|| DecodeError::new("the picture has no size"))?;
     if info.pixel_format != jpeg_decoder::PixelFormat::CMYK32 {
-        return Err(DecodeError::new(format!("four components as {:?}", info.pixel_format)));
+        return Err(DecodeError::new(format!("unexpected pixel format {:?}", info.pixel_format)));
     }
     let to_rgb = if markers.adobe { ink_to_rgb } else { |ink: [u8; 4]| ink_to_rgb(ink.map(|x| 255 - x)) };
     let pixels = data.chunks_exact(4).flat_map(|p| to_rgb([p[0], p[1], p[2], p[3]])).collect();
@@ -219,9 +220,9 @@ fn decode_cmyk(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> 
     Ok(picture)
 }
 
-/// The usual conversion without a profile, where 0 is no ink.
+/// Converts CMYK to RGB without a profile; 0 is no ink.
 ///
-/// Adobe's programs store ink inverted, and jpeg-decoder turns every file around as if they had written it.
+/// Adobe's programs store inverted values, and jpeg-decoder inverts every file as if Adobe's programs had written it.
 fn ink_to_rgb(ink: [u8; 4]) -> [u8; 3] {
     let paper = ink.map(|x| 255 - u16::from(x));
     [0, 1, 2].map(|i| ((paper[i] * paper[3] + 127) / 255) as u8)
@@ -230,7 +231,7 @@ fn ink_to_rgb(ink: [u8; 4]) -> [u8; 3] {
 fn to_image(width: usize, height: usize, pixels: Vec<u8>) -> Result<RgbImage, DecodeError> {
     let size = |side: usize| u32::try_from(side).unwrap_or(0);
     RgbImage::from_raw(size(width), size(height), pixels)
-        .ok_or_else(|| DecodeError::new("the decoder gave too few pixels"))
+        .ok_or_else(|| DecodeError::new("the decoder returned too few pixels"))
 }
 
 #[cfg(test)]
@@ -246,14 +247,14 @@ mod tests {
     }
 
     #[test]
-    fn the_markers_tell_size_and_end() {
+    fn markers_give_dimensions_and_end() {
         let markers = read_markers(&encoded()).expect("a JPEG file");
         assert_eq!((markers.width, markers.height, markers.components), (40, 30, 3));
         assert!(markers.complete && !markers.progressive);
         assert_eq!(markers.scans, 1);
     }
 
-    /// A large picture with detail of every size, grey or in colour.
+    /// A large picture with detail of every size.
     fn large(width: u32, height: u32) -> RgbImage {
         RgbImage::from_fn(width, height, |x, y| {
             let wave = |length: f32| ((x as f32 + 0.7 * y as f32) / length).sin() * 40.0;
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_file_is_decoded_to_a_part_of_its_size_and_looks_the_same() {
+    fn a_large_file_is_decoded_at_reduced_size_and_looks_the_same() {
         use crate::{Filter, Fit};
         let picture = large(2500, 1801);
         for grey in [false, true] {
@@ -283,11 +284,11 @@ mod tests {
             let whole = decoded(&bytes, u32::MAX);
             assert_eq!(whole.pixels.dimensions(), (2500, 1801));
             for (side, dimensions) in [(500, (2500, 1801)), (400, (1250, 901)), (224, (625, 451)), (112, (313, 226))] {
-                let part = decoded(&bytes, side);
-                assert_eq!(part.pixels.dimensions(), dimensions, "for {side}");
-                assert_eq!(part.upright_size(), (2500, 1801));
+                let reduced = decoded(&bytes, side);
+                assert_eq!(reduced.pixels.dimensions(), dimensions, "for {side}");
+                assert_eq!(reduced.upright_size(), (2500, 1801));
                 let small = |picture: &Picture| picture.resized(Fit::Inside, side, side, Filter::Bicubic);
-                let (a, b) = (small(&whole), small(&part));
+                let (a, b) = (small(&whole), small(&reduced));
                 let difference: u64 = a.iter().zip(b.iter()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
                 let mean = difference as f64 / a.len() as f64;
                 assert!(mean < 1.5, "{mean} for {side}, grey: {grey}");
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_file_that_is_cut_off_is_decoded_whole() {
+    fn a_large_truncated_file_is_decoded_at_full_size() {
         let mut bytes = Vec::new();
         JpegEncoder::new_with_quality(&mut bytes, 90).encode_image(&large(1200, 1200)).expect("it encodes");
         bytes.truncate(bytes.len() / 2);
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_cut_off_anywhere_in_its_data_is_incomplete() {
+    fn a_file_truncated_anywhere_in_its_data_is_incomplete() {
         let bytes = encoded();
         for cut in [bytes.len() - 1, bytes.len() - 2, bytes.len() - 40] {
             let markers = read_markers(&bytes[..cut]).expect("the header is there");
@@ -315,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_behind_the_end_do_not_hide_it() {
+    fn bytes_after_the_end_do_not_hide_it() {
         let mut bytes = encoded();
         bytes.extend_from_slice(&[0; 300]);
         assert!(read_markers(&bytes).expect("a JPEG file").complete);
@@ -335,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_asks_for_too_many_passes_is_refused() {
+    fn a_file_with_too_many_passes_is_rejected() {
         let mut bytes = encoded();
         bytes.truncate(bytes.len() - 2);
         for _ in 0..=MAX_SCANS {

@@ -1,21 +1,21 @@
-//! Colours by how they look.
+//! CIE L\*a\*b\*: a colour space in which distances match perceived differences.
 
 use serde::{Deserialize, Serialize};
 
-/// CIE L\*a\*b\* under D65: L\* 0 to 100, a\* and b\* about -128 to 127.
+/// A colour in CIE L\*a\*b\* under D65: L\* 0 to 100, a\* and b\* about -128 to 127.
 ///
-/// Distances in it are about as large as colours look different (CIE 15).
+/// Distances between colours are about proportional to how different they look (CIE 15).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Lab(pub [f32; 3]);
 
-/// The white point D65 in CIE XYZ.
+/// White point D65 in CIE XYZ.
 const WHITE: [f32; 3] = [0.950_47, 1.0, 1.088_83];
-/// Where the cube root of the lightness goes over into a line (CIE 15).
+/// Below this value, a line replaces the cube root in the lightness (CIE 15).
 const EPSILON: f32 = 216.0 / 24389.0;
 const KAPPA: f32 = 24389.0 / 27.0;
 
 impl Lab {
-    /// The colour of sRGB components from 0 to 255 (IEC 61966-2-1).
+    /// Converts from sRGB components, 0 to 255 (IEC 61966-2-1).
     pub fn from_srgb(rgb: [f32; 3]) -> Self {
         let [r, g, b] = rgb.map(|x| {
             let x = x / 255.0;
@@ -33,7 +33,7 @@ impl Lab {
         Self([116.0 * f(1) - 16.0, 500.0 * (f(0) - f(1)), 200.0 * (f(1) - f(2))])
     }
 
-    /// The nearest colour of 8-bit sRGB.
+    /// Converts to the nearest 8-bit sRGB colour.
     pub fn to_srgb(self) -> [u8; 3] {
         let Self([l, a, b]) = self;
         let y = (l + 16.0) / 116.0;
@@ -53,7 +53,8 @@ impl Lab {
         })
     }
 
-    /// How different two colours look: their distance (ΔE of 1976). Colours with different names are about 15 apart.
+    /// Perceived difference of two colours: their Euclidean distance (ΔE of 1976). Colours that people call by
+    /// different names are about 15 apart.
     pub fn difference(self, other: Self) -> f32 {
         (0..3).map(|i| (self.0[i] - other.0[i]).powi(2)).sum::<f32>().sqrt()
     }
@@ -65,8 +66,8 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn colours_in_lab_are_those_of_the_standard() {
-        // Of the tables that come with ISO 12640 and every colour calculator.
+    fn lab_values_match_the_standard() {
+        // From the tables of ISO 12640, and from any colour calculator.
         let expected = [
             ([255.0, 0.0, 0.0], [53.24, 80.09, 67.20]),
             ([0.0, 0.0, 255.0], [32.30, 79.19, -107.86]),
@@ -80,7 +81,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_colour_comes_back(rgb in any::<[u8; 3]>()) {
+        fn every_colour_round_trips(rgb in any::<[u8; 3]>()) {
             prop_assert_eq!(Lab::from_srgb(rgb.map(f32::from)).to_srgb(), rgb);
         }
     }

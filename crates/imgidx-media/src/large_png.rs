@@ -1,7 +1,7 @@
-//! Large PNG files, row by row.
+//! Decodes large PNG files at reduced size, row by row.
 //!
-//! A picture that is far larger than what is request of it in the end is averaged over squares while it is decoded, so that it never lies in memory
-//! as a whole.
+//! A picture that is far larger than requested is averaged over squares while it is decoded, so that it is never in
+//! memory as a whole.
 
 use std::io::Cursor;
 
@@ -14,46 +14,47 @@ use super::color::on_white;
 use super::decode::Picture;
 use super::error::{DecodeError, damaged};
 
-/// How many times as many pixels as are request in the end are kept: the last step of scaling averages over as many.
+/// How many times as many pixels as requested the shorter side keeps. The last step of scaling averages over them.
 const OVERSAMPLING: u32 = 2;
 
-/// Pixels of a file that is decoded like this: about ten seconds of work. Larger ones need more memory than anybody allows, decoded whole.
-const MOST_PIXELS: u64 = 1 << 31;
+/// Maximum number of pixels of a file that is decoded at reduced size: about ten seconds of work. A larger file goes to
+/// the decoder for full size, where it exceeds any realistic memory limit.
+const MAX_PIXELS: u64 = 1 << 31;
 
-/// Sums of so many rows of bytes fit into 16 bits.
-const MOST_ROWS: u32 = 257;
+/// Maximum number of rows of bytes whose sums fit into 16 bits.
+const MAX_ROWS: u32 = 257;
 
-/// A file that is to be decoded to a part of its size.
+/// How to decode a file at reduced size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Part {
+pub(super) struct Reduced {
     width: u32,
     height: u32,
-    /// The side of the squares.
+    /// Side of the squares in pixels.
     divisor: u32,
 }
 
-impl Part {
-    /// How to decode a file for a shorter side of `side` pixels in the end; `None` if it is not so large, or comes in passes.
-    pub(crate) fn of(bytes: &[u8], side: u32) -> Option<Self> {
-        // Signature, length and name of the first chunk, and the header (PNG, third edition, 11.2.1).
+impl Reduced {
+    /// Reduced size for a shorter side of `side` pixels; `None` if the file is too small, too large or interlaced.
+    pub(crate) fn new(bytes: &[u8], side: u32) -> Option<Self> {
+        // Signature, length and type of the first chunk, and the header (PNG, third edition, 11.2.1).
         let header = bytes.get(..33).filter(|header| &header[12..16] == b"IHDR")?;
         let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let (width, height, is_interlaced) = (number(16), number(20), header[28] != 0);
-        let divisor = (width.min(height) / side.saturating_mul(OVERSAMPLING).max(1)).min(MOST_ROWS);
-        let is_bounded = u64::from(width) * u64::from(height) <= MOST_PIXELS;
+        let divisor = (width.min(height) / side.saturating_mul(OVERSAMPLING).max(1)).min(MAX_ROWS);
+        let is_bounded = u64::from(width) * u64::from(height) <= MAX_PIXELS;
         (divisor > 1 && !is_interlaced && is_bounded).then_some(Self { width, height, divisor })
     }
 
-    /// Bytes that decoding holds: the part, and some rows of at most eight bytes a pixel.
+    /// Memory for decoding in bytes: the reduced picture, and some rows with at most eight bytes per pixel.
     pub(crate) fn decoding_bytes(&self) -> u64 {
         let pixels = u64::from(self.width.div_ceil(self.divisor)) * u64::from(self.height.div_ceil(self.divisor));
         3 * pixels + u64::from(self.width) * (3 * 8 + 2 * 3)
     }
 
-    /// Decodes the file, each pixel being the mean of a square of it.
+    /// Decodes the file; each pixel is the mean of a square.
     ///
     /// # Errors
-    /// When it is damaged; what can be made of it all the same is for the other way of decoding.
+    /// If the file is damaged. Decoding at full size may still recover a picture.
     pub(crate) fn decode(&self, bytes: &[u8]) -> Result<Picture, DecodeError> {
         let mut decoder = png::Decoder::new(Cursor::new(bytes));
         decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
@@ -77,24 +78,24 @@ impl Part {
     }
 }
 
-/// Means of squares, from rows that come one by one.
+/// Computes means of squares from one row at a time.
 struct Means {
-    part: Part,
-    /// The last row, as opaque colours.
+    reduced: Reduced,
+    /// Buffer for the current row, composited on white.
     row: Vec<u8>,
-    /// The sums of rows, for each byte.
+    /// Sums over the rows of the current squares, one for each byte of a row.
     sums: Vec<u16>,
     rows: u32,
     pixels: Vec<u8>,
 }
 
 impl Means {
-    fn new(part: Part) -> Self {
-        let bytes = 3 * part.width as usize;
-        Self { part, row: vec![0; bytes], sums: vec![0; bytes], rows: 0, pixels: Vec::new() }
+    fn new(reduced: Reduced) -> Self {
+        let bytes = 3 * reduced.width as usize;
+        Self { reduced, row: vec![0; bytes], sums: vec![0; bytes], rows: 0, pixels: Vec::new() }
     }
 
-    /// Takes in the next row.
+    /// Adds the next row.
     fn add(&mut self, row: &[u8], color: ColorType) {
         let pixels = self.row.as_chunks_mut::<3>().0.iter_mut();
         match color {
@@ -117,14 +118,14 @@ impl Means {
     fn add_opaque(&mut self, row: &[u8]) {
         self.sums.iter_mut().zip(row).for_each(|(sum, byte)| *sum += u16::from(*byte));
         self.rows += 1;
-        if self.rows == self.part.divisor {
-            self.end_square();
+        if self.rows == self.reduced.divisor {
+            self.finish_squares();
         }
     }
 
-    /// Writes a row of means, and begins anew.
-    fn end_square(&mut self) {
-        for square in self.sums.chunks(3 * self.part.divisor as usize) {
+    /// Appends a row of means and resets the sums.
+    fn finish_squares(&mut self) {
+        for square in self.sums.chunks(3 * self.reduced.divisor as usize) {
             let mut sums = [0_u32; 3];
             for pixel in square.as_chunks::<3>().0 {
                 sums.iter_mut().zip(pixel).for_each(|(sum, x)| *sum += u32::from(*x));
@@ -138,11 +139,11 @@ impl Means {
 
     fn finish(mut self) -> Result<RgbImage, DecodeError> {
         if self.rows > 0 {
-            self.end_square();
+            self.finish_squares();
         }
-        let Part { width, height, divisor } = self.part;
+        let Reduced { width, height, divisor } = self.reduced;
         RgbImage::from_raw(width.div_ceil(divisor), height.div_ceil(divisor), self.pixels)
-            .ok_or_else(|| DecodeError::new("the decoder gave too few rows"))
+            .ok_or_else(|| DecodeError::new("the decoder returned too few rows"))
     }
 }
 
@@ -152,7 +153,7 @@ mod tests {
     use crate::{DecodeLimits, Decoder, Filter, Fit, Format};
     use image::{DynamicImage, ImageFormat, Rgba, RgbaImage};
 
-    /// A picture with detail of every size, and a soft hole in it.
+    /// A picture with detail of every size that fades from transparent to opaque.
     fn large() -> RgbaImage {
         RgbaImage::from_fn(1501, 907, |x, y| {
             let wave = |length: f32| ((x as f32 + 0.7 * y as f32) / length).sin() * 40.0;
@@ -186,11 +187,11 @@ mod tests {
             let whole = open(&bytes, u32::MAX).decode().expect("a picture");
             let decoder = open(&bytes, 100);
             assert!(decoder.memory() < 400_000, "{:?}: {} bytes", image.color(), decoder.memory());
-            let part = decoder.decode().expect("a picture");
-            assert_eq!(part.pixels.dimensions(), (1501_u32.div_ceil(4), 907_u32.div_ceil(4)));
-            assert_eq!((part.upright_size(), part.has_alpha), (whole.upright_size(), whole.has_alpha));
+            let reduced = decoder.decode().expect("a picture");
+            assert_eq!(reduced.pixels.dimensions(), (1501_u32.div_ceil(4), 907_u32.div_ceil(4)));
+            assert_eq!((reduced.upright_size(), reduced.has_alpha), (whole.upright_size(), whole.has_alpha));
             let small = |picture: &Picture| picture.resized(Fit::Inside, 100, 100, Filter::Bicubic);
-            let (a, b) = (small(&whole), small(&part));
+            let (a, b) = (small(&whole), small(&reduced));
             let difference: u64 = a.iter().zip(b.iter()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
             let mean = difference as f64 / a.len() as f64;
             assert!(mean < 1.0, "{:?}: {mean}", image.color());
@@ -198,22 +199,22 @@ mod tests {
     }
 
     #[test]
-    fn a_square_is_the_mean_of_its_pixels_also_where_the_picture_ends_in_it() {
+    fn a_square_is_the_mean_of_its_pixels_even_at_the_edge_of_the_picture() {
         let image = RgbImage::from_fn(7, 5, |x, y| image::Rgb([(10 * x) as u8, (20 * y) as u8, 7]));
-        let part = Part { width: 7, height: 5, divisor: 3 };
-        let picture = part.decode(&png(&image.into())).expect("a picture");
+        let reduced = Reduced { width: 7, height: 5, divisor: 3 };
+        let picture = reduced.decode(&png(&image.into())).expect("a picture");
         let pixel = |x, y| picture.pixels.get_pixel(x, y).0;
         assert_eq!((pixel(0, 0), pixel(2, 0), pixel(2, 1)), ([10, 20, 7], [60, 20, 7], [60, 70, 7]));
     }
 
     #[test]
-    fn a_large_file_that_is_cut_off_is_refused_as_a_small_one_is() {
+    fn a_large_truncated_file_is_rejected_like_a_small_one() {
         let mut bytes = png(&large().into());
         bytes.truncate(bytes.len() / 2);
         let decoded = |side: u32| {
             let limits = DecodeLimits::default();
             let format = Format::Raster(ImageFormat::Png);
-            crate::decode_within(&bytes, format, limits, side, |_| ()).expect_err("it is cut off").to_string()
+            crate::decode_within(&bytes, format, limits, side, |_| ()).expect_err("it is truncated").to_string()
         };
         assert_eq!(decoded(100), decoded(u32::MAX));
     }

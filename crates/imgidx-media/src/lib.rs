@@ -1,9 +1,11 @@
-//! From a file's bytes to upright sRGB pixels.
+//! Turns the bytes of a picture file into upright sRGB pixels and features.
 //!
-//! [`sniff`] tells the format from the first bytes, [`Decoder::open`] reads the header and tells what decoding will
-//! cost, [`Decoder::decode`] gives a [`Picture`], and [`Picture::resized`] gives the pixels for a model or a
-//! thumbnail. Nothing here trusts its input: sizes are checked before anything is allocated, and a panic inside a
-//! decoder comes back as an error.
+//! [`sniff`] recognises the format from the first bytes. [`Decoder::open`] reads the header and computes the memory
+//! that decoding needs. [`Decoder::decode`] returns a [`Picture`], and [`Picture::resized`] returns the pixels for a
+//! model or a thumbnail. [`decode_and_measure`] does all of this in one call and measures the [`Features`] as well.
+//!
+//! No input is trusted: sizes are checked before memory is allocated, and a panic inside a decoder is returned as an
+//! error. The [`sandbox`] module runs decoders in separate processes.
 
 mod camera;
 mod color;
@@ -23,7 +25,7 @@ pub mod sandbox;
 mod svg;
 
 pub use content::has_picture_extension;
-pub use content::{Content, Reading, read_content};
+pub use content::{Content, Reading, read_content, read_named_picture};
 pub use decode::{DecodeLimits, Decoder, Picture, decode_within};
 pub use decode_and_measure::{DecodeRequest, Decoded, Frame, decode_and_measure};
 pub use drawn::{drawn_photograph, drawn_picture};
@@ -37,15 +39,15 @@ pub use info::ImageInfo;
 pub use lab::Lab;
 pub use resize::{Filter, Fit, scale_rgb};
 
-/// Parts that fuzzers call with bytes from elsewhere.
+/// Entry points for fuzzers: functions that read untrusted bytes.
 #[doc(hidden)]
 pub mod fuzzed {
-    /// Takes the beginning of a file for a picture's.
+    /// Reads `data` as the beginning of a picture file.
     pub fn header(data: &[u8]) {
         let _ = super::sniff(data, None);
         let _ = super::camera::taken(data);
         if let Ok(markers) = super::jpeg::read_markers(data) {
-            let _ = markers.part(256).map(|part| part.decoding_bytes());
+            let _ = markers.reduced(256).map(|reduced| reduced.decoding_bytes());
             let _ = markers.decoding_bytes();
         }
     }

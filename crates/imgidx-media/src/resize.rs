@@ -1,4 +1,4 @@
-//! Scaling to the size that a model or a thumbnail wants, then sRGB, then upright.
+//! Scales pictures to the size of a model's input or a thumbnail, converts them to sRGB and turns them upright.
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
@@ -8,38 +8,38 @@ use serde::{Deserialize, Serialize};
 use super::color;
 use super::decode::{Picture, swaps_sides};
 
-/// How a picture of any shape fills a given width and height.
+/// How a picture with any aspect ratio is fitted to a target width and height.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Fit {
-    /// The shorter side fills the target divided by `crop`, and the centre is cut out: `crop` is the share of the
+    /// Scales the shorter side to the target divided by `crop` and cuts out the centre. `crop` is the share of the
     /// shorter side that is kept, 0.875 for most classifiers.
     ShortestEdge {
         /// Between 0 (exclusive) and 1.
         crop: f64,
     },
-    /// Both sides fill the target, and the shape is lost.
+    /// Scales both sides to the target; the aspect ratio is lost.
     Squash,
-    /// The longer side fills the target, and the rest is filled with this colour.
+    /// Scales the longer side to the target and fills the rest with a colour.
     Letterbox {
         /// Red, green and blue of the bars.
         fill: [u8; 3],
     },
-    /// The longer side fits the target, the result is as small as the shape asks, and nothing is enlarged.
+    /// Scales the picture down to fit the target, without bars. The aspect ratio is kept, and nothing is enlarged.
     Inside,
 }
 
-/// The interpolation between pixels. All but `Nearest` average over the source pixels when shrinking.
+/// The interpolation filter. When shrinking, all but `Nearest` average over the source pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Filter {
-    /// The nearest pixel.
+    /// Nearest neighbour.
     Nearest,
-    /// Triangle.
+    /// Triangle filter.
     Bilinear,
     /// Catmull–Rom, a = -0.5.
     #[default]
     Bicubic,
-    /// Lanczos with three lobes.
+    /// Lanczos with three lobes (Lanczos3).
     Lanczos,
 }
 
@@ -58,12 +58,12 @@ impl Filter {
 type Crop = (f64, f64, f64, f64);
 
 impl Picture {
-    /// Upright sRGB pixels of exactly `width` × `height`; of at most that for [`Fit::Inside`].
+    /// Upright sRGB pixels of exactly `width` × `height`, or at most that for [`Fit::Inside`].
     ///
     /// # Panics
-    /// When the width or the height is 0.
+    /// If the width or the height is 0.
     pub fn resized(&self, fit: Fit, width: u32, height: u32, filter: Filter) -> RgbImage {
-        assert!(width > 0 && height > 0, "a picture has pixels");
+        assert!(width > 0 && height > 0, "the target has pixels");
         let turned = swaps_sides(self.orientation());
         let (width, height) = if turned { (height, width) } else { (width, height) };
         let (source_width, source_height) = self.pixels.dimensions();
@@ -93,7 +93,7 @@ impl Picture {
         upright.into_rgb8()
     }
 
-    /// How opaque the pixels are that [`Picture::resized`] gives for [`Fit::Inside`]; `None` if all are wholly.
+    /// Opacity of the pixels that [`Picture::resized`] returns for [`Fit::Inside`]; `None` if all are opaque.
     pub(super) fn resized_alpha(&self, width: u32, height: u32, filter: Filter) -> Option<GrayImage> {
         let alpha = self.alpha.as_ref()?;
         let (width, height) = if swaps_sides(self.orientation()) { (height, width) } else { (width, height) };
@@ -114,7 +114,7 @@ impl Picture {
     }
 }
 
-/// Scales pixels to any size, also to a larger one.
+/// Scales pixels to any size, smaller or larger.
 pub fn scale_rgb(pixels: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbImage {
     let (w, h) = pixels.dimensions();
     let crop = (0.0, 0.0, f64::from(w), f64::from(h));
@@ -139,14 +139,14 @@ fn scaled(
     target.into_vec()
 }
 
-/// The part of the source that the centre crop shows: scaling just that is the same as scaling all and cropping.
+/// The part of the source that the centre crop shows. Scaling only that is the same as scaling everything and cropping.
 fn centre(w: f64, h: f64, width: u32, height: u32, crop: f64) -> Crop {
     let scale = (f64::from(width) / w).max(f64::from(height) / h) / crop;
     let (crop_width, crop_height) = ((f64::from(width) / scale).min(w), (f64::from(height) / scale).min(h));
     ((w - crop_width) / 2.0, (h - crop_height) / 2.0, crop_width, crop_height)
 }
 
-/// The largest size of the source's shape within the target, enlarged at most `max_scale` times.
+/// The largest size within the target that keeps the source's aspect ratio, enlarged by at most `max_scale`.
 fn inside(w: f64, h: f64, width: u32, height: u32, max_scale: f64) -> (u32, u32) {
     let scale = (f64::from(width) / w).min(f64::from(height) / h).min(max_scale);
     let side = |length: f64, limit: u32| ((length * scale).round() as u32).clamp(1, limit);
@@ -195,7 +195,7 @@ mod tests {
         let expected = upright.resized(Fit::Squash, 12, 6, Filter::Nearest);
         for exif in 1..=8 {
             let orientation = Orientation::from_exif(exif).expect("1 to 8");
-            // The inverse of a quarter turn is the other one; all else undoes itself.
+            // The inverse of a quarter turn is the other quarter turn; all other orientations are their own inverse.
             let inverse = match orientation {
                 Orientation::Rotate90 => Orientation::Rotate270,
                 Orientation::Rotate270 => Orientation::Rotate90,

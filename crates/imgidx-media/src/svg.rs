@@ -1,6 +1,6 @@
-//! Vector graphics, rendered by resvg.
+//! Renders vector graphics with resvg.
 //!
-//! Nothing outside the file is read: no linked pictures, no style sheets, no network.
+//! Nothing outside the file is read: no linked pictures, no style sheets, no network. Fonts are those of the system.
 
 use std::io::Read;
 use std::sync::{Arc, OnceLock};
@@ -12,25 +12,25 @@ use resvg::usvg::{self, fontdb, roxmltree};
 use super::decode::Picture;
 use super::error::DecodeError;
 
-/// The shorter side is rendered at this many pixels, which leaves models of up to 448 pixels a margin.
-const SHORTER_SIDE: f32 = 512.0;
+/// Rendered length of the shorter side in pixels. It leaves a margin for models with inputs of up to 448 pixels.
+const TARGET_SHORTER_SIDE: f32 = 512.0;
 
-/// The longer side is never rendered larger than this.
-const LONGER_SIDE: f32 = 2048.0;
+/// Maximum rendered length of the longer side in pixels.
+const MAX_LONGER_SIDE: f32 = 2048.0;
 
-/// Text that a compressed file may expand to.
+/// Maximum length of the XML text in bytes, after decompression.
 const MAX_TEXT_BYTES: u64 = 32 << 20;
 
-/// XML nodes in one file.
+/// Maximum number of XML nodes in a file.
 const MAX_NODES: u32 = 1_000_000;
 
-/// Pixels of a picture inside of a drawing.
+/// Maximum number of pixels of a raster picture embedded in a drawing.
 const MAX_EMBEDDED_PIXELS: u64 = 16 << 20;
 
-/// Filter effects in one drawing.
+/// Maximum number of filter effects in a drawing.
 const MAX_FILTER_PRIMITIVES: usize = 200;
 
-/// Octaves of turbulence; more than nine change nothing that eight bits could show.
+/// Maximum number of octaves of turbulence. More than nine make no difference in eight bits.
 const MAX_OCTAVES: u32 = 16;
 
 /// A parsed vector graphic.
@@ -55,13 +55,13 @@ impl Drawing {
             usvg::Tree::from_xmltree(&document, &options).map_err(|error| DecodeError::new(error.to_string()))?;
         check_filters(&tree)?;
         let (width, height) = (tree.size().width(), tree.size().height());
-        let scale = (SHORTER_SIDE / width.min(height)).min(LONGER_SIDE / width.max(height));
+        let scale = (TARGET_SHORTER_SIDE / width.min(height)).min(MAX_LONGER_SIDE / width.max(height));
         Ok(Self { tree, scale })
     }
 
     /// The size to render at, in pixels.
     fn raster_size(&self) -> (u32, u32) {
-        let side = |length: f32| ((length * self.scale).round() as u32).clamp(1, LONGER_SIDE as u32);
+        let side = |length: f32| ((length * self.scale).round() as u32).clamp(1, MAX_LONGER_SIDE as u32);
         (side(self.tree.size().width()), side(self.tree.size().height()))
     }
 
@@ -75,7 +75,7 @@ impl Drawing {
         let (width, height) = self.raster_size();
         let mut canvas = Pixmap::new(width, height).ok_or_else(|| DecodeError::new("the drawing has no size"))?;
         resvg::render(&self.tree, Transform::from_scale(self.scale, self.scale), &mut canvas.as_mut());
-        // Colours are premultiplied, so that white paper just adds what the drawing leaves uncovered.
+        // Colours are premultiplied, so white only has to be added where the drawing does not cover it.
         let covered = canvas.data().chunks_exact(4);
         let has_alpha = covered.clone().any(|p| p[3] < 255);
         let flat = covered.flat_map(|p| [p[0], p[1], p[2]].map(|color| color.saturating_add(255 - p[3]))).collect();
@@ -86,7 +86,7 @@ impl Drawing {
     }
 }
 
-/// A raster picture inside of a drawing, if it is not too large; drawings inside of drawings are left out.
+/// Loads a raster picture embedded in a drawing if it is not too large. Embedded drawings are ignored.
 fn embedded_picture(mime: &str, data: Arc<Vec<u8>>, options: &usvg::Options<'_>) -> Option<usvg::ImageKind> {
     let reader = image::ImageReader::new(std::io::Cursor::new(data.as_slice())).with_guessed_format().ok()?;
     let (width, height) = reader.into_dimensions().ok()?;
@@ -99,12 +99,12 @@ fn embedded_picture(mime: &str, data: Arc<Vec<u8>>, options: &usvg::Options<'_>)
     }
 }
 
-/// Refuses drawings with a filter that asks for more work than a picture is worth.
+/// Rejects drawings with filters that take too much time.
 fn check_filters(tree: &usvg::Tree) -> Result<(), DecodeError> {
     let primitives: Vec<_> = tree.filters().iter().flat_map(|filter| filter.primitives()).collect();
     if primitives.len() > MAX_FILTER_PRIMITIVES {
         return Err(DecodeError::new(format!(
-            "{} filter effects, of which {MAX_FILTER_PRIMITIVES} are allowed",
+            "{} filter effects; the limit is {MAX_FILTER_PRIMITIVES}",
             primitives.len()
         )));
     }
@@ -113,15 +113,13 @@ fn check_filters(tree: &usvg::Tree) -> Result<(), DecodeError> {
             && turbulence.num_octaves() > MAX_OCTAVES
         {
             let octaves = turbulence.num_octaves();
-            return Err(DecodeError::new(format!(
-                "{octaves} octaves of turbulence, of which {MAX_OCTAVES} are allowed"
-            )));
+            return Err(DecodeError::new(format!("{octaves} octaves of turbulence; the limit is {MAX_OCTAVES}")));
         }
     }
     Ok(())
 }
 
-/// The XML text, decompressed where it has to be.
+/// The XML text, decompressed if necessary.
 fn plain_text(bytes: &[u8]) -> Result<String, DecodeError> {
     let mut text = Vec::new();
     let (mut plain, mut compressed) = (bytes, flate2::read::GzDecoder::new(bytes));
@@ -129,14 +127,14 @@ fn plain_text(bytes: &[u8]) -> Result<String, DecodeError> {
     source
         .take(MAX_TEXT_BYTES + 1)
         .read_to_end(&mut text)
-        .map_err(|error| DecodeError::new(format!("damaged compression: {error}")))?;
+        .map_err(|error| DecodeError::new(format!("damaged compressed data: {error}")))?;
     if text.len() as u64 > MAX_TEXT_BYTES {
-        return Err(DecodeError::new(format!("more than {} MiB of text", MAX_TEXT_BYTES >> 20)));
+        return Err(DecodeError::new(format!("the XML text exceeds {} MiB", MAX_TEXT_BYTES >> 20)));
     }
-    String::from_utf8(text).map_err(|_| DecodeError::new("the text is not UTF-8"))
+    String::from_utf8(text).map_err(|_| DecodeError::new("the XML text is not UTF-8"))
 }
 
-/// The fonts of the system, decoded up once and only when a drawing has text.
+/// The fonts of the system. They are loaded once, when the first drawing with text is opened.
 fn system_fonts() -> Arc<fontdb::Database> {
     static FONTS: OnceLock<Arc<fontdb::Database>> = OnceLock::new();
     let load = || {
@@ -152,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_drawing_is_rendered_on_white_with_its_own_size_told() {
+    fn a_drawing_is_rendered_on_white_and_keeps_its_nominal_size() {
         let text = br##"<svg xmlns="http://www.w3.org/2000/svg" width="20" height="10"><rect width="10" height="10" fill="#f00"/></svg>"##;
         let picture = Drawing::parse(text).expect("it is well-formed").render().expect("it has a size");
         assert_eq!(picture.pixels.dimensions(), (1024, 512));
@@ -176,14 +174,14 @@ mod tests {
     }
 
     #[test]
-    fn endless_turbulence_is_refused() {
+    fn turbulence_with_too_many_octaves_is_rejected() {
         let text = br##"<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><filter id="f"><feTurbulence numOctaves="1000000" baseFrequency="1"/></filter><rect width="9" height="9" filter="url(#f)"/></svg>"##;
-        let error = Drawing::parse(text).err().expect("it is refused");
+        let error = Drawing::parse(text).err().expect("it is rejected");
         assert!(error.to_string().contains("octaves"), "{error}");
     }
 
     #[test]
-    fn a_huge_picture_inside_of_a_drawing_is_left_out() {
+    fn a_huge_embedded_picture_is_ignored() {
         use base64::Engine;
         let drawing = |side: u32| {
             let mut png = std::io::Cursor::new(Vec::new());

@@ -1,4 +1,4 @@
-//! The model that is part of the program: EfficientNet-Lite0. `models/README.md` is its card.
+//! The model that is embedded in the program: EfficientNet-Lite0. `models/README.md` is its model card.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -7,7 +7,7 @@ use super::spec::ModelSpec;
 use super::vocabulary::other_name;
 use super::{Graph, Model};
 
-/// The built-in model's name.
+/// Name of the built-in model.
 pub const BUILTIN_NAME: &str = "efficientnet-lite0";
 
 pub(super) const GRAPH: &[u8] = include_bytes!("../data/model.onnx");
@@ -21,10 +21,11 @@ impl Model {
             let spec = ModelSpec::parse(SPEC).expect("the built-in spec is well-formed");
             let mut labels: Vec<String> = LABELS.lines().map(str::to_owned).collect();
             let id = spec.id(&blake3::hash(GRAPH), &labels);
-            // Two classes are called crane, and two maillot. The id is that of the labels as they are in the file.
-            let mut known = HashSet::new();
+            // Two classes are called crane and two are called maillot, so one of each gets a second name. The id above
+            // was computed from the labels as they are in the file.
+            let mut seen = HashSet::new();
             for (class, label) in labels.iter_mut().enumerate() {
-                if !known.insert(label.clone()) {
+                if !seen.insert(label.clone()) {
                     *label += &other_name(class).map(|name| format!(" ({name})")).unwrap_or_default();
                 }
             }

@@ -1,4 +1,4 @@
-//! The models that can be used: the built-in one, and those that were added to imgidx's data directory.
+//! The catalog of models: the built-in one, and those that were added to imgidx's data directory.
 
 use std::path::{Path, PathBuf};
 
@@ -14,23 +14,23 @@ use super::{BUILTIN_NAME, Graph, Model, infer};
 use crate::error::{Error, Result};
 use imgidx_types::ModelId;
 
-/// The file in which an added model's id is kept, so that a query need not read the whole graph to know it.
+/// The file with an added model's id, so that a query does not have to read the whole graph to compute it.
 const ID_FILE: &str = "id";
 
-/// A folder of models.
+/// The built-in model and a folder of added models.
 #[derive(Debug, Clone)]
 pub struct Catalog {
     folder: PathBuf,
 }
 
-/// A model in the catalog, not loaded.
+/// A model in the catalog, before it is loaded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CatalogEntry {
-    /// What it is.
+    /// Its description.
     pub spec: ModelSpec,
     /// Its id.
     pub id: ModelId,
-    /// Its folder; `None` for the built-in one.
+    /// Its folder; `None` for the built-in model.
     pub folder: Option<PathBuf>,
 }
 
@@ -40,7 +40,7 @@ impl Catalog {
         Self { folder: data_dir.join("models") }
     }
 
-    /// All models, the built-in one first, then by name. Folders that cannot be read come as errors.
+    /// Lists all models: the built-in one, then the others by name. A folder that cannot be read gives an error.
     pub fn list(&self) -> Vec<Result<CatalogEntry>> {
         let mut names: Vec<String> = match std::fs::read_dir(&self.folder) {
             Ok(entries) => entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect(),
@@ -51,10 +51,10 @@ impl Catalog {
         std::iter::once(Ok(builtin_entry())).chain(names.iter().map(|name| self.added(name))).collect()
     }
 
-    /// Looks a model up by its name.
+    /// Finds a model by its name.
     ///
     /// # Errors
-    /// When there is none of that name, or its folder is damaged.
+    /// When no model has this name, or its folder is damaged.
     pub fn entry(&self, name: &str) -> Result<CatalogEntry> {
         if name == BUILTIN_NAME {
             return Ok(builtin_entry());
@@ -75,31 +75,31 @@ impl Catalog {
         Ok(CatalogEntry { spec, id, folder: Some(folder) })
     }
 
-    /// Loads a model of the catalog.
+    /// Loads a model.
     ///
     /// # Errors
-    /// When its files were changed since it was added.
+    /// When its files have changed since it was added, or cannot be read.
     pub fn load(&self, entry: &CatalogEntry) -> Result<Model> {
         let Some(folder) = &entry.folder else { return Ok(Model::builtin()) };
         let model = Model::load(folder)?;
         if model.id() != entry.id {
-            return Err(model.error("its files were changed after it was added; remove it and add it again"));
+            return Err(model.error("its files have changed since it was added; remove it and add it again"));
         }
         Ok(model)
     }
 
     /// Adds a model from a folder with an ONNX graph and a `spec.json` or a `preprocessor_config.json`.
     ///
-    /// The graph is loaded and run on one grey picture, so that a model in the catalog is one that works.
+    /// The graph is loaded and run on one test picture, so that every model in the catalog has run once.
     ///
     /// # Errors
-    /// When spec and graph do not fit, with the reason; or a model of that name is there already.
+    /// When the spec does not match the graph, with the reason, or when a model of this name already exists.
     pub fn add(&self, folder: &Path, name: Option<&str>, runtime: &Runtime) -> Result<CatalogEntry> {
         let mut model = read_folder(folder, name, runtime)?;
         let name = model.spec.name.clone();
         let target = self.folder.join(&name);
         if name == BUILTIN_NAME || target.exists() {
-            return Err(model.error("there is already a model of this name; remove it first or give another --name"));
+            return Err(model.error("a model of this name already exists; remove it first or choose another --name"));
         }
         try_out(&model, runtime)?;
         std::fs::create_dir_all(&self.folder).map_err(Error::io("create the folder", &self.folder))?;
@@ -111,13 +111,13 @@ impl Catalog {
         self.added(&name)
     }
 
-    /// Removes an added model. Vectors that it made stay in the databases.
+    /// Removes an added model. Its vectors stay in the databases.
     ///
     /// # Errors
-    /// When it is the built-in one, or there is none of that name.
+    /// When it is the built-in model, or no model has this name.
     pub fn remove(&self, name: &str) -> Result<()> {
         match self.entry(name)?.folder {
-            None => Err(Error::Invalid(format!("`{name}` is part of the program and cannot be removed"))),
+            None => Err(Error::Invalid(format!("`{name}` is built into the program and cannot be removed"))),
             Some(folder) => std::fs::remove_dir_all(&folder).map_err(Error::io("remove", folder)),
         }
     }
@@ -128,7 +128,7 @@ fn builtin_entry() -> CatalogEntry {
     CatalogEntry { spec: model.spec.clone(), id: model.id, folder: None }
 }
 
-/// Reads a folder from anywhere, completing a preprocessor configuration with what the graph tells.
+/// Reads a model from any folder. Where there is only a preprocessor configuration, the graph supplies the outputs.
 fn read_folder(folder: &Path, name: Option<&str>, runtime: &Runtime) -> Result<Model> {
     let bad = |reason: String| Error::Model { model: folder.display().to_string(), reason };
     let spec_file = folder.join("spec.json");
@@ -156,7 +156,7 @@ fn read_folder(folder: &Path, name: Option<&str>, runtime: &Runtime) -> Result<M
     Model::assemble(folder, spec)
 }
 
-/// The one ONNX file of a folder, or the one with the usual name.
+/// The only ONNX file in a folder, or else `model.onnx`.
 fn find_graph(folder: &Path) -> Result<String, String> {
     let entries = std::fs::read_dir(folder).map_err(|error| error.to_string())?;
     let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
@@ -166,17 +166,18 @@ fn find_graph(folder: &Path) -> Result<String, String> {
         [only] => Ok(only.clone()),
         [] => Err("it has no `.onnx` file".into()),
         many if many.iter().any(|name| name == "model.onnx") => Ok("model.onnx".into()),
-        many => Err(format!("it has several graphs: {}; a spec.json has to say which", many.join(", "))),
+        many => Err(format!("it has several graphs: {}; a `spec.json` must name one", many.join(", "))),
     }
 }
 
-/// Runs the model on one grey picture.
+/// Runs the model on one test picture.
 fn try_out(model: &Model, runtime: &Runtime) -> Result<()> {
     let input = &model.spec.input;
-    let grey = RgbImage::from_fn(input.width, input.height, |x, y| image::Rgb([128, (x % 256) as u8, (y % 256) as u8]));
+    let picture =
+        RgbImage::from_fn(input.width, input.height, |x, y| image::Rgb([128, (x % 256) as u8, (y % 256) as u8]));
     let mut embedder = Embedder::new(model, runtime, Device::Cpu, 1)?;
-    for result in embedder.embed(&[grey])? {
-        result.map_err(|error| model.error(format!("tried out on a picture, {error}")))?;
+    for result in embedder.embed(&[picture])? {
+        result.map_err(|error| model.error(format!("the trial run on a test picture failed: {error}")))?;
     }
     Ok(())
 }

@@ -1,37 +1,37 @@
-//! Where a model runs.
+//! The devices on which a model can run.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The processor or accelerator that runs a model.
+/// The CPU or an accelerator that runs a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Device {
-    /// Chosen by imgidx: what `tune` has found to be the fastest, or else the first of [`Device::candidates`] that works.
+    /// Chosen by imgidx: the fastest that `tune` measured, or else the first of [`Device::candidates`] that works.
     #[default]
     Auto,
-    /// The processor, one session for each worker.
+    /// The CPU, with one session for each worker.
     Cpu,
     /// NVIDIA's CUDA.
     Cuda,
-    /// NVIDIA's TensorRT, which takes minutes to compile a graph at its first use.
+    /// NVIDIA's TensorRT, which takes minutes to compile a graph on first use.
     TensorRt,
     /// Apple's Core ML.
     CoreMl,
     /// Microsoft's DirectML.
     DirectMl,
-    /// Intel's OpenVINO, on the device that it chooses itself.
+    /// Intel's OpenVINO, on a device that it chooses itself.
     OpenVino,
 }
 
 impl Device {
-    /// All devices, in the order in which they are listed.
+    /// All devices, in the order in which they are shown.
     pub const ALL: [Self; 7] =
         [Self::Auto, Self::Cpu, Self::Cuda, Self::TensorRt, Self::CoreMl, Self::DirectMl, Self::OpenVino];
 
-    /// The name in options and messages.
+    /// The name used in options and messages.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -44,26 +44,26 @@ impl Device {
         }
     }
 
-    /// Whether workers share one session, because the device does one batch at a time anyway.
+    /// Whether all workers share one session, because the device runs one batch at a time anyway.
     pub fn is_accelerator(self) -> bool {
         !matches!(self, Self::Auto | Self::Cpu)
     }
 
-    /// Devices that are worth a try where none is named, the best one first; the processor is always the last.
+    /// The devices to try for [`Device::Auto`], best first. The CPU is always the last.
     ///
-    /// A graph of whole numbers, as the built-in model is, is made for the processor: accelerators would give most of it back to that.
-    /// TensorRT is left to those who ask for it, because of its minutes of compiling; so is OpenVINO, which mostly is the
-    /// processor again.
+    /// A quantized graph, such as the built-in model, is made for the CPU: accelerators would hand most of it back to
+    /// the CPU. TensorRT must be requested by name because it compiles for minutes, and OpenVINO because it mostly runs
+    /// on the CPU anyway.
     pub fn candidates(offered: &[Self], is_quantized: bool) -> Vec<Self> {
         let wanted = [Self::Cuda, Self::CoreMl, Self::DirectMl];
         let accelerators = wanted.into_iter().filter(|device| !is_quantized && offered.contains(device));
         accelerators.chain([Self::Cpu]).collect()
     }
 
-    /// Pictures that go through a model at once, where nothing else is known.
+    /// The default batch size, for use without measurements.
     ///
-    /// On the processor two are as fast as more, which only take memory. Accelerators take larger batches; how large, `memory` says: the
-    /// bytes that the device has of its own, if that is known.
+    /// On the CPU, batches of more than two pictures are no faster and only take memory. Accelerators use larger
+    /// batches, which depend on `memory`: the device's own memory in bytes, if known.
     pub fn usual_batch(self, memory: Option<u64>) -> usize {
         match (self, memory) {
             (Self::Auto | Self::Cpu | Self::OpenVino, _) => 2,
@@ -86,7 +86,7 @@ impl FromStr for Device {
     fn from_str(name: &str) -> Result<Self, String> {
         Self::ALL.into_iter().find(|device| device.as_str() == name).ok_or_else(|| {
             let names = Self::ALL.map(Self::as_str).join(", ");
-            format!("there is no device `{name}`; there are {names}")
+            format!("unknown device `{name}`; use one of {names}")
         })
     }
 }
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_a_name_an_accelerator_comes_before_the_processor_only_for_graphs_of_floats() {
+    fn by_default_an_accelerator_comes_before_the_cpu_only_for_graphs_of_floats() {
         let offered = [Device::Cpu, Device::OpenVino, Device::TensorRt, Device::Cuda];
         assert_eq!(Device::candidates(&offered, false), [Device::Cuda, Device::Cpu]);
         assert_eq!(Device::candidates(&offered, true), [Device::Cpu]);
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_read_as_they_are_written() {
+    fn names_survive_a_round_trip() {
         for device in Device::ALL {
             assert_eq!(device.to_string().parse(), Ok(device));
         }

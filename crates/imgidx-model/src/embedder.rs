@@ -1,4 +1,4 @@
-//! From pictures to vectors and classes.
+//! Computes embeddings and classes from pictures.
 
 use image::RgbImage;
 
@@ -10,47 +10,49 @@ use crate::error::{Error, Result};
 use imgidx_media::{Picture, drawn_picture};
 use imgidx_types::{Classification, Embedding, InvalidEmbedding};
 
-/// The least score of a class that is kept: below it, it is a guess.
-pub const LEAST_SCORE: f32 = 0.05;
+/// Minimum softmax score of a class that is kept; lower scores are mostly guesses.
+pub const MIN_SCORE: f32 = 0.05;
 
-/// How many of the best classes are kept.
+/// Maximum number of classes that are kept for a picture.
 pub const TOP_CLASSES: usize = 5;
 
-/// The least cosine of a vector of an accelerator with that of the processor: half-precision floats give 0.999 and more.
-const LEAST_AGREEMENT: f32 = 0.99;
+/// Minimum cosine between the vectors that an accelerator and the CPU compute for the same picture. Half-precision
+/// floats give 0.999 and more.
+const MIN_AGREEMENT: f32 = 0.99;
 
-/// What a model makes of one picture.
+/// The output of a model for one picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedded {
     /// The vector.
     pub embedding: Embedding,
-    /// The best classes, at most [`TOP_CLASSES`] and of at least [`LEAST_SCORE`]; none if the model has no logits.
+    /// The best classes, best first: at most [`TOP_CLASSES`], each with a score of at least [`MIN_SCORE`]. Empty if the
+    /// model has no logits.
     pub classes: Vec<Classification>,
 }
 
-/// A model that is ready to run, for one worker.
+/// A model with an open session, for one worker.
 #[derive(Debug)]
 pub struct Embedder {
     model: Model,
     session: Session,
     input: String,
-    /// Pictures that the graph takes at once, where it takes no other number.
+    /// The batch size, if the graph accepts only one.
     fixed_batch: Option<usize>,
 }
 
 impl Embedder {
-    /// Makes a session for a model and checks that the graph is what the spec says; and on an accelerator, that it gives the
-    /// same vectors as the processor, for an index must not mix different ones.
+    /// Opens a session for a model and checks that the graph matches the spec. On an accelerator it also checks that
+    /// the vectors agree with those of the CPU, because an index must not mix vectors that differ.
     ///
     /// # Errors
-    /// When the graph is damaged or does not fit the spec, or the device is not there or does not calculate as it should.
+    /// When the graph is damaged or does not match the spec, or the device is missing or computes wrong results.
     pub fn new(model: &Model, runtime: &Runtime, device: Device, threads: usize) -> Result<Self> {
         let mut embedder = Self::unchecked(model, runtime, device, threads)?;
         if device.is_accelerator() {
             let cosine = embedder.agreement(&mut Self::unchecked(model, runtime, Device::Cpu, 1)?)?;
-            if cosine < LEAST_AGREEMENT {
+            if cosine < MIN_AGREEMENT {
                 let reason = format!(
-                    "it gives other vectors than the processor (cosine {cosine:.3}), which cannot be compared with those"
+                    "its vectors differ from those of the CPU (cosine {cosine:.3}), so the two cannot be compared"
                 );
                 return Err(Error::BrokenDevice { device: device.to_string(), reason });
             }
@@ -58,7 +60,7 @@ impl Embedder {
         Ok(embedder)
     }
 
-    /// The least cosine of vectors that this and another embedder make of the same drawn pictures.
+    /// The lowest cosine between this embedder's and another's vectors of the same synthetic pictures.
     fn agreement(&mut self, other: &mut Self) -> Result<f32> {
         let prepare = |seed| Self::prepare(self.model.spec(), &Picture::from_rgb(drawn_picture(seed)));
         let pictures: Vec<RgbImage> = (0..3).map(prepare).collect();
@@ -67,7 +69,7 @@ impl Embedder {
             ours, theirs,
         ) {
             (Ok(ours), Ok(theirs)) => ours.embedding.cosine(&theirs.embedding),
-            // What fails on both is the model's own.
+            // A failure on both devices is the model's fault.
             (Err(_), Err(_)) => 1.0,
             _ => 0.0,
         };
@@ -82,22 +84,22 @@ impl Embedder {
         Ok(Self { model: model.clone(), session, input, fixed_batch })
     }
 
-    /// The model that it runs.
+    /// The model that this embedder runs.
     pub fn model(&self) -> &Model {
         &self.model
     }
 
-    /// The pixels that the model wants of a picture: scaled, upright, of the input's size.
+    /// Scales and crops an upright picture to the size of the model's input.
     pub fn prepare(spec: &ModelSpec, picture: &Picture) -> RgbImage {
         spec.frame().of(picture)
     }
 
-    /// Embeds prepared pictures, in their order.
+    /// Embeds pictures from [`Embedder::prepare`] and returns the results in the same order.
     ///
-    /// The inner error is that of one picture, whose vector has no direction or is not finite.
+    /// An inner error concerns one picture, whose vector is zero or not finite.
     ///
     /// # Errors
-    /// When the graph itself fails, or its outputs have other shapes than the spec says.
+    /// When the graph fails, or the shapes of its outputs do not match the spec.
     pub fn embed(&mut self, pictures: &[RgbImage]) -> Result<Vec<Result<Embedded, InvalidEmbedding>>> {
         let Some(fixed) = self.fixed_batch else { return self.embed_batch(pictures) };
         let mut embedded = Vec::with_capacity(pictures.len());
@@ -133,7 +135,7 @@ impl Embedder {
         Ok(joined.collect())
     }
 
-    /// One vector for each picture, of the dimension that the spec says.
+    /// Extracts one vector of the spec's dimension for each picture.
     fn vectors(&self, output: &Output, count: usize) -> Result<Vec<Vec<f32>>, String> {
         let outputs = &self.model.spec().outputs;
         let wrong = || format!("its output `{}` has the shape {:?}", outputs.embedding, output.shape);
@@ -152,13 +154,13 @@ impl Embedder {
         };
         match vectors.iter().find(|vector| vector.len() != outputs.dimension) {
             Some(vector) => {
-                Err(format!("its vectors have {} components, and its spec says {}", vector.len(), outputs.dimension))
+                Err(format!("its vectors have {} components, but its spec says {}", vector.len(), outputs.dimension))
             }
             None => Ok(vectors),
         }
     }
 
-    /// The best classes of each picture, by softmax over all of them.
+    /// The best classes of each picture, with softmax scores.
     fn classes(&self, logits: &Output, count: usize) -> Result<Vec<Vec<Classification>>, String> {
         let labels = self.model.labels();
         let width = logits.values.len() / count;
@@ -169,7 +171,7 @@ impl Embedder {
         let best = |row: &[f32]| {
             softmax_top(row, TOP_CLASSES)
                 .into_iter()
-                .filter(|(_, score)| *score >= LEAST_SCORE)
+                .filter(|(_, score)| *score >= MIN_SCORE)
                 .map(|(class, score)| Classification { label: name(class), score })
                 .collect()
         };
@@ -177,7 +179,7 @@ impl Embedder {
     }
 }
 
-/// Whether the graph has the inputs and outputs that the spec names; returns the input.
+/// Checks that the graph has the input and outputs that the spec names; returns the input.
 fn check_ports(spec: &ModelSpec, session: &Session) -> Result<Port, String> {
     let names = |ports: &[Port]| ports.iter().map(|port| format!("`{}`", port.name)).collect::<Vec<_>>().join(", ");
     let find = |ports: &'_ [Port], name: &str, what: &str| {
@@ -187,25 +189,25 @@ fn check_ports(spec: &ModelSpec, session: &Session) -> Result<Port, String> {
     let input = match (&spec.input.name, session.inputs.as_slice()) {
         (Some(name), ports) => find(ports, name, "input")?,
         (None, [only]) => only.clone(),
-        (None, ports) => return Err(format!("its spec has to name one of the inputs {}", names(ports))),
+        (None, ports) => return Err(format!("its spec must name one of the inputs {}", names(ports))),
     };
     let expected = match spec.input.dtype {
         Element::U8 => PortKind::U8,
         Element::F32 => PortKind::F32,
     };
     if input.kind != expected {
-        return Err(format!("its input takes {}, and its spec says {expected}", input.kind));
+        return Err(format!("its input takes {}, but its spec says {expected}", input.kind));
     }
     let fits = |(actual, wanted): (&i64, i64)| *actual < 0 || *actual == wanted;
     let wanted = input_shape(spec, -1);
     let shape_fits = input.shape.len() == 4 && input.shape.iter().zip(wanted).skip(1).all(fits);
     if !shape_fits {
-        return Err(format!("its input has the shape {:?}, and its spec says {wanted:?}", input.shape));
+        return Err(format!("its input has the shape {:?}, but its spec says {wanted:?}", input.shape));
     }
     let outputs = &spec.outputs;
     let embedding = find(&session.outputs, &outputs.embedding, "output")?;
     if embedding.kind != PortKind::F32 {
-        return Err(format!("its output `{}` gives {}, and only f32 can be used", embedding.name, embedding.kind));
+        return Err(format!("its output `{}` gives {}, but only f32 is supported", embedding.name, embedding.kind));
     }
     check_dimension(&embedding, outputs.dimension, outputs.pooling)?;
     if let Some(logits) = &outputs.logits {
@@ -214,9 +216,9 @@ fn check_ports(spec: &ModelSpec, session: &Session) -> Result<Port, String> {
     Ok(input)
 }
 
-/// Whether the vectors have the right length, as far as the graph tells before it runs.
+/// Checks the length of the vectors, as far as the graph declares it.
 fn check_dimension(embedding: &Port, dimension: usize, pooling: Option<Pooling>) -> Result<(), String> {
-    let wrong = |found: i64| Err(format!("its vectors have {found} components, and its spec says {dimension}"));
+    let wrong = |found: i64| Err(format!("its vectors have {found} components, but its spec says {dimension}"));
     let shape = embedding.shape.as_slice();
     let components = match (pooling, shape) {
         (None, [_, rest @ ..]) if !rest.is_empty() => {
@@ -240,7 +242,7 @@ fn input_shape(spec: &ModelSpec, count: i64) -> [i64; 4] {
     }
 }
 
-/// Lays the pixels out as the input wants them and runs the graph.
+/// Converts the pixels to the input's layout and element type and runs the graph.
 fn run(
     session: &mut Session,
     input: &str,
@@ -262,7 +264,7 @@ fn run(
             session.run(input, shape, Input::U8(&data), outputs)
         }
         (Element::F32, layout) => {
-            // One multiplication and one addition instead of the spec's three steps.
+            // One multiplication and one addition replace the spec's three steps.
             let factor = spec.input.std.map(|std| spec.input.scale / std);
             let shift = [0, 1, 2].map(|c| -spec.input.mean[c] / spec.input.std[c]);
             let normal = |x: u8, channel: usize| f32::from(x) * factor[channel] + shift[channel];
@@ -278,7 +280,7 @@ fn run(
     }
 }
 
-/// The picture as three planes, one for each channel.
+/// The picture's pixels as three planes, one for each channel.
 fn planes<T>(picture: &RgbImage, value: impl Fn(u8, usize) -> T) -> impl Iterator<Item = T> {
     (0..3)
         .flat_map(move |channel| picture.pixels().map(move |pixel| (pixel.0[channel], channel)))
@@ -294,7 +296,7 @@ fn means_of_planes(values: &[f32], planes: usize, size: usize) -> Vec<f32> {
     values.chunks_exact(size.max(1)).take(planes).map(|plane| plane.iter().sum::<f32>() / size as f32).collect()
 }
 
-/// The `count` classes of the highest probability, the best first.
+/// The `count` most probable classes, best first.
 fn softmax_top(logits: &[f32], count: usize) -> Vec<(usize, f32)> {
     let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f32 = logits.iter().map(|&x| (x - highest).exp()).sum();

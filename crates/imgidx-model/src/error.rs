@@ -1,4 +1,4 @@
-//! Why a model cannot be used, and what can be done about it.
+//! The errors of this crate, with hints for the user.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,12 +12,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The file system refused.
+    /// A file system operation failed.
     #[error("cannot {action} `{}`: {}", path.display(), io_reason(source))]
     Io {
-        /// What was tried, as the verb of the sentence.
+        /// The operation, as the verb of the message.
         action: &'static str,
-        /// On what.
+        /// The file or folder.
         path: PathBuf,
         /// Why it failed.
         source: io::Error,
@@ -25,20 +25,20 @@ pub enum Error {
     /// No usable ONNX Runtime was found, or the one asked for does not load.
     #[error("no usable ONNX Runtime: {}", attempts.join("; "))]
     Runtime {
-        /// Where it was decoded for, each with what was found there.
+        /// The places that were searched, each with the reason why it failed.
         attempts: Vec<String>,
     },
     /// The device that was asked for is not offered by the loaded ONNX Runtime.
     #[error("the device `{device}` is not offered by ONNX Runtime {version}, which has {}", offered.join(", "))]
     Device {
-        /// What was asked for.
+        /// The requested device.
         device: String,
-        /// The runtime's version.
+        /// The version of the loaded library.
         version: String,
-        /// What it has.
+        /// The devices that it offers.
         offered: Vec<String>,
     },
-    /// An accelerator is offered and does not work, or not as it should.
+    /// An accelerator is offered, but fails or gives wrong results.
     #[error("the device `{device}` cannot be used: {reason}")]
     BrokenDevice {
         /// The device.
@@ -46,23 +46,23 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// A model's files do not fit together.
+    /// A model's files do not match each other, or the model fails.
     #[error("the model `{model}` cannot be used: {reason}")]
     Model {
-        /// Its name or folder.
+        /// The model's name or folder.
         model: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// No model of this name is known.
-    #[error("there is no model named `{name}`; there are: {}", known.join(", "))]
+    /// No model has this name.
+    #[error("there is no model named `{name}`; available models: {}", known.join(", "))]
     UnknownModel {
-        /// What was asked for.
+        /// The requested name.
         name: String,
-        /// What there is.
+        /// The names of all models in the catalog.
         known: Vec<String>,
     },
-    /// A value that makes no sense was asked for.
+    /// An argument is invalid.
     #[error("{0}")]
     Invalid(String),
 }
@@ -73,14 +73,14 @@ impl Error {
         move |source| Self::Io { action, path, source }
     }
 
-    /// What the user can do about it, where there is something to do.
+    /// What the user can do about the error, if anything.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Runtime { .. } => Some(runtime_hint()),
             Self::Device { .. } => {
                 Some("leave out --device, or give --runtime the path of an ONNX Runtime that has it".into())
             }
-            Self::BrokenDevice { .. } => Some("leave out --device, or give another one".into()),
+            Self::BrokenDevice { .. } => Some("leave out --device, or name another device".into()),
             Self::Model { .. } => Some("`imgidx model list` shows the models that can be used".into()),
             _ => None,
         }

@@ -1,10 +1,10 @@
-//! Weights of a graph that lie in other files.
+//! Detects graphs that store weights in other files.
 //!
-//! A graph may name files for its tensors, by any path. A model here is one graph file, which is loaded from memory: others would be
-//! decoded for in the working directory. So such graphs are refused when they are added, with the reason, whatever ONNX Runtime of which
-//! version makes of them.
+//! A graph may store tensors in other files, under any path. imgidx loads a graph from memory, so ONNX Runtime would
+//! look for these files in the working directory. Such graphs are therefore refused with a reason, whatever the
+//! installed version of ONNX Runtime does with them.
 
-/// The messages of `onnx.proto` (<https://github.com/onnx/onnx>) in which tensors may be.
+/// The messages of `onnx.proto` (<https://github.com/onnx/onnx>) that can contain tensors.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Message {
     Model,
@@ -18,7 +18,7 @@ enum Message {
 }
 
 impl Message {
-    /// What is in a field, if tensors may be in it.
+    /// The type of message in a field, if it can contain tensors.
     fn field(self, number: u64) -> Option<Self> {
         use Message::{Attribute, Function, Graph, Model, Node, SparseTensor, Tensor, Training};
         Some(match (self, number) {
@@ -34,33 +34,33 @@ impl Message {
     }
 }
 
-/// Graphs in graphs, at most.
-const DEPTH: u32 = 64;
+/// Maximum nesting of messages.
+const MAX_DEPTH: u32 = 64;
 
-/// Fields of a tensor: where its data is, and what tells the file.
+/// Fields of a tensor: the file with its data, and whether the data is in a file at all.
 const EXTERNAL_DATA: u64 = 13;
 const DATA_LOCATION: u64 = 14;
 
-/// Whether some tensor of a graph is in another file. What is no graph has none.
+/// Whether a graph stores any tensor in another file. Bytes that are not a graph do not.
 pub(super) fn has_external_data(graph: &[u8]) -> bool {
-    is_external(graph, Message::Model, DEPTH)
+    is_external(graph, Message::Model, MAX_DEPTH)
 }
 
 fn is_external(bytes: &[u8], message: Message, depth: u32) -> bool {
     let Some(depth) = depth.checked_sub(1) else { return true };
     let mut rest = bytes;
     while let Some((number, value)) = next_field(&mut rest) {
-        let is_named = message == Message::Tensor
+        let is_external_tensor = message == Message::Tensor
             && match (number, &value) {
                 (DATA_LOCATION, Value::Number(location)) => *location != 0,
                 (EXTERNAL_DATA, Value::Bytes(_)) => true,
                 _ => false,
             };
-        let is_below = match (message.field(number), value) {
+        let is_nested = match (message.field(number), value) {
             (Some(inner), Value::Bytes(bytes)) => is_external(bytes, inner, depth),
             _ => false,
         };
-        if is_named || is_below {
+        if is_external_tensor || is_nested {
             return true;
         }
     }
@@ -72,7 +72,7 @@ enum Value<'a> {
     Bytes(&'a [u8]),
 }
 
-/// Takes the next field (<https://protobuf.dev/programming-guides/encoding>); `None` at the end, or where it makes no sense.
+/// Takes the next field (<https://protobuf.dev/programming-guides/encoding>); `None` at the end or on invalid data.
 fn next_field<'a>(rest: &mut &'a [u8]) -> Option<(u64, Value<'a>)> {
     let key = varint(rest)?;
     let value = match key & 7 {
@@ -111,7 +111,7 @@ fn varint(rest: &mut &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// A field with bytes in it.
+    /// A length-delimited field.
     fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
         assert!(number < 16 && bytes.len() < 128);
         [&[number << 3 | 2, bytes.len() as u8], bytes].concat()
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_built_in_graph_has_all_of_its_weights() {
+    fn the_built_in_graph_contains_all_of_its_weights() {
         assert!(!has_external_data(crate::builtin::GRAPH));
     }
 }

@@ -1,7 +1,7 @@
-//! Fetching ONNX Runtime once, with Python's pip, from the wheel of its Python package.
+//! Fetches ONNX Runtime once, with Python's pip, from the wheel of its Python package.
 //!
-//! pip knows where packages come from, also behind a company's mirror. The wheel is pinned by its SHA-256, which pip
-//! checks before it lets go of the file.
+//! pip knows the user's package index, such as a company mirror. The wheel is pinned by its SHA-256, which pip checks
+//! before it saves the file.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -12,12 +12,12 @@ use std::time::Duration;
 use super::runtime::{Notice, is_library_name};
 use imgidx_types::io_reason;
 
-/// The version that is fetched.
+/// The version to fetch.
 const VERSION: &str = "1.31.1";
 
-/// The wheel of each platform: operating system, processor, pip's platform tag, SHA-256.
+/// The wheel of each platform: operating system, architecture, pip's platform tag, SHA-256.
 ///
-/// All for CPython 3.12, whatever Python runs pip: only the library inside is used.
+/// All are for CPython 3.12, whichever Python runs pip, because only the library inside is used.
 const WHEELS: &[(&str, &str, &str, &str)] = &[
     ("linux", "x86_64", "manylinux_2_28_x86_64", "1f3dea47f2f0e5117c2404cea7d21fd253ae7836a3bf167a501cdfbb2600d536"),
     ("linux", "aarch64", "manylinux_2_28_aarch64", "0b9a492176886992e0e875f06bc0367e333f5fff11711a2d642e18b02f3009cc"),
@@ -26,17 +26,19 @@ const WHEELS: &[(&str, &str, &str, &str)] = &[
     ("windows", "aarch64", "win_arm64", "fe8b9ac1ae8e894e12c47ee82e4f6dfc1835768133687257866469fda80d0bf1"),
 ];
 
-/// The names under which Python is called.
+/// The commands to try for Python.
 pub(super) const PYTHONS: [&str; 2] = ["python3", "python"];
 
-/// How the names of folders begin in which something is being fetched, and the age from which on nobody is at it any more.
-const WORK: &str = ".fetch-";
-const ABANDONED: Duration = Duration::from_secs(3600);
+/// Prefix of the folders in which a fetch is in progress.
+const WORK_PREFIX: &str = ".fetch-";
 
-/// The largest library that is unpacked.
+/// Age at which such a folder counts as left behind by a killed process.
+const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
+
+/// Maximum size of the unpacked library.
 const MAX_LIBRARY_BYTES: u64 = 512 << 20;
 
-/// Where a fetched library lies.
+/// The folder of a fetched library.
 pub(super) fn library_dir(data_dir: &Path) -> PathBuf {
     data_dir.join("runtime").join(format!("onnxruntime-{VERSION}"))
 }
@@ -46,15 +48,17 @@ pub(super) fn fetch(data_dir: &Path, notice: &Notice) -> Result<PathBuf, String>
     let (_, _, platform, sha256) = WHEELS
         .iter()
         .find(|(system, processor, ..)| (*system, *processor) == (std::env::consts::OS, std::env::consts::ARCH))
-        .ok_or_else(|| format!("there is no wheel for {} on {}", std::env::consts::OS, std::env::consts::ARCH))?;
+        .ok_or_else(|| {
+            format!("there is no ONNX Runtime wheel for {} on {}", std::env::consts::OS, std::env::consts::ARCH)
+        })?;
     notice(&format!("fetching ONNX Runtime {VERSION} with pip (18 MB, once) into `{}`", data_dir.display()));
-    // pip runs in another directory.
+    // pip runs in another directory, so the path must be absolute.
     let runtimes = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned()).join("runtime");
     let plain = |error: io::Error| format!("`{}`: {}", runtimes.display(), io_reason(&error));
     std::fs::create_dir_all(&runtimes).map_err(plain)?;
-    clear_remains(&runtimes);
-    // Beside its final place, so that the finished folder appears there by a rename, whole or not at all.
-    let work = tempfile::Builder::new().prefix(WORK).tempdir_in(&runtimes).map_err(plain)?;
+    remove_abandoned(&runtimes);
+    // On the same file system as its final place, so that a rename publishes the finished folder atomically.
+    let work = tempfile::Builder::new().prefix(WORK_PREFIX).tempdir_in(&runtimes).map_err(plain)?;
     let wheel = download(work.path(), platform, sha256)?;
     let ready = work.path().join("ready");
     std::fs::create_dir(&ready).map_err(plain)?;
@@ -62,28 +66,28 @@ pub(super) fn fetch(data_dir: &Path, notice: &Notice) -> Result<PathBuf, String>
     fail::fail_point!("library-unpacked", |_| std::process::abort());
     let target = library_dir(data_dir);
     match std::fs::rename(&ready, &target) {
-        // Another process was faster, and its library is the same.
+        // Another process was faster; its library is the same.
         Err(_) if target.join(&name).is_file() => {}
         result => result.map_err(plain)?,
     }
     Ok(target.join(name))
 }
 
-/// Removes what processes left behind that were killed while they fetched. Another one may be fetching just now.
-fn clear_remains(runtimes: &Path) {
+/// Removes the folders of processes that were killed during a fetch. Recent ones may belong to a running process.
+fn remove_abandoned(runtimes: &Path) {
     let is_old = |metadata: &std::fs::Metadata| {
         let age = metadata.modified().ok().and_then(|time| time.elapsed().ok());
-        age.is_some_and(|age| age > ABANDONED)
+        age.is_some_and(|age| age > ABANDONED_AFTER)
     };
     for entry in std::fs::read_dir(runtimes).into_iter().flatten().flatten() {
-        let is_work = entry.file_name().as_encoded_bytes().starts_with(WORK.as_bytes());
+        let is_work = entry.file_name().as_encoded_bytes().starts_with(WORK_PREFIX.as_bytes());
         if is_work && entry.metadata().is_ok_and(|metadata| metadata.is_dir() && is_old(&metadata)) {
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
 }
 
-/// Has pip download the pinned wheel into a folder.
+/// Downloads the pinned wheel into a folder with pip.
 fn download(folder: &Path, platform: &str, sha256: &str) -> Result<PathBuf, String> {
     let plain = |error: io::Error| io_reason(&error);
     let requirements = folder.join("requirements.txt");
@@ -99,13 +103,13 @@ fn download(folder: &Path, platform: &str, sha256: &str) -> Result<PathBuf, Stri
     Err(reasons.join("; "))
 }
 
-/// Python with a script that has `sys`, in which no module is taken from the working directory: pictures from a stranger may
-/// lie there, with a `pip` of theirs between them.
+/// A command that runs a Python script, which may use `sys`. No module is imported from the working directory: it may
+/// hold untrusted files, among them a module named `pip`.
 pub(super) fn python_command(python: &str, script: &str) -> Command {
-    // `sys` is part of Python itself. For `-c` the first place for all others is the working directory, by the name of nothing.
+    // `sys` is built into Python. With `-c`, the first entry of `sys.path` is empty, which means the working directory.
     let safe = format!("import sys; sys.path[:] = [place for place in sys.path if place]; {script}");
     let mut command = Command::new(python);
-    // An empty place in PYTHONPATH is the working directory too, by its name.
+    // An empty entry of PYTHONPATH becomes the path of the working directory, so on Unix Python starts in `/`.
     command.args(["-c", &safe]).current_dir(if cfg!(unix) { "/" } else { "." });
     command
 }
@@ -123,7 +127,7 @@ fn pip(python: &str, folder: &Path, requirements: &Path, platform: &str) -> io::
         .output()
 }
 
-/// The end of what pip said, in one line.
+/// The last three lines of pip's messages, joined into one.
 fn last_lines(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
@@ -133,10 +137,10 @@ fn last_lines(stderr: &[u8]) -> String {
 fn find_wheel(folder: &Path) -> Result<PathBuf, String> {
     let entries = std::fs::read_dir(folder).map_err(|error| io_reason(&error))?;
     let is_wheel = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "whl");
-    entries.flatten().map(|entry| entry.path()).find(is_wheel).ok_or_else(|| "pip left no wheel behind".to_owned())
+    entries.flatten().map(|entry| entry.path()).find(is_wheel).ok_or_else(|| "pip did not save a wheel".to_owned())
 }
 
-/// Takes the library out of a wheel and returns its file name.
+/// Extracts the library from a wheel and returns its file name.
 fn unpack(wheel: &Path, folder: &Path) -> Result<String, String> {
     let broken = |error: zip::result::ZipError| format!("the wheel is damaged: {error}");
     let plain = |error: io::Error| io_reason(&error);
@@ -146,10 +150,10 @@ fn unpack(wheel: &Path, folder: &Path) -> Result<String, String> {
         let name = member.strip_prefix("onnxruntime/capi/").filter(|name| !name.contains('/') && is_library_name(name));
         name.map(|name| (member.to_string(), name.to_owned()))
     });
-    let (member, name) = library.ok_or("the wheel has no library in it")?;
+    let (member, name) = library.ok_or("the wheel contains no library")?;
     let mut source = archive.by_name(&member).map_err(broken)?;
     if source.size() > MAX_LIBRARY_BYTES {
-        return Err(format!("the library in the wheel has {} bytes", source.size()));
+        return Err(format!("the library in the wheel is too large: {} bytes", source.size()));
     }
     let mut target = File::create(folder.join(&name)).map_err(plain)?;
     io::copy(&mut source, &mut target).and_then(|_| target.flush()).and_then(|()| target.sync_all()).map_err(plain)?;
@@ -161,13 +165,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pips_complaint_is_kept_short() {
+    fn messages_of_pip_are_shortened() {
         assert_eq!(last_lines(b"a\nb\n\n  c\nd\n"), "b / c / d");
         assert_eq!(last_lines(b""), "");
     }
 
     #[test]
-    fn a_damaged_wheel_is_no_library() {
+    fn a_damaged_wheel_is_refused() {
         let dir = tempfile::tempdir().expect("a folder");
         let wheel = dir.path().join("x.whl");
         std::fs::write(&wheel, "no archive").expect("a file");

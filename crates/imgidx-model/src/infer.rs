@@ -1,35 +1,38 @@
-//! The output half of a spec, found out from the graph: for folders that only have a `preprocessor_config.json`.
+//! Derives the output half of a spec from the graph, for folders that only have a `preprocessor_config.json`.
 
 use super::onnx::{Port, PortKind};
 use super::spec::{OutputSpec, Pooling};
 
-/// Names under which exporters give the vector, the best one first.
-const KNOWN: [&str; 6] =
+/// Names that exporters use for the output with the vectors, the best choice first.
+const KNOWN_OUTPUTS: [&str; 6] =
     ["image_embeds", "embedding", "sentence_embedding", "pooler_output", "last_hidden_state", "features"];
 
 /// Finds the output that holds the vectors; the error is the reason.
 pub(super) fn output_spec(outputs: &[Port]) -> Result<OutputSpec, String> {
-    let by_name = KNOWN.iter().find_map(|name| outputs.iter().find(|port| port.name == *name));
+    let by_name = KNOWN_OUTPUTS.iter().find_map(|name| outputs.iter().find(|port| port.name == *name));
     let embedding = match (by_name, outputs) {
         (Some(port), _) => port,
         (None, [only]) => only,
         (None, _) => {
             let names: Vec<&str> = outputs.iter().map(|port| port.name.as_str()).collect();
-            return Err(format!("which of the outputs {} holds the vectors? A spec.json has to say", names.join(", ")));
+            return Err(format!(
+                "cannot tell which of the outputs {} holds the vectors; a `spec.json` must name it",
+                names.join(", ")
+            ));
         }
     };
     if embedding.kind != PortKind::F32 {
-        return Err(format!("its output `{}` gives {}, and only f32 can be used", embedding.name, embedding.kind));
+        return Err(format!("its output `{}` gives {}, but only f32 is supported", embedding.name, embedding.kind));
     }
     let (dimension, pooling) = match embedding.shape.as_slice() {
         [_, width] | [_, width, 1, 1] => (*width, None),
-        // Vision transformers put the token for the whole picture first.
+        // In vision transformers the first token stands for the whole picture.
         [_, _, width] => (*width, Some(Pooling::Cls)),
         [_, channels, _, _] => (*channels, Some(Pooling::Mean)),
         shape => return Err(format!("its output `{}` has the shape {shape:?}", embedding.name)),
     };
     let dimension = usize::try_from(dimension).map_err(|_| {
-        format!("the length of its output `{}` is not fixed: a spec.json has to say it", embedding.name)
+        format!("the length of its output `{}` is not fixed; a `spec.json` must state it", embedding.name)
     })?;
     Ok(OutputSpec { embedding: embedding.name.clone(), dimension, pooling, logits: None })
 }
@@ -56,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_guessed_is_asked_for() {
+    fn an_ambiguous_graph_is_refused_with_the_reason() {
         assert!(output_spec(&[port("a", &[-1, 2]), port("b", &[-1, 2])]).is_err_and(|reason| reason.contains("a, b")));
         assert!(output_spec(&[port("a", &[-1, -1])]).is_err_and(|reason| reason.contains("not fixed")));
     }

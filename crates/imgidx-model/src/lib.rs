@@ -1,8 +1,8 @@
-//! Models: from pixels to vectors and classes, by ONNX Runtime.
+//! Runs image models with ONNX Runtime: pixels in, embeddings and class scores out.
 //!
-//! A [`Model`] is a graph and a [`ModelSpec`] that says how pictures go in and vectors come out. The [`Catalog`]
-//! knows the built-in one and those that were added. A [`Runtime`] is the loaded library, and an [`Embedder`] is one
-//! session of it: what a worker uses.
+//! A [`Model`] is an ONNX graph and a [`ModelSpec`], which describes the graph's input and outputs. The [`Catalog`]
+//! lists the built-in model and the models that were added. A [`Runtime`] is the loaded ONNX Runtime library. An
+//! [`Embedder`] is one session of a model on that library; each worker has its own.
 
 mod builtin;
 mod catalog;
@@ -27,7 +27,7 @@ use std::sync::Arc;
 pub use builtin::BUILTIN_NAME;
 pub use catalog::{Catalog, CatalogEntry};
 pub use device::Device;
-pub use embedder::{Embedded, Embedder, LEAST_SCORE, TOP_CLASSES};
+pub use embedder::{Embedded, Embedder, MIN_SCORE, TOP_CLASSES};
 pub use error::{Error, Result};
 pub use onnx::Runtime;
 pub use runtime::{Notice, RuntimeOptions, RuntimePlace, fetch_runtime};
@@ -36,7 +36,7 @@ pub use vocabulary::{Term, Vocabulary};
 
 use imgidx_types::ModelId;
 
-/// A graph with its spec and labels, checked against each other as far as that goes without running it.
+/// A graph with its spec and labels, checked against each other as far as possible without running the graph.
 #[derive(Debug, Clone)]
 pub struct Model {
     spec: ModelSpec,
@@ -52,17 +52,17 @@ enum Graph {
 }
 
 impl Model {
-    /// What goes in and what comes out.
+    /// The description of the graph's input and outputs.
     pub fn spec(&self) -> &ModelSpec {
         &self.spec
     }
 
-    /// The digest of the graph and of all in the spec that changes vectors.
+    /// BLAKE3 digest of the graph, the labels and everything in the spec that changes the vectors.
     pub fn id(&self) -> ModelId {
         self.id
     }
 
-    /// The names of the classes, in the order of the logits; empty for a model without any.
+    /// The class names, in the order of the logits; empty if the model has none.
     pub fn labels(&self) -> &[String] {
         &self.labels
     }
@@ -70,19 +70,19 @@ impl Model {
     /// Reads a model from a folder with a `spec.json`.
     ///
     /// # Errors
-    /// When a file is missing, the spec is malformed, or the digest in it is not the graph's.
+    /// When a file is missing, the spec is malformed, or the graph's digest differs from the one in the spec.
     pub fn load(folder: &Path) -> Result<Self> {
         let spec = ModelSpec::read(&folder.join("spec.json"))?;
         Self::assemble(folder, spec)
     }
 
-    /// Puts a spec together with the files that it names.
+    /// Loads the files that a spec names.
     fn assemble(folder: &Path, spec: ModelSpec) -> Result<Self> {
         let path = folder.join(&spec.file);
         let bytes = files::read_graph(&path)?;
         let digest = blake3::hash(&bytes);
         if spec.digest.as_ref().is_some_and(|expected| *expected != digest.to_hex().as_str()) {
-            let reason = format!("the digest of `{}` is {digest}, and not the one in its spec", path.display());
+            let reason = format!("the digest of `{}` is {digest}, not the one in its spec", path.display());
             return Err(Error::Model { model: spec.name, reason });
         }
         let labels = match &spec.labels {
@@ -92,12 +92,12 @@ impl Model {
         Ok(Self { id: spec.id(&digest, &labels), labels: labels.into(), graph: Graph::File(path), spec })
     }
 
-    /// Whether it is the built-in model, a graph of whole numbers that is made for processors.
+    /// Whether this is the built-in model, whose int8 graph is made for CPUs.
     pub fn is_builtin(&self) -> bool {
         matches!(self.graph, Graph::BuiltIn(_))
     }
 
-    /// Bytes of the graph's file.
+    /// Size of the graph's file in bytes.
     pub fn graph_bytes(&self) -> u64 {
         match &self.graph {
             Graph::BuiltIn(bytes) => bytes.len() as u64,
@@ -117,7 +117,7 @@ impl Model {
     }
 }
 
-/// For fuzzers: what takes bytes from elsewhere.
+/// Entry points for the fuzzers: the parsers that read untrusted input.
 #[doc(hidden)]
 pub mod fuzzed {
     pub fn spec(text: &str) {
@@ -125,7 +125,7 @@ pub mod fuzzed {
             let id = spec.id(&blake3::hash(b"a graph"), &[]);
             let wanted = spec.decode_request();
             assert!(wanted.side >= 1 && wanted.frame.is_some(), "{id}");
-            // What is written down of it in the catalog is read again as the same.
+            // The catalog stores specs as JSON, so a spec must survive the round trip.
             let written = serde_json::to_string(&spec).expect("plain data");
             assert_eq!(super::spec::ModelSpec::parse(&written).as_ref(), Ok(&spec));
         }

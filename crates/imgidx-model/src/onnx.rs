@@ -1,4 +1,4 @@
-//! ONNX Runtime itself: the only file that names `ort`.
+//! The interface to ONNX Runtime; no other file uses the crate `ort`.
 
 #[cfg(feature = "load-runtime")]
 use std::ffi::CStr;
@@ -15,7 +15,7 @@ use super::device::Device;
 use super::runtime::{self, RuntimeOptions, RuntimePlace};
 use crate::error::{Error, Result};
 
-/// The loaded ONNX Runtime. There is one in a process, whichever was loaded first.
+/// The loaded ONNX Runtime. A process has only one: the first that was loaded.
 #[derive(Debug, Clone)]
 pub struct Runtime {
     environment: ort::environment::Environment,
@@ -28,12 +28,12 @@ pub struct Runtime {
 static LOADED: Mutex<Option<Runtime>> = Mutex::new(None);
 
 impl Runtime {
-    /// Finds and loads the library, fetching it where that is allowed and needed.
+    /// Finds and loads the library; fetches it if there is none and fetching is allowed.
     ///
     /// # Errors
-    /// When none can be used; the error lists all that was tried.
+    /// When no library can be used; the error lists every attempt.
     pub fn load(options: &RuntimeOptions) -> Result<Self> {
-        // Held while loading, so that of several workers one loads and the others wait.
+        // Held while loading, so that one worker loads the library and the others wait for it.
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(runtime) = &*loaded {
             return Ok(runtime.clone());
@@ -60,17 +60,17 @@ impl Runtime {
         Ok(Self { environment, library, version, place: RuntimePlace::Linked, attempts: Vec::new() })
     }
 
-    /// The library's path; a bare name where the system's loader found it.
+    /// The library's path; only a file name if the system's loader found it.
     pub fn library(&self) -> &Path {
         &self.library
     }
 
-    /// How the library was found.
+    /// Where the library was found.
     pub fn place(&self) -> RuntimePlace {
         self.place
     }
 
-    /// What was tried before, each with its result.
+    /// The attempts that failed before, each with its reason.
     pub fn attempts(&self) -> &[String] {
         &self.attempts
     }
@@ -80,7 +80,7 @@ impl Runtime {
         &self.version
     }
 
-    /// The memory of an accelerator, in bytes, if it has its own and tells.
+    /// The memory of an accelerator in bytes; `None` if it has no memory of its own or does not report it.
     pub fn device_memory(&self, device: Device) -> Option<u64> {
         super::device_memory::of(device)
     }
@@ -107,19 +107,19 @@ impl Runtime {
     }
 }
 
-/// Starts the library; the error is the reason.
+/// Initialises the library; the error is the reason.
 fn start(builder: ort::environment::EnvironmentBuilder) -> Result<ort::environment::Environment, String> {
     let environment = builder.with_name("imgidx").with_telemetry(false).build().map_err(|error| error.to_string())?;
-    // Warnings about graphs are for those who made them.
+    // Warnings about a graph only help its author.
     environment.set_log_level(ort::logging::LogLevel::Error);
     Ok(environment)
 }
 
-/// Loads one library and tells its version; the error is the reason.
+/// Loads a library and returns its version; the error is the reason.
 #[cfg(feature = "load-runtime")]
 fn load_library(path: &Path) -> Result<(ort::environment::Environment, String), String> {
     let builder = ort::init_from(path).map_err(|error| match &error {
-        // The loader's own words are in the source of its error.
+        // The loader's own message is in the error's source.
         ort::LoadDynamicError::Dlopen { error, .. } => match std::error::Error::source(error) {
             Some(source) => source.to_string(),
             None => error.to_string(),
@@ -130,15 +130,15 @@ fn load_library(path: &Path) -> Result<(ort::environment::Environment, String), 
     Ok((environment, library_version(path).unwrap_or_else(|| "of unknown version".into())))
 }
 
-/// Asks the library itself, which `ort` has loaded already, for its version.
+/// Asks the library, which `ort` has already loaded, for its version.
 #[cfg(feature = "load-runtime")]
 fn library_version(path: &Path) -> Option<String> {
-    // SAFETY: the library is loaded, so that its initialisers have run; this only counts one user more.
+    // SAFETY: the library is already loaded and its initialisers have run; this only raises its reference count.
     let library = unsafe { libloading::Library::new(path) }.ok()?;
-    // SAFETY: `ort` has found this symbol with this signature (onnxruntime_c_api.h) in the library just before.
+    // SAFETY: `ort` has just found this symbol, with this signature (onnxruntime_c_api.h), in the same library.
     let base =
         unsafe { library.get::<unsafe extern "C" fn() -> *const ort::sys::OrtApiBase>(b"OrtGetApiBase") }.ok()?;
-    // SAFETY: the function returns a pointer to static data, which `ort` has not found to be null.
+    // SAFETY: the function returns a pointer to static data, which `ort` has checked not to be null.
     let version = unsafe { CStr::from_ptr(((*base()).GetVersionString)()) };
     version.to_str().ok().map(str::to_owned)
 }
@@ -148,11 +148,11 @@ fn library_version(path: &Path) -> Option<String> {
 pub(super) struct Port {
     pub name: String,
     pub kind: PortKind,
-    /// The length of each axis, -1 where it is free.
+    /// The length of each axis, -1 if it is dynamic.
     pub shape: Vec<i64>,
 }
 
-/// The numbers that a port takes or gives.
+/// The element type of a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PortKind {
     U8,
@@ -170,7 +170,7 @@ impl std::fmt::Display for PortKind {
     }
 }
 
-/// An input tensor, borrowed.
+/// The borrowed data of an input tensor.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Input<'a> {
     U8(&'a [u8]),
@@ -184,7 +184,7 @@ pub(super) struct Output {
     pub values: Vec<f32>,
 }
 
-/// A graph that is ready to run. One at a time may run it: each worker has its own.
+/// A graph that is ready to run. Only one thread at a time may run it, so each worker has its own.
 #[derive(Debug)]
 pub(super) struct Session {
     session: ort::session::Session,
@@ -193,10 +193,10 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Makes a session of a graph. The inner error is the reason why the graph cannot be used.
+    /// Opens a session for a graph. The inner error is the reason why the graph cannot be used.
     ///
     /// # Errors
-    /// When the runtime does not offer the device, or that does not work.
+    /// When the runtime does not offer the device, or the device does not work.
     pub(crate) fn open(
         runtime: &Runtime,
         graph: &[u8],
@@ -211,7 +211,7 @@ impl Session {
         let session = options(runtime, device, threads).and_then(|builder| Self::commit(builder, graph));
         match session {
             Err(reason) if device.is_accelerator() => {
-                Err(Error::BrokenDevice { device: device.to_string(), reason: loader_words(&reason) })
+                Err(Error::BrokenDevice { device: device.to_string(), reason: loader_message(&reason) })
             }
             session => Ok(session),
         }
@@ -223,7 +223,7 @@ impl Session {
         Ok(Self { inputs: ports(session.inputs()), outputs: ports(session.outputs()), session })
     }
 
-    /// Runs the graph on one input and returns the outputs of the given names; the error is the reason.
+    /// Runs the graph on one input and returns the named outputs; the error is the reason.
     pub(crate) fn run(
         &mut self,
         input: &str,
@@ -253,10 +253,10 @@ impl Session {
     }
 }
 
-/// The options of a session: on the processor single-threaded workers without spinning.
+/// The options of a session with `threads` threads, which do not spin while they wait.
 ///
-/// With its memory arena a session keeps what its largest batch has needed, which saves a twentieth of the time that asking the
-/// system again for each batch takes. Batches on the processor are small, and so is the arena.
+/// The memory arena keeps as much as the largest batch needed. It saves a twentieth of the time that a batch takes when
+/// the system allocates its memory again. Batches on the CPU are small, and so is the arena.
 fn options(runtime: &Runtime, device: Device, threads: usize) -> Result<SessionBuilder, String> {
     fn plain<T>(error: ort::Error<T>) -> String {
         error.message().to_owned()
@@ -270,7 +270,7 @@ fn options(runtime: &Runtime, device: Device, threads: usize) -> Result<SessionB
 }
 
 fn providers(device: Device) -> Vec<ExecutionProviderDispatch> {
-    let processor = ep::CPU::default().with_arena_allocator(true).build();
+    let cpu = ep::CPU::default().with_arena_allocator(true).build();
     let accelerator: Option<ExecutionProviderDispatch> = match device {
         Device::Auto | Device::Cpu => None,
         #[cfg(not(feature = "load-runtime"))]
@@ -286,13 +286,13 @@ fn providers(device: Device) -> Vec<ExecutionProviderDispatch> {
         #[cfg(feature = "load-runtime")]
         Device::OpenVino => Some(ep::OpenVINO::default().build()),
     };
-    accelerator.map(ExecutionProviderDispatch::error_on_failure).into_iter().chain([processor]).collect()
+    accelerator.map(ExecutionProviderDispatch::error_on_failure).into_iter().chain([cpu]).collect()
 }
 
-/// What the system's loader said, where a library that an accelerator needs is not there; else all of the reason.
-fn loader_words(reason: &str) -> String {
-    let words = reason.rsplit_once(" with error: ").map_or(reason, |(_, words)| words);
-    words.trim().to_owned()
+/// The message of the system's loader if a library that an accelerator needs is missing; otherwise the whole reason.
+fn loader_message(reason: &str) -> String {
+    let message = reason.rsplit_once(" with error: ").map_or(reason, |(_, message)| message);
+    message.trim().to_owned()
 }
 
 fn port(outlet: &ort::value::Outlet) -> Port {

@@ -1,11 +1,11 @@
-//! `preprocessor_config.json`, as Hugging Face's Transformers writes it beside its image models.
+//! Reads `preprocessor_config.json`, which Hugging Face's Transformers writes next to its image models.
 
 use serde_json::{Map, Value};
 
 use super::spec::{Element, InputSpec, Layout, Resize};
 use imgidx_media::Filter;
 
-/// Reads the input half of a spec from a preprocessor configuration; the error is the reason.
+/// Converts a preprocessor configuration into the input half of a spec; the error is the reason.
 pub(super) fn input_spec(text: &str) -> Result<InputSpec, String> {
     let config: Map<String, Value> = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let size = config.get("size").map(Size::read).transpose()?;
@@ -13,10 +13,10 @@ pub(super) fn input_spec(text: &str) -> Result<InputSpec, String> {
     let crop = if crops { config.get("crop_size").map(Size::read).transpose()? } else { None };
     let (resize, crop, (width, height)) = match (size, crop) {
         (Some(Size::ShortestEdge(edge)), None) => {
-            let kept = number(&config, "crop_pct")?.unwrap_or(1.0);
-            (Resize::ShortestEdge, f64::from(kept), (edge, edge))
+            let crop = number(&config, "crop_pct")?.unwrap_or(1.0);
+            (Resize::ShortestEdge, f64::from(crop), (edge, edge))
         }
-        // A bare number is the shorter side where a crop follows, and both sides where none does.
+        // A bare number is the shorter side if a crop follows; otherwise it is both sides.
         (Some(Size::ShortestEdge(edge) | Size::Number(edge)), Some(crop)) => {
             let (width, height) = crop.sides();
             (Resize::ShortestEdge, f64::from(width.min(height)) / f64::from(edge.max(1)), (width, height))
@@ -25,18 +25,18 @@ pub(super) fn input_spec(text: &str) -> Result<InputSpec, String> {
         (Some(Size::Sides(width, height)), Some(crop)) if crop.sides() == (width, height) => {
             (Resize::Squash, 1.0, (width, height))
         }
-        (Some(Size::Sides(..)), Some(_)) => return Err("it squashes and then crops, which is not supported".into()),
+        (Some(Size::Sides(..)), Some(_)) => return Err("it squashes and then crops, which is unsupported".into()),
         (None, _) => return Err("it has no `size`".into()),
     };
     if crop > 1.0 {
         return Err("its crop is larger than the resized picture".into());
     }
     let normalizes = flag(&config, "do_normalize", true);
-    let channels = |key: &str, otherwise: f32| match config.get(key) {
+    let channels = |key: &str, default: f32| match config.get(key) {
         Some(value) if normalizes => {
             serde_json::from_value(value.clone()).map_err(|_| format!("`{key}` is not three numbers"))
         }
-        _ => Ok([otherwise; 3]),
+        _ => Ok([default; 3]),
     };
     let rescales = flag(&config, "do_rescale", true);
     let scale = if rescales { number(&config, "rescale_factor")?.unwrap_or(1.0 / 255.0) } else { 1.0 };
@@ -75,7 +75,7 @@ impl Size {
             },
             number => side(number).map(Self::Number),
         };
-        found.ok_or_else(|| format!("a size of {value} is not understood"))
+        found.ok_or_else(|| format!("the size {value} is unsupported"))
     }
 
     fn sides(self) -> (u32, u32) {
@@ -86,8 +86,8 @@ impl Size {
     }
 }
 
-fn flag(config: &Map<String, Value>, key: &str, otherwise: bool) -> bool {
-    config.get(key).and_then(Value::as_bool).unwrap_or(otherwise)
+fn flag(config: &Map<String, Value>, key: &str, default: bool) -> bool {
+    config.get(key).and_then(Value::as_bool).unwrap_or(default)
 }
 
 fn number(config: &Map<String, Value>, key: &str) -> Result<Option<f32>, String> {
@@ -97,14 +97,14 @@ fn number(config: &Map<String, Value>, key: &str) -> Result<Option<f32>, String>
     }
 }
 
-/// `resample` is Pillow's number of the filter.
+/// `resample` is Pillow's number for the filter.
 fn filter(config: &Map<String, Value>) -> Result<Filter, String> {
     match config.get("resample").map(Value::as_u64) {
         Some(Some(0)) => Ok(Filter::Nearest),
         Some(Some(1)) => Ok(Filter::Lanczos),
         None | Some(Some(2)) => Ok(Filter::Bilinear),
         Some(Some(3)) => Ok(Filter::Bicubic),
-        _ => Err("`resample` is not one of 0, 1, 2 and 3".into()),
+        _ => Err("`resample` must be 0, 1, 2 or 3".into()),
     }
 }
 
@@ -141,15 +141,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_said() {
+    fn an_unsupported_configuration_is_refused_with_the_reason() {
         for (text, expected) in [
             ("{}", "no `size`"),
-            (r#"{"size": {"longest_edge": 5}}"#, "is not understood"),
+            (r#"{"size": {"longest_edge": 5}}"#, "the size {\"longest_edge\":5} is unsupported"),
             (r#"{"size": 224, "resample": 9}"#, "`resample`"),
             (r#"{"size": 224, "image_mean": 0.5}"#, "`image_mean`"),
             ("[", "expected a map"),
         ] {
-            let reason = input_spec(text).expect_err("not understood");
+            let reason = input_spec(text).expect_err("an unsupported configuration");
             assert!(reason.contains(expected), "{reason}");
         }
     }

@@ -1,6 +1,6 @@
-//! Where ONNX Runtime's library is decoded for.
+//! Finds ONNX Runtime's shared library.
 
-// A program with the library linked into it looks nowhere.
+// A program with ONNX Runtime linked into it does not search.
 #![cfg_attr(not(feature = "load-runtime"), allow(dead_code))]
 
 use std::fmt;
@@ -11,19 +11,19 @@ use std::sync::Arc;
 use super::fetch;
 use crate::error::{Error, Result};
 
-/// A function that is told, in a sentence, of something that takes long and that the user did not ask for.
+/// Callback that receives a one-sentence notice when something slow starts that the user did not ask for.
 pub type Notice = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// How ONNX Runtime is found.
+/// Where to look for ONNX Runtime, and whether it may be fetched.
 #[derive(Clone)]
 pub struct RuntimeOptions {
-    /// The library to use, and no other: from `--runtime` or `ORT_DYLIB_PATH`.
+    /// The only library to try, from `--runtime` or `ORT_DYLIB_PATH`.
     pub library: Option<PathBuf>,
-    /// Whether nothing may be fetched.
+    /// Whether fetching is forbidden.
     pub offline: bool,
-    /// imgidx's own data directory, where a fetched library is kept.
+    /// imgidx's data directory, where a fetched library is kept.
     pub data_dir: PathBuf,
-    /// Is told when a library is being fetched.
+    /// Called before a library is fetched.
     pub notice: Notice,
 }
 
@@ -38,22 +38,22 @@ impl fmt::Debug for RuntimeOptions {
     }
 }
 
-/// How a library came to be used.
+/// Where the library in use was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RuntimePlace {
     /// The user named it.
     Named,
-    /// It lies beside the program.
+    /// It is in the folder of the program.
     BesideProgram,
-    /// It was fetched before.
+    /// An earlier run fetched it into imgidx's data directory.
     DataDirectory,
-    /// The system's loader finds it.
+    /// The system's loader found it.
     System,
     /// It belongs to the `onnxruntime` package of a Python environment.
     Python,
-    /// It was fetched just now.
+    /// This run fetched it.
     Fetched,
-    /// It is part of the program.
+    /// It is linked into the program.
     Linked,
 }
 
@@ -71,9 +71,9 @@ impl fmt::Display for RuntimePlace {
     }
 }
 
-/// Tries the places in their order until `load` takes a library; fetches one if none does.
+/// Searches the places in order until `load` accepts a library, and fetches one if it accepts none.
 ///
-/// Returns what `load` gave, the library, its place, and what was tried before.
+/// Returns the result of `load`, the library's path, its place, and the failed attempts.
 pub(super) fn locate<T>(
     options: &RuntimeOptions,
     mut load: impl FnMut(&Path) -> Result<T, String>,
@@ -100,7 +100,7 @@ pub(super) fn locate<T>(
     for (place, candidates) in places {
         let candidates = candidates();
         if candidates.is_empty() {
-            attempts.push(format!("{place}: none there"));
+            attempts.push(format!("{place}: no library found"));
         }
         for library in candidates {
             if let Some((loaded, library, place)) = attempt(place, library, &mut attempts) {
@@ -127,7 +127,7 @@ pub(super) fn locate<T>(
 /// Fetches ONNX Runtime into imgidx's data directory and returns the library's path.
 ///
 /// # Errors
-/// When fetching is forbidden, or fails.
+/// When fetching is forbidden or fails.
 pub fn fetch_runtime(options: &RuntimeOptions) -> Result<PathBuf> {
     if cfg!(not(feature = "load-runtime")) {
         return Err(linked_instead_of(&fetch::library_dir(&options.data_dir)));
@@ -140,18 +140,18 @@ pub fn fetch_runtime(options: &RuntimeOptions) -> Result<PathBuf> {
     result.map_err(|reason| Error::Runtime { attempts: vec![format!("{}: {reason}", RuntimePlace::Fetched)] })
 }
 
-/// The error of a program with the library linked into it that is told to use another one.
+/// The error when another library is requested from a program that has ONNX Runtime linked into it.
 pub(super) fn linked_instead_of(library: &Path) -> Error {
     let library = library.display();
-    Error::Invalid(format!("ONNX Runtime is linked into this program, which cannot use `{library}` instead"))
+    Error::Invalid(format!("ONNX Runtime is linked into this program, so it cannot use `{library}`"))
 }
 
-/// The name under which the system's loader is asked for the library.
+/// The file name to request from the system's loader.
 fn system_name() -> PathBuf {
     format!("{}onnxruntime{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX).into()
 }
 
-/// Whether a file name is that of the library, with or without a version: `libonnxruntime.so.1.31.1`.
+/// Whether this is the library's file name, with or without a version, such as `libonnxruntime.so.1.31.1`.
 pub(super) fn is_library_name(name: &str) -> bool {
     let prefix = std::env::consts::DLL_PREFIX;
     let extension = std::env::consts::DLL_EXTENSION;
@@ -159,7 +159,7 @@ pub(super) fn is_library_name(name: &str) -> bool {
     rest == extension || rest.starts_with(&format!("{extension}.")) || rest.ends_with(&format!(".{extension}"))
 }
 
-/// The libraries in a folder, the last name first, so that a later version comes before an earlier one.
+/// The libraries in a folder, in descending order of their names, so that later versions come first.
 fn libraries_in(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut found: Vec<PathBuf> = entries
@@ -177,7 +177,7 @@ fn beside_program() -> Vec<PathBuf> {
     program.ok().and_then(|program| program.parent().map(libraries_in)).unwrap_or_default()
 }
 
-/// Asks Python where its `onnxruntime` package lies, without importing it.
+/// Asks Python for the folder of its `onnxruntime` package, without importing the package.
 fn python_package() -> Vec<PathBuf> {
     const SCRIPT: &str = "import importlib.util as u; s = u.find_spec('onnxruntime'); \
                           print(s.submodule_search_locations[0] if s else '')";

@@ -1,4 +1,4 @@
-//! `spec.json`: how pictures go into a graph, and what comes out.
+//! `spec.json`: the input and outputs of a model.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use imgidx_media::{DecodeRequest, FEATURE_SIDE, Filter, Fit, Frame};
 use imgidx_types::ModelId;
 
-/// The description of a model, as it stands in `spec.json`.
+/// The description of a model, as stored in `spec.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSpec {
@@ -18,17 +18,17 @@ pub struct ModelSpec {
     /// File name of the graph, in the same folder.
     #[serde(default = "default_file")]
     pub file: String,
-    /// BLAKE3 of the graph in hexadecimal digits; checked when it is given.
+    /// BLAKE3 digest of the graph in hexadecimal; checked if present.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
     /// SPDX identifier of the weights' licence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub licence: Option<String>,
-    /// What goes in.
+    /// The input of the graph.
     pub input: InputSpec,
-    /// What comes out.
+    /// The outputs of the graph.
     pub outputs: OutputSpec,
-    /// File name of the class names, one on a line in the order of the logits.
+    /// File with the class names, one per line, in the order of the logits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<String>,
     /// How vectors are compared.
@@ -44,35 +44,35 @@ fn default_file() -> String {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputSpec {
-    /// Name of the graph's input; the only input where it is left out.
+    /// Name of the graph's input; optional if the graph has only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Order of the axes.
     pub layout: Layout,
-    /// Type of the numbers.
+    /// Type of the tensor's elements.
     pub dtype: Element,
-    /// Pixels across.
+    /// Width in pixels.
     pub width: u32,
-    /// Pixels down.
+    /// Height in pixels.
     pub height: u32,
-    /// How a picture of another shape is fitted.
+    /// How a picture with another aspect ratio is fitted.
     pub resize: Resize,
-    /// For `shortest-edge`: the share of the shorter side that the centre crop keeps.
+    /// For `shortest-edge`: the fraction of the shorter side that the centre crop keeps.
     #[serde(default = "one")]
     pub crop: f64,
     /// For `letterbox`: the colour of the bars.
     #[serde(default)]
     pub fill: [u8; 3],
-    /// The interpolation.
+    /// The resampling filter.
     #[serde(default)]
     pub filter: Filter,
-    /// For `f32`: what a pixel value of 0 to 255 is multiplied with first.
+    /// For `f32`: the first step multiplies each pixel value (0 to 255) by this.
     #[serde(default = "one_255th")]
     pub scale: f32,
-    /// For `f32`: what is subtracted from each channel after that.
+    /// For `f32`: the second step subtracts these values, one for each channel.
     #[serde(default)]
     pub mean: [f32; 3],
-    /// For `f32`: what each channel is divided by at last.
+    /// For `f32`: the last step divides by these values, one for each channel.
     #[serde(default = "ones")]
     pub std: [f32; 3],
 }
@@ -89,23 +89,23 @@ fn ones() -> [f32; 3] {
     [1.0; 3]
 }
 
-/// What the graph's outputs mean.
+/// The meaning of the graph's outputs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OutputSpec {
     /// Name of the output with the vectors.
     pub embedding: String,
-    /// Components of a vector.
+    /// Number of components of a vector.
     pub dimension: usize,
-    /// How one vector is made of an output with more than one for each picture.
+    /// How several vectors for one picture are pooled into one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pooling: Option<Pooling>,
-    /// Name of the output with one number for each class, before softmax.
+    /// Name of the output with the class scores before softmax.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logits: Option<String>,
 }
 
-/// Order of the axes of the input: N pictures, C channels, H rows, W columns.
+/// Order of the input's axes: N pictures, C channels, H rows, W columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Layout {
     /// Channels last.
@@ -116,35 +116,35 @@ pub enum Layout {
     Nchw,
 }
 
-/// Type of the input's numbers.
+/// Element type of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Element {
-    /// Raw pixels, 0 to 255.
+    /// Unscaled pixel values, 0 to 255.
     U8,
-    /// Scaled and normalised.
+    /// Pixel values after scaling and normalisation.
     F32,
 }
 
-/// How a picture is fitted into the input.
+/// How a picture is fitted to the input's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Resize {
-    /// The shorter side fills it and the centre is cut out.
+    /// Keeps the aspect ratio: scales the shorter side to the input's divided by `crop`, then crops the centre.
     ShortestEdge,
-    /// Both sides fill it.
+    /// Ignores the aspect ratio: scales both sides to those of the input.
     Squash,
-    /// The longer side fills it, between bars.
+    /// Keeps the aspect ratio: scales the longer side to the input's and fills the rest with bars.
     Letterbox,
 }
 
-/// How one vector is made of many.
+/// How several vectors are pooled into one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pooling {
-    /// The first token, of [N, tokens, D].
+    /// The first token of [N, tokens, D].
     Cls,
-    /// The mean over the tokens of [N, tokens, D], or over the places of [N, D, H, W].
+    /// The mean over the tokens of [N, tokens, D], or over the positions of [N, D, H, W].
     Mean,
 }
 
@@ -152,7 +152,7 @@ pub enum Pooling {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Distance {
-    /// By the cosine of their angle.
+    /// Cosine similarity.
     #[default]
     Cosine,
 }
@@ -161,25 +161,25 @@ impl ModelSpec {
     /// Reads and checks a `spec.json`.
     ///
     /// # Errors
-    /// When it cannot be read, or makes no sense by itself.
+    /// When the file cannot be read or the spec is invalid.
     pub fn read(path: &Path) -> Result<Self> {
         Self::parse(&read_description(path)?)
             .map_err(|reason| Error::Model { model: path.display().to_string(), reason })
     }
 
-    /// Reads and checks the text of a spec; the error is the reason.
+    /// Parses and checks a spec; the error is the reason.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let spec: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
         spec.check()?;
         Ok(spec)
     }
 
-    /// Whether the spec makes sense by itself; the error is the reason.
+    /// Checks the spec on its own, without the graph; the error is the reason.
     pub(super) fn check(&self) -> Result<(), String> {
         let name_fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(name_fits) {
             return Err(format!(
-                "the name `{}` has other characters than letters, digits, `-`, `_` and `.`",
+                "the name `{}` must have only letters, digits, `-`, `_` and `.`, and not start with `.`",
                 self.name
             ));
         }
@@ -191,25 +191,25 @@ impl ModelSpec {
         }
         let input = &self.input;
         if !(1..=4096).contains(&input.width) || !(1..=4096).contains(&input.height) {
-            return Err(format!("an input of {} × {} pixels", input.width, input.height));
+            return Err(format!("the input is {} × {} pixels, but sides must be 1 to 4096", input.width, input.height));
         }
         if !(input.crop > 0.0 && input.crop <= 1.0) {
-            return Err(format!("the crop is {}, and has to be above 0 and at most 1", input.crop));
+            return Err(format!("the crop is {}, but must be above 0 and at most 1", input.crop));
         }
         let numbers = [&input.mean[..], &input.std[..], &[input.scale][..]].concat();
         if !numbers.iter().all(|x| x.is_finite()) || input.std.contains(&0.0) {
-            return Err("scale, mean and std have to be finite, and std not 0".into());
+            return Err("scale, mean and std must be finite, and std not 0".into());
         }
         if !(1..=65_536).contains(&self.outputs.dimension) {
-            return Err(format!("a vector of {} components", self.outputs.dimension));
+            return Err(format!("a vector has {} components, but 1 to 65536 are allowed", self.outputs.dimension));
         }
         if self.labels.is_some() && self.outputs.logits.is_none() {
-            return Err("there are labels, but no logits".into());
+            return Err("it names labels but no logits".into());
         }
         Ok(())
     }
 
-    /// The pixels that the model wants of a picture.
+    /// How to scale and crop a picture for the model's input.
     pub fn frame(&self) -> Frame {
         let fit = match self.input.resize {
             Resize::ShortestEdge => Fit::ShortestEdge { crop: self.input.crop },
@@ -219,33 +219,32 @@ impl ModelSpec {
         Frame { fit, width: self.input.width, height: self.input.height, filter: self.input.filter }
     }
 
-    /// What is wanted of a picture for the model, and for its features.
+    /// What to decode of a picture for the model and for its features.
     pub fn decode_request(&self) -> DecodeRequest {
         DecodeRequest { side: self.shorter_side(), feature_time: None, frame: Some(self.frame()), alpha: false }
     }
 
-    /// What the shorter side of a picture is scaled down to, at most, in pixels, for the model and for the features: a decoder need
-    /// not give many more.
+    /// The shorter side, in pixels, that the model and the features need. A decoder need not return many more.
     pub fn shorter_side(&self) -> u32 {
         let target = f64::from(self.input.width.max(self.input.height));
         ((target / self.input.crop).ceil() as u32).max(FEATURE_SIDE)
     }
 
-    /// The model's id: the digest of the graph, the labels, and of all in the spec that changes what comes out.
+    /// The model's id: a digest of the graph, the labels and everything in the spec that changes the outputs.
     pub(super) fn id(&self, graph: &blake3::Hash, labels: &[String]) -> ModelId {
         let Self { input, outputs, distance, .. } = self;
-        let meaning = serde_json::to_vec(&Meaning { input, outputs, distance, labels }).expect("a spec is plain data");
+        let fields = serde_json::to_vec(&IdFields { input, outputs, distance, labels }).expect("a spec is plain data");
         let mut hasher = blake3::Hasher::new();
         hasher.update(graph.as_bytes());
-        hasher.update(&meaning);
+        hasher.update(&fields);
         hasher.finalize().into()
     }
 }
 
-/// All of a spec that changes what comes out. Its JSON is digested, so that fields may only be added in a way that
-/// leaves the JSON of older specs as it is.
+/// Everything in a spec that changes the outputs. The id is a digest of its JSON, so a new field must not change the
+/// JSON of older specs.
 #[derive(Serialize)]
-struct Meaning<'a> {
+struct IdFields<'a> {
     input: &'a InputSpec,
     outputs: &'a OutputSpec,
     distance: &'a Distance,

@@ -1,34 +1,34 @@
-//! What people call the things that models name: other names, and kinds.
+//! Matches the words of a query with the labels of a model, by other names and by broader kinds: a beagle is a dog.
 //!
-//! The names and kinds are WordNet's (`models/README.md` tells how they came here). They serve every model whose labels are
-//! ImageNet's, not only the built-in one.
+//! The names and kinds come from WordNet; `models/README.md` describes how they are extracted. They work for every
+//! model with ImageNet's labels, not only for the built-in one.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 const TABLE: &str = include_str!("../data/labels.tsv");
 
-/// Names and kinds of ImageNet's classes.
+/// The names and kinds of ImageNet's classes.
 #[derive(Debug)]
 pub struct Vocabulary {
-    /// The label of each class as the table has it: a Cardigan is a dog, a cardigan is not.
+    /// The label of each class, exactly as in the table: a Cardigan is a dog, a cardigan is not.
     labels: Vec<&'static str>,
-    /// The names of each class, normalised, its label first.
+    /// The normalised names of each class, with its label first.
     names: Vec<Vec<String>>,
-    /// Entries by each of their own names, normalised.
+    /// The classes by each of their own normalised names.
     by_name: HashMap<String, Vec<usize>>,
-    /// Entries by each name of a kind above them, normalised, with the steps up to it.
+    /// The classes by each normalised name of a kind above them, with the number of steps up to that kind.
     by_kind: HashMap<String, Vec<(usize, u32)>>,
 }
 
 impl Vocabulary {
-    /// The one that is part of the program.
+    /// The vocabulary that is built into the program.
     pub fn get() -> &'static Self {
         static VOCABULARY: LazyLock<Vocabulary> = LazyLock::new(|| Vocabulary::parse(TABLE));
         &VOCABULARY
     }
 
-    /// Reads lines of three columns: label, other names, and kinds with their distances.
+    /// Parses lines of three columns: the label, other names, and kinds with their distances.
     fn parse(table: &'static str) -> Self {
         let mut vocabulary =
             Self { labels: Vec::new(), names: Vec::new(), by_name: HashMap::new(), by_kind: HashMap::new() };
@@ -53,8 +53,8 @@ impl Vocabulary {
         vocabulary
     }
 
-    /// How far above a model's label each of the things is that a word or phrase may name: 0 for a name of its own, and the
-    /// steps up to a kind. `None` if the label is nothing of what is named.
+    /// The number of steps from a model's label up to what a term names: 0 if the term is a name of the label itself,
+    /// more if it names a kind above it. `None` if the term does not describe the label.
     pub fn steps(&self, term: &Term, label: &str) -> Option<u32> {
         let entries = self.entries_of(label);
         let exact = entries.iter().filter_map(|at| term.steps.get(at)).min().copied();
@@ -67,34 +67,35 @@ impl Vocabulary {
         })
     }
 
-    /// The entries that a model's label stands for. ImageNet's own labels have several names between commas.
+    /// The classes that a model's label stands for. ImageNet's original labels are several names separated by commas.
     fn entries_of(&self, label: &str) -> Vec<usize> {
-        let is_label = |name: &str| {
+        let labelled = |name: &str| {
             let name = normalized(name);
             let of_name = self.by_name.get(&name).map_or(&[][..], Vec::as_slice);
             of_name.iter().copied().filter(|at| self.names[*at][0] == name).collect::<Vec<_>>()
         };
         if let Some((usual, other)) = label.strip_suffix(')').and_then(|label| label.split_once(" (")) {
-            return is_label(usual).into_iter().filter(|at| self.names[*at].contains(&normalized(other))).collect();
+            return labelled(usual).into_iter().filter(|at| self.names[*at].contains(&normalized(other))).collect();
         }
         let usual = label.split(',').next().unwrap_or(label);
-        let mut entries = is_label(usual);
-        // The first of two that are spelled alike has the plain label.
+        let mut entries = labelled(usual);
+        // Names are compared without case, so prefer the class with exactly this label. Of two with the same label, the
+        // first has it without a suffix.
         entries.sort_by_key(|at| self.labels[*at] != usual);
         entries.truncate(1);
         entries
     }
 
-    /// Takes a text apart into what it names: the longest known names first, and single words of what is left.
+    /// Splits a text into terms: the longest known names, and single words for the rest.
     pub fn terms(&self, text: &str) -> Vec<Term> {
-        /// Words of the longest names.
-        const LONGEST: usize = 6;
+        /// Maximum number of words in a name.
+        const MAX_WORDS: usize = 6;
         let text = normalized(text);
         let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
         let mut terms = Vec::new();
         let mut at = 0;
         while at < words.len() {
-            let phrases = (2..=LONGEST.min(words.len() - at)).rev().map(|length| words[at..at + length].join(" "));
+            let phrases = (2..=MAX_WORDS.min(words.len() - at)).rev().map(|length| words[at..at + length].join(" "));
             let known = phrases.map(|phrase| self.term(phrase)).find(|term| !term.steps.is_empty());
             let term = known.unwrap_or_else(|| self.term(words[at].to_owned()));
             at += term.words().count();
@@ -106,7 +107,8 @@ impl Vocabulary {
     fn term(&self, text: String) -> Term {
         let spellings = spellings(&text);
         let mut steps = self.steps_to(|name| spellings.iter().any(|spelling| spelling == name));
-        // A hot dog is no dog, since dogs are known. Shepherds are not, and a shepherd dog is meant.
+        // Only a text that is not a name itself may match single words of names: "dog" is one, so it does not match
+        // "hot dog"; "shepherd" is not, so it matches "German shepherd".
         let is_loose = steps.is_empty();
         if is_loose {
             steps = self.steps_to(|name| spellings.iter().any(|word| has_word(name, word)));
@@ -114,11 +116,11 @@ impl Vocabulary {
         Term { text, spellings, steps, is_loose }
     }
 
-    /// All entries that have such a name, or are of a kind that has one, with the steps up to it.
-    fn steps_to(&self, is_meant: impl Fn(&str) -> bool) -> HashMap<usize, u32> {
+    /// All classes with a matching name, or below a kind with one, with the fewest steps up to it.
+    fn steps_to(&self, matches: impl Fn(&str) -> bool) -> HashMap<usize, u32> {
         let mut steps: HashMap<usize, u32> = HashMap::new();
-        let own = self.by_name.iter().filter(|(name, _)| is_meant(name)).flat_map(|(_, entries)| entries);
-        let kinds = self.by_kind.iter().filter(|(name, _)| is_meant(name)).flat_map(|(_, entries)| entries);
+        let own = self.by_name.iter().filter(|(name, _)| matches(name)).flat_map(|(_, entries)| entries);
+        let kinds = self.by_kind.iter().filter(|(name, _)| matches(name)).flat_map(|(_, entries)| entries);
         for (at, distance) in own.map(|at| (*at, 0)).chain(kinds.copied()) {
             steps.entry(at).and_modify(|least| *least = distance.min(*least)).or_insert(distance);
         }
@@ -126,36 +128,36 @@ impl Vocabulary {
     }
 }
 
-/// Another name of a class of the built-in model, to tell it from one that is spelled alike.
+/// Another name of a class of the built-in model, to distinguish it from a class with the same label.
 pub(super) fn other_name(class: usize) -> Option<&'static str> {
     TABLE.lines().nth(class)?.split('\t').nth(1)?.split('|').next()
 }
 
-/// A word or phrase of a query, and what it names.
+/// A word or phrase of a query, with the classes that it names.
 #[derive(Debug, Clone)]
 pub struct Term {
     text: String,
-    /// It, and what it may be the plural of.
+    /// The text itself and its possible singular forms.
     spellings: Vec<String>,
-    /// Entries of the vocabulary that it names, or that are of a kind that it names, with the steps up to that.
+    /// The classes that it names, directly or by a kind above them, with the number of steps up to what it names.
     steps: HashMap<usize, u32>,
-    /// Whether it is no name itself, so that names which have it as a word count.
+    /// Whether it is not a name itself, so that names that contain it as a word match too.
     is_loose: bool,
 }
 
 impl Term {
-    /// Its words.
+    /// The words of the term.
     pub fn words(&self) -> impl Iterator<Item = &str> {
         self.text.split(' ')
     }
 
-    /// Whether all of its words are in a text.
+    /// Whether a text contains all words of the term, or of its singular form.
     pub fn is_in(&self, text: &str) -> bool {
         let text = normalized(text);
         self.spellings.iter().any(|spelling| spelling.split(' ').all(|word| has_word(&text, word)))
     }
 
-    /// The term as it was given, in lower case and without punctuation.
+    /// The term's text, in lower case and without punctuation.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -165,7 +167,7 @@ fn parts(text: &'static str, separator: char) -> impl Iterator<Item = &'static s
     text.split(separator).filter(|part| !part.is_empty())
 }
 
-/// Lower case, with single blanks for everything that is neither letter nor digit.
+/// Converts to lower case and replaces everything but letters and digits with single spaces.
 fn normalized(text: &str) -> String {
     let lower = text.to_lowercase();
     let words: Vec<&str> = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
@@ -176,7 +178,7 @@ fn has_word(name: &str, word: &str) -> bool {
     name.split(' ').any(|part| part == word)
 }
 
-/// A word or phrase, and what it would be the plural of.
+/// A word or phrase and its possible singular forms.
 fn spellings(text: &str) -> Vec<String> {
     const ENDINGS: [(&str, &str); 5] = [("ies", "y"), ("ves", "f"), ("men", "man"), ("es", ""), ("s", "")];
     const IRREGULAR: [(&str, &str); 6] = [
@@ -192,7 +194,7 @@ fn spellings(text: &str) -> Vec<String> {
     let irregular = IRREGULAR.iter().filter(|(plural, _)| *plural == last).map(|(_, word)| (*word).to_owned());
     let regular = ENDINGS.iter().filter_map(|(ending, instead)| {
         let stem = last.strip_suffix(ending)?;
-        // "bus" is one, and so is "glass".
+        // "glass" is singular already.
         (stem.chars().count() >= 2 && !last.ends_with("ss")).then(|| format!("{stem}{instead}"))
     });
     [text.to_owned()].into_iter().chain(irregular.chain(regular).map(with)).collect()
@@ -220,14 +222,14 @@ mod tests {
     }
 
     #[test]
-    fn a_known_name_is_not_looked_for_inside_of_others() {
+    fn a_known_name_does_not_match_inside_other_names() {
         assert_eq!(steps("dog", "hotdog"), None);
         assert_eq!(steps("hot dog", "hotdog"), Some(0));
         assert_eq!(steps("shepherd", "German shepherd"), Some(0));
     }
 
     #[test]
-    fn a_text_is_taken_apart_at_the_longest_names() {
+    fn a_text_is_split_into_the_longest_names() {
         let terms = Vocabulary::get().terms("Two golden_retriever puppies, beach-wagon");
         let texts: Vec<&str> = terms.iter().map(Term::text).collect();
         assert_eq!(texts, ["two", "golden retriever", "puppies", "beach wagon"]);
@@ -235,10 +237,10 @@ mod tests {
     }
 
     #[test]
-    fn two_things_with_one_name_are_told_apart() {
+    fn two_classes_with_one_name_are_distinguished() {
         let model = crate::Model::builtin();
-        let told_apart: Vec<&String> = model.labels().iter().filter(|label| label.ends_with(')')).collect();
-        assert_eq!(told_apart, ["crane (construction crane)", "maillot (tank suit)"]);
+        let qualified: Vec<&String> = model.labels().iter().filter(|label| label.ends_with(')')).collect();
+        assert_eq!(qualified, ["crane (construction crane)", "maillot (tank suit)"]);
         assert!(steps("bird", "crane").is_some());
         assert_eq!(steps("bird", "crane (construction crane)"), None);
         assert!(steps("crane", "crane (construction crane)").is_some());

@@ -1,4 +1,4 @@
-//! Panics that are caught and become ordinary errors, so that nobody needs to read of them.
+//! Silencing panics that are caught and turned into ordinary errors.
 
 use std::cell::Cell;
 
@@ -6,14 +6,15 @@ thread_local! {
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether a panic of this thread would be caught and become an ordinary error.
+/// Whether a panic on this thread would be caught and turned into an ordinary error.
 ///
-/// A program's panic hook may ask, so as not to print such a panic.
+/// A panic hook can call this to avoid printing such a panic.
 pub fn is_panic_caught() -> bool {
     EXPECTED.get()
 }
 
-/// Runs something whose panics the caller catches, and has a panic hook that asks [`is_panic_caught`] keep silent.
+/// Runs a function whose panics are caught. While it runs, [`is_panic_caught`] returns true on this thread, so that a
+/// panic hook can stay silent. This function itself catches no panics: `run` must catch its own.
 pub fn catching_panics<T>(run: impl FnOnce() -> T) -> T {
     EXPECTED.set(true);
     let result = run();

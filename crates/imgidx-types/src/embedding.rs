@@ -1,21 +1,21 @@
-//! Vectors of unit length, and classes with scores.
+//! Embeddings (vectors of unit length) and classifications.
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-/// What a model makes of a picture: a finite vector of unit length.
+/// The vector that a model computes for a picture. It is finite and has unit length.
 ///
-/// The dot product of two embeddings of one model is their cosine similarity.
+/// The dot product of two embeddings of the same model is their cosine similarity.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedding(Vec<f32>);
 
-/// A vector that cannot be an embedding.
+/// Why a vector is not a valid embedding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidEmbedding {
-    /// Some component is infinite or not a number.
+    /// At least one component is infinite or NaN.
     #[error("the vector is not finite")]
     NotFinite,
-    /// All components are zero, or there are none, so that there is no direction.
+    /// All components are zero, or there are none, so the vector has no direction.
     #[error("the vector has no direction: all its components are zero")]
     Zero,
     /// The stored bytes are not a whole number of 16-bit floats.
@@ -27,7 +27,7 @@ impl Embedding {
     /// Scales a vector to unit length.
     ///
     /// # Errors
-    /// When a component is not finite, or all are zero.
+    /// If a component is not finite, or all components are zero.
     pub fn normalized(mut vector: Vec<f32>) -> Result<Self, InvalidEmbedding> {
         let squares = sum_of_squares(&vector);
         if !squares.is_finite() {
@@ -46,7 +46,7 @@ impl Embedding {
     /// Reads the stored form: little-endian IEEE 754 half-precision floats.
     ///
     /// # Errors
-    /// When the bytes are not such a vector.
+    /// If the number of bytes is odd, a component is not finite, or all components are zero.
     pub fn from_f16_bytes(bytes: &[u8]) -> Result<Self, InvalidEmbedding> {
         if !bytes.len().is_multiple_of(2) {
             return Err(InvalidEmbedding::OddLength);
@@ -55,7 +55,8 @@ impl Embedding {
         Self::normalized(halves.to_f32_vec())
     }
 
-    /// The stored form. It keeps the cosine of two vectors to about 1e-4.
+    /// Returns the stored form (see [`Embedding::from_f16_bytes`]), which preserves the cosine of two vectors to about
+    /// 1e-4.
     pub fn to_f16_bytes(&self) -> Vec<u8> {
         self.0.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect()
     }
@@ -65,7 +66,7 @@ impl Embedding {
         &self.0
     }
 
-    /// How many components there are.
+    /// The number of components.
     pub fn dimension(&self) -> usize {
         self.0.len()
     }
@@ -73,10 +74,10 @@ impl Embedding {
     /// Cosine similarity, between -1 and 1.
     ///
     /// # Panics
-    /// When the dimensions differ: vectors of two models are never compared.
+    /// If the dimensions differ, because vectors of different models must never be compared.
     pub fn cosine(&self, other: &Self) -> f32 {
-        assert_eq!(self.0.len(), other.0.len(), "vectors of two models are never compared");
-        // Sums of their own for each lane let the compiler use vector instructions, and lose less to rounding.
+        assert_eq!(self.0.len(), other.0.len(), "vectors of different models are never compared");
+        // Separate sums for each lane let the compiler use vector instructions, and reduce rounding errors.
         let (a_blocks, a_rest) = self.0.as_chunks::<LANES>();
         let (b_blocks, b_rest) = other.0.as_chunks::<LANES>();
         let mut sums = [0.0_f32; LANES];
@@ -92,7 +93,7 @@ impl Embedding {
 
 const LANES: usize = 16;
 
-/// In f64, because the squares of a finite f32 vector may overflow f32.
+/// The sum of squares, in `f64` because the squares of finite `f32` values may overflow `f32`.
 fn sum_of_squares(vector: &[f32]) -> f64 {
     let (blocks, rest) = vector.as_chunks::<LANES>();
     let mut sums = [0.0_f64; LANES];
@@ -104,12 +105,12 @@ fn sum_of_squares(vector: &[f32]) -> f64 {
     sums.iter().sum::<f64>() + rest.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>()
 }
 
-/// A class that a model sees in a picture.
+/// A class that a model recognises in a picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Classification {
-    /// The class's name.
+    /// The name of the class.
     pub label: String,
-    /// Softmax probability over all classes, between 0 and 1.
+    /// The softmax probability over all classes, 0 to 1.
     pub score: f32,
 }
 
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn vectors_without_a_direction_are_refused() {
+    fn vectors_without_a_direction_are_rejected() {
         assert_eq!(Embedding::normalized(vec![0.0; 4]), Err(InvalidEmbedding::Zero));
         assert_eq!(Embedding::normalized(vec![]), Err(InvalidEmbedding::Zero));
         assert_eq!(Embedding::normalized(vec![1.0, f32::NAN]), Err(InvalidEmbedding::NotFinite));
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn huge_and_tiny_components_neither_overflow_nor_vanish() {
+    fn huge_and_tiny_components_neither_overflow_nor_underflow() {
         for size in [1e30_f32, 1e-30] {
             let vector = Embedding::normalized(vec![size, size]).expect("it has a direction");
             assert!((vector.as_slice()[0] - 0.5_f32.sqrt()).abs() < 1e-6);

@@ -1,33 +1,34 @@
-//! The signature by which a file is known to be unchanged without being read.
+//! The file signature, by which an unchanged file is recognised without reading it.
 
 use std::fs::Metadata;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What the file system says of a file.
+/// The signature of a file: the metadata by which changes are detected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileStat {
-    /// Length in bytes.
+    /// The length in bytes.
     pub size: u64,
-    /// Time of the last modification, nanoseconds since 1970. Programs can set it.
+    /// The time of the last modification, in nanoseconds since 1970. Programs can set it.
     pub mtime_ns: i64,
-    /// Time of the last change of content or attributes, nanoseconds since 1970. No program can set it.
-    /// Where the system has none it repeats `mtime_ns`.
+    /// The time of the last change of content or attributes, in nanoseconds since 1970. Programs cannot set it. Equal
+    /// to `mtime_ns` on systems without such a time.
     pub ctime_ns: i64,
-    /// The file's number in its file system, 0 where there is none.
+    /// The inode number, or 0 on systems without inodes.
     pub inode: u64,
-    /// The file system's number, which may differ after a restart, so that it is never compared for freshness.
+    /// The number of the device that holds the file system. It may change after a restart, so [`FileStat::matches`]
+    /// ignores it.
     pub device: u64,
 }
 
-/// How long the clock of a file system may stand still: Linux stamps files with the time of the last timer tick,
-/// which is at most 10 ms old.
+/// The maximum time between two ticks of a file system's clock, with a margin: Linux stamps files with the time of the
+/// last timer tick, which is at most 10 ms old.
 const FINE_CLOCK_NS: i64 = 20_000_000;
 
-/// The same for file systems that keep whole seconds; FAT keeps even ones only.
+/// The same for file systems that store whole seconds. FAT stores only even seconds.
 const COARSE_CLOCK_NS: i64 = 2_000_000_000;
 
 impl FileStat {
-    /// Takes the signature from what the system returned for a file.
+    /// Extracts the signature from a file's metadata.
     pub fn new(metadata: &Metadata) -> Self {
         #[cfg(unix)]
         {
@@ -48,16 +49,16 @@ impl FileStat {
         }
     }
 
-    /// Whether two signatures are of the same unchanged file.
+    /// Whether two signatures belong to the same unchanged file.
     pub fn matches(&self, other: &Self) -> bool {
         (self.size, self.mtime_ns, self.ctime_ns, self.inode)
             == (other.size, other.mtime_ns, other.ctime_ns, other.inode)
     }
 
-    /// Whether the file may have been changed after it was read without this signature showing it.
+    /// Whether the file may have changed after it was read at `read_at_ns`, without a change of this signature.
     ///
-    /// A change in the same tick of the file system's clock as the last one leaves equal times behind. So a file
-    /// that was read so soon after it changed has to be read once more (Git calls such entries "racily clean").
+    /// Two changes within one tick of the file system's clock get the same time. So a file that was read within a tick
+    /// of its last change must be read again. Git calls such entries "racily clean".
     pub fn is_racy(&self, read_at_ns: i64) -> bool {
         const SECOND: i64 = 1_000_000_000;
         let coarse = self.mtime_ns % SECOND == 0 && self.ctime_ns % SECOND == 0;
@@ -66,12 +67,12 @@ impl FileStat {
     }
 }
 
-/// The time now, in the unit of the signatures.
+/// The current time in nanoseconds since 1970, as in [`FileStat`].
 pub fn now_ns() -> i64 {
     nanoseconds_since_1970(SystemTime::now())
 }
 
-/// A time in the unit of the signatures.
+/// A time in nanoseconds since 1970, as in [`FileStat`]. Negative before 1970, and clamped to the range of `i64`.
 pub fn nanoseconds_since_1970(time: SystemTime) -> i64 {
     match time.duration_since(UNIX_EPOCH) {
         Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
@@ -97,19 +98,19 @@ mod tests {
     }
 
     #[test]
-    fn whole_seconds_are_taken_for_a_coarse_clock() {
+    fn whole_seconds_imply_a_coarse_clock() {
         assert!(changed_at(1_700_000_000_000_000_000).is_racy(READ_AT));
         assert!(!changed_at(1_699_999_998_000_000_000).is_racy(READ_AT));
     }
 
     #[test]
-    fn a_modification_time_set_into_the_future_does_not_make_a_file_racy_for_ever() {
+    fn a_modification_time_in_the_future_does_not_make_a_file_racy_for_ever() {
         let stat = FileStat { mtime_ns: READ_AT * 2, ..changed_at(READ_AT - 3_000_000_000) };
         assert!(!stat.is_racy(READ_AT));
     }
 
     #[test]
-    fn a_remount_under_another_device_number_is_no_change() {
+    fn a_different_device_number_is_not_a_change() {
         let stat = changed_at(5);
         assert!(stat.matches(&FileStat { device: 99, ..stat }));
         assert!(!stat.matches(&FileStat { ctime_ns: 6, ..stat }));

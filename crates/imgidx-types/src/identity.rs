@@ -1,9 +1,9 @@
-//! Digests and row numbers, each in a type of its own so that they cannot be mixed up.
+//! Digests and row numbers. Each kind has its own type, so that they cannot be confused.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A text that is not 64 hexadecimal digits was given as a digest.
+/// The error of parsing a digest from a text that is not 64 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a BLAKE3 digest of 64 hexadecimal digits")]
 pub struct ParseDigestError(String);
@@ -69,22 +69,22 @@ macro_rules! digest {
 }
 
 digest! {
-    /// The BLAKE3 digest of a file's bytes: what a picture *is*, whatever its path.
+    /// The BLAKE3 digest of a file's bytes. It identifies a picture, regardless of its path.
     ContentHash
 }
 
 impl ContentHash {
-    /// Digests the bytes of a picture file.
+    /// Hashes the bytes of a picture file.
     pub fn of(bytes: &[u8]) -> Self {
         blake3::hash(bytes).into()
     }
 }
 
 digest! {
-    /// The BLAKE3 digest of a model's graph and of everything in its spec that changes a vector.
+    /// The BLAKE3 digest of a model's graph and of everything in its spec that affects its vectors.
     ///
-    /// Another graph, or the same graph with another preprocessing, is another model, and vectors of two models
-    /// are never compared.
+    /// A different graph, or the same graph with different preprocessing, is a different model. Vectors of different
+    /// models are never compared.
     ModelId
 }
 
@@ -97,20 +97,22 @@ macro_rules! row {
 }
 
 row! {
-    /// The row of one content, however many files hold it.
+    /// The row of a distinct content, regardless of how many files hold it.
     ImageId
 }
 row! {
-    /// The row of one file, present or missing.
+    /// The row of a file, present or missing.
     FileId
 }
 row! {
-    /// The row of one directory tree that is indexed.
+    /// The row of an indexed root directory.
     RootId
 }
 row! {
-    /// The row of one vector. Rows grow with time, are never given twice, and a row's vector never changes: so it
-    /// is also the `change_seq` that tells which vectors a derived file covers.
+    /// The row of a vector.
+    ///
+    /// Row numbers increase over time and are never reused, and the vector of a row never changes. So a row number also
+    /// serves as the `change_seq` that says which vectors a derived file covers.
     VectorId
 }
 

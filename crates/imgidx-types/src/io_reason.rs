@@ -1,8 +1,8 @@
-//! What the system says of a failed operation, for people.
+//! The operating system's reason for a failed operation, in readable form.
 
 use std::io;
 
-/// The system's reason, without the error number that Rust appends to it.
+/// The message of an I/O error, without the error number that Rust appends.
 pub fn io_reason(error: &io::Error) -> String {
     let text = error.to_string();
     match text.find(" (os error") {
@@ -16,7 +16,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_number_of_the_error_is_left_out() {
+    fn the_error_number_is_left_out() {
         let error = io::Error::from_raw_os_error(2);
         assert!(error.to_string().contains("os error 2"));
         assert!(!io_reason(&error).contains("os error"), "{}", io_reason(&error));

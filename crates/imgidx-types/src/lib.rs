@@ -1,4 +1,5 @@
-//! The values that all crates of imgidx share: identities, vectors, file signatures, and how files are opened safely.
+//! Types that all crates of imgidx share: identifiers, embeddings and file signatures. Also functions that open files
+//! safely.
 //!
 //! ```
 //! use imgidx_types::{ContentHash, Embedding};

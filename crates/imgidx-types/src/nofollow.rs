@@ -1,16 +1,19 @@
-//! Opening files whose names are known beforehand, in folders that others may write to.
+//! Safely opening files with predictable names in folders that others may write to.
 //!
-//! What lies beside a database is named after it. Whoever may put a file there could put a link or a pipe there instead, so that
-//! another file would be emptied or the program would wait for ever. Such names are refused.
+//! The files beside a database are named after it. Anyone who can create files in the folder could create a link or a
+//! pipe under such a name, so that the program would empty another file or wait for ever. These functions refuse to
+//! open them.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// Opens a file to read and write, and makes it, for its owner only, if it is not there. Its content stays.
+/// Opens a file for reading and writing. Creates it, accessible by its owner only, if it does not exist. Never
+/// truncates it.
 ///
 /// # Errors
-/// When it is a link, or anything but a file with one name; and what the system says.
+/// If the path is a symbolic link or not a regular file, if the file has another hard link, or if the system cannot
+/// open it.
 pub fn open_nofollow(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
@@ -19,32 +22,32 @@ pub fn open_nofollow(path: &Path) -> io::Result<File> {
         use std::os::unix::fs::OpenOptionsExt;
         options.mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
     }
-    let file = options.open(path).map_err(|error| if is_link(path) { not_own("a link") } else { error })?;
+    let file = options.open(path).map_err(|error| if is_link(path) { refused("a symbolic link") } else { error })?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(not_own("no regular file"));
+        return Err(refused("not a regular file"));
     }
     #[cfg(unix)]
     if std::os::unix::fs::MetadataExt::nlink(&metadata) > 1 {
-        return Err(not_own("also known under another name"));
+        return Err(refused("a file with more than one hard link"));
     }
     Ok(file)
 }
 
-/// Opens a file to read it, without waiting for anybody at the other end of a pipe.
+/// Opens a regular file for reading. Symbolic links are followed. Does not block on a pipe without a writer.
 ///
 /// # Errors
-/// What the system says, and when it is not a regular file.
+/// If the file is not a regular file, or the system cannot open it.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
     let file = options.open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(not_own("no regular file")) }
+    if file.metadata()?.is_file() { Ok(file) } else { Err(refused("not a regular file")) }
 }
 
-/// Whether the system has no room to open anything, and the file or folder is not the reason.
+/// Whether the system is out of file handles or memory, so that the error does not concern the file or folder itself.
 pub fn is_exhausted(error: &io::Error) -> bool {
     #[cfg(unix)]
     {
@@ -60,7 +63,7 @@ fn is_link(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink())
 }
 
-fn not_own(what: &str) -> io::Error {
+fn refused(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("it is {what}"))
 }
 
@@ -69,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_and_pipes_in_the_place_of_a_file_are_refused_and_what_they_lead_to_stays() {
+    fn links_and_pipes_instead_of_a_file_are_refused_and_their_targets_are_unchanged() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = |name: &str| dir.path().join(name);
         std::fs::write(path("precious"), b"precious").expect("a file");

@@ -1,4 +1,4 @@
-//! The enlarged picture, every pixel of it one of the palette.
+//! The enlarged picture, with every pixel snapped to the palette.
 
 use image::RgbImage;
 
@@ -8,31 +8,31 @@ use super::palette::{Kind, Nearest, Palette};
 use super::source::{MAX_PIXELS, Source};
 use crate::scale::scale_to;
 
-/// How far around a pixel colours are looked for, in pixels: first closely.
+/// Distances in pixels within which a pixel's colour candidates are collected, tried in this order.
 const REACH: [i32; 2] = [2, 4];
 
-/// How far a pixel of a line may be from the palette to speak for a colour.
-const LINE: f32 = 24.0;
+/// Maximum distance between a pixel of a line and its palette colour for the pixel to make that colour a candidate.
+const LINE_COLOR_THRESHOLD: f32 = 24.0;
 
-/// How far a pixel may be from the only colour around it.
+/// Maximum distance between a pixel and the only candidate around it. Beyond this, the whole palette is searched.
 const LOST_COLOR_THRESHOLD: f32 = 60.0;
 
-/// The enlarged picture: a colour of the palette for each pixel.
+/// The enlarged picture, with a palette index for each pixel.
 pub(super) struct Canvas {
     pub width: u32,
     pub height: u32,
     pub colors: Vec<u16>,
-    /// The size of the picture that was enlarged.
+    /// Size of the picture before it was enlarged.
     small: (u32, u32),
-    /// The pixels before they were snapped.
+    /// The enlarged pixels before they were snapped.
     pixels: RgbImage,
 }
 
 impl Canvas {
     /// Enlarges a picture and snaps it to a palette.
     ///
-    /// A pixel at an edge may be nearer to a third colour than to the two that it is a mixture of. So only those colours are chosen from that
-    /// are there around it.
+    /// A pixel at an edge may be nearer to a third colour than to the two that it mixes. The candidates for a pixel are
+    /// therefore limited to the colours that occur around it.
     pub(crate) fn new(source: &Source, palette: &Palette, scale: f32) -> Self {
         let small = &source.pixels;
         let (width, height) = size(small.dimensions(), scale);
@@ -42,13 +42,13 @@ impl Canvas {
         };
         let colors = vec![0; width as usize * height as usize];
         let mut canvas = Self { width, height, colors, small: small.dimensions(), pixels };
-        let around = Around::new(source, palette);
+        let candidates = Candidates::new(source, palette);
         let columns = Cells::new(small.width(), width);
         let rows = Cells::new(small.height(), height);
         let mut choice = Vec::new();
         for y in 0..small.height() {
             for x in 0..small.width() {
-                around.colors(x, y, &mut choice);
+                candidates.colors(x, y, &mut choice);
                 canvas.fill(palette, columns.of(x), rows.of(y), &choice);
             }
         }
@@ -69,12 +69,12 @@ impl Canvas {
 }
 
 impl Canvas {
-    /// How many pixels there are for one of the small picture, along x and y.
+    /// Enlargement factors along x and y.
     pub(crate) fn scale(&self) -> (f64, f64) {
         (f64::from(self.width) / f64::from(self.small.0), f64::from(self.height) / f64::from(self.small.1))
     }
 
-    /// The middle of a pixel in the small picture.
+    /// The centre of a pixel, in coordinates of the small picture.
     fn to_small(&self, (x, y): (u32, u32)) -> Point {
         let scale = self.scale();
         Point::new((f64::from(x) + 0.5) / scale.0, (f64::from(y) + 0.5) / scale.1)
@@ -93,24 +93,24 @@ impl Canvas {
         (self.index(a) != self.index(b)).then(|| (self.color(palette, a), self.color(palette, b)))
     }
 
-    /// Where between the middles of two neighbouring pixels their colours change into each other, 0 to 1: where the pixels, before they were
-    /// snapped, are as much one as the other.
+    /// Position of the edge between the centres of two neighbouring pixels, 0 to 1: the point at which the unsnapped
+    /// pixels mix both colours equally.
     pub(crate) fn edge_between(&self, palette: &Palette, a: (u32, u32), b: (u32, u32)) -> f64 {
         let (from, to) = (self.color(palette, a).map(f64::from), self.color(palette, b).map(f64::from));
-        let way = [0, 1, 2].map(|i| to[i] - from[i]);
-        let whole: f64 = way.iter().map(|part| part * part).sum();
-        let part = |(x, y): (u32, u32)| {
+        let difference = [0, 1, 2].map(|i| to[i] - from[i]);
+        let squared: f64 = difference.iter().map(|part| part * part).sum();
+        let share = |(x, y): (u32, u32)| {
             let pixel = self.pixels.get_pixel(x, y).0;
-            (0..3).map(|i| (f64::from(pixel[i]) - from[i]) * way[i]).sum::<f64>() / whole
+            (0..3).map(|i| (f64::from(pixel[i]) - from[i]) * difference[i]).sum::<f64>() / squared
         };
-        let (before, after) = (part(a), part(b));
+        let (before, after) = (share(a), share(b));
         let edge = (0.5 - before) / (after - before);
-        // Two of one colour have no edge, nor have those that differ from both.
-        if whole > 0.0 && edge.is_finite() { edge.clamp(0.0, 1.0) } else { 0.5 }
+        // There is no edge between equal colours, nor where the unsnapped pixels do not change from one to the other.
+        if squared > 0.0 && edge.is_finite() { edge.clamp(0.0, 1.0) } else { 0.5 }
     }
 }
 
-/// The size of the enlarged picture, at most [`MAX_PIXELS`] in all.
+/// Size of the enlarged picture: at most [`MAX_PIXELS`] in total, but never smaller than the original.
 pub(super) fn size((width, height): (u32, u32), scale: f32) -> (u32, u32) {
     let pixels = f64::from(width) * f64::from(height);
     let scale = f64::from(scale).min((MAX_PIXELS as f64 / pixels).sqrt()).max(1.0);
@@ -118,7 +118,7 @@ pub(super) fn size((width, height): (u32, u32), scale: f32) -> (u32, u32) {
     (side(width), side(height))
 }
 
-/// Which pixels of the enlarged picture come from one of the small one, along one side.
+/// Maps a row or column of the small picture to the rows or columns of the enlarged picture.
 struct Cells {
     small: u64,
     large: u64,
@@ -135,15 +135,15 @@ impl Cells {
     }
 }
 
-/// The colours that are there around each pixel of the small picture.
-struct Around<'a> {
+/// The candidate colours of each pixel of the small picture: those that occur around it.
+struct Candidates<'a> {
     kinds: &'a [Kind],
     nearest: Vec<Nearest>,
     size: (i32, i32),
     all: Vec<u16>,
 }
 
-impl<'a> Around<'a> {
+impl<'a> Candidates<'a> {
     fn new(source: &'a Source, palette: &Palette) -> Self {
         let (width, height) = source.pixels.dimensions();
         Self {
@@ -154,12 +154,12 @@ impl<'a> Around<'a> {
         }
     }
 
-    /// Collects the colours that a pixel may have.
+    /// Collects the palette indices that a pixel may be snapped to.
     fn colors(&self, x: u32, y: u32, found: &mut Vec<u16>) {
         let (x, y) = (x as i32, y as i32);
         let own = self.at(x, y);
         found.clear();
-        if self.kinds[own] == Kind::Flat && self.is_alone(x, y) {
+        if self.kinds[own] == Kind::Flat && self.is_uniform(x, y) {
             found.push(self.nearest[own].color);
             return;
         }
@@ -167,7 +167,7 @@ impl<'a> Around<'a> {
             self.collect(x, y, reach, found);
             let is_enough = match found.as_slice() {
                 [] => false,
-                [only] => *only == self.nearest[own].color && self.nearest[own].distance < LINE,
+                [only] => *only == self.nearest[own].color && self.nearest[own].distance < LINE_COLOR_THRESHOLD,
                 _ => true,
             };
             if is_enough {
@@ -195,8 +195,8 @@ impl<'a> Around<'a> {
             .flat_map(move |y| columns.clone().map(move |x| self.at(x, y)))
     }
 
-    /// Whether all pixels next to this one have its colour.
-    fn is_alone(&self, x: i32, y: i32) -> bool {
+    /// Whether all adjacent pixels have the same colour as this one.
+    fn is_uniform(&self, x: i32, y: i32) -> bool {
         let own = self.nearest[self.at(x, y)].color;
         self.window(x, y, 1).all(|beside| self.nearest[beside].color == own)
     }
@@ -204,12 +204,12 @@ impl<'a> Around<'a> {
     fn collect(&self, x: i32, y: i32, reach: i32, found: &mut Vec<u16>) {
         for pixel in self.window(x, y, reach) {
             let nearest = self.nearest[pixel];
-            let speaks = match self.kinds[pixel] {
+            let counts = match self.kinds[pixel] {
                 Kind::Flat => true,
-                Kind::Fine => nearest.distance < LINE,
+                Kind::Fine => nearest.distance < LINE_COLOR_THRESHOLD,
                 Kind::Mixture => false,
             };
-            if speaks && !found.contains(&nearest.color) {
+            if counts && !found.contains(&nearest.color) {
                 found.push(nearest.color);
             }
         }
@@ -222,7 +222,7 @@ mod tests {
     use image::Rgb as Pixel;
 
     #[test]
-    fn every_enlarged_pixel_comes_from_one() {
+    fn every_enlarged_pixel_comes_from_exactly_one_pixel() {
         for (small, large) in [(1, 1), (3, 12), (7, 10), (10, 10), (5, 39)] {
             let cells = Cells::new(small, large);
             let all: Vec<u32> = (0..small).flat_map(|index| cells.of(index)).collect();
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_is_never_enlarged_beyond_the_most() {
+    fn a_picture_is_never_enlarged_beyond_the_maximum() {
         assert_eq!(size((256, 256), 4.0), (1024, 1024));
         assert_eq!(size((2048, 2048), 4.0), (2048, 2048));
         let (width, height) = size((1500, 900), 8.0);
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mixture_of_black_and_white_is_no_grey_although_there_is_some() {
+    fn a_mixture_of_black_and_white_is_not_snapped_to_a_grey_elsewhere() {
         let pixels = RgbImage::from_fn(40, 40, |x, y| match (x, y) {
             (_, 30..) => Pixel([128; 3]),
             (20, 0..20) => Pixel([128; 3]),

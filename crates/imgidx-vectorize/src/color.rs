@@ -3,7 +3,7 @@
 /// A colour: red, green, blue.
 pub(super) type Rgb = [u8; 3];
 
-/// A weighted Euclidean distance, 0 to 442; green counts a little more, as it does for the eye.
+/// Weighted Euclidean distance in RGB, 0 to 442. Green has more weight, because the eye is most sensitive to it.
 pub(super) fn distance(a: Rgb, b: Rgb) -> f32 {
     squared_distance(a, b).sqrt()
 }
@@ -19,13 +19,13 @@ pub(super) fn squared_distance(a: Rgb, b: Rgb) -> f32 {
         .sum()
 }
 
-/// How far a colour lies from the line between two others; `None` if it does not lie between them.
+/// Distance of a colour from the line between two others, or `None` if it does not lie between them.
 pub(super) fn distance_from_mixtures(color: Rgb, a: Rgb, b: Rgb) -> Option<f32> {
     let to = |other: Rgb| [0, 1, 2].map(|i| f32::from(other[i]) - f32::from(a[i]));
     let dot = |x: [f32; 3], y: [f32; 3]| x[0] * y[0] + x[1] * y[1] + x[2] * y[2];
     let (line, point) = (to(b), to(color));
     let share = dot(line, point) / dot(line, line);
-    // Not a number where both are the same.
+    // Also rejects NaN, which results when `a` and `b` are equal.
     if !(0.04..=0.96).contains(&share) {
         return None;
     }

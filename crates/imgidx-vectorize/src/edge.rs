@@ -1,22 +1,25 @@
-//! Where an edge between two colours goes through the pixels that anti-aliasing has mixed.
+//! Locates the edge between two colours inside the pixels that anti-aliasing has mixed.
 
 use image::RgbImage;
 
 use super::color::Rgb;
 use super::fit::Point;
 
-/// Pixels on either side of an edge that are looked at: few, where there is not room for more.
+/// Numbers of pixels to examine on either side of an edge. The smaller one is for tight places.
 const REACHES: [i32; 2] = [3, 2];
 
-/// How much of the other colour there may be at the ends.
-const PURE: f64 = 0.1;
+/// Maximum share of the other colour at the ends of the examined pixels.
+const MAX_IMPURITY: f64 = 0.1;
 
-/// How far an edge may be from where it was looked for, in pixels.
-const FAR: f64 = 1.0;
+/// Maximum distance of an edge from the expected place, in pixels.
+const MAX_DISTANCE: f64 = 1.0;
 
-/// The place of an edge between two colours near a point, exact where only these two are: a pixel is mixed by how much of it lies on each side, so
-/// that the shares of one colour in a column (or a row, of a steep edge) add up to the height at which the edge goes through it. `None` where
-/// it cannot be told: at corners, and of what is narrower than a few pixels.
+/// Locates the edge between two colours near a point, exactly where no other colours are involved.
+///
+/// Anti-aliasing mixes a pixel in proportion to its area on each side of the edge. The shares of one colour in a column
+/// (or in a row, for a steep edge) therefore add up to the height at which the edge crosses it.
+///
+/// Returns `None` where the edge cannot be located: at corners, and for shapes narrower than a few pixels.
 pub(super) fn locate(pixels: &RgbImage, (first, second): (Rgb, Rgb), near: Point) -> Option<Point> {
     let mixed = Mixed::new(pixels, first, second)?;
     let (column, row) = (near.x.floor() as i32, near.y.floor() as i32);
@@ -29,20 +32,22 @@ pub(super) fn locate(pixels: &RgbImage, (first, second): (Rgb, Rgb), near: Point
     } else {
         Point::new(between(near.y, |y| height(column, across > 0.0, |x| mixed.share(x, y)))?, near.y)
     };
-    (found.distance(near) <= FAR).then_some(found)
+    (found.distance(near) <= MAX_DISTANCE).then_some(found)
 }
 
-/// A value between two columns, from those in their middles.
+/// Interpolates a value between the centres of two columns.
 fn between(place: f64, at: impl Fn(i32) -> Option<f64>) -> Option<f64> {
     let left = (place - 0.5).floor();
     let (before, after) = (at(left as i32)?, at(left as i32 + 1)?);
     Some(before + (place - 0.5 - left) * (after - before))
 }
 
-/// The height at which an edge goes through a column, near to a row; the second colour comes after it if the share rises.
+/// The height at which an edge crosses a column near a row. If `is_rising`, the second colour lies after the edge.
 fn height(row: i32, is_rising: bool, share: impl Fn(i32) -> f64) -> Option<f64> {
     let before = |y: i32| if is_rising { 1.0 - share(y) } else { share(y) };
-    let reach = REACHES.into_iter().find(|reach| before(row - reach) >= 1.0 - PURE && before(row + reach) <= PURE)?;
+    let reach = REACHES
+        .into_iter()
+        .find(|reach| before(row - reach) >= 1.0 - MAX_IMPURITY && before(row + reach) <= MAX_IMPURITY)?;
     Some(f64::from(row - reach) + (row - reach..=row + reach).map(before).sum::<f64>())
 }
 
@@ -50,24 +55,24 @@ fn height(row: i32, is_rising: bool, share: impl Fn(i32) -> f64) -> Option<f64> 
 struct Mixed<'a> {
     pixels: &'a RgbImage,
     first: [f64; 3],
-    way: [f64; 3],
-    whole: f64,
+    difference: [f64; 3],
+    squared: f64,
 }
 
 impl<'a> Mixed<'a> {
     fn new(pixels: &'a RgbImage, first: Rgb, second: Rgb) -> Option<Self> {
         let first = first.map(f64::from);
-        let way = [0, 1, 2].map(|i| f64::from(second[i]) - first[i]);
-        let whole = way.iter().map(|part| part * part).sum();
-        (whole > 0.0).then_some(Self { pixels, first, way, whole })
+        let difference = [0, 1, 2].map(|i| f64::from(second[i]) - first[i]);
+        let squared = difference.iter().map(|part| part * part).sum();
+        (squared > 0.0).then_some(Self { pixels, first, difference, squared })
     }
 
-    /// How much of a pixel is of the second colour, 0 to 1. Beyond the border it is as on it.
+    /// Share of the second colour in a pixel, 0 to 1. Pixels outside the picture equal those on its border.
     fn share(&self, x: i32, y: i32) -> f64 {
         let inside = |at: i32, length: u32| at.clamp(0, length as i32 - 1) as u32;
         let pixel = self.pixels.get_pixel(inside(x, self.pixels.width()), inside(y, self.pixels.height())).0;
-        let along: f64 = (0..3).map(|i| (f64::from(pixel[i]) - self.first[i]) * self.way[i]).sum();
-        (along / self.whole).clamp(0.0, 1.0)
+        let along: f64 = (0..3).map(|i| (f64::from(pixel[i]) - self.first[i]) * self.difference[i]).sum();
+        (along / self.squared).clamp(0.0, 1.0)
     }
 }
 
@@ -79,7 +84,7 @@ mod tests {
     const INK: Rgb = [200, 30, 60];
     const PAPER: Rgb = [255, 255, 255];
 
-    /// A picture of ink where `is_ink` says so, each pixel mixed by 32 × 32 points of it.
+    /// A picture with ink where `is_ink` returns true, each pixel averaged from 32 × 32 points.
     fn drawn(is_ink: impl Fn(f64, f64) -> bool) -> RgbImage {
         RgbImage::from_fn(64, 64, |x, y| {
             let points = (0..1024).map(|i| (f64::from(i % 32) / 32.0, f64::from(i / 32) / 32.0));
@@ -95,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_edge_of_a_disc_is_where_it_is() {
+    fn the_edge_of_a_disc_is_located_exactly() {
         let disc = drawn(|x, y| f64::hypot(x - 32.3, y - 31.8) < 20.4);
         for degree in (0..360).step_by(5) {
             let (sin, cos) = f64::from(degree).to_radians().sin_cos();
@@ -109,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_thin_line_and_of_one_colour_nothing_is_told() {
+    fn thin_lines_and_single_colours_have_no_edge() {
         let line = drawn(|_, y| (30.2..31.7).contains(&y));
         assert_eq!(locate(&line, (PAPER, INK), Point::new(20.0, 30.0)), None);
         assert_eq!(locate(&line, (INK, INK), Point::new(20.0, 30.0)), None);

@@ -1,4 +1,4 @@
-//! Colours that change along a line, or away from a point.
+//! Linear and radial gradients: fits them to pixels and writes them as SVG.
 
 use std::fmt::Write;
 
@@ -6,84 +6,87 @@ use super::color::Rgb;
 use super::fit::Point;
 use super::provenance::checksum;
 
-/// Parts in which colours are averaged.
-const PARTS: usize = 48;
+/// Number of bins along a gradient in which colours are averaged.
+const BINS: usize = 48;
 
-/// How far a line between two stops may be off, of 255.
-const TOLERANCE: f64 = 1.5;
+/// Maximum error of the interpolation between two stops, of 255.
+const MAX_STOP_ERROR: f64 = 1.5;
 
-/// The most stops.
-const MOST_STOPS: usize = 12;
+/// Maximum number of stops.
+const MAX_STOPS: usize = 12;
 
-/// The least that colours change by, of 255.
-pub(super) const CHANGE: u8 = 12;
+/// Minimum change of a channel over a gradient, of 255.
+pub(super) const MIN_CHANGE: u8 = 12;
 
-/// How far a pixel may be off, of 255; and how many of them have to be within.
-const OFF: u8 = 5;
+/// Maximum difference of a channel between a pixel and the gradient that it belongs to, of 255.
+const MAX_PIXEL_ERROR: u8 = 5;
+
+/// Minimum fraction of an area's pixels that belong to its gradient.
 const MIN_INLIERS: f64 = 0.85;
 
-/// How much better circles have to be than lines, and ellipses than circles: see [`Shape::roughness`].
-const BETTER: f64 = 1.5;
+/// Minimum factor by which circles must improve on lines, and ellipses on circles: see [`Shape::roughness`].
+const MIN_IMPROVEMENT: f64 = 1.5;
 
-/// So rough is what colours are rounded by, and how they change within a part.
-const FINE: f64 = 2.0;
+/// Roughness below which a shape fits: it stems from rounding and from the change of colour within a bin.
+const SMOOTH_THRESHOLD: f64 = 2.0;
 
-/// How much of the variance has to be left for a shape to be none.
-const TELLS_NOTHING: f64 = 0.5;
+/// If a shape leaves more than this fraction of the variance, the area has no gradient.
+const MAX_UNEXPLAINED: f64 = 0.5;
 
-/// How much of the variance may be left in a gradient: what JPEG leaves of one colour is no gradient.
-const NOISE: f64 = 0.15;
+/// Maximum fraction of the variance that a gradient may leave. Excludes flat colours with JPEG noise.
+const MAX_NOISE: f64 = 0.15;
 
-/// Steps of an angle, and of a logarithm, that are as large as one of a pixel.
-const TURN: f64 = 20.0;
+/// Scales an angle, or the logarithm of a ratio, so that its steps are comparable to steps of one pixel.
+const STEPS_PER_UNIT: f64 = 20.0;
 
-/// How many samples tell a shape.
-const ENOUGH: usize = 1024;
+/// Maximum number of samples for finding a shape.
+const MAX_SHAPE_SAMPLES: usize = 1024;
 
-/// A pixel's middle and its colour.
+/// The centre of a pixel, and its colour.
 pub(super) type Sample = (Point, Rgb);
 
-/// How colours change at a place: along x and along y, each channel.
+/// The centre of a pixel, and the change of each channel along x and along y.
 pub(super) type Slope = (Point, [[f64; 3]; 2]);
 
-/// Where colours are the same.
+/// The lines or curves on which a gradient has one colour.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Shape {
-    /// On lines across this direction, of which this is the sine and cosine.
+    /// Lines perpendicular to the direction with this sine and cosine.
     Linear { sin: f64, cos: f64 },
-    /// On ellipses around a point: circles, once turned by the angle of which this is the sine and cosine, and enlarged so much across it.
+    /// Ellipses around a point. `sin` and `cos` give the direction of one axis; scaling by `across` perpendicular to
+    /// it makes them circles.
     Radial { center: Point, sin: f64, cos: f64, across: f64 },
 }
 
-/// A colour at a place: pixels along the direction of lines, or from the centre of circles.
+/// A colour at a position: the distance in pixels along a linear gradient, or from the centre of a radial one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Stop {
     place: f64,
     color: Rgb,
 }
 
-/// Colours that change along a line, or away from a point; as those of SVG, linear in sRGB between stops, and the same beyond them.
+/// A gradient as in SVG: colours are interpolated linearly in sRGB between stops, and constant beyond them.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Gradient {
     shape: Shape,
-    /// A point in the middle of what it was found in.
+    /// The mean position of the samples that it was fitted to.
     middle: Point,
     stops: Vec<Stop>,
 }
 
 impl Gradient {
-    /// The gradient that some pixels have, if they have one.
+    /// Fits a gradient to samples of an area, if the area has one.
     pub(crate) fn fit(samples: &[Sample], slopes: &[Slope]) -> Option<Self> {
         let shape = Shape::of(samples, slopes)?;
         let rough = Self::with_shape(shape, samples);
-        // Once more without what is something else.
-        let of_it: Vec<Sample> = samples.iter().copied().filter(|sample| rough.is_near(sample)).collect();
-        if 2 * of_it.len() < samples.len() {
+        // Fits again without outliers.
+        let inliers: Vec<Sample> = samples.iter().copied().filter(|sample| rough.is_near(sample)).collect();
+        if 2 * inliers.len() < samples.len() {
             return None;
         }
-        let gradient = Self::with_shape(shape.refined(&of_it), &of_it);
-        let is_noise = gradient.shape.roughness(&of_it) > NOISE * variance(&of_it);
-        (!is_noise && change(gradient.stops.iter().map(|stop| stop.color)) >= CHANGE && gradient.explains(samples))
+        let gradient = Self::with_shape(shape.refined(&inliers), &inliers);
+        let is_noise = gradient.shape.roughness(&inliers) > MAX_NOISE * variance(&inliers);
+        (!is_noise && change(gradient.stops.iter().map(|stop| stop.color)) >= MIN_CHANGE && gradient.explains(samples))
             .then_some(gradient)
     }
 
@@ -91,15 +94,15 @@ impl Gradient {
         let count = samples.len() as f64;
         let sum = samples.iter().fold(Point::default(), |sum, (at, _)| Point::new(sum.x + at.x, sum.y + at.y));
         let middle = Point::new(sum.x / count, sum.y / count);
-        let mut gradient = Self { shape, middle, stops: stops(&shape.parts(samples)) };
-        gradient.go_on(shape.ends(samples));
+        let mut gradient = Self { shape, middle, stops: stops(&shape.bins(samples)) };
+        gradient.extend_to(shape.ends(samples));
         gradient
     }
 
-    /// Goes on in the same way to both ends; stops are in the middle of what they were told from.
-    fn go_on(&mut self, (first, last): (f64, f64)) {
+    /// Extrapolates to both ends, because the outer stops lie at the mean position of their bins.
+    fn extend_to(&mut self, (first, last): (f64, f64)) {
         let last_stop = self.stops.len() - 1;
-        // Not beyond black and white: there it stays the same.
+        // Beyond black or white, SVG keeps the colour of the last stop.
         if let [a, b, ..] = self.stops[..]
             && let Some(color) = color_at(a, b, first)
         {
@@ -112,24 +115,24 @@ impl Gradient {
         }
     }
 
-    /// Whether pixels have the colours of this gradient.
+    /// Whether at least [`MIN_INLIERS`] of the samples have the colours of this gradient.
     pub(crate) fn explains(&self, samples: &[Sample]) -> bool {
-        let most = ((1.0 - MIN_INLIERS) * samples.len() as f64) as usize;
-        samples.iter().filter(|sample| !self.is_near(sample)).nth(most).is_none()
+        let max_outliers = ((1.0 - MIN_INLIERS) * samples.len() as f64) as usize;
+        samples.iter().filter(|sample| !self.is_near(sample)).nth(max_outliers).is_none()
     }
 
-    /// How much a channel changes at most between places of samples.
+    /// Largest change of a channel of this gradient over the positions of samples.
     pub(crate) fn change_among(&self, samples: &[Sample]) -> u8 {
         change(samples.iter().map(|(at, _)| self.color(*at)))
     }
 
-    /// Whether a pixel has the colour of this gradient.
+    /// Whether a pixel has the colour of this gradient, within [`MAX_PIXEL_ERROR`].
     pub(crate) fn is_near(&self, (at, color): &Sample) -> bool {
         let own = self.color(*at);
-        (0..3).all(|i| own[i].abs_diff(color[i]) <= OFF)
+        (0..3).all(|i| own[i].abs_diff(color[i]) <= MAX_PIXEL_ERROR)
     }
 
-    /// The colour at a point.
+    /// The colour of this gradient at a point.
     pub(crate) fn color(&self, at: Point) -> Rgb {
         let place = self.shape.place(at);
         let after = self.stops.partition_point(|stop| stop.place < place);
@@ -137,17 +140,17 @@ impl Gradient {
             (Some(a), Some(b)) => color_at(a, *b, place).unwrap_or(a.color),
             (Some(only), None) => only.color,
             (None, Some(only)) => only.color,
-            (None, None) => unreachable!("there are stops"),
+            (None, None) => unreachable!("a gradient has stops"),
         }
     }
 
-    /// The first and the last of its colours.
+    /// The first and the last colour.
     pub(crate) fn ends(&self) -> [Rgb; 2] {
         [self.stops[0].color, self.stops[self.stops.len() - 1].color]
     }
 
-    /// Its definition in SVG, of a drawing that is enlarged along x and y and begins so far down; and the name by which it is used, which is
-    /// the same only for the same gradient, so that several drawings can be in one page.
+    /// The name and the SVG definition of this gradient, for a drawing enlarged by `scale` along x and y and moved down
+    /// by `top`. The name is a checksum of the definition, so that several drawings can share one page.
     pub(crate) fn definition(&self, scale: (f64, f64), top: f64) -> (String, String) {
         let to = |point: Point| (short(point.x * scale.0), short(point.y * scale.1 + top));
         let (first, last) = (self.stops[0].place, self.stops[self.stops.len() - 1].place);
@@ -172,7 +175,7 @@ impl Gradient {
                 ("radialGradient", circle, 0.0, last)
             }
         };
-        // Of circles far away only a little is seen.
+        // Offsets need more decimals where only a small part of a radial gradient is visible.
         let decimals = 3.0 + (whole / (last - first)).log10().ceil().clamp(0.0, 4.0);
         let unit = 10_f64.powf(decimals);
         let mut stops = String::new();
@@ -186,20 +189,20 @@ impl Gradient {
     }
 }
 
-/// With one decimal.
+/// Rounds to one decimal place.
 fn short(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
 
-/// The colour at a place on the line through two stops, if there is such a colour.
+/// The colour at a place, interpolated or extrapolated from two stops; `None` if a channel would leave 0 to 255.
 fn color_at(a: Stop, b: Stop, place: f64) -> Option<Rgb> {
-    let part = (place - a.place) / (b.place - a.place);
-    let channel = |i: usize| (f64::from(a.color[i]) + part * (f64::from(b.color[i]) - f64::from(a.color[i]))).round();
+    let share = (place - a.place) / (b.place - a.place);
+    let channel = |i: usize| (f64::from(a.color[i]) + share * (f64::from(b.color[i]) - f64::from(a.color[i]))).round();
     let channels = [0, 1, 2].map(channel);
     channels.iter().all(|channel| (0.0..=255.0).contains(channel)).then(|| channels.map(|channel| channel as u8))
 }
 
-/// The most that a channel changes by.
+/// Largest difference within one channel.
 pub(super) fn change(colors: impl Iterator<Item = Rgb>) -> u8 {
     let ends = colors.fold(([u8::MAX; 3], [0; 3]), |(least, most), color| {
         ([0, 1, 2].map(|i| color[i].min(least[i])), [0, 1, 2].map(|i| color[i].max(most[i])))
@@ -207,9 +210,9 @@ pub(super) fn change(colors: impl Iterator<Item = Rgb>) -> u8 {
     (0..3).map(|i| ends.1[i].saturating_sub(ends.0[i])).max().unwrap_or(0)
 }
 
-/// Samples of about one place: how many, the means of their places and colours, and the sum of their squares.
+/// Samples of about the same place: their number, mean place, mean colour, and the sum of the squared channels.
 #[derive(Debug, Clone, Copy, Default)]
-struct Part {
+struct Bin {
     count: f64,
     place: f64,
     color: [f64; 3],
@@ -217,11 +220,11 @@ struct Part {
 }
 
 impl Shape {
-    /// The shape along which the colours of pixels change.
+    /// Finds the shape along which the colours of samples change.
     fn of(samples: &[Sample], slopes: &[Slope]) -> Option<Self> {
-        let samples = &few(samples);
-        // The structure tensor, whose first eigenvector is the direction in which colours change most; and the point from which they change
-        // away, to which all directions lead.
+        let samples = &subsample(samples);
+        // Sums the structure tensor, whose first eigenvector is the direction of the strongest change, and the
+        // right-hand side of a least-squares system for the centre: the point nearest to the lines along all slopes.
         let (mut xx, mut xy, mut yy, mut right) = (0.0, 0.0, 0.0, Point::default());
         for (at, [along, down]) in slopes {
             for i in 0..3 {
@@ -242,15 +245,16 @@ impl Shape {
         }
         let (x, y) = ((xx * right.x + xy * right.y) / determinant, (xy * right.x + yy * right.y) / determinant);
         let circles = Self::circles([x, y]).refined(samples);
-        let Self::Radial { center, .. } = circles else { unreachable!("circles stay circles") };
-        let better = |a: Self, b: Self| if a.roughness(samples) > BETTER * b.roughness(samples) + 1.0 { b } else { a };
+        let Self::Radial { center, .. } = circles else { unreachable!("refining keeps circles radial") };
+        let better =
+            |a: Self, b: Self| if a.roughness(samples) > MIN_IMPROVEMENT * b.roughness(samples) + 1.0 { b } else { a };
         let simple = better(linear, circles);
         let rest = simple.roughness(samples);
-        if rest < FINE || rest > TELLS_NOTHING * variance(samples) {
-            return (rest < FINE).then_some(simple);
+        if rest < SMOOTH_THRESHOLD || rest > MAX_UNEXPLAINED * variance(samples) {
+            return (rest < SMOOTH_THRESHOLD).then_some(simple);
         }
-        let ellipses =
-            [0.7, -0.7].map(|across| Self::ellipses([center.x, center.y, across * TURN, 0.0]).refined(samples));
+        let ellipses = [0.7, -0.7]
+            .map(|across| Self::ellipses([center.x, center.y, across * STEPS_PER_UNIT, 0.0]).refined(samples));
         Some(ellipses.into_iter().fold(simple, better))
     }
 
@@ -258,15 +262,15 @@ impl Shape {
         Self::Radial { center: Point::new(x, y), sin: 0.0, cos: 1.0, across: 1.0 }
     }
 
-    /// Of a centre, the logarithm of how much they are enlarged, and an angle; both in steps as large as pixels.
+    /// Ellipses from a centre, the logarithm of `across`, and an angle, the last two in steps of [`STEPS_PER_UNIT`].
     fn ellipses([x, y, across, angle]: [f64; 4]) -> Self {
-        let (sin, cos) = (angle / TURN).sin_cos();
-        Self::Radial { center: Point::new(x, y), sin, cos, across: (across / TURN).clamp(-2.0, 2.0).exp() }
+        let (sin, cos) = (angle / STEPS_PER_UNIT).sin_cos();
+        Self::Radial { center: Point::new(x, y), sin, cos, across: (across / STEPS_PER_UNIT).clamp(-2.0, 2.0).exp() }
     }
 
-    /// The same kind of shape, where the colours of samples differ least from others of the same place.
+    /// Adjusts the shape for the least roughness. Keeps its kind.
     fn refined(self, samples: &[Sample]) -> Self {
-        let samples = &few(samples);
+        let samples = &subsample(samples);
         match self {
             Self::Linear { sin, cos } => {
                 let angle =
@@ -278,7 +282,7 @@ impl Shape {
                 Self::circles(refine(center, 8.0, 0.2, |center| Self::circles(center).roughness(samples)))
             }
             Self::Radial { center, sin, cos, across } => {
-                let start = [center.x, center.y, across.ln() * TURN, f64::atan2(sin, cos) * TURN];
+                let start = [center.x, center.y, across.ln() * STEPS_PER_UNIT, f64::atan2(sin, cos) * STEPS_PER_UNIT];
                 Self::ellipses(refine(start, 8.0, 0.2, |to| Self::ellipses(to).roughness(samples)))
             }
         }
@@ -300,42 +304,42 @@ impl Shape {
         }
     }
 
-    /// The first and the last place of samples.
+    /// The smallest and the largest place of samples.
     fn ends(&self, samples: &[Sample]) -> (f64, f64) {
         let places = samples.iter().map(|(at, _)| self.place(*at));
         places.fold((f64::MAX, f64::MIN), |(first, last), at| (first.min(at), last.max(at)))
     }
 
-    /// Means of samples, by their places.
-    fn parts(&self, samples: &[Sample]) -> [Part; PARTS] {
+    /// Averages samples in bins by their places.
+    fn bins(&self, samples: &[Sample]) -> [Bin; BINS] {
         let (first, last) = self.ends(samples);
-        let to_part = PARTS as f64 / (last - first).max(1e-9);
-        let mut parts = [Part::default(); PARTS];
+        let to_bin = BINS as f64 / (last - first).max(1e-9);
+        let mut bins = [Bin::default(); BINS];
         for (at, color) in samples {
             let place = self.place(*at);
-            let part = &mut parts[(((place - first) * to_part) as usize).min(PARTS - 1)];
+            let bin = &mut bins[(((place - first) * to_bin) as usize).min(BINS - 1)];
             let color = color.map(f64::from);
-            part.count += 1.0;
-            part.place += place;
-            part.squares += color.iter().map(|channel| channel * channel).sum::<f64>();
-            (0..3).for_each(|i| part.color[i] += color[i]);
+            bin.count += 1.0;
+            bin.place += place;
+            bin.squares += color.iter().map(|channel| channel * channel).sum::<f64>();
+            (0..3).for_each(|i| bin.color[i] += color[i]);
         }
-        for part in parts.iter_mut().filter(|part| part.count > 0.0) {
-            part.place /= part.count;
-            part.color = part.color.map(|sum| sum / part.count);
+        for bin in bins.iter_mut().filter(|bin| bin.count > 0.0) {
+            bin.place /= bin.count;
+            bin.color = bin.color.map(|sum| sum / bin.count);
         }
-        parts
+        bins
     }
 
-    /// How much colours differ from others of the same place: the mean of the squares.
+    /// Mean squared difference between colours and the mean colour of their bin.
     fn roughness(&self, samples: &[Sample]) -> f64 {
-        let parts = self.parts(samples);
-        let rest = |part: &Part| part.squares - part.count * part.color.iter().map(|mean| mean * mean).sum::<f64>();
-        parts.iter().map(rest).sum::<f64>() / samples.len() as f64
+        let bins = self.bins(samples);
+        let rest = |bin: &Bin| bin.squares - bin.count * bin.color.iter().map(|mean| mean * mean).sum::<f64>();
+        bins.iter().map(rest).sum::<f64>() / samples.len() as f64
     }
 }
 
-/// The variance of the colours of samples.
+/// Variance of the colours of samples, summed over the channels.
 fn variance(samples: &[Sample]) -> f64 {
     let count = samples.len() as f64;
     let channel = |i: usize| {
@@ -346,22 +350,22 @@ fn variance(samples: &[Sample]) -> f64 {
     (0..3).map(channel).sum()
 }
 
-/// Samples from all over some, not more than are enough.
-fn few(samples: &[Sample]) -> Vec<Sample> {
-    let count = samples.len().min(ENOUGH);
+/// Picks at most [`MAX_SHAPE_SAMPLES`] evenly spread samples.
+fn subsample(samples: &[Sample]) -> Vec<Sample> {
+    let count = samples.len().min(MAX_SHAPE_SAMPLES);
     (0..count).map(|i| samples[i * samples.len() / count]).collect()
 }
 
-/// The least of a function near a point, by looking on both sides of each coordinate in smaller and smaller steps.
+/// Finds a local minimum of a function by coordinate search with decreasing steps.
 fn refine<const N: usize>(mut best: [f64; N], mut step: f64, last: f64, value: impl Fn([f64; N]) -> f64) -> [f64; N] {
-    const MOST_STEPS: usize = 200;
+    const MAX_ITERATIONS: usize = 200;
     let mut least = value(best);
-    for _ in 0..MOST_STEPS {
+    for _ in 0..MAX_ITERATIONS {
         let mut is_better = false;
         for i in 0..N {
-            for way in [step, -step] {
+            for change in [step, -step] {
                 let mut other = best;
-                other[i] += way;
+                other[i] += change;
                 let found = value(other);
                 if found < least {
                     (best, least, is_better) = (other, found, true);
@@ -378,13 +382,15 @@ fn refine<const N: usize>(mut best: [f64; N], mut step: f64, last: f64, value: i
     best
 }
 
-/// As few stops as tell the colours of all parts: Douglas and Peucker's.
-fn stops(parts: &[Part; PARTS]) -> Vec<Stop> {
-    // A few pixels at an end may be of something else.
-    let usual = parts.iter().map(|part| part.count).sum::<f64>() / PARTS as f64;
-    let known: Vec<&Part> = parts.iter().filter(|part| part.count > usual / 10.0).collect();
+/// The fewest stops that reproduce the colours of all bins within [`MAX_STOP_ERROR`] (Douglas and Peucker, "Algorithms
+/// for the reduction of the number of points required to represent a digitized line or its caricature", Cartographica
+/// 1973).
+fn stops(bins: &[Bin; BINS]) -> Vec<Stop> {
+    // A few pixels at an end may belong to something else.
+    let usual = bins.iter().map(|bin| bin.count).sum::<f64>() / BINS as f64;
+    let known: Vec<&Bin> = bins.iter().filter(|bin| bin.count > usual / 10.0).collect();
     let mut kept = vec![0, known.len() - 1];
-    while kept.len() < MOST_STOPS {
+    while kept.len() < MAX_STOPS {
         let off_between =
             |from: usize, to: usize| (from + 1..to).map(|i| (i, off(known[from], known[i], known[to]))).collect();
         let worst = kept
@@ -392,7 +398,7 @@ fn stops(parts: &[Part; PARTS]) -> Vec<Stop> {
             .flat_map(|ends| -> Vec<_> { off_between(ends[0], ends[1]) })
             .max_by(|a, b| a.1.total_cmp(&b.1));
         match worst {
-            Some((i, off)) if off > TOLERANCE => kept.insert(kept.partition_point(|other| *other < i), i),
+            Some((i, off)) if off > MAX_STOP_ERROR => kept.insert(kept.partition_point(|other| *other < i), i),
             _ => break,
         }
     }
@@ -401,10 +407,10 @@ fn stops(parts: &[Part; PARTS]) -> Vec<Stop> {
     kept.into_iter().map(stop).collect()
 }
 
-/// How far a part's colour is from the line between two others, of 255.
-fn off(a: &Part, part: &Part, b: &Part) -> f64 {
-    let share = (part.place - a.place) / (b.place - a.place);
-    let off = |i: usize| (a.color[i] + share * (b.color[i] - a.color[i]) - part.color[i]).abs();
+/// Distance of a bin's colour from the interpolation between two others, of 255.
+fn off(a: &Bin, bin: &Bin, b: &Bin) -> f64 {
+    let share = (bin.place - a.place) / (b.place - a.place);
+    let off = |i: usize| (a.color[i] + share * (b.color[i] - a.color[i]) - bin.color[i]).abs();
     (0..3).map(off).fold(0.0, f64::max)
 }
 
@@ -412,7 +418,7 @@ fn off(a: &Part, part: &Part, b: &Part) -> f64 {
 mod tests {
     use super::*;
 
-    /// Samples of 60 × 40 pixels, and their slopes, of colours that are known everywhere.
+    /// Samples and slopes of 60 × 40 pixels with the colours of a function.
     fn sampled(color: impl Fn(Point) -> [f64; 3]) -> (Vec<Sample>, Vec<Slope>) {
         let places = || (0..2400).map(|i| Point::new(f64::from(i % 60) + 0.5, f64::from(i / 60) + 0.5));
         let samples = places().map(|at| (at, color(at).map(|channel| channel.round() as u8))).collect();
@@ -429,7 +435,7 @@ mod tests {
     #[test]
     fn colors_along_a_line_are_found_with_the_stop_between_them() {
         let (sin, cos) = 0.5_f64.sin_cos();
-        // From 20 to 220 of red on 40 pixels, and then green from 0 on.
+        // Red rises from 20 to 220 over 40 pixels, then green rises from 0.
         let (samples, slopes) = sampled(|at| {
             let place = at.x * cos + at.y * sin;
             [20.0 + 5.0 * place.min(40.0), (place - 40.0).max(0.0) * 4.0, 90.0]
@@ -437,13 +443,13 @@ mod tests {
         let found = Gradient::fit(&samples, &slopes).expect("there is one");
         let Shape::Linear { sin: s, cos: c } = found.shape else { panic!("{found:?}") };
         assert!((s * cos - c * sin).abs() < 0.01, "{found:?}");
-        assert!((3..=4).contains(&found.stops.len()), "a part may have the corner in it: {found:?}");
+        assert!((3..=4).contains(&found.stops.len()), "the corner may lie inside a bin: {found:?}");
         let off = samples.iter().map(|(at, color)| (0..3).map(|i| color[i].abs_diff(found.color(*at)[i])).max());
         assert!(off.max().flatten() <= Some(4), "{found:?}");
     }
 
     #[test]
-    fn circles_are_told_from_lines() {
+    fn circles_are_distinguished_from_lines() {
         let center = Point::new(20.0, 25.0);
         let (samples, slopes) = sampled(|at| [240.0 - 3.0 * at.distance(center), 90.0, 30.0]);
         let found = Gradient::fit(&samples, &slopes).expect("there is one");
@@ -453,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn ellipses_are_told_from_circles() {
+    fn ellipses_are_distinguished_from_circles() {
         let (sin, cos) = 0.4_f64.sin_cos();
         let shape = Shape::Radial { center: Point::new(25.0, 18.0), sin, cos, across: 2.0 };
         let (samples, slopes) = sampled(|at| [240.0 - 3.0 * shape.place(at), 90.0, 30.0]);
@@ -464,10 +470,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_white_beyond_the_end_does_not_bend_the_rest() {
+    fn white_beyond_the_end_does_not_distort_the_gradient() {
         let color = |at: Point| [(at.x * 6.0).min(255.0), 90.0, 30.0];
         let (mut samples, slopes) = sampled(color);
-        // Few enough to be no part of their own.
+        // Too few to count as a bin.
         samples.retain(|(at, _)| at.x < 42.0 || at.y < 2.0);
         let found = Gradient::fit(&samples, &slopes).expect("there is one");
         let off = samples.iter().map(|(at, color)| color[0].abs_diff(found.color(*at)[0])).max();
@@ -475,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_one_colour_nor_many_are_a_gradient() {
+    fn nearly_flat_areas_and_patterns_are_not_gradients() {
         let (samples, slopes) = sampled(|at| [100.0 + at.x / 10.0, 90.0, 30.0]);
         assert_eq!(Gradient::fit(&samples, &slopes), None, "it changes too little");
         let (samples, slopes) = sampled(|at| [100.0 + 20.0 * at.x.cos(), 90.0 + 20.0 * (at.y / 2.0).sin(), 30.0]);
@@ -483,7 +489,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_gradient_has_the_same_name_and_another_has_another() {
+    fn the_name_of_a_gradient_depends_on_its_definition() {
         let (samples, slopes) = sampled(|at| [4.0 * at.x, 0.0, 0.0]);
         let gradient = Gradient::fit(&samples, &slopes).expect("there is one");
         let (name, text) = gradient.definition((2.0, 2.0), 0.0);

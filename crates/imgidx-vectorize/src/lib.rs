@@ -1,9 +1,15 @@
-//! From pixels to paths: one trace of a drawing with given parameters, and how good it is.
+//! Traces a drawing to SVG with given parameters, and measures how closely the result matches the original.
 //!
-//! A [`Source`] is a picture that is to be traced. Its gradients are found (`smooth`, `gradient`); its other colours become a palette without the
-//! mixtures that anti-aliasing makes at edges; its pixels are enlarged and snapped to the palette (`canvas`); areas of one colour are found (`vtracer`) and go on a little under each
-//! other (`spread`); their outlines are placed where the mixtures tell that edges are (`edge`), and become corners, lines and curves (`fit`);
-//! and the paths are drawn again (`resvg`) and compared with the picture (`quality`).
+//! [`Source::trace`] works in these steps:
+//!
+//! 1. Find the gradients of the picture (`smooth`, `gradient`).
+//! 2. Collect its other colours in a palette, without the mixed colours of anti-aliased edges (`palette`).
+//! 3. Enlarge the pixels and snap each of them to the palette (`canvas`).
+//! 4. Find areas of one colour (vtracer), and extend them a little under the areas drawn over them (`spread`).
+//! 5. Place the outlines with sub-pixel accuracy, using the mixed colours (`edge`).
+//! 6. Fit corners, straight lines and curves to the outlines (`fit`).
+//!
+//! [`Reference`] renders an SVG again (resvg) and compares it with the source.
 
 mod canvas;
 mod color;

@@ -1,4 +1,4 @@
-//! Areas of one colour to paths.
+//! Turns areas of one colour into SVG paths.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,52 +18,54 @@ use super::fit::{self, Fitting, Piece, Point, contours};
 use super::paint::Repaint;
 use super::palette::Palette;
 use super::parameters::{Compositing, Parameters};
-use super::provenance::marked;
+use super::provenance::with_provenance;
 use super::source::Source;
 use super::spread::Spread;
 use imgidx_types::catching_panics;
 
-/// Pixels that areas go on for under others.
-const SPREAD: usize = 3;
+/// How far an area extends under those drawn over it, in pixels of the enlarged picture.
+const SPREAD_REACH: usize = 3;
 
-/// A drawing in paths.
+/// A traced drawing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drawn {
-    /// The whole SVG document.
+    /// The complete SVG document.
     pub svg: String,
-    /// How many areas it has.
+    /// Number of filled areas.
     pub shapes: u32,
 }
 
-/// Why there is no drawing.
+/// Why a trace failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotDrawn {
-    /// There was no time.
-    #[error("it has so many details that it takes too long")]
+    /// The deadline passed before the trace was complete.
+    #[error("too many details to trace in time")]
     Late,
-    /// Parameters are outside of their ranges.
-    #[error("parameters are outside of their ranges")]
+    /// A parameter is out of range: see [`Parameters::are_valid`].
+    #[error("a parameter is out of range")]
     Invalid,
-    /// The tracer broke off.
-    #[error("the tracer broke off: {0}")]
+    /// The tracer or the comparison failed, for the given reason.
+    #[error("the tracer failed: {0}")]
     Failed(String),
 }
 
-/// Bytes that a trace takes for each pixel of the enlarged picture: with the tracer's areas as they grow and the paths that they become.
-const TRACED: u64 = 40;
+/// Memory for a trace, in bytes per pixel of the enlarged picture. Includes the tracer's growing areas and their paths.
+const TRACE_BYTES_PER_PIXEL: u64 = 40;
 
 impl Source {
-    /// About how many bytes of memory a trace takes, of the picture enlarged so much.
+    /// Approximate memory for one trace at this [`Parameters::scale`], in bytes.
     pub fn traced_bytes(&self, scale: f32) -> u64 {
         let (width, height) = canvas::size(self.pixels.dimensions(), scale);
-        TRACED * u64::from(width) * u64::from(height)
+        TRACE_BYTES_PER_PIXEL * u64::from(width) * u64::from(height)
     }
 
-    /// Traces the picture. The SVG has the size of the original; its coordinates are those of the enlarged picture. `is_late` is asked now and
-    /// then whether to give up.
+    /// Traces the picture.
+    ///
+    /// The SVG has the size of the original; its coordinates are pixels of the enlarged picture. The trace calls
+    /// `is_late` repeatedly and gives up once it returns true.
     ///
     /// # Errors
-    /// When parameters are outside of their ranges, it is late, or the tracer fails.
+    /// When a parameter is out of range, `is_late` returns true, or the tracer fails.
     pub fn trace(&self, parameters: &Parameters, is_late: &dyn Fn() -> bool) -> Result<Drawn, NotDrawn> {
         if !parameters.are_valid() {
             return Err(NotDrawn::Invalid);
@@ -86,30 +88,30 @@ impl Source {
         let fitter = is_fitted.then(|| Fitter::new(parameters, self.pixels.clone(), canvas, palette, frame));
         let draw = || draw(&image, &config, repaint, fitter, is_late);
         let (paths, shapes) = catching_panics(|| catch_unwind(AssertUnwindSafe(draw)))
-            .unwrap_or_else(|_| Err(NotDrawn::Failed("it gave no reason".into())))?;
-        Ok(self.document(&gradients.put_into(paths), (width, height), shapes))
+            .unwrap_or_else(|_| Err(NotDrawn::Failed("it panicked".into())))?;
+        Ok(self.document(&gradients.apply_to(paths), (width, height), shapes))
     }
 
-    /// The document around paths on an enlarged picture of some size.
+    /// Wraps paths, whose coordinates are pixels of an enlarged picture of this size, in an SVG document.
     fn document(&self, paths: &str, (width, height): (u32, u32), shapes: u32) -> Drawn {
         let ((w, h), top) = (self.size, u32::from(self.ground.is_some()));
         let head = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{w}\" height=\"{h}\" viewBox=\"0 {top} {width} {height}\" \
              preserveAspectRatio=\"none\">"
         );
-        Drawn { svg: marked(&head, &format!("{paths}</svg>\n")), shapes }
+        Drawn { svg: with_provenance(&head, &format!("{paths}</svg>\n")), shapes }
     }
 }
 
-/// Pixels for the tracer. Of a transparent picture with a row of nothing above and below: the tracer leaves out what is transparent only
-/// where that is a good part of some rows.
+/// RGBA pixels for the tracer. A transparent picture gets an empty row above and below, because the tracer honours
+/// transparency only where it fills a large part of some rows.
 fn to_image(canvas: &Canvas, palette: &Palette, is_transparent: bool) -> ColorImage {
     let (width, height) = (canvas.width as usize, canvas.height as usize);
     let margin = if is_transparent { 4 * width } else { 0 };
     let mut pixels = Vec::with_capacity(4 * width * height + 2 * margin);
     pixels.resize(margin, 0);
     for color in &canvas.colors {
-        // The ground is the first colour.
+        // The background is the first colour.
         let [red, green, blue] = palette.colors()[usize::from(*color)];
         pixels.extend(if is_transparent && *color == 0 { [0; 4] } else { [red, green, blue, 255] });
     }
@@ -124,7 +126,7 @@ fn config(parameters: &Parameters) -> Config {
             Compositing::Cutout => Hierarchical::Cutout,
         },
         filter_speckle: parameters.speckle.into(),
-        // All of them: the pixels have the palette's colours. More than 8 would wrap.
+        // Full precision: the pixels are already snapped to the palette. A value above 8 would wrap.
         color_precision: 8,
         layer_difference: parameters.layers.into(),
         corner_threshold: parameters.corner.into(),
@@ -135,7 +137,7 @@ fn config(parameters: &Parameters) -> Config {
     }
 }
 
-/// The paths as SVG, and how many there are.
+/// The SVG text of the paths, and their number.
 fn draw(
     image: &ColorImage,
     config: &Config,
@@ -152,22 +154,22 @@ fn draw(
     if let Some(fitter) = fitter {
         pipeline.compositing = Composition::Stacked(Box::new(fitter));
         pipeline.curve_passes.clear();
-        pipeline.color_fitters.push(Box::new(Spread { reach: SPREAD }));
-        // Before coordinates are rounded, when it can still be told what is straight.
+        pipeline.color_fitters.push(Box::new(Spread { reach: SPREAD_REACH }));
+        // Runs first: once coordinates are rounded, straight curves can no longer be recognised.
         pipeline.optimizers.insert(0, Box::new(Straighten));
     }
     let cancel = CancelToken::new();
-    let mut look_at_the_clock = |_| {
+    let mut check_deadline = |_| {
         if is_late() {
             cancel.cancel();
         }
     };
-    let document: VectorDoc = pipeline.run_with_progress(image, &cancel, &mut look_at_the_clock).map_err(failed)?;
+    let document: VectorDoc = pipeline.run_with_progress(image, &cancel, &mut check_deadline).map_err(failed)?;
     let svg = pipeline.writer.write(&document);
     Ok((inner(&svg).to_owned(), document.shapes.len() as u32))
 }
 
-/// Gradients, and the colours that stand for them: the tracer knows none.
+/// SVG definitions of the gradients, by stand-in colour: the tracer itself only knows solid colours.
 struct Gradients(Vec<(Rgb, (String, String))>);
 
 impl Gradients {
@@ -175,8 +177,8 @@ impl Gradients {
         Self(palette.gradients().map(|(gradient, stand_in)| (stand_in, gradient.definition(scale, top))).collect())
     }
 
-    /// Paths with gradients for the colours that stand for them.
-    fn put_into(&self, mut paths: String) -> String {
+    /// Replaces stand-in colours in SVG paths by the gradients that they stand for.
+    fn apply_to(&self, mut paths: String) -> String {
         let mut definitions = String::new();
         for ([red, green, blue], (name, definition)) in &self.0 {
             let stand_in = format!("fill=\"#{red:02X}{green:02X}{blue:02X}\"");
@@ -189,7 +191,7 @@ impl Gradients {
     }
 }
 
-/// Fits outlines with corners and straight lines.
+/// A curve fitter for vtracer that keeps corners and straight lines.
 struct Fitter {
     fitting: Fitting,
     canvas: Arc<Canvas>,
@@ -209,7 +211,7 @@ impl Fitter {
         Self { fitting: Fitting { tolerance, corner, frame }, canvas, palette, pixels }
     }
 
-    /// Moves the middle of a pixel's side to where the edge is between the pixels on both sides.
+    /// Moves the midpoint of a pixel side to the edge between the two pixels that share the side.
     fn edge(&self, side: Point) -> Point {
         let (first, last) = self.fitting.frame;
         let (x, y) = (side.x - first.x, side.y - first.y);
@@ -246,7 +248,7 @@ impl CurveFitter for Fitter {
             let curve = |piece: &Piece| {
                 let (start, end) = (at, piece.end());
                 at = end;
-                // There are only curves; what is straight is found again by its control points.
+                // vtracer accepts curves only. `Straighten` recognises lines by their control points.
                 let (a, b) = match *piece {
                     Piece::Line(end) => (start.toward(end, 1.0 / 3.0), start.toward(end, 2.0 / 3.0)),
                     Piece::Curve(a, b, _) => (a, b),
@@ -259,7 +261,7 @@ impl CurveFitter for Fitter {
     }
 }
 
-/// Makes lines of curves that are straight.
+/// Turns straight curves into lines.
 struct Straighten;
 
 impl OptimizerPass for Straighten {
@@ -278,7 +280,7 @@ impl OptimizerPass for Straighten {
                     PathCmd::Close => {}
                 }
             }
-            // What closes a path is a line back to its beginning.
+            // Closing a path already draws a line back to its start.
             let start = path.start();
             if let [.., PathCmd::LineTo(end), PathCmd::Close] = path.commands.as_slice()
                 && Some(*end) == start
@@ -295,7 +297,7 @@ fn is_straight(from: PointF64, a: PointF64, b: PointF64, to: PointF64) -> bool {
     [a, b].iter().all(|point| ((point.x - from.x) * y - (point.y - from.y) * x).abs() / length < 0.05)
 }
 
-/// What is inside of the document's only element.
+/// The content of the document's root element.
 fn inner(svg: &str) -> &str {
     let start = svg.find("<svg").and_then(|at| Some(at + svg[at..].find('>')? + 1)).unwrap_or(0);
     let end = svg.rfind("</svg>").unwrap_or(svg.len());
@@ -348,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn gradients_of_all_shapes_are_drawn_as_they_were_found() {
+    fn gradients_of_all_shapes_are_reproduced() {
         let linear = |x: f64, y: f64| 0.8 * x + 0.6 * y;
         let radial = |x: f64, y: f64| 1.2 * f64::hypot(x - 30.0, y - 40.0);
         let (sin, cos) = 0.5_f64.sin_cos();
@@ -377,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_transparent_stays_so_and_nothing_is_moved() {
+    fn transparency_is_kept_and_nothing_moves() {
         let (pixels, alpha) = ring();
         let source = Source::new(pixels, Some(&alpha), (48, 64));
         for compositing in [Compositing::Stacked, Compositing::Cutout] {
@@ -390,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn where_all_is_transparent_there_is_nothing_to_draw() {
+    fn a_fully_transparent_picture_has_no_shapes() {
         let alpha = GrayImage::new(48, 64);
         let source = Source::new(RgbImage::from_pixel(48, 64, Rgb([255; 3])), Some(&alpha), (48, 64));
         let drawn = source.trace(&Parameters::DEFAULT, &|| false).expect("a drawing");
@@ -399,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_that_is_late_ends_and_ranges_are_checked() {
+    fn a_late_trace_fails_and_parameter_ranges_are_checked() {
         let (pixels, _) = ring();
         let source = Source::new(pixels, None, (48, 64));
         assert_eq!(source.trace(&Parameters::DEFAULT, &|| true), Err(NotDrawn::Late));

@@ -1,4 +1,4 @@
-//! The colours of areas, exactly as they are in the palette.
+//! Paints areas in exact palette colours.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,12 +11,13 @@ use super::canvas::Canvas;
 use super::palette::Palette;
 use super::spread::top;
 
-/// Gives each area the colour that most of its pixels have on the canvas. The tracer gives it the mean of all that it was made of, which may be
-/// like a colour that means something else: that which stands for a gradient.
+/// Gives each area the most frequent colour of its pixels on the canvas.
+///
+/// The tracer would use the mean colour of the area, which may be close to the stand-in colour of a gradient.
 pub(super) struct Repaint {
     pub canvas: Arc<Canvas>,
     pub palette: Arc<Palette>,
-    /// Whether the first colour is nothing, and a row of it is above and below.
+    /// Whether the first colour means transparent, and the drawing has an empty row above and below.
     pub is_transparent: bool,
 }
 
@@ -36,16 +37,16 @@ impl ColorFitter for Repaint {
             run.1 += 1;
         }
         *counts.entry(run.0).or_default() += run.1;
-        let mut most = vec![(0, 0); drawing.layers.len()];
+        let mut dominant = vec![(0, 0); drawing.layers.len()];
         for ((layer, color), count) in counts {
-            // What no area covers, and what is nothing.
+            // No area covers number 0.
             let Some(layer) = (layer as usize).checked_sub(1) else { continue };
-            if !(self.is_transparent && color == 0) && (count, color) > most[layer] {
-                most[layer] = (count, color);
+            if !(self.is_transparent && color == 0) && (count, color) > dominant[layer] {
+                dominant[layer] = (count, color);
             }
         }
-        for (layer, (count, color)) in drawing.layers.iter_mut().zip(most) {
-            // One that is covered by others is not seen.
+        for (layer, (count, color)) in drawing.layers.iter_mut().zip(dominant) {
+            // A completely covered area keeps its colour: nothing of it is visible.
             if count > 0 {
                 let [red, green, blue] = self.palette.colors()[usize::from(color)];
                 layer.paint = Paint::Solid(Color::new(red, green, blue));

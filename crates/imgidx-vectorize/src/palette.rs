@@ -1,4 +1,4 @@
-//! The colours of a drawing, without those that anti-aliasing mixes at its edges.
+//! The palette of a drawing, without the mixed colours of anti-aliased edges.
 
 use std::collections::HashMap;
 
@@ -9,30 +9,31 @@ use super::fit::Point;
 use super::gradient::Gradient;
 use super::source::Source;
 
-/// Colours so close are the same to the eye, and to noise.
+/// Maximum distance of colours that look the same or differ by noise only.
 const SAME_COLOR_THRESHOLD: f32 = 6.0;
 
-/// Sides so far apart can be mixed.
+/// Minimum distance between two colours whose mixture can be recognised.
 const DISTINCT_COLOR_THRESHOLD: f32 = 12.0;
 
-/// How far a colour without an area of its own has to be from all mixtures of others.
+/// Minimum distance from all mixtures of other colours for a colour that forms no area.
 const OWN_COLOR_THRESHOLD: f32 = 16.0;
 
-/// Colours that are looked at to be merged.
+/// Maximum number of colours while similar ones are merged.
 const MAX_COLORS: usize = 1024;
 
-/// What a pixel is.
+/// The role of a pixel among its neighbours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// As those around it.
+    /// Looks the same as its neighbours.
     Flat,
-    /// A mixture of those on two sides of it, or on the border of the picture, where that cannot be told.
+    /// A mixture of the pixels on two opposite sides. Pixels on the border that are not flat also count as mixtures,
+    /// because one side is unknown.
     Mixture,
-    /// Neither: part of a line, a point, a corner.
+    /// Neither: part of a line, a point or a corner.
     Fine,
 }
 
-/// Tells of each pixel what it is.
+/// Determines the kind of each pixel.
 pub(super) fn kinds(pixels: &RgbImage) -> Vec<Kind> {
     let (width, height) = (pixels.width() as i32, pixels.height() as i32);
     let at = |x: i32, y: i32| {
@@ -40,7 +41,7 @@ pub(super) fn kinds(pixels: &RgbImage) -> Vec<Kind> {
         is_inside.then(|| pixels.get_pixel(x as u32, y as u32).0)
     };
     let places = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
-    places.map(|(x, y)| kind(at(x, y).expect("it is inside"), |dx, dy| at(x + dx, y + dy))).collect()
+    places.map(|(x, y)| kind(at(x, y).expect("the pixel is inside the picture"), |dx, dy| at(x + dx, y + dy))).collect()
 }
 
 fn kind(color: Rgb, beside: impl Fn(i32, i32) -> Option<Rgb>) -> Kind {
@@ -63,7 +64,7 @@ fn kind(color: Rgb, beside: impl Fn(i32, i32) -> Option<Rgb>) -> Kind {
     }
 }
 
-/// Whether a colour lies between two others, and is neither of them.
+/// Whether a colour lies between two others and differs from both.
 fn mixes(color: Rgb, a: Rgb, b: Rgb) -> bool {
     let (whole, to_a, to_b) = (distance(a, b), distance(a, color), distance(color, b));
     whole > DISTINCT_COLOR_THRESHOLD
@@ -72,21 +73,21 @@ fn mixes(color: Rgb, a: Rgb, b: Rgb) -> bool {
         && to_a + to_b < whole * 1.1 + 2.0
 }
 
-/// The colours of a drawing, the most frequent ones first, and then its gradients.
+/// The colours of a drawing, the most frequent first, followed by stand-ins for its gradients.
 #[derive(Debug, Clone)]
 pub(super) struct Palette {
     colors: Vec<Rgb>,
     gradients: Vec<Gradient>,
 }
 
-/// A colour of the palette, and how far it is.
+/// The nearest palette colour of a pixel, and its distance.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Nearest {
     pub color: u16,
     pub distance: f32,
 }
 
-/// A colour, and how many pixels of which kind have it.
+/// A colour, and the number of flat and fine pixels that have it.
 #[derive(Debug, Clone, Copy)]
 struct Counted {
     color: Rgb,
@@ -95,27 +96,27 @@ struct Counted {
 }
 
 impl Counted {
-    /// Areas count, and lines a little.
+    /// Flat pixels count ten times as much as fine ones.
     fn weight(&self) -> u64 {
         10 * u64::from(self.flat) + u64::from(self.fine)
     }
 }
 
 impl Palette {
-    /// Finds a picture's colours: those closer than `radius` are one, and there are at most `most` beside its gradients. The ground is always one
-    /// of them.
-    pub(crate) fn of(source: &Source, radius: f32, most: usize) -> Self {
+    /// Collects the colours of a picture: at most `max_colors`, not counting gradients. Colours closer than `radius`
+    /// are merged. The background of a transparent picture is always the first colour.
+    pub(crate) fn of(source: &Source, radius: f32, max_colors: usize) -> Self {
         let gradients = source.smooth.gradients.clone();
         let merged = merge(count(source), radius);
         let mut kept: Vec<Rgb> = source.ground.into_iter().collect();
-        // What may be mixed.
+        // Colours that may occur in mixtures.
         let mut all: Vec<Rgb> = gradients.iter().flat_map(Gradient::ends).chain(source.ground).collect();
         for found in merged {
-            if kept.len() >= most {
+            if kept.len() >= max_colors {
                 break;
             }
             let is_ground = source.ground.is_some_and(|ground| distance(ground, found.color) < radius);
-            // An area speaks for itself.
+            // Four flat pixels are an area: its colour is kept even if it is also a mixture of others.
             let is_color = found.flat >= 4 || found.flat + found.fine >= 3 && !is_mixture(found.color, &all);
             if is_color && !is_ground {
                 kept.push(found.color);
@@ -131,35 +132,35 @@ impl Palette {
         Self { colors: kept, gradients }
     }
 
-    /// All colours; those that stand for gradients come last.
+    /// All colours. The stand-ins for gradients come last.
     pub(crate) fn colors(&self) -> &[Rgb] {
         &self.colors
     }
 
-    /// How many of the colours are no gradients.
+    /// Number of colours that are not gradients.
     pub(crate) fn flat(&self) -> usize {
         self.colors.len() - self.gradients.len()
     }
 
-    /// The gradients, and the colours that stand for them.
+    /// The gradients with their stand-in colours.
     pub(crate) fn gradients(&self) -> impl Iterator<Item = (&Gradient, Rgb)> {
         self.gradients.iter().zip(self.colors[self.flat()..].iter().copied())
     }
 
-    /// A colour at a point of the small picture.
+    /// The colour of a palette entry at a point of the small picture.
     pub(crate) fn color(&self, index: u16, at: Point) -> Rgb {
         let index = usize::from(index);
         index.checked_sub(self.flat()).map_or_else(|| self.colors[index], |gradient| self.gradients[gradient].color(at))
     }
 
-    /// The nearest of some of the colours at a point of the small picture.
+    /// The palette entry among some that is nearest to a colour at a point of the small picture.
     pub(crate) fn nearest_of(&self, among: &[u16], color: Rgb, at: Point) -> u16 {
         let squared = |index: &u16| squared_distance(self.color(*index, at), color);
         let nearest = among.iter().min_by(|a, b| squared(a).total_cmp(&squared(b)));
-        *nearest.expect("there are colours to choose from")
+        *nearest.expect("the list of candidates is not empty")
     }
 
-    /// The nearest colour of each pixel.
+    /// The nearest palette entry of each pixel.
     pub(crate) fn indices(&self, source: &Source) -> Vec<Nearest> {
         let flat: Vec<u16> = (0..self.flat() as u16).collect();
         let mut known: HashMap<Rgb, Nearest> = HashMap::new();
@@ -181,7 +182,7 @@ impl Palette {
     }
 }
 
-/// Colours of areas and lines, by their weights.
+/// Counts the colours of flat and fine pixels outside of gradients, heaviest first.
 fn count(source: &Source) -> Vec<Counted> {
     let mut counts: HashMap<Rgb, (u32, u32)> = HashMap::new();
     for (i, (pixel, kind)) in source.pixels.pixels().zip(&source.kinds).enumerate() {
@@ -197,12 +198,12 @@ fn count(source: &Source) -> Vec<Counted> {
     all
 }
 
-/// The heaviest first, and the same order each time.
+/// Sorts by descending weight. Ties are ordered by colour, to keep the result deterministic.
 fn sort(colors: &mut [Counted]) {
     colors.sort_unstable_by(|a, b| b.weight().cmp(&a.weight()).then(a.color.cmp(&b.color)));
 }
 
-/// Adds lighter colours to heavier ones that are closer than `radius`.
+/// Merges each colour into the first heavier one that is closer than `radius`.
 fn merge(colors: Vec<Counted>, radius: f32) -> Vec<Counted> {
     let mut merged: Vec<Counted> = Vec::new();
     for found in colors {
@@ -220,17 +221,18 @@ fn merge(colors: Vec<Counted>, radius: f32) -> Vec<Counted> {
     merged
 }
 
-/// A colour that stands for a gradient: like it, as the tracer lays small areas on those that are like them, and no other.
+/// Chooses a stand-in colour for a gradient. It resembles the gradient, because the tracer merges small areas into
+/// similar ones, and differs from all other colours.
 fn stand_in(gradient: &Gradient, others: &[Rgb]) -> Rgb {
     const SHIFTS: [i16; 9] = [0, 12, -12, 24, -24, 36, -36, 48, -48];
     let [first, last] = gradient.ends();
     let middle = [0, 1, 2].map(|i| first[i].midpoint(last[i]));
-    let apart = |color: &Rgb| others.iter().map(|other| distance(*other, *color)).fold(f32::MAX, f32::min);
+    let min_distance = |color: &Rgb| others.iter().map(|other| distance(*other, *color)).fold(f32::MAX, f32::min);
     let shifted = |shift: i16| middle.map(|channel| (i16::from(channel) + shift).clamp(0, 255) as u8);
-    let near = SHIFTS.map(shifted).into_iter().find(|color| apart(color) >= DISTINCT_COLOR_THRESHOLD);
+    let near = SHIFTS.map(shifted).into_iter().find(|color| min_distance(color) >= DISTINCT_COLOR_THRESHOLD);
     let any = || (0..=u8::MAX).flat_map(|red| [[red, 0, 255], [red, 255, 0], [255, red, 0]]);
-    let farthest = || any().max_by(|a, b| apart(a).total_cmp(&apart(b)));
-    near.or_else(farthest).expect("there are colours")
+    let farthest = || any().max_by(|a, b| min_distance(a).total_cmp(&min_distance(b)));
+    near.or_else(farthest).expect("the colours to try are not empty")
 }
 
 fn is_mixture(color: Rgb, of: &[Rgb]) -> bool {
@@ -254,7 +256,7 @@ mod tests {
         Palette::of(&Source::new(pixels, None, size), 12.0, 64).colors().to_vec()
     }
 
-    /// A red disc on white, with soft edges.
+    /// A red disc on white with anti-aliased edges.
     fn disc(radius: f32) -> RgbImage {
         let sharp = RgbImage::from_fn(400, 400, |x, y| {
             let (dx, dy) = (x as f32 - 200.0, y as f32 - 200.0);

@@ -1,48 +1,49 @@
-//! What a trace can be told.
+//! The parameters of a trace.
 
 use serde::{Deserialize, Serialize};
 
-/// How areas are put together.
+/// How areas are combined into a drawing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compositing {
-    /// Areas lie on each other, as paper cuts do.
+    /// Areas overlap, like stacked paper cut-outs.
     Stacked,
-    /// Areas lie beside each other and share their edges.
+    /// Areas lie side by side and share their edges.
     Cutout,
 }
 
-/// What a trace can be told. Lengths are in pixels of the enlarged picture.
+/// The parameters of a trace. Lengths are in pixels of the enlarged picture.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Parameters {
-    /// How much the picture is enlarged before, 1 to 8; less where it would become too large.
+    /// Factor by which the picture is enlarged before it is traced, 1 to 8; reduced to stay within
+    /// [`MAX_PIXELS`](crate::MAX_PIXELS).
     pub scale: f32,
-    /// Colours closer than this are one, 1 to 100 (of 442).
+    /// Colours closer than this are merged, 1 to 100 (colour distances are at most 442).
     pub radius: f32,
-    /// The most colours, 2 to 256.
+    /// Maximum number of colours, 2 to 256. Gradients do not count.
     pub colors: u16,
-    /// How far a curve may be off to become simpler, 0 to 10.
+    /// Maximum deviation of a simplified curve, 0 to 10.
     pub simplify: f32,
-    /// Areas smaller than this squared are left out, 0 to 16.
+    /// Areas with fewer pixels than the square of this are left out, 0 to 16.
     pub speckle: u8,
-    /// Differences of colour that make another layer of a gradient, 0 to 128.
+    /// Colour difference at which a gradual change gets another layer, 0 to 128.
     pub layers: u8,
-    /// The angle from which on there is a corner, in degrees, 0 to 180.
+    /// Minimum angle of a corner, in degrees, 0 to 180.
     pub corner: u8,
-    /// Decimals of coordinates, 0 to 3.
+    /// Decimal places of coordinates, 0 to 3.
     pub precision: u8,
-    /// How areas are put together.
+    /// How areas are combined.
     pub compositing: Compositing,
-    /// Whether sharp corners and straight lines are looked for, or else everything is smoothed. Where areas share their edges, these are smoothed in
-    /// any case.
+    /// Whether to keep sharp corners and straight lines instead of smoothing everything. [`Compositing::Cutout`]
+    /// always smooths.
     pub straight: bool,
 }
 
 impl Parameters {
-    /// The largest [`Self::scale`].
+    /// Maximum value of [`Self::scale`].
     pub const LARGEST_SCALE: f32 = 8.0;
 
-    /// A good start for anything.
+    /// A good starting point for any drawing.
     pub const DEFAULT: Self = Self {
         scale: 5.0,
         radius: 6.0,
@@ -56,7 +57,7 @@ impl Parameters {
         straight: true,
     };
 
-    /// Whether all are within their ranges; what lies outside would wrap or hang in the tracer.
+    /// Whether all parameters are in range. Other values would wrap around or hang in the tracer.
     pub fn are_valid(&self) -> bool {
         (1.0..=Self::LARGEST_SCALE).contains(&self.scale)
             && (1.0..=100.0).contains(&self.radius)
@@ -68,7 +69,8 @@ impl Parameters {
             && self.precision <= 3
     }
 
-    /// All that differ in one parameter by one step, in a fixed order: the parameters that matter most come first.
+    /// All parameter sets that differ by one step in one parameter, in a fixed order: the parameters that matter most
+    /// come first.
     pub fn neighbors(&self) -> Vec<Self> {
         const SCALES: [f32; 7] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0];
         const RADII: [f32; 7] = [4.0, 6.0, 9.0, 12.0, 16.0, 24.0, 36.0];
@@ -96,7 +98,7 @@ impl Parameters {
     }
 }
 
-/// The next larger and the next smaller value.
+/// The next larger and the next smaller value on the ladder.
 fn steps<T: Copy + PartialOrd>(ladder: &[T], value: T) -> impl Iterator<Item = T> {
     let larger = ladder.iter().copied().find(|step| *step > value);
     let smaller = ladder.iter().copied().rev().find(|step| *step < value);

@@ -1,4 +1,4 @@
-//! How much a drawing looks like the picture.
+//! Measures how closely a drawing matches the original picture.
 
 use fast_ssim2::{PixelDescriptor, PixelSlice, Ssimulacra2Reference};
 use image::RgbImage;
@@ -8,24 +8,24 @@ use super::render::render;
 use super::source::Source;
 use crate::scale::scale_to;
 
-/// The most pixels that are compared.
-const MAX_COMPARED: f64 = 1_048_576.0;
+/// Maximum number of pixels of a comparison.
+const MAX_COMPARED_PIXELS: f64 = 1_048_576.0;
 
-/// How much a drawing looks like the picture.
+/// How closely a drawing matches the original picture.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Quality {
-    /// SSIMULACRA2: 100 is the same, 90 cannot be told apart, 70 is high quality, below 0 is another picture.
+    /// SSIMULACRA2: 100 is identical, 90 visually indistinguishable, 70 high quality, below 0 a different picture.
     pub ssimulacra2: f64,
-    /// Structural similarity of the luma, up to 1.
+    /// Structural similarity of the luma, at most 1.
     pub ssim: f64,
 }
 
-/// What a drawing is worth: SSIMULACRA2, less four points each time it becomes twice as long.
+/// Rates a drawing by likeness and size: SSIMULACRA2 minus four points for each doubling of `bytes / 1000 + 1`.
 pub fn score(ssimulacra2: f64, bytes: usize) -> f64 {
     ssimulacra2 - 4.0 * (bytes as f64 / 1000.0 + 1.0).log2()
 }
 
-/// A picture that drawings are compared with.
+/// A picture prepared for comparisons with drawings.
 pub struct Reference {
     pixels: RgbImage,
     ground: [u8; 3],
@@ -38,25 +38,25 @@ impl std::fmt::Debug for Reference {
     }
 }
 
-/// Bytes that a comparison takes for each pixel: the scales of three channels of two pictures, and what is blurred of them.
-const COMPARED: u64 = 130;
+/// Memory for a comparison, in bytes per pixel: the scales of three channels of two pictures, and their blurred copies.
+const COMPARE_BYTES_PER_PIXEL: u64 = 130;
 
 impl Source {
-    /// About how many bytes of memory a comparison takes, with its [`Reference`].
+    /// Approximate memory for a comparison with its [`Reference`], in bytes.
     pub fn compared_bytes(&self) -> u64 {
         let (width, height) = self.pixels().dimensions();
-        COMPARED * (u64::from(width) * u64::from(height)).min(MAX_COMPARED as u64)
+        COMPARE_BYTES_PER_PIXEL * (u64::from(width) * u64::from(height)).min(MAX_COMPARED_PIXELS as u64)
     }
 }
 
 impl Reference {
-    /// Prepares a picture for comparisons, at a megapixel at most.
+    /// Prepares a picture for comparisons. Larger pictures are scaled down to 1,048,576 pixels.
     ///
     /// # Errors
-    /// When it cannot be compared; the error is the reason.
+    /// When the picture cannot be compared; the error is the reason.
     pub fn new(source: &Source) -> Result<Self, String> {
         let (width, height) = source.pixels().dimensions();
-        let scale = (MAX_COMPARED / (f64::from(width) * f64::from(height))).sqrt();
+        let scale = (MAX_COMPARED_PIXELS / (f64::from(width) * f64::from(height))).sqrt();
         let pixels = if scale < 1.0 {
             let side = |length: u32| ((f64::from(length) * scale) as u32).max(1);
             scale_to(source.pixels(), side(width), side(height))
@@ -67,19 +67,21 @@ impl Reference {
         Ok(Self { pixels, ground: source.ground(), prepared })
     }
 
-    /// SSIMULACRA2 of a drawing: Sneyers, "Detecting the psychovisual impact of compression related artifacts using SSIMULACRA",
-    /// and its second version, cloudinary/ssimulacra2.
+    /// The SSIMULACRA2 score of a drawing.
+    ///
+    /// Source: Sneyers, "Detecting the psychovisual impact of compression related artifacts using SSIMULACRA", and its
+    /// second version, cloudinary/ssimulacra2.
     ///
     /// # Errors
-    /// When it cannot be drawn or compared; the error is the reason.
+    /// When the drawing cannot be rendered or compared; the error is the reason.
     pub fn ssimulacra2(&self, svg: &str) -> Result<f64, String> {
         self.prepared.compare(&slice(&self.render(svg)?)?).map_err(|error| error.to_string())
     }
 
-    /// [`structural_similarity`] of a drawing.
+    /// The [`structural_similarity`] of a drawing.
     ///
     /// # Errors
-    /// When it cannot be drawn; the error is the reason.
+    /// When the drawing cannot be rendered; the error is the reason.
     pub fn ssim(&self, svg: &str) -> Result<f64, String> {
         Ok(structural_similarity(&self.pixels, &self.render(svg)?))
     }
@@ -96,11 +98,13 @@ fn slice(pixels: &RgbImage) -> Result<PixelSlice<'_>, String> {
         .map_err(|error| format!("{error:?}"))
 }
 
-/// Mean structural similarity of the luma of two pictures of one size, with a Gaussian window of 11 × 11 pixels and σ 1.5: Wang et al.,
-/// "Image quality assessment: from error visibility to structural similarity", IEEE TIP 2004.
+/// Mean structural similarity (SSIM) of the luma of two pictures of the same size, at most 1.
+///
+/// Uses a Gaussian window of 11 × 11 pixels with σ 1.5. Source: Wang et al., "Image quality assessment: from error
+/// visibility to structural similarity", IEEE TIP 2004.
 pub fn structural_similarity(a: &RgbImage, b: &RgbImage) -> f64 {
-    /// For values of 0 to 255: (0.01 · 255)² and (0.03 · 255)².
-    const STABLE: [f32; 2] = [6.5025, 58.5225];
+    /// The paper's stabilising constants for values of 0 to 255: (0.01 · 255)² and (0.03 · 255)².
+    const STABILIZERS: [f32; 2] = [6.5025, 58.5225];
     let size = (a.width() as usize, a.height() as usize);
     let (a, b) = (luma(a), luma(b));
     let products = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| x * y).collect::<Vec<_>>();
@@ -110,18 +114,18 @@ pub fn structural_similarity(a: &RgbImage, b: &RgbImage) -> f64 {
         let (x, y) = (mean_a[i], mean_b[i]);
         let covariance = ab[i] - x * y;
         let variances = (aa[i] - x * x) + (bb[i] - y * y);
-        let similar = (2.0 * x * y + STABLE[0]) * (2.0 * covariance + STABLE[1]);
-        f64::from(similar / ((x * x + y * y + STABLE[0]) * (variances + STABLE[1])))
+        let similar = (2.0 * x * y + STABILIZERS[0]) * (2.0 * covariance + STABILIZERS[1]);
+        f64::from(similar / ((x * x + y * y + STABILIZERS[0]) * (variances + STABILIZERS[1])))
     };
     (0..a.len()).map(similarity).sum::<f64>() / a.len().max(1) as f64
 }
 
-/// ITU-R BT.601.
+/// Luma with the coefficients of ITU-R BT.601.
 fn luma(pixels: &RgbImage) -> Vec<f32> {
     pixels.pixels().map(|p| 0.299 * f32::from(p[0]) + 0.587 * f32::from(p[1]) + 0.114 * f32::from(p[2])).collect()
 }
 
-/// A Gaussian blur; beyond the border lies the border.
+/// Gaussian blur. Pixels outside the picture equal those on its border.
 fn blur(values: &[f32], (width, height): (usize, usize)) -> Vec<f32> {
     const REACH: usize = 5;
     let weights: Vec<f32> =
@@ -155,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_is_one_and_less_alike_is_less() {
+    fn identical_pictures_have_similarity_one_and_others_less() {
         let same = structural_similarity(&picture(0), &picture(0));
         assert!((same - 1.0).abs() < 1e-5, "{same}");
         let (little, much) =
@@ -166,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_longer_drawing_has_to_be_better() {
+    fn a_longer_drawing_scores_less_at_equal_quality() {
         assert!(score(80.0, 1000) > score(80.0, 2000));
         assert!((score(80.0, 1000) - 76.0).abs() < 1e-9);
     }

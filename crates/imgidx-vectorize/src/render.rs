@@ -1,10 +1,11 @@
-//! Drawing paths again.
+//! Renders a traced SVG.
 
 use image::RgbImage;
 use resvg::tiny_skia::{Color, Pixmap, Transform};
 use resvg::usvg::{Options, Tree};
 
-/// Draws an SVG of our own over a colour, stretched to a size in pixels; `None` if it cannot be.
+/// Renders an SVG over a solid colour, stretched to a size in pixels. Returns `None` if the SVG is invalid or the size
+/// is zero.
 pub fn render(svg: &str, width: u32, height: u32, ground: [u8; 3]) -> Option<RgbImage> {
     let tree = Tree::from_str(svg, &Options::default()).ok()?;
     let mut canvas = Pixmap::new(width, height)?;

@@ -1,58 +1,62 @@
-//! Areas in which colours change smoothly, and the gradients that they are.
+//! Finds areas in which colours change smoothly, and their gradients.
 
 use std::collections::{HashMap, HashSet};
 
 use image::RgbImage;
 
 use super::fit::Point;
-use super::gradient::{CHANGE, Gradient, Sample, Slope, change};
+use super::gradient::{Gradient, MIN_CHANGE, Sample, Slope, change};
 
-/// How much neighbouring pixels of an area may differ, of 255: where areas turn out to be several, less.
-const STEPS: [u8; 4] = [6, 6, 3, 2];
+/// Maximum difference between neighbouring pixels of an area, of 255, for each pass. Later passes are stricter: they
+/// split areas that contain several gradients.
+const MAX_STEPS: [u8; 4] = [6, 6, 3, 2];
 
-/// How much of an area has one colour if that is an area of its own.
-const FLAT: f64 = 0.4;
+/// If more than this fraction of an area has one colour, that colour is an area of its own.
+const FLAT_FRACTION_THRESHOLD: f64 = 0.4;
 
-/// The least that a channel changes by in an area that shares its gradient with others.
-const CHANGE_OF_SHARED: u8 = 5;
+/// Minimum change of a channel, of 255, in an area that shares the gradient of another area.
+const MIN_SHARED_CHANGE: u8 = 5;
 
-/// The least pixels of an area with a gradient of its own, and of one that shares it with others.
-const SMALLEST: usize = 120;
-const SMALLEST_OF_SHARED: usize = 12;
+/// Minimum number of pixels of an area with its own gradient.
+const MIN_AREA: usize = 120;
 
-/// The most gradients.
+/// Minimum number of pixels of an area that shares the gradient of another area.
+const MIN_SHARED_AREA: usize = 12;
+
+/// Maximum number of gradients.
 const MAX_GRADIENTS: usize = 64;
 
-/// How many areas may be tried in vain: photographs are full of them, and what looks like a gradient there is none.
-const IN_VAIN: usize = 24;
+/// Number of areas without a gradient after which the picture counts as a photograph. Photographs are full of such
+/// areas, and what resembles a gradient in them is none.
+const MAX_REJECTED: usize = 24;
 
-/// The most pixels that are looked at to tell a gradient.
-const SAMPLES: usize = 4096;
+/// Maximum number of pixels sampled to fit a gradient.
+const MAX_SAMPLES: usize = 4096;
 
-/// The gradients of a picture, and where they are.
+/// The gradients of a picture, and the pixels that they cover.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Smooth {
     pub gradients: Vec<Gradient>,
-    /// For each pixel the number of its gradient, from 1 on; empty where there are none.
+    /// The number of each pixel's gradient, starting at 1; 0 for no gradient. Empty if the picture has no gradients.
     areas: Vec<u8>,
 }
 
 impl Smooth {
-    /// Finds the gradients of a picture among the pixels that are solid.
+    /// Finds the gradients of a picture among its opaque pixels.
     pub(crate) fn of(pixels: &RgbImage, is_solid: impl Fn(usize) -> bool) -> Self {
         let mut free: Vec<bool> = (0..pixels.pixels().len()).map(is_solid).collect();
         let found = Self { gradients: Vec::new(), areas: vec![0; free.len()] };
-        let mut search = Search { pixels, found, in_vain: HashSet::new() };
-        for step in STEPS {
+        let mut search = Search { pixels, found, rejected: HashSet::new() };
+        for step in MAX_STEPS {
             let grown = Grown::new(pixels, step, &free);
             free.fill(false);
             let mut areas: Vec<&Vec<u32>> = grown.areas.iter().collect();
             areas.sort_by_key(|area| std::cmp::Reverse(area.len()));
             for area in areas {
-                for pixel in search.take(&grown, area) {
+                for pixel in search.add_area(&grown, area) {
                     free[pixel as usize] = true;
                 }
-                if search.in_vain.len() == IN_VAIN {
+                if search.rejected.len() == MAX_REJECTED {
                     return Self::default();
                 }
             }
@@ -60,7 +64,7 @@ impl Smooth {
         if search.found.gradients.is_empty() { Self::default() } else { search.found }
     }
 
-    /// The number of a pixel's gradient.
+    /// The index of a pixel's gradient.
     pub(crate) fn gradient_of(&self, pixel: usize) -> Option<usize> {
         self.areas.get(pixel).and_then(|number| usize::from(*number).checked_sub(1))
     }
@@ -70,20 +74,20 @@ impl Smooth {
 struct Search<'a> {
     pixels: &'a RgbImage,
     found: Smooth,
-    /// The areas that had no gradient: their first pixels, and how many they have.
-    in_vain: HashSet<(u32, usize)>,
+    /// Areas without a gradient, identified by their first pixel and their number of pixels.
+    rejected: HashSet<(u32, usize)>,
 }
 
 impl Search<'_> {
-    /// Takes in the gradient of an area, if it has one, and tells which of its pixels may still have another.
-    fn take(&mut self, grown: &Grown, area: &[u32]) -> Vec<u32> {
+    /// Adds the gradient of an area, if it has one, and returns the pixels that may belong to another gradient.
+    fn add_area(&mut self, grown: &Grown, area: &[u32]) -> Vec<u32> {
         let pixels = self.pixels;
         let change = change(area.iter().map(|pixel| color(pixels, *pixel)));
-        if change < CHANGE_OF_SHARED {
+        if change < MIN_SHARED_CHANGE {
             return Vec::new();
         }
         let mut left = area.to_vec();
-        if self.in_vain.contains(&(area[0], area.len())) {
+        if self.rejected.contains(&(area[0], area.len())) {
             return left;
         }
         let samples = grown.samples(pixels, area);
@@ -99,22 +103,22 @@ impl Search<'_> {
                 self.found.areas[*pixel as usize] = 0;
             }
         }
-        if left.len() >= SMALLEST { left } else { Vec::new() }
+        if left.len() >= MIN_AREA { left } else { Vec::new() }
     }
 
-    /// The number, from 1 on, of the gradient that an area has.
+    /// The number of an area's gradient, starting at 1: a known gradient, or a new one.
     fn gradient(&mut self, grown: &Grown, area: &[u32], change: u8, samples: &[Sample]) -> Option<u8> {
         let gradients = &mut self.found.gradients;
-        // Beyond its ends a gradient has one colour, and would be near to anything that changes little.
+        // Beyond its ends a gradient is constant, and would match any area that changes little.
         let is_of = |gradient: &Gradient| gradient.explains(samples) && gradient.change_among(samples) >= change / 2;
         if let Some(known) = gradients.iter().position(is_of) {
             return Some(known as u8 + 1);
         }
-        if change < CHANGE || area.len() < SMALLEST || gradients.len() == MAX_GRADIENTS {
+        if change < MIN_CHANGE || area.len() < MIN_AREA || gradients.len() == MAX_GRADIENTS {
             return None;
         }
         let Some(gradient) = Gradient::fit(samples, &grown.slopes(self.pixels, area)) else {
-            self.in_vain.insert((area[0], area.len()));
+            self.rejected.insert((area[0], area.len()));
             return None;
         };
         gradients.push(gradient);
@@ -122,14 +126,14 @@ impl Search<'_> {
     }
 }
 
-/// The colour that much of an area has.
+/// The dominant colour of an area, if it covers more than [`FLAT_FRACTION_THRESHOLD`].
 fn flat(samples: &[Sample]) -> Option<[u8; 3]> {
     let mut counts: HashMap<[u8; 3], usize> = HashMap::new();
     for (_, color) in samples {
         *counts.entry(*color).or_default() += 1;
     }
     let (color, count) = counts.into_iter().max_by_key(|(color, count)| (*count, *color))?;
-    (count as f64 > FLAT * samples.len() as f64).then_some(color)
+    (count as f64 > FLAT_FRACTION_THRESHOLD * samples.len() as f64).then_some(color)
 }
 
 fn color(pixels: &RgbImage, pixel: u32) -> [u8; 3] {
@@ -140,11 +144,11 @@ fn middle(pixels: &RgbImage, pixel: u32) -> Point {
     Point::new(f64::from(pixel % pixels.width()) + 0.5, f64::from(pixel / pixels.width()) + 0.5)
 }
 
-/// Areas of pixels that hardly differ from those beside them.
+/// Connected areas in which neighbouring pixels hardly differ.
 struct Grown {
-    /// Those that are large enough.
+    /// The areas with at least [`MIN_SHARED_AREA`] pixels.
     areas: Vec<Vec<u32>>,
-    /// The number of each pixel's area, from 1 on.
+    /// The number of each pixel's area, starting at 1; 0 for pixels that are not free.
     numbers: Vec<u32>,
     size: (i32, i32),
 }
@@ -165,8 +169,8 @@ impl Grown {
             while let Some(pixel) = next.pop() {
                 area.push(pixel);
                 let own = color(pixels, pixel);
-                for way in [(-1, 0), (1, 0), (0, -1), (0, 1)] {
-                    let Some(beside) = grown.beside(pixel, way) else { continue };
+                for direction in [(-1, 0), (1, 0), (0, -1), (0, 1)] {
+                    let Some(beside) = grown.beside(pixel, direction) else { continue };
                     let other = color(pixels, beside);
                     let is_near = (0..3).all(|i| own[i].abs_diff(other[i]) <= step);
                     if is_near && free[beside as usize] && grown.numbers[beside as usize] == 0 {
@@ -175,7 +179,7 @@ impl Grown {
                     }
                 }
             }
-            if area.len() >= SMALLEST_OF_SHARED {
+            if area.len() >= MIN_SHARED_AREA {
                 grown.areas.push(area.clone());
             }
         }
@@ -188,28 +192,29 @@ impl Grown {
         ((0..width).contains(&x) && (0..height).contains(&y)).then_some((y * width + x) as u32)
     }
 
-    /// Whether all pixels so near are of one area.
+    /// Whether all pixels within this reach belong to the same area.
     fn is_inside(&self, pixel: u32, reach: i32) -> bool {
         let number = self.numbers[pixel as usize];
-        let ways = (-reach..=reach).flat_map(|dy| (-reach..=reach).map(move |dx| (dx, dy)));
-        ways.into_iter()
-            .all(|way| self.beside(pixel, way).is_some_and(|beside| self.numbers[beside as usize] == number))
+        let offsets = (-reach..=reach).flat_map(|dy| (-reach..=reach).map(move |dx| (dx, dy)));
+        offsets
+            .into_iter()
+            .all(|offset| self.beside(pixel, offset).is_some_and(|beside| self.numbers[beside as usize] == number))
     }
 
-    /// Pixels from all over an area; not from its border, where others are mixed in, if there are others.
+    /// Samples spread over an area. Avoids the border, where other colours are mixed in, if enough pixels remain.
     fn samples(&self, pixels: &RgbImage, area: &[u32]) -> Vec<Sample> {
         let inner: Vec<u32> = area.iter().copied().filter(|pixel| self.is_inside(*pixel, 1)).collect();
         let from = if 3 * inner.len() >= area.len() { &inner } else { area };
-        let count = from.len().min(SAMPLES);
+        let count = from.len().min(MAX_SAMPLES);
         (0..count)
             .map(|i| from[i * from.len() / count])
             .map(|pixel| (middle(pixels, pixel), color(pixels, pixel)))
             .collect()
     }
 
-    /// Slopes from all over an area.
+    /// Slopes spread over an area.
     fn slopes(&self, pixels: &RgbImage, area: &[u32]) -> Vec<Slope> {
-        // The wider, the less they depend on how colours are rounded.
+        // A wider window is less sensitive to the rounding of colours.
         let wide = self.slopes_within(pixels, area, 2);
         if wide.len() >= 12 { wide } else { self.slopes_within(pixels, area, 1) }
     }
@@ -221,11 +226,11 @@ impl Grown {
         };
         let places: Vec<u32> =
             area.iter().copied().filter(|pixel| is_on_grid(pixel) && self.is_inside(*pixel, reach)).collect();
-        let count = places.len().min(SAMPLES);
+        let count = places.len().min(MAX_SAMPLES);
         (0..count).map(|i| self.slope(pixels, places[i * places.len() / count], reach)).collect()
     }
 
-    /// The plane through the colours around a pixel: least squares.
+    /// The slope at a pixel: the least-squares plane through the colours around it.
     fn slope(&self, pixels: &RgbImage, pixel: u32, reach: i32) -> Slope {
         let mut slope = [[0.0; 3]; 2];
         let mut squares = 0.0;
@@ -249,7 +254,8 @@ mod tests {
 
     #[test]
     fn each_area_has_its_gradient_and_flat_ones_have_none() {
-        // One from left to right, one from top to bottom, one more of the first, and two flat areas, one of which has a colour of the first.
+        // A gradient from left to right in two areas, one from top to bottom, and two flat areas. One of the flat areas
+        // has a colour of the first gradient.
         let pixels = RgbImage::from_fn(120, 90, |x, y| match (x, y) {
             (0..60, 0..40) | (30..60, 70..90) => Rgb([2 * x as u8, 40, 200]),
             (60..120, 0..60) => Rgb([200, 3 * y as u8, 0]),
@@ -266,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn some_areas_that_are_no_gradients_do_not_matter_and_many_make_a_photograph() {
+    fn a_few_areas_without_gradient_are_accepted_and_many_mean_a_photograph() {
         let with = |count: u32| {
             let pixels = RgbImage::from_fn(320, 400, |x, y| {
                 let (column, row) = (x / 40, y / 40);
@@ -286,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn what_shines_through_is_no_gradient() {
+    fn semi_transparent_pixels_have_no_gradient() {
         let pixels = RgbImage::from_fn(60, 60, |x, _| Rgb([4 * x as u8, 0, 0]));
         assert_eq!(Smooth::of(&pixels, |_| true).gradients.len(), 1);
         assert_eq!(Smooth::of(&pixels, |_| false).gradients.len(), 0);

@@ -1,4 +1,4 @@
-//! The picture that is to be traced.
+//! The picture to trace.
 
 use image::{GrayImage, RgbImage};
 use serde::{Deserialize, Serialize};
@@ -7,71 +7,74 @@ use super::color::{Rgb, squared_distance};
 use super::palette::{Kind, Palette, kinds};
 use super::smooth::Smooth;
 
-/// The most pixels that a picture is enlarged to: 1,536 a side, for which the tracer takes 100 MB.
+/// Maximum number of pixels of the enlarged picture: 1,536 a side, for which the tracer takes 100 MB.
 pub const MAX_PIXELS: u64 = 1536 * 1536;
 
-/// Opacity from which on a pixel is there.
-const OPAQUE: u8 = 128;
+/// Minimum alpha of a pixel that counts as visible.
+const VISIBLE_THRESHOLD: u8 = 128;
 
-/// Opacity from which on nothing shines through.
-const SOLID: u8 = 250;
+/// Minimum alpha of a pixel that counts as fully opaque.
+const SOLID_THRESHOLD: u8 = 250;
 
-/// How much of a picture has to be transparent for its trace to be so too.
-const SOME: f64 = 0.002;
+/// Fraction of clear pixels above which a trace keeps the transparency.
+const MIN_CLEAR_FRACTION: f64 = 0.002;
 
-/// Grounds that a drawing may be laid on: what stands out from its own colours is taken, white if that does.
-const GROUNDS: [Rgb; 6] = [[255; 3], [0; 3], [128; 3], [255, 0, 255], [0, 255, 0], [0, 128, 255]];
+/// Candidates for the background of a transparent drawing. White is used if it differs enough from the colours of the
+/// drawing, otherwise the candidate that differs most.
+const BACKGROUNDS: [Rgb; 6] = [[255; 3], [0; 3], [128; 3], [255, 0, 255], [0, 255, 0], [0, 128, 255]];
 
-/// How far white has to be from all colours to be the ground.
-const STANDS_OUT: f32 = 40.0;
+/// Minimum distance between white and all colours of the drawing for white to be the background.
+const MIN_WHITE_DISTANCE: f32 = 40.0;
 
-/// A picture that is to be traced.
+/// A picture to trace, analysed and ready for any number of traces.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// The size of the drawing, in pixels of the original.
+    /// Width and height of the original, in pixels.
     pub(super) size: (u32, u32),
-    /// What is compared: on the ground, where something is transparent.
+    /// The pixels that traces are compared with, composited on `ground` if the picture is transparent.
     pub(super) pixels: RgbImage,
-    /// The colour that stands for nothing.
+    /// The background colour that stands for transparency; `None` for an opaque picture.
     pub(super) ground: Option<Rgb>,
-    /// What each pixel is.
+    /// The kind of each pixel.
     pub(super) kinds: Vec<Kind>,
-    /// Its gradients.
+    /// The gradients of the picture.
     pub(super) smooth: Smooth,
 }
 
-/// What can be told of a picture before it is traced: what a trace of it will depend on.
+/// Properties of a picture, known before it is traced, that predict how good its trace will be.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SourceFacts {
-    /// Pixels, in millions.
+    /// Number of pixels, in millions.
     pub megapixels: f32,
-    /// Colours of its palette.
+    /// Number of palette colours, including gradients.
     pub colors: u32,
-    /// Part of the pixels that are as those around them, 0 to 1.
+    /// Fraction of pixels that look the same as their neighbours, 0 to 1.
     pub flat: f32,
-    /// Part that are mixtures of those around them, as anti-aliasing makes them at edges, 0 to 1.
+    /// Fraction of pixels that are mixtures of their neighbours, as anti-aliasing produces at edges, 0 to 1.
     pub mixed: f32,
-    /// Part that are neither: lines, points, texture; 0 to 1.
+    /// Fraction of all other pixels: lines, points and texture, 0 to 1.
     pub fine: f32,
-    /// Mean distance of the pixels from the palette, 0 to 442: gradients and texture have a large one.
+    /// Mean colour distance of the pixels from the palette, 0 to 442; large for texture.
     pub off_palette: f32,
-    /// Neighbouring pixels of different colours of the palette, for each pixel, 0 to 2: the length of all edges.
+    /// Total length of all edges: neighbouring pixels with different palette colours, per pixel, 0 to 2.
     pub edges: f32,
-    /// Whether something is transparent.
+    /// Whether the picture has transparent parts.
     pub transparent: bool,
 }
 
 impl Source {
-    /// Takes a picture's pixels, composited on white, and how opaque they are. `size` is that of the original, which they may be smaller than.
+    /// Analyses a picture: its pixels composited on white, and its alpha channel.
+    ///
+    /// `size` is the width and height of the original, which may be larger than `pixels`.
     pub fn new(mut pixels: RgbImage, alpha: Option<&GrayImage>, size: (u32, u32)) -> Self {
         let alpha = alpha.filter(|alpha| is_transparent(alpha));
         let ground = alpha.map(|alpha| {
             let ground = ground(&pixels, alpha);
-            lay_on(&mut pixels, alpha, ground);
+            recomposite(&mut pixels, alpha, ground);
             ground
         });
-        // What shines through has the colour of the ground in it.
-        let is_solid = |pixel: usize| alpha.is_none_or(|alpha| alpha.as_raw()[pixel] >= SOLID);
+        // Semi-transparent pixels contain the background colour, so they belong to no gradient.
+        let is_solid = |pixel: usize| alpha.is_none_or(|alpha| alpha.as_raw()[pixel] >= SOLID_THRESHOLD);
         let smooth = Smooth::of(&pixels, is_solid);
         let mut kinds = kinds(&pixels);
         for (i, kind) in kinds.iter_mut().enumerate() {
@@ -82,12 +85,12 @@ impl Source {
         Self { size, pixels, ground, kinds, smooth }
     }
 
-    /// What it will be compared with, and what lies under it where it is transparent.
+    /// The pixels that traces are compared with, composited on [`Self::ground`].
     pub fn pixels(&self) -> &RgbImage {
         &self.pixels
     }
 
-    /// The colour under what is transparent; white if nothing is.
+    /// The background colour under transparent parts; white for an opaque picture.
     pub fn ground(&self) -> [u8; 3] {
         self.ground.unwrap_or([255; 3])
     }
@@ -97,7 +100,7 @@ impl Source {
         self.size
     }
 
-    /// What its trace will depend on.
+    /// Properties that predict how good the trace will be.
     pub fn facts(&self) -> SourceFacts {
         let palette = Palette::of(self, 12.0, 256);
         let indices = palette.indices(self);
@@ -124,35 +127,35 @@ impl Source {
 
 fn is_transparent(alpha: &GrayImage) -> bool {
     let clear = alpha.as_raw().iter().filter(|a| **a < 16).count();
-    clear as f64 > SOME * alpha.as_raw().len() as f64
+    clear as f64 > MIN_CLEAR_FRACTION * alpha.as_raw().len() as f64
 }
 
-/// A colour without the white that it was composited on.
+/// Removes the white that a colour was composited on.
 fn uncomposited(pixel: Rgb, alpha: u8) -> Rgb {
     let (alpha, white) = (i32::from(alpha), 255 * (255 - i32::from(alpha)));
     pixel.map(|channel| ((255 * i32::from(channel) - white) / alpha.max(1)).clamp(0, 255) as u8)
 }
 
-/// The colour to lay a drawing on.
+/// Chooses the background colour for a transparent drawing.
 fn ground(pixels: &RgbImage, alpha: &GrayImage) -> Rgb {
-    let mut nearest = [f32::INFINITY; GROUNDS.len()];
+    let mut nearest = [f32::INFINITY; BACKGROUNDS.len()];
     for (pixel, alpha) in pixels.pixels().zip(alpha.pixels()) {
-        if alpha[0] >= OPAQUE {
+        if alpha[0] >= VISIBLE_THRESHOLD {
             let color = uncomposited(pixel.0, alpha[0]);
-            for (least, ground) in nearest.iter_mut().zip(GROUNDS) {
+            for (least, ground) in nearest.iter_mut().zip(BACKGROUNDS) {
                 *least = least.min(squared_distance(color, ground));
             }
         }
     }
-    if nearest[0] >= STANDS_OUT * STANDS_OUT {
-        return GROUNDS[0];
+    if nearest[0] >= MIN_WHITE_DISTANCE * MIN_WHITE_DISTANCE {
+        return BACKGROUNDS[0];
     }
-    let best = (0..GROUNDS.len()).max_by(|a, b| nearest[*a].total_cmp(&nearest[*b]).then(b.cmp(a)));
-    GROUNDS[best.expect("there are grounds")]
+    let best = (0..BACKGROUNDS.len()).max_by(|a, b| nearest[*a].total_cmp(&nearest[*b]).then(b.cmp(a)));
+    BACKGROUNDS[best.expect("the list of backgrounds is not empty")]
 }
 
-/// Moves pixels from white to another ground.
-fn lay_on(pixels: &mut RgbImage, alpha: &GrayImage, ground: Rgb) {
+/// Replaces the white that pixels were composited on by another background.
+fn recomposite(pixels: &mut RgbImage, alpha: &GrayImage, ground: Rgb) {
     for (pixel, alpha) in pixels.pixels_mut().zip(alpha.pixels()) {
         let under = 255 - i32::from(alpha[0]);
         for (channel, ground) in pixel.0.iter_mut().zip(ground) {
@@ -168,7 +171,7 @@ mod tests {
     use image::{Luma, Rgb as Pixel};
 
     #[test]
-    fn a_white_drawing_on_nothing_is_laid_on_another_ground() {
+    fn a_transparent_white_drawing_gets_another_background() {
         let pixels = RgbImage::from_pixel(20, 20, Pixel([255; 3]));
         let alpha = GrayImage::from_fn(20, 20, |x, _| Luma([if x < 10 { 255 } else { 0 }]));
         let source = Source::new(pixels.clone(), Some(&alpha), (20, 20));
@@ -178,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dark_drawing_on_nothing_is_laid_on_white() {
+    fn a_transparent_dark_drawing_gets_a_white_background() {
         let pixels = RgbImage::from_fn(20, 20, |x, _| Pixel(if x < 10 { [9, 20, 30] } else { [255; 3] }));
         let alpha = GrayImage::from_fn(20, 20, |x, _| Luma([if x < 10 { 255 } else { 0 }]));
         let source = Source::new(pixels.clone(), Some(&alpha), (20, 20));

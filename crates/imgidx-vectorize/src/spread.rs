@@ -1,13 +1,14 @@
-//! Areas that go on a little under those that are drawn over them.
+//! Extends areas a little under those drawn over them.
 //!
-//! The edge between two areas is fitted once for each. Where they only touched, what lies behind would be seen between them.
+//! The edge between two areas is fitted once for each of them. If the areas only touched, the background would show
+//! through between the two fits.
 
 use visioncortex::{BinaryImage, PointI32};
 use vtracer::Segmentation;
 use vtracer::colorfit::ColorFitter;
 use vtracer::ir::RegionMask;
 
-/// Pixels that an area goes on for.
+/// Extends each area by `reach` pixels where other areas cover it.
 pub(super) struct Spread {
     pub reach: usize,
 }
@@ -22,7 +23,7 @@ impl ColorFitter for Spread {
     }
 }
 
-/// The number, from 1 on, of the area that is seen at each pixel.
+/// The number of the topmost area at each pixel: 1 is the lowest area, 0 means no area.
 pub(super) fn top(drawing: &Segmentation) -> Vec<u32> {
     let width = drawing.width as usize;
     let mut top = vec![0_u32; width * drawing.height as usize];
@@ -43,7 +44,7 @@ fn for_each_pixel(mask: &RegionMask, mut each: impl FnMut(usize, usize)) {
     }
 }
 
-/// A mask with the pixels next to it, as far as they are covered.
+/// Grows a mask by up to `reach` pixels, over covered pixels only.
 fn spread(
     mask: &RegionMask,
     size: (usize, usize),
@@ -84,7 +85,7 @@ mod tests {
     use vtracer::Color;
     use vtracer::ir::{Layer, Paint};
 
-    /// A layer of the pixels in some columns of a drawing of 10 × 10.
+    /// A layer with all pixels of some columns of a 10 × 10 drawing.
     fn columns(from: usize, to: usize) -> Layer {
         let mut image = BinaryImage::new_w_h(to - from, 10);
         (0..10).for_each(|y| (0..to - from).for_each(|x| image.set_pixel(x, y, true)));
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn an_area_goes_on_under_what_is_drawn_over_it_and_nowhere_else() {
+    fn an_area_extends_under_areas_drawn_over_it_and_nowhere_else() {
         let mut drawing = Segmentation::new(10, 10);
         drawing.layers = vec![columns(3, 6), columns(6, 9)];
         Spread { reach: 2 }.fit(&mut drawing);

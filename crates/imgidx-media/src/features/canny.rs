@@ -1,18 +1,18 @@
-//! Edges after Canny (IEEE PAMI 1986), as scikit-image finds them: σ 1, thresholds 0.1 and 0.2 for a luma of 0 to 1, and
-//! interpolation between the neighbours that lie across an edge.
+//! Canny edges (IEEE PAMI 1986) with the parameters of scikit-image: σ 1, thresholds 0.1 and 0.2 for a luma of 0 to 1,
+//! and interpolation between the neighbours across an edge.
 
 use image::GrayImage;
 use multiversion::multiversion;
 
-/// Weights of a Gaussian of σ 1 up to 4 σ, from the centre outwards.
+/// Radius of the Gaussian kernel: 4 σ, with σ 1.
 const RADIUS: usize = 4;
-/// Thresholds for √(h² + v²) of Sobel's sums, of a luma of 0 to 255.
-const LOW: f32 = 0.1 * 255.0;
-const HIGH: f32 = 0.2 * 255.0;
-/// Lengths with no greater ratio than this are the same but for rounding.
-const ALIKE: f32 = 1.0 + 1e-5;
+/// Thresholds for the gradient's length √(h² + v²), where h and v are Sobel sums of a luma of 0 to 255.
+const LOW_THRESHOLD: f32 = 0.1 * 255.0;
+const HIGH_THRESHOLD: f32 = 0.2 * 255.0;
+/// Lengths whose ratio is at most this are equal except for rounding errors.
+const ROUNDING_TOLERANCE: f32 = 1.0 + 1e-5;
 
-/// Part of the pixels that are edges.
+/// Fraction of the pixels that are edges.
 pub(super) fn edge_density(luma: &GrayImage) -> f32 {
     let (width, height) = (luma.width() as usize, luma.height() as usize);
     if width < 3 || height < 3 {
@@ -22,7 +22,7 @@ pub(super) fn edge_density(luma: &GrayImage) -> f32 {
     count_connected(edges, width) as f32 / (width * height) as f32
 }
 
-/// Gaussian smoothing. At the border it is the mean of what is there.
+/// Gaussian smoothing. At the border, only pixels inside the picture count.
 #[multiversion(targets("x86_64+avx2"))]
 fn smoothed(luma: &GrayImage) -> Vec<f32> {
     let (width, height) = (luma.width() as usize, luma.height() as usize);
@@ -40,7 +40,7 @@ fn smoothed(luma: &GrayImage) -> Vec<f32> {
     let mut result = vec![0.0; source.len()];
     for (row, target) in vertical.chunks_exact(width).zip(result.chunks_exact_mut(width)) {
         padded[RADIUS..RADIUS + width].copy_from_slice(row);
-        // Slices of one length, so that several are done at once.
+        // Slices of equal length let the compiler vectorise the loop.
         let from = |at: usize| &padded[at..][..width];
         let (a, b, c, d, e) = (from(0), from(1), from(2), from(3), from(4));
         let (f, g, h, i) = (from(5), from(6), from(7), from(8));
@@ -54,7 +54,7 @@ fn smoothed(luma: &GrayImage) -> Vec<f32> {
     result
 }
 
-/// One over the sum of the weights that fall on pixels, for each pixel of a line.
+/// For each pixel of a line, one divided by the sum of the weights that fall inside the line.
 fn norms(length: usize, weights: &[f32; RADIUS + 1]) -> Vec<f32> {
     let sum = |at: usize| -> f32 {
         (at.saturating_sub(RADIUS)..(at + RADIUS + 1).min(length)).map(|other| weights[other.abs_diff(at)]).sum()
@@ -62,7 +62,7 @@ fn norms(length: usize, weights: &[f32; RADIUS + 1]) -> Vec<f32> {
     (0..length).map(|at| 1.0 / sum(at)).collect()
 }
 
-/// The differences of a row from left to right, and from top to bottom, and their length; 0 at both ends.
+/// Gradients of a row: horizontal and vertical Sobel differences and their length, 0 at both ends.
 struct GradientRow {
     h: Vec<f32>,
     v: Vec<f32>,
@@ -80,7 +80,7 @@ impl GradientRow {
     }
 }
 
-/// Takes Sobel's differences of three rows.
+/// Computes the Sobel differences of the middle row of three.
 #[multiversion(targets("x86_64+avx2"))]
 fn fill([a, b, c]: [&[f32]; 3], h: &mut [f32], v: &mut [f32], length: &mut [f32]) {
     let count = a.len() - 2;
@@ -95,15 +95,16 @@ fn fill([a, b, c]: [&[f32]; 3], h: &mut [f32], v: &mut [f32], length: &mut [f32]
     }
 }
 
-/// What a pixel is after thinning: this, 1 if it reaches the low threshold only, or strong.
-const NOTHING: u8 = 0;
+/// Strength of a pixel after thinning: `NONE`, 1 if it reaches only the low threshold, or `STRONG`.
+const NONE: u8 = 0;
 const STRONG: u8 = 2;
 
-/// Which pixels are longer in gradient than what lies before and behind them across the edge, and reach a threshold.
+/// Non-maximum suppression: keeps pixels that reach a threshold and whose gradient is longer than those on both sides
+/// of the edge.
 fn thinned(smooth: &[f32], width: usize, height: usize) -> Vec<u8> {
     let rows: Vec<&[f32]> = smooth.chunks_exact(width).collect();
-    let mut thin = vec![NOTHING; smooth.len()];
-    // Along the border the length is 0, so that the others have neighbours on all sides.
+    let mut thin = vec![NONE; smooth.len()];
+    // The length is 0 along the border, so that all other pixels have eight neighbours.
     let [mut above, mut here, mut below] = std::array::from_fn(|_| GradientRow::new(width));
     here.fill([rows[0], rows[1], rows[2]]);
     for y in 1..height - 1 {
@@ -119,8 +120,9 @@ fn thinned(smooth: &[f32], width: usize, height: usize) -> Vec<u8> {
     thin
 }
 
-/// Decides the inner pixels of a row: whether each one's gradient (h, v) is longer than those across the edge, taken
-/// between the two neighbours on each side between which it points. Without branches, so that several are done at once.
+/// Thins the inner pixels of a row: keeps a pixel if its gradient (h, v) is longer than those across the edge. These
+/// are interpolated between the two neighbours on each side between which the gradient points. The code has no
+/// branches, so that the compiler can vectorise it.
 #[multiversion(targets("x86_64+avx2"))]
 fn thin_row<'a>(lengths: [&'a [f32]; 3], h: &'a [f32], v: &'a [f32], thin: &mut [u8]) {
     let count = thin.len();
@@ -135,25 +137,25 @@ fn thin_row<'a>(lengths: [&'a [f32]; 3], h: &'a [f32], v: &'a [f32], thin: &mut 
         let (across, down) = (h[x].abs(), v[x].abs());
         let (is_down, is_one_sign) = (down > across, h[x] * v[x] >= 0.0);
         let (long, short) = (pick(is_down, down, across), pick(is_down, across, down));
-        // Where both differences have one sign, the gradient points down to the right, or up to the left.
+        // If both differences have the same sign, the gradient points down to the right or up to the left.
         let slanted_below = pick(is_one_sign, below_right[x], below_left[x]);
         let slanted_above = pick(is_one_sign, above_left[x], above_right[x]);
         let straight_behind = pick(is_down, below_here[x], right[x]);
         let straight_before = pick(is_down, above_here[x], left[x]);
         let slanted_behind = pick(is_down | is_one_sign, slanted_below, slanted_above);
         let slanted_before = pick(is_down | is_one_sign, slanted_above, slanted_below);
-        // All times the longer difference, which saves dividing by it.
+        // All lengths are multiplied by the longer difference, which saves a division.
         let behind = slanted_behind * short + straight_behind * (long - short);
         let before = slanted_before * short + straight_before * (long - short);
         let length = here[x] * long;
-        // Of two pixels between which an edge lies evenly one is enough, however their sums were rounded.
-        let is_ridge = (behind <= length * ALIKE) & (before * ALIKE < length);
-        let strength = u8::from(here[x] >= LOW) + u8::from(here[x] >= HIGH);
+        // If an edge lies exactly between two pixels, only one of them is kept, whatever the rounding errors.
+        let is_ridge = (behind <= length * ROUNDING_TOLERANCE) & (before * ROUNDING_TOLERANCE < length);
+        let strength = u8::from(here[x] >= LOW_THRESHOLD) + u8::from(here[x] >= HIGH_THRESHOLD);
         thin[x] = u8::from(is_ridge) * strength;
     }
 }
 
-/// How many pixels are connected, over others that are something, with a strong one.
+/// Hysteresis: the number of edge pixels that are strong or connected to a strong one.
 fn count_connected(mut thin: Vec<u8>, width: usize) -> usize {
     let mut open: Vec<usize> = Vec::new();
     let mut count = 0;
@@ -161,15 +163,15 @@ fn count_connected(mut thin: Vec<u8>, width: usize) -> usize {
         if thin[start] != STRONG {
             continue;
         }
-        thin[start] = NOTHING;
+        thin[start] = NONE;
         open.push(start);
         while let Some(at) = open.pop() {
             count += 1;
-            // Edges keep off the border, so that there are neighbours on all sides.
+            // No edge lies on the border, so every pixel has eight neighbours.
             for row in [at - width, at, at + width] {
                 for (i, other) in thin[row - 1..=row + 1].iter_mut().enumerate() {
-                    if *other != NOTHING {
-                        *other = NOTHING;
+                    if *other != NONE {
+                        *other = NONE;
                         open.push(row - 1 + i);
                     }
                 }
@@ -191,28 +193,28 @@ mod tests {
             Luma([if inside { 220 } else { 20 }])
         });
         let edges = edge_density(&disc) * 10_000.0;
-        // A circle of radius 30 on a grid: 2πr / √2 pixels, were all steps diagonal, and 8r, were none.
+        // A circle of radius 30 on a grid has 2πr / √2 pixels if all steps are diagonal, and 8r if none is.
         assert!((133.0..=240.0).contains(&edges), "{edges}");
     }
 
     #[test]
-    fn faint_edges_count_only_where_they_go_on_from_strong_ones() {
+    fn weak_edges_count_only_where_they_continue_strong_ones() {
         /// A step whose height changes evenly from the first row to the last.
         fn step(first: f32, last: f32) -> f32 {
             let height = |y: u32| first + (last - first) * y as f32 / 59.0;
             let pixel = |x, y| Luma([50 + if x < 30 { 0 } else { height(y) as u8 }]);
             edge_density(&GrayImage::from_fn(60, 60, pixel)) * 3600.0
         }
-        // The first and the last row are no edges.
+        // The first and the last row have no edge pixels.
         assert_eq!(step(100.0, 100.0), 58.0);
         assert_eq!(step(17.0, 13.0), 0.0);
-        // Where the height steps by one a second pixel of the row may be an edge.
+        // Where the height changes by one, a second pixel of the row may be an edge.
         let both = step(100.0, 13.0);
         assert!((58.0..=60.0).contains(&both), "{both}");
     }
 
     #[test]
-    fn smoothing_keeps_what_is_flat_up_to_the_border() {
+    fn smoothing_keeps_flat_areas_up_to_the_border() {
         let flat = smoothed(&GrayImage::from_pixel(7, 20, Luma([200])));
         assert!(flat.iter().all(|x| (x - 200.0).abs() < 1e-3), "{flat:?}");
     }

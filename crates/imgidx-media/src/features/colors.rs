@@ -1,21 +1,21 @@
-//! Which colours a picture has.
+//! Colours of a picture: inks, shades, background and dominant colours.
 
 use std::collections::HashMap;
 
 use image::RgbImage;
 use multiversion::multiversion;
 
-use super::neighborhood::FLAT;
+use super::neighborhood::MAX_FLAT_RANGE;
 use crate::{DominantColor, Lab};
 
-/// Colours no farther apart than this in RGB are one ink: anti-aliasing and compression shift colours by less.
-const SAME_INK: i32 = 18;
-/// Inks that are told apart at most. Only photographs and gradients come near.
-const MOST_INKS: usize = 64;
-/// Part of the pixels that an ink fills at least.
-const LEAST_INK: f32 = 0.0005;
+/// Colours at most this far apart in RGB are one ink. Anti-aliasing and compression shift colours by less.
+const SAME_INK_THRESHOLD: i32 = 18;
+/// Maximum number of inks that are counted. Only photographs and gradients come near.
+const MAX_INKS: usize = 64;
+/// Minimum share of the pixels for an ink to count.
+const MIN_INK_SHARE: f32 = 0.0005;
 
-/// The number of a colour at 4 bits a channel.
+/// Index of a colour at 4 bits per channel, 0 to 4095.
 fn coarse([r, g, b]: [u8; 3]) -> usize {
     usize::from(r >> 4) << 8 | usize::from(g >> 4) << 4 | usize::from(b >> 4)
 }
@@ -24,15 +24,15 @@ fn distance_squared(a: [i32; 3], b: [i32; 3]) -> i32 {
     (0..3).map(|i| (a[i] - b[i]).pow(2)).sum()
 }
 
-/// Part of the pixels that a shade fills at least.
-const LEAST_SHADE: f32 = 0.0001;
+/// Minimum share of the pixels for a shade to count.
+const MIN_SHADE_SHARE: f32 = 0.0001;
 
-/// The colours of flat areas.
+/// Counts of the colours in flat areas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FlatColors {
-    /// Those near to a more frequent one counted with it.
+    /// Number of inks: a colour close to a more frequent one counts as the same ink.
     pub palette_size: u32,
-    /// Each counted by itself: a slow gradient has many, where a drawing has no more than inks.
+    /// Number of exact colours. A slow gradient has many; a drawing has no more shades than inks.
     pub shades: u32,
 }
 
@@ -41,10 +41,10 @@ pub(super) fn flat_colors(image: &RgbImage, ranges: &[u8]) -> FlatColors {
     let mut counts: HashMap<[u8; 3], u32> = HashMap::new();
     let mut run = ([0; 3], 0);
     for (pixel, range) in image.as_raw().as_chunks::<3>().0.iter().zip(ranges) {
-        if *range > FLAT {
+        if *range > MAX_FLAT_RANGE {
             continue;
         }
-        // Where it is flat, one colour follows another that is the same.
+        // In flat areas, runs of equal colours are long, so runs are counted instead of single pixels.
         if *pixel != run.0 {
             *counts.entry(run.0).or_default() += run.1;
             run = (*pixel, 0);
@@ -55,21 +55,21 @@ pub(super) fn flat_colors(image: &RgbImage, ranges: &[u8]) -> FlatColors {
     let mut colors: Vec<([i32; 3], u32)> =
         counts.into_iter().map(|(color, count)| (color.map(i32::from), count)).collect();
     colors.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
-    let least = |share: f32| (share * ranges.len() as f32).max(1.0);
-    let shades = colors.iter().filter(|color| color.1 as f32 >= least(LEAST_SHADE)).count() as u32;
+    let min_pixels = |share: f32| (share * ranges.len() as f32).max(1.0);
+    let shades = colors.iter().filter(|color| color.1 as f32 >= min_pixels(MIN_SHADE_SHARE)).count() as u32;
     let mut inks: Vec<([i32; 3], u32)> = Vec::new();
     for (color, count) in colors {
-        match inks.iter().position(|ink| distance_squared(ink.0, color) <= SAME_INK * SAME_INK) {
+        match inks.iter().position(|ink| distance_squared(ink.0, color) <= SAME_INK_THRESHOLD * SAME_INK_THRESHOLD) {
             Some(ink) => inks[ink].1 += count,
-            None if inks.len() < MOST_INKS => inks.push((color, count)),
+            None if inks.len() < MAX_INKS => inks.push((color, count)),
             None => {}
         }
     }
-    let palette_size = inks.iter().filter(|ink| ink.1 as f32 >= least(LEAST_INK)).count() as u32;
+    let palette_size = inks.iter().filter(|ink| ink.1 as f32 >= min_pixels(MIN_INK_SHARE)).count() as u32;
     FlatColors { palette_size, shades }
 }
 
-/// Which pixels do not have the background's colour, the most frequent one of the border.
+/// Mask of the pixels that do not have the background colour. The background is the most frequent colour of the border.
 #[multiversion(targets("x86_64+avx2"))]
 pub(super) fn foreground(image: &RgbImage) -> Vec<bool> {
     const SAME_COLOR_THRESHOLD: i32 = 32;
@@ -94,12 +94,12 @@ fn background(image: &RgbImage) -> [i32; 3] {
         sum.iter_mut().zip(pixels[at]).for_each(|(sum, x)| *sum += i32::from(x));
         *count += 1;
     }
-    // Of equally frequent colours the brightest, so that the same picture always has the same one.
+    // Among equally frequent colours the largest sum wins, so that the result does not depend on the map's order.
     let (sum, count) = cells.into_values().max_by_key(|(sum, count)| (*count, *sum)).expect("a picture has a border");
     sum.map(|sum| sum / count)
 }
 
-/// How many pixels have each colour, at 4 bits a channel, with the sums of their exact ones.
+/// Colour histogram at 4 bits per channel. A cell holds its number of pixels and the sums of their red, green and blue.
 pub(super) struct Histogram {
     cells: Vec<[u32; 4]>,
     pixels: u32,
@@ -115,23 +115,23 @@ impl Histogram {
         Self { cells, pixels: image.width() * image.height() }
     }
 
-    /// Distinct colours at 4 bits a channel.
+    /// Number of distinct colours at 4 bits per channel.
     pub(super) fn distinct(&self) -> u32 {
         self.cells.iter().filter(|cell| cell[0] > 0).count() as u32
     }
 
-    /// The most frequent colours, those near to a more frequent one counted with it.
+    /// The most frequent colours, at most five. A colour close to a more frequent one is merged with it.
     pub(super) fn dominant(&self) -> Vec<DominantColor> {
-        /// Cells that are decoded at, the most frequent ones.
-        const CELLS: usize = 64;
+        /// Maximum number of cells that are examined, the most frequent first.
+        const MAX_CELLS: usize = 64;
         const MAX_COLORS: usize = 5;
-        /// About how far apart colours are that people call by different names (ΔE of 1976).
+        /// Colours that people call by different names are about this far apart (ΔE of 1976).
         const SAME_COLOR_THRESHOLD: f32 = 15.0;
-        const LEAST_SHARE: f32 = 0.02;
+        const MIN_SHARE: f32 = 0.02;
         let mut cells: Vec<[u32; 4]> = self.cells.iter().filter(|cell| cell[0] > 0).copied().collect();
         cells.sort_unstable_by(|a, b| b.cmp(a));
         let mut colors: Vec<DominantColor> = Vec::new();
-        for [count, r, g, b] in cells.into_iter().take(CELLS) {
+        for [count, r, g, b] in cells.into_iter().take(MAX_CELLS) {
             let mean = [r, g, b].map(|sum| sum as f32 / count as f32);
             let (lab, share) = (Lab::from_srgb(mean), count as f32 / self.pixels as f32);
             match colors.iter().position(|color| color.lab.difference(lab) <= SAME_COLOR_THRESHOLD) {
@@ -144,7 +144,7 @@ impl Histogram {
                 None => colors.push(DominantColor { lab, share }),
             }
         }
-        colors.retain(|color| color.share >= LEAST_SHARE);
+        colors.retain(|color| color.share >= MIN_SHARE);
         colors.sort_by(|a, b| b.share.total_cmp(&a.share));
         colors.truncate(MAX_COLORS);
         colors
@@ -158,8 +158,8 @@ mod tests {
     use image::Rgb;
 
     #[test]
-    fn inks_are_counted_and_what_lies_between_them_is_not() {
-        // Three inks, blurred where they meet as anti-aliasing does.
+    fn inks_are_counted_and_blends_between_them_are_not() {
+        // Three inks, blended where they meet, as by anti-aliasing.
         let inks = [[250, 250, 250], [200, 30, 40], [20, 40, 160]];
         let image = RgbImage::from_fn(90, 40, |x, _| {
             let (ink, at) = ((x / 30) as usize, x % 30);
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn dominant_colours_come_by_their_share() {
+    fn dominant_colours_are_sorted_by_share() {
         let image = RgbImage::from_fn(100, 10, |x, _| {
             Rgb(match x {
                 0..60 => [255, 255, 255],
@@ -203,7 +203,7 @@ mod tests {
             })
         });
         let colors = Histogram::new(&image).dominant();
-        // Two reds are one; a hundredth of black is not enough.
+        // The two reds are merged; one per cent of black is too little.
         assert_eq!(colors.len(), 2);
         assert!((colors[0].share - 0.6).abs() < 1e-5 && (colors[1].share - 0.39).abs() < 1e-5, "{colors:?}");
         assert!(colors[1].lab.difference(Lab::from_srgb([255.0, 0.0, 0.0])) < 2.0);

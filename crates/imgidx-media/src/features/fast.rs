@@ -1,11 +1,11 @@
-//! Corners: FAST-9 (Rosten and Drummond, ECCV 2006).
+//! Corner detection: FAST-9 (Rosten and Drummond, ECCV 2006).
 
 use image::GrayImage;
 use multiversion::multiversion;
 
-/// How much brighter or darker than the centre a pixel of the circle has to be.
+/// Minimum difference between the centre and a brighter or darker pixel of the circle.
 const THRESHOLD: u8 = 20;
-/// The circle of radius 3, clockwise from the top: columns and rows from the centre.
+/// Circle of radius 3, clockwise from the top, as offsets (column, row) from the centre.
 const CIRCLE: [(isize, isize); 16] = [
     (0, -3),
     (1, -3),
@@ -25,7 +25,7 @@ const CIRCLE: [(isize, isize); 16] = [
     (-1, -3),
 ];
 
-/// Corners among 1,000 pixels of the picture.
+/// Number of corners per 1,000 pixels.
 pub(super) fn corners_per_thousand(luma: &GrayImage) -> f32 {
     let pixels = luma.width() as f32 * luma.height() as f32;
     corners(luma) as f32 / pixels * 1000.0
@@ -48,12 +48,13 @@ fn corners(luma: &GrayImage) -> usize {
     (3..height - 3).map(row).sum()
 }
 
-/// Marks of pixels that may have an arc that is brighter, and one that is darker.
+/// Marks of pixels that may have a brighter or a darker arc.
 const BRIGHT: u8 = 1;
 const DARK: u8 = 2;
 
-/// Marks those pixels from `first` on that may be corners: of any nine in a row of the circle, four follow each other
-/// among every second one. Without branches, so that many are done at once.
+/// Marks the pixels from `first` on that may be corners. Any nine consecutive pixels of the circle include four
+/// consecutive ones among every second pixel, so only these eight are tested. The code has no branches, so that the
+/// compiler can vectorise it.
 #[multiversion(targets("x86_64+avx2"))]
 fn mark_candidates(pixels: &[u8], first: usize, circle: &[isize; 16], marks: &mut [u8]) {
     let count = marks.len();
@@ -87,7 +88,7 @@ fn is_corner(pixels: &[u8], at: usize, circle: &[isize; 16], mark: u8) -> bool {
         || (mark & DARK != 0 && has_arc(mask(around.map(|x| x < low))))
 }
 
-/// Whether nine bits of sixteen in a circle are set in a row.
+/// Whether nine consecutive bits are set in a circle of sixteen.
 fn has_arc(mask: u32) -> bool {
     let one = mask | mask << 16;
     let two = one & one >> 1;
@@ -102,7 +103,7 @@ mod tests {
     use image::Luma;
     use proptest::prelude::*;
 
-    /// As the paper defines it.
+    /// The definition of the paper, without optimisation.
     fn naive(luma: &GrayImage) -> usize {
         let is_corner = |x: u32, y: u32| {
             let centre = i32::from(luma.get_pixel(x, y).0[0]);
@@ -123,8 +124,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn corners_are_those_of_the_definition(cells in prop::collection::vec(prop::sample::select(vec![0_u8, 15, 25, 50, 200]), 49)) {
-            // Blocks of 4 × 4 pixels have corners; single random pixels hardly ever.
+        fn corners_match_the_definition(cells in prop::collection::vec(prop::sample::select(vec![0_u8, 15, 25, 50, 200]), 49)) {
+            // Blocks of 4 × 4 pixels have corners; random single pixels hardly ever have any.
             let blocks = GrayImage::from_fn(28, 28, |x, y| Luma([cells[(y / 4 * 7 + x / 4) as usize]]));
             prop_assert_eq!(corners(&blocks), naive(&blocks));
         }

@@ -1,8 +1,9 @@
-//! Hashes that are alike for pictures that look alike: the same bits as `image_hasher`'s Gradient, and Median after a
-//! cosine transform, of the same pixels.
+//! Perceptual hashes, which are similar for pictures that look similar.
 //!
-//! Most of their time goes into scaling the luma down, which is done here for whole rows at a time; weights, and the
-//! order in which products are added, are those of the `image` crate, so that every sum is the same to the last bit.
+//! The bits are the same as those of `image_hasher` for the same pixels: its Gradient hash, and its Median hash after a
+//! cosine transform. Most of the time goes into scaling the luma down, so this module does that for whole rows at a
+//! time. The weights, and the order in which products are added, are those of the `image` crate, so that every sum is
+//! the same to the last bit.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,12 +14,12 @@ use image::GrayImage;
 use image_hasher::{HashAlg, Hasher, HasherConfig};
 use multiversion::multiversion;
 
-/// Bits in a row, and rows, of a hash.
+/// Number of bits in a row of a hash, and number of rows.
 const SIDE: u32 = 8;
-/// The perceptual hash takes the low half of the frequencies of each direction.
+/// Side of the transformed picture. The perceptual hash uses the lower half of the frequencies in each direction.
 const FREQUENCIES: u32 = 2 * SIDE;
 
-/// Whether each of 8 × 8 pixels is darker than the one right of it.
+/// Difference hash: one bit for each of 8 × 8 pixels, set if the pixel is darker than its right neighbour.
 pub(super) fn difference(luma: &GrayImage) -> u64 {
     let small = scaled(luma, SIDE + 1, SIDE);
     let rows = small.as_raw().chunks_exact(SIDE as usize + 1);
@@ -26,17 +27,17 @@ pub(super) fn difference(luma: &GrayImage) -> u64 {
     bits.enumerate().fold(0, |hash, (i, bit)| hash | u64::from(bit) << i)
 }
 
-/// Whether each of the 8 × 8 lowest frequencies is at least as strong as their median.
+/// Perceptual hash: one bit for each of the 8 × 8 lowest frequencies, set if it is at least as strong as their median.
 pub(super) fn perceptual(luma: &GrayImage) -> u64 {
     static HASHER: OnceLock<Hasher<[u8; 8]>> = OnceLock::new();
     let config = || HasherConfig::with_bytes_type().hash_alg(HashAlg::Median).hash_size(SIDE, SIDE).preproc_dct();
     let hasher = HASHER.get_or_init(|| config().to_hasher());
-    // It finds the size that it would scale to, and only transforms.
+    // The picture already has the size that the hasher would scale it to, so the hasher only transforms it.
     let hash = hasher.hash_image(&scaled(luma, FREQUENCIES, FREQUENCIES));
     u64::from_le_bytes(hash.as_bytes().try_into().expect("the hash has 64 bits"))
 }
 
-/// What `image::imageops::resize` gives with Lanczos3.
+/// Scales with Lanczos3, with the same result as `image::imageops::resize`.
 #[multiversion(targets("x86_64+avx2"))]
 fn scaled(luma: &GrayImage, width: u32, height: u32) -> GrayImage {
     if luma.dimensions() == (width, height) {
@@ -61,25 +62,25 @@ fn scaled(luma: &GrayImage, width: u32, height: u32) -> GrayImage {
     result
 }
 
-/// Which pixels of a line go into one of the shorter line, and with which weights.
+/// The source pixels of a line that contribute to one target pixel, and their weights.
 struct Taps {
     first: usize,
     weights: Vec<f32>,
 }
 
-type KeptTaps = HashMap<(usize, usize), Rc<[Taps]>>;
+type CachedTaps = HashMap<(usize, usize), Rc<[Taps]>>;
 
 thread_local! {
-    /// Taps by the lengths of the lines. There are few: sides of small pictures and of hashes.
-    static TAPS: RefCell<KeptTaps> = RefCell::default();
+    /// Taps by source and target length. There are few: sides of small pictures and of hashes.
+    static TAPS: RefCell<CachedTaps> = RefCell::default();
 }
 
-/// The taps of lines; those of small pictures are kept, because sines take longer than all sums.
+/// Taps for all pixels of a line. Those of small pictures are cached, because the sines take longer than all the sums.
 fn taps(source: usize, target: usize) -> Rc<[Taps]> {
     if source > super::SIDE as usize {
         return new_taps(source, target);
     }
-    TAPS.with_borrow_mut(|kept| kept.entry((source, target)).or_insert_with(|| new_taps(source, target)).clone())
+    TAPS.with_borrow_mut(|cache| cache.entry((source, target)).or_insert_with(|| new_taps(source, target)).clone())
 }
 
 fn new_taps(source: usize, target: usize) -> Rc<[Taps]> {
@@ -109,7 +110,7 @@ mod tests {
     use image::{DynamicImage, Luma, RgbImage};
     use proptest::prelude::*;
 
-    /// Smooth blobs, as pictures are, of any size.
+    /// Pictures of any size with smooth blobs, like real pictures.
     fn picture() -> impl Strategy<Value = GrayImage> {
         (1..257_u32, 1..257_u32, any::<u32>()).prop_map(|(width, height, seed)| {
             let phase = |i: u32| f32::from((seed >> (8 * i)) as u8) / 10.0;
@@ -123,7 +124,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn hashes_are_those_of_image_hasher(luma in picture()) {
+        fn hashes_match_image_hasher(luma in picture()) {
             let rgb = DynamicImage::ImageLuma8(luma.clone()).into_rgb8();
             let config = || HasherConfig::with_bytes_type::<[u8; 8]>().hash_size(8, 8);
             let of = |hasher: Hasher<[u8; 8]>, image: &RgbImage| {

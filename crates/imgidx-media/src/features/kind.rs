@@ -1,46 +1,46 @@
-//! What kind of picture the features speak of: rules tried one after the other, each of them a logistic regression.
+//! Classifies pictures by their features. Rules are applied one after the other; each is a logistic regression.
 
 use crate::{ImageType, QuickFeatures, ToneFeatures, TypeGuess};
 
-/// How likely a kind has to be, or the picture is of an uncertain one.
-const LEAST_CONFIDENCE: f32 = 0.5;
+/// Minimum probability of a type. Below it, the picture is [`ImageType::Uncertain`].
+const MIN_CONFIDENCE: f32 = 0.5;
 
-/// A kind, and how the odds for it come from what was measured: their logarithm is a weighted sum.
+/// A type and its logistic regression: the logarithm of its odds is the bias plus a weighted sum of terms.
 struct Rule {
     kind: ImageType,
     bias: f32,
     terms: &'static [(Term, f32)],
 }
 
-/// What a rule looks at. Counts go in as logarithms: from 2 inks to 4 is as far as from 8 to 16.
+/// An input of a rule. Counts are used as logarithms: from 2 to 4 inks is as far as from 8 to 16.
 #[derive(Clone, Copy)]
 enum Term {
-    /// Part of the picture that is flat.
+    /// Flat fraction of the picture.
     Flat,
-    /// Part of the foreground that is flat: little in a photograph, also in one taken before a white wall.
+    /// Flat fraction of the foreground. It is small in photographs, even in front of a white wall.
     FlatForeground,
-    /// Colours beyond the 16 that grey pictures can have.
+    /// Number of colours relative to the 16 that a grey picture can have.
     Colors,
-    /// Whether there are no more colours than that.
+    /// 1 if there are at most 16 colours, else 0.
     NoColors,
-    /// Inks of flat areas.
+    /// Number of inks in flat areas.
     Inks,
-    /// Colours of flat areas: far more than inks where a slow gradient is.
+    /// Number of exact colours in flat areas. A slow gradient has far more of them than inks.
     Shades,
-    /// Part of the picture that is inside of gradients.
+    /// Fraction of the picture that is inside gradients.
     Gradient,
-    /// Bits of the luma's entropy.
+    /// Entropy of the luma in bits.
     Entropy,
-    /// Shapes on a line.
+    /// Number of letter-like shapes on one line.
     Glyphs,
-    /// How far from square, up to four times as long, if there is any shape at all: written words are long.
+    /// Elongation, up to a ratio of four, or 0 without shapes. Written words are long.
     Elongation,
 }
 
-/// The rules in their order: each holds among pictures that none before it applies to.
+/// The rules in order. Each rule applies to pictures that no rule before it matches.
 ///
-/// Weights and biases are what `benches/image_types.py` fits to photographs and logos measured by the bench of the same
-/// name; a change to a feature asks for running both again.
+/// `benches/image_types.py` fits weights and biases to photographs and logos that the benchmark of the same name has
+/// measured. After a change to a feature, run both again.
 const RULES: [Rule; 3] = [
     Rule {
         kind: ImageType::Photo,
@@ -69,14 +69,15 @@ const RULES: [Rule; 3] = [
     Rule { kind: ImageType::Text, bias: -7.330, terms: &[(Term::Glyphs, 3.62), (Term::Elongation, 6.74)] },
 ];
 
-/// Inks that a simple drawing has at most, and shapes: a drawing is what remains, and no set says which ones are simple.
-const SIMPLE: [f32; 2] = [5.5, 12.5];
-/// How sharp these two bounds are: the odds change by this power of how far a count is from them.
+/// Maximum number of inks and of shapes of a simple drawing. They are not fitted, because there is no labelled set of
+/// simple drawings. Pictures that match no rule are drawings.
+const MAX_SIMPLE_COUNTS: [f32; 2] = [5.5, 12.5];
+/// Sharpness of these two bounds: the odds are the ratio of bound and count to this power.
 const SHARPNESS: f32 = 4.0;
 
-/// The most likely kind.
+/// The most likely type.
 ///
-/// Its confidence is the probability that the rules give it, with three photographs to a drawing beforehand.
+/// The confidence is the probability by the rules. The prior is three photographs to one drawing.
 pub(super) fn classify(quick: &QuickFeatures, tones: &ToneFeatures) -> TypeGuess {
     let mut remaining = 1.0;
     let mut best = TypeGuess { label: ImageType::Uncertain, confidence: 0.0 };
@@ -93,26 +94,26 @@ pub(super) fn classify(quick: &QuickFeatures, tones: &ToneFeatures) -> TypeGuess
     }
     let counts = [quick.palette_size, tones.shapes];
     let within = |(bound, count): (f32, u32)| logistic(SHARPNESS * (bound / count.max(1) as f32).ln());
-    let simple: f32 = SIMPLE.into_iter().zip(counts).map(within).product();
+    let simple: f32 = MAX_SIMPLE_COUNTS.into_iter().zip(counts).map(within).product();
     consider(ImageType::Simple, remaining * simple);
     consider(ImageType::Complex, remaining * (1.0 - simple));
-    if best.confidence < LEAST_CONFIDENCE {
+    if best.confidence < MIN_CONFIDENCE {
         best.label = ImageType::Uncertain;
     }
     best
 }
 
 impl Term {
-    /// Its value for a picture; `image_types.py` has the same formulas.
+    /// Value of the term for a picture. `benches/image_types.py` uses the same formulas.
     fn of(self, quick: &QuickFeatures, tones: &ToneFeatures) -> f32 {
-        /// The colours of a grey picture at 4 bits a channel.
-        const GREYS: f32 = 16.0;
+        /// Maximum number of colours of a grey picture at 4 bits per channel.
+        const MAX_GREYS: f32 = 16.0;
         let colors = quick.unique_colors as f32;
         match self {
             Self::Flat => quick.flat_fraction,
             Self::FlatForeground => (tones.foreground_flat + 0.01).ln(),
-            Self::Colors => (colors / GREYS).ln().max(0.0),
-            Self::NoColors => f32::from(u8::from(colors <= GREYS)),
+            Self::Colors => (colors / MAX_GREYS).ln().max(0.0),
+            Self::NoColors => f32::from(u8::from(colors <= MAX_GREYS)),
             Self::Inks => (quick.palette_size as f32).ln_1p(),
             Self::Shades => (quick.shades as f32).ln_1p(),
             Self::Gradient => (quick.gradient_fraction + 0.001).ln(),

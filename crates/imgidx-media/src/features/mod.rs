@@ -1,7 +1,7 @@
-//! Classical features of a picture, all in one pass over its small version.
+//! Classical features of a picture, measured on a small version of it.
 //!
-//! The budget is a millisecond a picture on one core, beside the scaling. So there is code of our own where a library
-//! would be slower, and tests that compare them.
+//! The budget is one millisecond per picture on one core, not counting the scaling. Where a library would be slower,
+//! this module has its own code, and tests compare the two.
 
 mod canny;
 mod colors;
@@ -24,19 +24,19 @@ pub use values::{
     DetailFeatures, DominantColor, FeatureStage, Features, ImageType, QuickFeatures, ToneFeatures, TypeGuess,
 };
 
-/// The longer side of the picture that features are measured on, in pixels.
+/// Maximum length of the longer side of the picture that features are measured on, in pixels.
 pub const SIDE: u32 = 256;
 
-/// Measures a picture's features; what there is no time for until `deadline` is left out.
+/// Measures the features of a picture. Stages that would start after `deadline` are left out.
 ///
-/// The first stage is always done.
+/// The first stage is always measured.
 pub fn measure(picture: &Picture, deadline: Option<Instant>) -> Features {
     let small = picture.resized(Fit::Inside, SIDE, SIDE, Filter::Bilinear);
     let (width, height) = picture.upright_size();
     measure_pixels(&small, width as f32 / height as f32, deadline)
 }
 
-/// As [`measure`], of a picture that is small already.
+/// Like [`measure`], for pixels that are already scaled. `aspect_ratio` is the original width divided by the height.
 pub fn measure_pixels(small: &RgbImage, aspect_ratio: f32, deadline: Option<Instant>) -> Features {
     let in_time = || deadline.is_none_or(|deadline| Instant::now() < deadline);
     let luma = tones::luma(small);
@@ -50,8 +50,8 @@ pub fn measure_pixels(small: &RgbImage, aspect_ratio: f32, deadline: Option<Inst
 
 fn quick(small: &RgbImage, luma: &GrayImage, ranges: &[u8], aspect_ratio: f32) -> QuickFeatures {
     let counts = tones::histogram(ranges);
-    let share = |request: RangeInclusive<u8>| {
-        let count: u32 = request.map(|range| counts[usize::from(range)]).sum();
+    let share = |bounds: RangeInclusive<u8>| {
+        let count: u32 = bounds.map(|range| counts[usize::from(range)]).sum();
         count as f32 / ranges.len() as f32
     };
     let flat = colors::flat_colors(small, ranges);
@@ -61,9 +61,9 @@ fn quick(small: &RgbImage, luma: &GrayImage, ranges: &[u8], aspect_ratio: f32) -
         unique_colors: colors.distinct(),
         palette_size: flat.palette_size,
         shades: flat.shades,
-        flat_fraction: share(0..=neighborhood::FLAT),
-        smooth_fraction: share(neighborhood::FLAT + 1..=neighborhood::SMOOTH),
-        edge_fraction: share(neighborhood::SMOOTH + 1..=255),
+        flat_fraction: share(0..=neighborhood::MAX_FLAT_RANGE),
+        smooth_fraction: share(neighborhood::MAX_FLAT_RANGE + 1..=neighborhood::MAX_SMOOTH_RANGE),
+        edge_fraction: share(neighborhood::MAX_SMOOTH_RANGE + 1..=255),
         gradient_fraction: neighborhood::gradient_fraction(ranges, small.width() as usize),
         dominant_colors: colors.dominant(),
         dhash: hashes::difference(luma),
@@ -76,7 +76,8 @@ fn tones(small: &RgbImage, luma: &GrayImage, ranges: &[u8]) -> ToneFeatures {
     let (mean, deviation) = tones::moments(&histogram);
     let foreground = colors::foreground(small);
     let filled = foreground.iter().filter(|set| **set).count();
-    let flat = foreground.iter().zip(ranges).filter(|(set, range)| **set && **range <= neighborhood::FLAT).count();
+    let is_flat = |range: u8| range <= neighborhood::MAX_FLAT_RANGE;
+    let flat = foreground.iter().zip(ranges).filter(|(set, range)| **set && is_flat(**range)).count();
     let shapes = shapes::shapes(&foreground, small.width() as usize);
     ToneFeatures {
         entropy: tones::entropy(&histogram),
@@ -93,8 +94,8 @@ fn detail(luma: &GrayImage, tones: &ToneFeatures, quick: &QuickFeatures) -> Deta
     let edge_density = canny::edge_density(luma);
     let corner_density = fast::corners_per_thousand(luma);
     let gradient_strength = tones::gradient_strength(luma);
-    // What counts as much, measured on photographs: about the ninth decile of each.
-    let scaled = [
+    // Each value is divided by a high value for photographs: about the ninth decile.
+    let weighted = [
         (0.30, edge_density / 0.2),
         (0.25, tones.entropy / 8.0),
         (0.20, corner_density / 60.0),
@@ -106,6 +107,6 @@ fn detail(luma: &GrayImage, tones: &ToneFeatures, quick: &QuickFeatures) -> Deta
         corner_density,
         gradient_strength,
         sharpness: tones::laplacian_variance(luma),
-        complexity_score: scaled.iter().map(|(weight, part)| weight * part.clamp(0.0, 1.0)).sum(),
+        complexity_score: weighted.iter().map(|(weight, part)| weight * part.clamp(0.0, 1.0)).sum(),
     }
 }

@@ -1,26 +1,26 @@
-//! How much a picture changes around each pixel.
+//! Local variation: how much a picture changes around each pixel.
 
 use image::RgbImage;
 use multiversion::multiversion;
 
-/// Up to this range nothing changes: rounding apart, the area has one colour.
-pub(super) const FLAT: u8 = 1;
-/// Up to this range it changes smoothly.
-pub(super) const SMOOTH: u8 = 24;
+/// Up to this range, an area is flat: it has one colour, apart from rounding.
+pub(super) const MAX_FLAT_RANGE: u8 = 1;
+/// Up to this range, an area changes smoothly.
+pub(super) const MAX_SMOOTH_RANGE: u8 = 24;
 
-/// The largest range of any channel among 3 × 3 pixels around each pixel, row by row; at the border, among those that
-/// are there.
+/// For each pixel, row by row, the largest range (maximum minus minimum) of any channel in the 3 × 3 pixels around it.
+/// At the border, only pixels inside the picture count.
 #[multiversion(targets("x86_64+avx2"))]
 pub(super) fn ranges(image: &RgbImage) -> Vec<u8> {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let stride = 3 * width;
     let rows: Vec<&[u8]> = image.as_raw().chunks_exact(stride).collect();
-    // With a pixel more at both ends, which is that beside it.
+    // Padded at both ends with a copy of the outermost pixel.
     let (mut low, mut high) = (vec![0_u8; stride + 6], vec![0_u8; stride + 6]);
     let mut channels = vec![0_u8; stride];
     let mut result = Vec::with_capacity(width * height);
     for y in 0..height {
-        // Slices of a length that the compiler sees, here and below, so that it does many bytes at once.
+        // Here and below, slices of a length that the compiler sees let it vectorise the loops.
         let row = |y: usize| &rows[y][..stride];
         let (above, here, below) = (row(y.saturating_sub(1)), row(y), row((y + 1).min(height - 1)));
         let (lows, highs) = (&mut low[3..][..stride], &mut high[3..][..stride]);
@@ -44,13 +44,13 @@ pub(super) fn ranges(image: &RgbImage) -> Vec<u8> {
     result
 }
 
-/// Part of the pixels around which it changes, but within two pixels nowhere more than smoothly.
+/// Fraction of the pixels that are not flat and have nothing sharper than a smooth change within two pixels.
 ///
-/// The soft fringe that anti-aliasing leaves along an edge is not among them, the inside of a gradient is.
+/// This includes the inside of gradients, but not the soft fringe that anti-aliasing leaves along edges.
 #[multiversion(targets("x86_64+avx2"))]
 pub(super) fn gradient_fraction(ranges: &[u8], width: usize) -> f32 {
     let rows: Vec<&[u8]> = ranges.chunks_exact(width).collect();
-    // With two zeros on each side, so that there is something left and right of every pixel.
+    // Padded with two zeros on each side, so that every pixel has neighbours.
     let mut padded = vec![0_u8; width + 4];
     let mut count = 0;
     for (y, row) in rows.iter().enumerate() {
@@ -64,7 +64,7 @@ pub(super) fn gradient_fraction(ranges: &[u8], width: usize) -> f32 {
         let row = &row[..width];
         for x in 0..width {
             let around = a[x].max(b[x]).max(c[x]).max(d[x]).max(e[x]);
-            count += u32::from((row[x] > FLAT) & (around <= SMOOTH));
+            count += u32::from((row[x] > MAX_FLAT_RANGE) & (around <= MAX_SMOOTH_RANGE));
         }
     }
     count as f32 / ranges.len() as f32
@@ -81,13 +81,13 @@ mod tests {
             || xs.clone().flat_map(|x| (y.saturating_sub(1)..=(y + 1).min(image.height() - 1)).map(move |y| (x, y)));
         let range = |channel: usize| {
             let values = || around().map(|(x, y)| image.get_pixel(x, y).0[channel]);
-            values().max().expect("it is there") - values().min().expect("it is there")
+            values().max().expect("the pixel itself") - values().min().expect("the pixel itself")
         };
         (0..3).map(range).max().expect("three channels")
     }
 
     #[test]
-    fn the_fringe_of_an_edge_is_no_gradient_and_a_ramp_is() {
+    fn a_ramp_is_a_gradient_and_the_fringe_of_an_edge_is_not() {
         // Black, three steps of anti-aliasing, white.
         let step = [0, 0, 0, 0, 0, 20, 128, 240, 255, 255, 255, 255];
         let fringe = RgbImage::from_fn(12, 12, |x, _| image::Rgb([step[x as usize]; 3]));
@@ -98,7 +98,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ranges_are_what_a_naive_search_finds(
+        fn ranges_match_a_naive_search(
             (width, height, bytes) in (1..9_u32, 1..9_u32).prop_flat_map(|(w, h)| {
                 (Just(w), Just(h), prop::collection::vec(any::<u8>(), (3 * w * h) as usize))
             })

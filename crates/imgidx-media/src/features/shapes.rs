@@ -1,11 +1,11 @@
-//! Connected shapes before the background, and rows of them that look like letters.
+//! Connected shapes in the foreground, and lines of shapes that look like letters.
 
-/// Pixels that a shape has at least: less is noise, or the dot of an i.
-const LEAST_PIXELS: u32 = 6;
-/// Shapes that are compared with each other at most, the largest ones; a line has fewer letters.
+/// Minimum number of pixels of a shape. Smaller ones are noise, or the dot of an i.
+const MIN_PIXELS: u32 = 6;
+/// Maximum number of shapes that are compared with each other, the largest first. A line has fewer letters.
 const MAX_GLYPHS: usize = 128;
 
-/// A connected part of the foreground, by the box around it; `right` and `bottom` are outside of it.
+/// A connected part of the foreground, with its bounding box. `right` and `bottom` are exclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shape {
     pub left: u32,
@@ -24,7 +24,7 @@ impl Shape {
         self.bottom - self.top
     }
 
-    fn and(self, other: Self) -> Self {
+    fn union(self, other: Self) -> Self {
         Self {
             left: self.left.min(other.left),
             top: self.top.min(other.top),
@@ -34,16 +34,16 @@ impl Shape {
         }
     }
 
-    /// Whether it has the proportions of a letter: an l is narrow, a W wide, and a line is neither.
+    /// Whether the shape has the proportions of a letter. An l is narrow and a W is wide; a ruled line exceeds both.
     fn may_be_glyph(&self) -> bool {
         let (width, height) = (self.width(), self.height());
         height >= 4 && width <= 2 * height && 10 * width >= height && 10 * self.pixels >= width * height
     }
 }
 
-/// The shapes of a mask, two pixels being connected if they touch at a side or a corner, in no particular order.
+/// Finds the connected shapes of a mask, in no particular order. Pixels are connected if they share a side or a corner.
 ///
-/// Runs of pixels in each row are joined with those that they touch in the row above (Rosenfeld and Pfaltz, JACM 1966).
+/// Runs of pixels in each row are merged with those that they touch in the row above (Rosenfeld and Pfaltz, JACM 1966).
 pub(super) fn shapes(mask: &[bool], width: usize) -> Vec<Shape> {
     let mut parents: Vec<usize> = Vec::new();
     let mut runs: Vec<Shape> = Vec::new();
@@ -71,9 +71,9 @@ pub(super) fn shapes(mask: &[bool], width: usize) -> Vec<Shape> {
     let mut shapes: Vec<Option<Shape>> = vec![None; runs.len()];
     for (at, run) in runs.into_iter().enumerate() {
         let shape = &mut shapes[root(&mut parents, at)];
-        *shape = Some(shape.map_or(run, |shape| shape.and(run)));
+        *shape = Some(shape.map_or(run, |shape| shape.union(run)));
     }
-    shapes.into_iter().flatten().filter(|shape| shape.pixels >= LEAST_PIXELS).collect()
+    shapes.into_iter().flatten().filter(|shape| shape.pixels >= MIN_PIXELS).collect()
 }
 
 fn root(parents: &mut [usize], mut at: usize) -> usize {
@@ -89,20 +89,20 @@ fn join(parents: &mut [usize], a: usize, b: usize) {
     parents[a.max(b)] = a.min(b);
 }
 
-/// The most shapes that stand on one line, are about as high as each other, and have the proportions of letters.
+/// Size of the largest set of shapes that are on one line, have about the same height and the proportions of letters.
 pub(super) fn longest_line(shapes: &[Shape]) -> u32 {
     let mut glyphs: Vec<Shape> = shapes.iter().filter(|shape| shape.may_be_glyph()).copied().collect();
     glyphs.sort_unstable_by_key(|shape| (std::cmp::Reverse(shape.pixels), shape.left, shape.top));
     glyphs.truncate(MAX_GLYPHS);
-    let on_line_of = |line: &Shape| {
-        let stands = |shape: &&Shape| {
+    let count_on_line = |line: &Shape| {
+        let is_on_line = |shape: &&Shape| {
             let middle = (shape.top + shape.bottom) / 2;
-            let (height, of_line) = (shape.height(), line.height());
-            (line.top..line.bottom).contains(&middle) && 5 * height >= 2 * of_line && 5 * height <= 8 * of_line
+            let (height, line_height) = (shape.height(), line.height());
+            (line.top..line.bottom).contains(&middle) && 5 * height >= 2 * line_height && 5 * height <= 8 * line_height
         };
-        glyphs.iter().filter(stands).count() as u32
+        glyphs.iter().filter(is_on_line).count() as u32
     };
-    glyphs.iter().map(on_line_of).max().unwrap_or(0)
+    glyphs.iter().map(count_on_line).max().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -110,8 +110,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Shapes by flooding, as their boxes and sizes, sorted.
-    fn flooded(mask: &[bool], width: usize) -> Vec<(u32, u32, u32, u32, u32)> {
+    /// Bounding boxes and sizes of shapes, found by flood fill and sorted.
+    fn flood_filled(mask: &[bool], width: usize) -> Vec<(u32, u32, u32, u32, u32)> {
         let height = mask.len() / width;
         let mut left = mask.to_vec();
         let mut found = Vec::new();
@@ -133,10 +133,10 @@ mod tests {
                 }
             }
             let edge = |of: fn(&(u32, u32)) -> u32| {
-                (pixels.iter().map(of).min().expect("some"), pixels.iter().map(of).max().expect("some") + 1)
+                (pixels.iter().map(of).min().expect("a pixel"), pixels.iter().map(of).max().expect("a pixel") + 1)
             };
             let ((x0, x1), (y0, y1)) = (edge(|p| p.0), edge(|p| p.1));
-            if pixels.len() as u32 >= LEAST_PIXELS {
+            if pixels.len() as u32 >= MIN_PIXELS {
                 found.push((x0, y0, x1, y1, pixels.len() as u32));
             }
         }
@@ -146,13 +146,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn shapes_are_what_flooding_finds((width, mask) in (1..20_usize).prop_flat_map(|width| {
+        fn shapes_match_a_flood_fill((width, mask) in (1..20_usize).prop_flat_map(|width| {
             (Just(width), (1..20_usize).prop_flat_map(move |height| prop::collection::vec(prop::bool::weighted(0.4), width * height)))
         })) {
             let mut found: Vec<_> =
                 shapes(&mask, width).iter().map(|s| (s.left, s.top, s.right, s.bottom, s.pixels)).collect();
             found.sort_unstable();
-            prop_assert_eq!(found, flooded(&mask, width));
+            prop_assert_eq!(found, flood_filled(&mask, width));
         }
     }
 

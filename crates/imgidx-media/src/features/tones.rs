@@ -1,20 +1,20 @@
-//! Features of the luma: histogram, gradient, sharpness.
+//! Features of the luma: entropy, brightness, contrast, gradient and sharpness.
 
 use image::{GrayImage, RgbImage};
 use multiversion::multiversion;
 
-/// The same as `image::imageops::grayscale`: Rec. 709's weights in ten-thousandths, rounded down.
+/// Luma with the weights of Rec. 709 in ten-thousandths, rounded down. The result equals `image::imageops::grayscale`.
 #[multiversion(targets("x86_64+avx2"))]
 pub(super) fn luma(image: &RgbImage) -> GrayImage {
     let weighted = |[r, g, b]: &[u8; 3]| 2126 * u32::from(*r) + 7152 * u32::from(*g) + 722 * u32::from(*b);
     let pixels = image.as_raw().as_chunks::<3>().0;
     let luma = pixels.iter().map(|pixel| (weighted(pixel) / 10_000) as u8).collect();
-    GrayImage::from_raw(image.width(), image.height(), luma).expect("it has as many pixels")
+    GrayImage::from_raw(image.width(), image.height(), luma).expect("the buffer has one byte per pixel")
 }
 
-/// How often each value occurs.
+/// Number of occurrences of each value.
 pub(super) fn histogram(values: &[u8]) -> [u32; 256] {
-    // Four at a time: equal values come one after another and would wait for each other's count.
+    // Four histograms: equal values often follow each other, and with one histogram each would wait for the one before.
     let mut counts = [[0_u32; 256]; 4];
     let (fours, rest) = values.as_chunks::<4>();
     for four in fours {
@@ -32,11 +32,11 @@ pub(super) fn histogram(values: &[u8]) -> [u32; 256] {
 pub(super) fn entropy(histogram: &[u32; 256]) -> f32 {
     let total: u32 = histogram.iter().sum();
     let shares = histogram.iter().filter(|count| **count > 0).map(|count| f64::from(*count) / f64::from(total));
-    // 0 is made of -0.0 where there is one luma only.
+    // Turns the -0.0 of a picture with a single luma into 0.
     (-shares.map(|share| share * share.log2()).sum::<f64>()).max(0.0) as f32
 }
 
-/// Mean and standard deviation.
+/// Mean and standard deviation of the values, 0 to 255.
 pub(super) fn moments(histogram: &[u32; 256]) -> (f32, f32) {
     let total: f64 = histogram.iter().map(|count| f64::from(*count)).sum();
     let mean_of = |f: &dyn Fn(f64) -> f64| {
@@ -46,8 +46,8 @@ pub(super) fn moments(histogram: &[u32; 256]) -> (f32, f32) {
     (mean as f32, mean_of(&|luma| (luma - mean).powi(2)).sqrt() as f32)
 }
 
-/// Mean of √((h² + v²) / 2), where h and v are Sobel's differences of a luma from 0 to 1, weights adding up to 1, over
-/// all pixels that have eight neighbours.
+/// Mean of √((h² + v²) / 2) over all pixels with eight neighbours, where h and v are Sobel differences of a luma from 0
+/// to 1 with weights that add up to 1.
 #[multiversion(targets("x86_64+avx2"))]
 pub(super) fn gradient_strength(luma: &GrayImage) -> f32 {
     let mut lengths: Vec<f32> = Vec::new();
@@ -56,7 +56,7 @@ pub(super) fn gradient_strength(luma: &GrayImage) -> f32 {
         let (above_left, above, above_right) = (&a[..count], &a[1..][..count], &a[2..][..count]);
         let (left, right) = (&b[..count], &b[2..][..count]);
         let (below_left, below, below_right) = (&c[..count], &c[1..][..count], &c[2..][..count]);
-        // Lengths first and their sum afterwards: roots are taken several at a time, sums wait for each other.
+        // All lengths first, then their sum: square roots can be vectorised, but additions depend on each other.
         lengths.resize(count, 0.0);
         let roots = &mut lengths[..count];
         for x in 0..count {
@@ -74,7 +74,7 @@ pub(super) fn gradient_strength(luma: &GrayImage) -> f32 {
     (mean / 2.0_f64.sqrt() / (4.0 * 255.0)) as f32
 }
 
-/// Variance of the Laplacian (weights 1, 1, -4, 1, 1) over all pixels that have eight neighbours.
+/// Variance of the Laplacian (weights 1, 1, -4, 1, 1) over all pixels with eight neighbours.
 #[multiversion(targets("x86_64+avx2"))]
 pub(super) fn laplacian_variance(luma: &GrayImage) -> f32 {
     let mut squares = 0.0;
@@ -86,7 +86,7 @@ pub(super) fn laplacian_variance(luma: &GrayImage) -> f32 {
         for ((here, (a, b)), (c, d)) in row[inner].iter().zip(across).zip(along) {
             let x = i32::from(*a) + i32::from(*b) + i32::from(*c) + i32::from(*d) - 4 * i32::from(*here);
             sum += x;
-            // At most 1,020², of which a row has room for 4,000.
+            // Each square is at most 1,020², so the sum has room for 4,000 pixels of a row.
             square += (x * x) as u32;
         }
         squares += f64::from(square);
@@ -96,7 +96,8 @@ pub(super) fn laplacian_variance(luma: &GrayImage) -> f32 {
     (squares / inner - mean * mean) as f32
 }
 
-/// The mean over all pixels that have eight neighbours, of sums over each three rows; 0 where there are none.
+/// Mean over all pixels with eight neighbours, from `sum` over every three consecutive rows; 0 if there are no such
+/// pixels.
 #[inline(always)]
 fn mean_of_rows(luma: &GrayImage, sum: impl FnMut([&[u8]; 3]) -> f64) -> f64 {
     let (width, height) = (luma.width() as usize, luma.height() as usize);
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_those_of_the_pixels() {
+    fn moments_are_mean_and_standard_deviation() {
         let halves = GrayImage::from_fn(10, 10, |x, _| Luma([if x < 5 { 100 } else { 200 }]));
         assert_eq!(moments(&histogram(halves.as_raw())), (150.0, 50.0));
     }
@@ -130,7 +131,7 @@ mod tests {
     #[test]
     fn a_ramp_has_its_slope_and_no_laplacian() {
         let ramp = GrayImage::from_fn(60, 20, |x, _| Luma([4 * x as u8]));
-        // Eight levels between the left and the right neighbour; none between rows.
+        // The left and the right neighbour differ by eight levels, rows by none.
         assert!((gradient_strength(&ramp) - 8.0 / 255.0 / 2.0_f32.sqrt()).abs() < 1e-6);
         assert_eq!(laplacian_variance(&ramp), 0.0);
         let checkers = GrayImage::from_fn(20, 20, |x, y| Luma([if (x + y) % 2 == 0 { 0 } else { 10 }]));
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_luma_is_that_of_the_image_crate() {
+    fn luma_matches_the_image_crate() {
         let all = RgbImage::from_fn(256, 256, |x, y| image::Rgb([x as u8, y as u8, (x * 7 + y * 13) as u8]));
         assert_eq!(luma(&all), image::imageops::grayscale(&all));
     }

@@ -1,12 +1,12 @@
-//! What a picture looks like, in numbers.
+//! The types for measured features.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Lab;
 
-/// Classical features of a picture, measured on it upright, on white, and scaled to at most 256 pixels a side.
+/// Classical features of a picture, measured on upright pixels on white, with a longer side of at most 256 pixels.
 ///
-/// They come in three stages of rising cost. Where there was no time for a stage it is `None`: nothing is made up.
+/// There are three stages of increasing cost. A stage for which there was no time is `None`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Features {
     /// Colours and hashes.
@@ -18,16 +18,17 @@ pub struct Features {
     /// Edges and corners.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub detail: Option<DetailFeatures>,
-    /// What kind of picture they speak of, if there was time for the tones.
+    /// Type of the picture, if there was time for the tones.
     #[serde(skip)]
     pub kind: Option<TypeGuess>,
 }
 
 impl Features {
-    /// Rises whenever the same picture would get other numbers. Older ones are computed again by the next `add`.
+    /// Version of the features. It is increased whenever the same picture would get different values. The next `add`
+    /// computes features of older versions again.
     pub const VERSION: u32 = 2;
 
-    /// How far it came.
+    /// The last stage that was measured.
     pub fn stage(&self) -> FeatureStage {
         match (&self.tones, &self.detail) {
             (Some(_), Some(_)) => FeatureStage::Full,
@@ -37,23 +38,23 @@ impl Features {
     }
 }
 
-/// How much of the features there was time for.
+/// Stages of the features, for which there may not be enough time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FeatureStage {
     /// Colours and hashes.
     Quick,
-    /// Tones and shapes too.
+    /// Also tones and shapes.
     Medium,
-    /// Everything.
+    /// Also edges and corners.
     Full,
 }
 
 impl FeatureStage {
-    /// All stages, in their order.
+    /// All stages, in order.
     pub const ALL: [Self; 3] = [Self::Quick, Self::Medium, Self::Full];
 
-    /// The name under which it is stored and shown.
+    /// Name that is stored and shown.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Quick => "quick",
@@ -62,7 +63,7 @@ impl FeatureStage {
         }
     }
 
-    /// The stage of a stored name.
+    /// Finds a stage by its stored name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|stage| stage.as_str() == name)
     }
@@ -73,88 +74,90 @@ impl FeatureStage {
 pub struct QuickFeatures {
     /// Width divided by height.
     pub aspect_ratio: f32,
-    /// Distinct colours at 4 bits a channel, 1 to 4096.
+    /// Number of distinct colours at 4 bits per channel, 1 to 4096.
     pub unique_colors: u32,
-    /// Colours of flat areas, similar ones counted as one: about the number of inks of a drawing.
+    /// Number of colours in flat areas, with similar ones counted as one: about the number of inks of a drawing.
     pub palette_size: u32,
-    /// Colours of flat areas, each counted by itself: many where a colour slowly becomes another.
+    /// Number of exact colours in flat areas. It is high where one colour slowly changes into another.
     pub shades: u32,
-    /// Part of the pixels around which nothing changes (by at most 1 of 255 in any channel, 3 × 3 pixels), 0 to 1.
+    /// Fraction of flat pixels, 0 to 1: in the 3 × 3 pixels around them, no channel changes by more than 1 of 255.
     pub flat_fraction: f32,
-    /// Part of the pixels around which it changes by 2 to 24: gradients, soft shadows.
+    /// Fraction of pixels around which a channel changes by 2 to 24 and none by more: gradients and soft shadows.
     pub smooth_fraction: f32,
-    /// Part of the pixels around which it changes by more: edges, texture.
+    /// Fraction of pixels around which a channel changes by more than 24: edges and texture.
     pub edge_fraction: f32,
-    /// Part of the pixels around which it changes by 2 to 24 with nothing sharper within two pixels: inside of gradients.
+    /// Fraction of pixels around which a channel changes by 2 to 24, with nothing sharper within two pixels: the inside
+    /// of gradients.
     pub gradient_fraction: f32,
-    /// The most frequent colours, at most five, the largest share first.
+    /// The most frequent colours, at most five, by descending share.
     pub dominant_colors: Vec<DominantColor>,
     /// Difference hash of 8 × 8 bits (Krawetz, "Kind of Like That", 2013).
     #[serde(with = "hex")]
     pub dhash: u64,
-    /// Perceptual hash of 8 × 8 bits: low frequencies against their median (Krawetz, "Looks Like It", 2011).
+    /// Perceptual hash of 8 × 8 bits: low frequencies compared with their median (Krawetz, "Looks Like It", 2011).
     #[serde(with = "hex")]
     pub phash: u64,
 }
 
-/// A colour and how much of the picture has it.
+/// A colour and its share of the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct DominantColor {
     /// The colour.
     pub lab: Lab,
-    /// Part of the pixels, 0 to 1.
+    /// Fraction of the pixels, 0 to 1.
     pub share: f32,
 }
 
 /// Tones and shapes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ToneFeatures {
-    /// Shannon entropy of the luma's 256 values, in bits, 0 to 8.
+    /// Shannon entropy of the 256 luma values in bits, 0 to 8.
     pub entropy: f32,
     /// Mean luma, 0 to 1.
     pub brightness: f32,
     /// Standard deviation of the luma, 0 to 0.5.
     pub contrast: f32,
-    /// Part of the pixels that are not of the background's colour, the most frequent one along the border; 0 to 1.
+    /// Fraction of the pixels that differ from the background, 0 to 1. The background is the most frequent colour along
+    /// the border.
     pub fill_ratio: f32,
-    /// Part of those pixels around which nothing changes, 0 to 1; 0 if there are none.
+    /// Flat fraction of those foreground pixels, 0 to 1; 0 if there are none.
     pub foreground_flat: f32,
-    /// Connected shapes before that background.
+    /// Number of connected shapes in the foreground.
     pub shapes: u32,
-    /// The most of these shapes that stand on one line, as letters do.
+    /// Maximum number of these shapes on one line with the proportions of letters.
     pub glyphs: u32,
 }
 
 /// Edges and corners.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct DetailFeatures {
-    /// Part of the pixels that are edges (Canny, IEEE PAMI 1986; σ 1, thresholds 0.1 and 0.2), 0 to 1.
+    /// Fraction of the pixels that are edges, 0 to 1 (Canny, IEEE PAMI 1986; σ 1, thresholds 0.1 and 0.2).
     pub edge_density: f32,
-    /// Corners among 1,000 pixels (FAST-9: Rosten and Drummond, ECCV 2006; threshold 20 of 255).
+    /// Number of corners per 1,000 pixels (FAST-9: Rosten and Drummond, ECCV 2006; threshold 20 of 255).
     pub corner_density: f32,
-    /// Mean magnitude of Sobel's gradient of the luma, 0 to 1.
+    /// Mean magnitude of the Sobel gradient of the luma, 0 to 1.
     pub gradient_strength: f32,
-    /// Variance of the luma's Laplacian, for a luma of 0 to 255 (Pech-Pacheco et al., ICPR 2000).
+    /// Variance of the Laplacian of the luma, for a luma of 0 to 255 (Pech-Pacheco et al., ICPR 2000).
     pub sharpness: f32,
-    /// How much there is to see, 0 to 1: edges, entropy, corners, gradients and colours, weighed.
+    /// Visual complexity, 0 to 1: a weighted sum of edges, entropy, corners, gradients and colours.
     pub complexity_score: f32,
 }
 
-/// Kinds of pictures, told apart by how they look and not by what they show.
+/// Type of a picture, by its appearance and not by its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ImageType {
-    /// Taken by a camera, or as rich as if it were.
+    /// A photograph, or a picture with as much detail.
     Photo,
-    /// Drawn, with colours that flow into each other.
+    /// A drawing with colour gradients.
     Gradient,
-    /// Drawn, and mostly letters.
+    /// A drawing that is mostly text.
     Text,
-    /// Drawn in few colours and few shapes.
+    /// A drawing with few colours and few shapes.
     Simple,
-    /// Drawn, in many colours or shapes.
+    /// A drawing with many colours or shapes.
     Complex,
-    /// On the border between two kinds.
+    /// No type is likely enough.
     Uncertain,
 }
 
@@ -162,7 +165,7 @@ impl ImageType {
     /// All types.
     pub const ALL: [Self; 6] = [Self::Photo, Self::Gradient, Self::Text, Self::Simple, Self::Complex, Self::Uncertain];
 
-    /// The name under which it is stored and shown.
+    /// Name that is stored and shown.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Photo => "photo",
@@ -174,22 +177,22 @@ impl ImageType {
         }
     }
 
-    /// The type of a stored name.
+    /// Finds a type by its stored name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 }
 
-/// The kind of a picture, and how sure that is.
+/// The type of a picture and the confidence in it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TypeGuess {
-    /// The most likely kind; [`ImageType::Uncertain`] if none is likely enough.
+    /// The most likely type; [`ImageType::Uncertain`] if none is likely enough.
     pub label: ImageType,
-    /// How often a guess like this is right, 0 to 1; of an uncertain one, how likely the most likely kind is.
+    /// Probability that the type is right, 0 to 1. For [`ImageType::Uncertain`], that of the most likely type.
     pub confidence: f32,
 }
 
-/// Hashes as 16 hexadecimal digits, as they are written everywhere.
+/// Serialises hashes as 16 hexadecimal digits, as they are written everywhere.
 mod hex {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 

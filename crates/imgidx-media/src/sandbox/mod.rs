@@ -1,11 +1,11 @@
-//! Looking at pictures in processes of their own.
+//! Decodes pictures in separate processes.
 //!
-//! A decoder may exhaust the stack or the memory, end the process, or never end itself, and nothing in the same process can help
-//! then. So pictures are sent to another process: the system bounds its time and its memory and keeps it from files and network,
-//! and if it dies, that is a failure of this one picture, with the reason.
+//! A decoder may exhaust the stack or the memory, abort, or run forever. Code in the same process cannot recover from
+//! that, so pictures are sent to decoder processes. The system limits the time and memory of a decoder process and
+//! denies it files and network. If the process dies, only the current picture fails, with the reason.
 //!
-//! Where there are no processes for it (a program that uses the library without `OpenOptions::decoder`,
-//! or another system than a Unix), pictures are decoded at in this process.
+//! Without decoder processes, pictures are decoded in this process. That is the case on systems other than Unix, and in
+//! programs that use the library without `OpenOptions::decoder`.
 
 #[cfg(unix)]
 mod limits;
@@ -29,16 +29,16 @@ use pool::Pool;
 #[cfg(unix)]
 pub use serve::serve;
 
-/// A program that calls [`serve`] when it is started with these arguments.
+/// Command line of a decoder process: a program that calls [`serve`] when it is started with these arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Helper {
-    /// The program.
+    /// Path of the program.
     pub program: PathBuf,
-    /// Its arguments.
+    /// Arguments of the program.
     pub arguments: Vec<OsString>,
 }
 
-/// Where pictures are decoded at.
+/// A pool of decoder processes. The default has none and decodes in this process.
 #[derive(Debug, Default)]
 pub struct Sandbox {
     #[cfg(unix)]
@@ -46,8 +46,8 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Processes of a program.
-    #[cfg_attr(not(unix), expect(unused_variables, reason = "there are none"))]
+    /// Makes a pool that starts decoder processes with `helper` as needed.
+    #[cfg_attr(not(unix), expect(unused_variables, reason = "decoder processes need Unix"))]
     pub fn new(helper: Helper) -> Self {
         Self {
             #[cfg(unix)]
@@ -55,10 +55,10 @@ impl Sandbox {
         }
     }
 
-    /// As [`decode_and_measure`], but in another process, if there are any.
+    /// Like [`decode_and_measure`], but in a decoder process if there is one.
     ///
     /// # Errors
-    /// Those of [`decode_and_measure`], and when the picture makes the process end, or takes longer than `limits` allow.
+    /// Those of [`decode_and_measure`], and if the picture crashes the decoder process or exceeds the time limit.
     pub fn decode_and_measure<H>(
         &self,
         bytes: &[u8],
@@ -76,11 +76,11 @@ impl Sandbox {
         decode_and_measure(bytes, format, limits, request, hold)
     }
 
-    /// Whether a picture that ends the process that looks at it ends another one.
+    /// Whether pictures are decoded in another process, so that a crash does not end this one.
     pub fn is_isolated(&self) -> bool {
         #[cfg(unix)]
         {
-            self.pool.as_ref().is_some_and(Pool::works)
+            self.pool.as_ref().is_some_and(Pool::is_available)
         }
         #[cfg(not(unix))]
         {
@@ -88,12 +88,12 @@ impl Sandbox {
         }
     }
 
-    /// Why pictures are decoded at in this process although they should not be.
+    /// The reason why decoder processes could not be started; `None` if they could, or if none were configured.
     pub fn why_not_isolated(&self) -> Option<String> {
         #[cfg(unix)]
         {
-            let reason = self.pool.as_ref()?.why_broken()?;
-            Some(format!("no process for decoding could be started ({reason}); pictures were decoded in this one"))
+            let reason = self.pool.as_ref()?.start_error()?;
+            Some(format!("cannot start a decoder process: {reason}; pictures were decoded in this process"))
         }
         #[cfg(not(unix))]
         {
@@ -101,13 +101,13 @@ impl Sandbox {
         }
     }
 
-    /// Ends the processes that have nothing to do. The next picture starts a new one.
+    /// Ends the idle decoder processes. The next picture starts a new one.
     pub fn unload(&self) {
         #[cfg(unix)]
         self.pool.iter().for_each(Pool::unload);
     }
 
-    /// The memory that the processes have for themselves now, in bytes.
+    /// Current private memory of all decoder processes, in bytes.
     pub fn memory(&self) -> u64 {
         #[cfg(unix)]
         {
@@ -119,7 +119,8 @@ impl Sandbox {
         }
     }
 
-    /// The most that one of them had, or all of them whenever [`Sandbox::memory`] was asked, in bytes.
+    /// Peak memory in bytes: the larger of the peak of any one process and the totals that [`Sandbox::memory`] has
+    /// returned.
     pub fn peak_memory(&self) -> u64 {
         #[cfg(unix)]
         {
@@ -132,7 +133,7 @@ impl Sandbox {
     }
 }
 
-/// For fuzzers: what takes bytes from elsewhere.
+/// Entry points for fuzzers: functions that read untrusted bytes.
 #[doc(hidden)]
 #[cfg(unix)]
 pub mod fuzzed {
@@ -146,7 +147,7 @@ pub mod fuzzed {
             if let Reply::Decoded(header) = reply
                 && let Ok(decoded) = header.receive(&request, &mut data)
             {
-                let pixels = decoded.pixels.expect("they were asked for");
+                let pixels = decoded.pixels.expect("the request has a frame, so a valid answer has pixels");
                 assert!(pixels.width() <= 20 && pixels.height() <= 10);
             }
         }

@@ -1,4 +1,4 @@
-//! The processes that there are, and what their deaths mean.
+//! The pool of decoder processes: starts and reuses them, and turns their failures into errors.
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
@@ -9,48 +9,48 @@ use std::time::Duration;
 use tracing::trace_span;
 
 use super::Helper;
-use super::process::{Death, Process};
+use super::process::{Failure, Process};
 use super::wire::Request;
 use crate::{DecodeError, DecodeLimits, DecodeRequest, Decoded, Format, Limit};
 use imgidx_types::io_reason;
 use imgidx_types::is_exhausted;
 
-/// Bytes of pixels that a process may take without asking: enough for most pictures.
-const GRANTED: u64 = 4 << 20;
+/// Memory for pixels that a process may allocate without asking, in bytes. Enough for most pictures.
+const INITIAL_GRANT: u64 = 4 << 20;
 
-/// How often it is tried to start a process while the system has no room for one, and how long it is waited in between.
-const TRIES: u32 = 100;
-const PAUSE: Duration = Duration::from_millis(100);
+/// Attempts to start a process while the system has no resources for one, and the delay between them.
+const MAX_START_ATTEMPTS: u32 = 100;
+const START_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Processes of one program: as many as there are pictures being decoded at.
+/// Processes of one program, as many as pictures are being decoded at the same time.
 #[derive(Debug)]
 pub(super) struct Pool {
     helper: Helper,
     idle: Mutex<Vec<Process>>,
-    /// All processes.
+    /// Process ids of all processes, idle or not.
     alive: Mutex<HashSet<u32>>,
-    /// The most memory that one of them had, or all of them when somebody asked.
+    /// Peak memory in bytes, of one process or of all of them whenever [`Pool::memory`] was called.
     peak: AtomicU64,
-    /// Why no process could be started: then it is not tried again.
-    broken: OnceLock<String>,
+    /// Why no process could be started. If it is set, no further attempt is made.
+    start_error: OnceLock<String>,
 }
 
 impl Pool {
     pub(super) fn new(helper: Helper) -> Self {
         let (idle, alive) = (Mutex::default(), Mutex::default());
-        Self { helper, idle, alive, peak: AtomicU64::new(0), broken: OnceLock::new() }
+        Self { helper, idle, alive, peak: AtomicU64::new(0), start_error: OnceLock::new() }
     }
 
-    /// Whether there are processes, as far as is known.
-    pub(super) fn works(&self) -> bool {
-        self.broken.get().is_none()
+    /// Whether processes can be started, as far as is known.
+    pub(super) fn is_available(&self) -> bool {
+        self.start_error.get().is_none()
     }
 
-    pub(super) fn why_broken(&self) -> Option<&str> {
-        self.broken.get().map(String::as_str)
+    pub(super) fn start_error(&self) -> Option<&str> {
+        self.start_error.get().map(String::as_str)
     }
 
-    /// Has a picture decoded at; `None` if there are no processes for it.
+    /// Decodes a picture in a process of the pool; `None` if no process is available.
     pub(super) fn decode_and_measure<H>(
         &self,
         bytes: &[u8],
@@ -63,7 +63,7 @@ impl Pool {
             format: format.name().to_owned(),
             length: bytes.len() as u64,
             memory: limits.memory,
-            granted: GRANTED.min(limits.memory),
+            granted: INITIAL_GRANT.min(limits.memory),
             time: limits.time,
             request: *request,
         };
@@ -71,19 +71,21 @@ impl Pool {
         loop {
             let mut process = if is_last { self.start()? } else { self.process()? };
             let had_served = process.has_served;
-            let decoded = trace_span!("look").in_scope(|| process.decode_and_measure(&request, bytes, &hold));
+            let decoded =
+                trace_span!("decoder process").in_scope(|| process.decode_and_measure(&request, bytes, &hold));
             self.peak.fetch_max(process.peak, Ordering::Relaxed);
             match decoded {
                 Ok(decoded) => {
                     locked(&self.idle).push(process);
                     return Some(decoded);
                 }
-                Err(death) => {
+                Err(failure) => {
                     self.remove(process);
-                    // It may have been ended by somebody else, for instance when the system had no memory left; or an earlier picture has
-                    // left too little memory or time to this one. A new process tells.
-                    if is_last || !(had_served || matches!(death, Death::Other(_))) {
-                        return Some(Err(blame(&death, limits.time)));
+                    // The picture may not be at fault: the process may have been killed from outside, for example when
+                    // the system ran out of memory, or an earlier picture may have used up its memory or time. So the
+                    // picture gets another try in a new process.
+                    if is_last || !(had_served || matches!(failure, Failure::Crash(_))) {
+                        return Some(Err(decode_error(&failure, limits.time)));
                     }
                     is_last = true;
                 }
@@ -92,32 +94,32 @@ impl Pool {
     }
 
     fn process(&self) -> Option<Process> {
-        if !self.works() {
+        if !self.is_available() {
             return None;
         }
-        // The lock is not held while one starts.
+        // A separate statement, so that the lock is released before a process is started.
         let idle = locked(&self.idle).pop();
         idle.or_else(|| self.start())
     }
 
-    /// Starts a process. Where the system has no room for one just now, that of another picture will do, or a later moment.
+    /// Starts a process. If the system has no resources for one, waits for an idle process or tries again later.
     fn start(&self) -> Option<Process> {
-        for _ in 0..TRIES {
+        for _ in 0..MAX_START_ATTEMPTS {
             match Process::start(&self.helper) {
                 Ok(process) => {
                     locked(&self.alive).insert(process.id());
                     return Some(process);
                 }
-                // Those that are there come to an end of their pictures; where there are none, waiting is in vain.
-                Err(error) if is_passing(&error) && !locked(&self.alive).is_empty() => {
-                    std::thread::sleep(PAUSE);
+                // Running processes finish their pictures; if there are none, waiting would be pointless.
+                Err(error) if is_transient(&error) && !locked(&self.alive).is_empty() => {
+                    std::thread::sleep(START_RETRY_DELAY);
                     let idle = locked(&self.idle).pop();
                     if idle.is_some() {
                         return idle;
                     }
                 }
                 Err(error) => {
-                    let _ = self.broken.set(io_reason(&error));
+                    let _ = self.start_error.set(io_reason(&error));
                     return None;
                 }
             }
@@ -147,22 +149,24 @@ impl Pool {
     }
 }
 
-/// Whether it is the system that has no room just now, and not the program that cannot be started.
-fn is_passing(error: &std::io::Error) -> bool {
+/// Whether the system is short of resources at the moment, so that a later attempt may succeed.
+fn is_transient(error: &std::io::Error) -> bool {
     is_exhausted(error) || error.kind() == ErrorKind::WouldBlock
 }
 
-/// The failure of a picture that a process has died of.
-fn blame(death: &Death, time: Duration) -> DecodeError {
-    match death {
-        Death::Late => DecodeError::of(format!("decoding takes longer than {} s", time.as_secs()), Some(Limit::Time)),
-        Death::Memory => DecodeError::of("decoding needs more memory than is allowed", Some(Limit::Memory)),
-        Death::Stack => DecodeError::of("it is nested too deeply", None),
-        Death::Other(how) => DecodeError::of(format!("the decoder crashed ({how})"), None),
+/// The error for a picture whose decoder process failed.
+fn decode_error(failure: &Failure, time: Duration) -> DecodeError {
+    match failure {
+        Failure::Timeout => {
+            DecodeError::from_parts(format!("decoding takes longer than {} s", time.as_secs()), Some(Limit::Time))
+        }
+        Failure::Memory => DecodeError::from_parts("decoding needs more memory than is allowed", Some(Limit::Memory)),
+        Failure::Stack => DecodeError::from_parts("the picture is nested too deeply", None),
+        Failure::Crash(how) => DecodeError::from_parts(format!("the decoder crashed ({how})"), None),
     }
 }
 
-/// Nothing behind these locks is ever half changed.
+/// Locks a mutex and ignores poisoning: a panic cannot leave the protected data half changed.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! One process that decodes, as seen from the one that started it.
+//! One decoder process, as seen by its parent.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -9,100 +9,101 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use super::Helper;
-use super::wire::{Answer, GO, GREETING, Reply, Request, receive, send};
+use super::wire::{Answer, GREETING, PROCEED, Reply, Request, receive, send};
 use crate::{DecodeError, Decoded};
 
-/// How long a new process may take until it says that it is there.
-const START: Duration = Duration::from_secs(20);
+/// How long a new process may take to send its greeting.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How much longer than on a processor a picture may take by the clock: others want the processor too.
-const PATIENCE: u32 = 6;
+/// Wall time allowed for a picture, as a multiple of its CPU time limit. Other processes need the CPU too.
+const WALL_TIME_FACTOR: u32 = 6;
 
-/// How long a process may take to end that has closed its pipes.
-const END: Duration = Duration::from_secs(5);
+/// How long a process may take to exit after closing its pipes.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The size of a pipe: what a program may have without privileges.
+/// Size of a pipe in bytes: the default maximum for unprivileged programs on Linux.
 #[cfg(target_os = "linux")]
 const PIPE_BYTES: usize = 1 << 20;
 
-/// How much is read of what a process has printed before it died.
-const LAST_WORDS: u64 = 4096;
+/// How much of a dead process's standard error is read, in bytes.
+const MAX_STDERR_BYTES: u64 = 4096;
 
-/// A process and the pipes to it. Dropped, it is ended.
+/// A process and the pipes to it. Dropping it kills the process.
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
     input: Input,
     output: Output,
-    /// The most memory that it had for itself, in bytes.
+    /// Peak private memory of the process, in bytes.
     pub peak: u64,
-    /// Whether it has decoded at a picture already, which may have left something behind.
+    /// Whether it has decoded a picture before. That picture may have used up memory or time.
     pub has_served: bool,
 }
 
-/// Why there is no answer.
+/// Why a process gave no answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Death {
-    /// It took longer than it may.
-    Late,
-    /// The picture needed more memory than it may.
+pub(super) enum Failure {
+    /// The time limit was exceeded.
+    Timeout,
+    /// The memory limit was exceeded.
     Memory,
-    /// The picture is nested too deeply.
+    /// The stack was exhausted.
     Stack,
-    /// Anything else: how it ended.
-    Other(String),
+    /// Any other end of the process, with a description.
+    Crash(String),
 }
 
 impl Process {
-    /// Starts one and waits until it says that it is there.
+    /// Starts a process and waits for its greeting.
     pub(super) fn start(helper: &Helper) -> io::Result<Self> {
         let mut command = Command::new(&helper.program);
         command.args(&helper.arguments).arg0("imgidx");
-        // A group of its own, so that an interrupt at the terminal does not end it in the middle of a picture.
+        // A process group of its own, so that Ctrl-C in the terminal does not end it in the middle of a picture.
         command.process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
         let (Some(input), Some(pipe)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(io::Error::other("it has no pipes"));
+            return Err(io::Error::other("the process has no pipes"));
         };
         widen(&input);
         widen(&pipe);
-        // Whether it reads is decoded at before; a pipe that is full would keep this thread however long it stays so.
+        // A blocking write to a full pipe would have no time limit, so `Input` polls before it writes.
         set_nonblocking(&input)?;
-        let input = Input { pipe: input, deadline: Instant::now() + START };
-        let output = Output { pipe, deadline: Instant::now() + START };
+        let input = Input { pipe: input, deadline: Instant::now() + START_TIMEOUT };
+        let output = Output { pipe, deadline: Instant::now() + START_TIMEOUT };
         let mut process = Self { child, input, output, peak: 0, has_served: false };
         let mut greeting = [0; GREETING.len()];
         process.output.read_exact(&mut greeting)?;
         if &greeting != GREETING {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is another program"));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the program is not an imgidx decoder"));
         }
         Ok(process)
     }
 
-    /// Has a picture decoded at. After a death this process is of no use any more.
+    /// Decodes a picture in this process. After a failure the process can no longer be used.
     ///
-    /// `hold` is called with the bytes that are taken: first what is granted and the content itself, then as many as there have to be.
+    /// `hold` is called with the number of bytes before they are allocated: first for the initial grant and the file's
+    /// content, then again if the picture needs more.
     pub(super) fn decode_and_measure<H>(
         &mut self,
         request: &Request,
         bytes: &[u8],
         hold: impl Fn(u64) -> H,
-    ) -> Result<Result<Decoded, DecodeError>, Death> {
-        let decoded = self.ask(request, bytes, hold).map_err(|error| self.cause(&error));
+    ) -> Result<Result<Decoded, DecodeError>, Failure> {
+        let decoded = self.exchange(request, bytes, hold).map_err(|error| self.diagnose(&error));
         self.has_served = true;
         decoded
     }
 
-    fn ask<H>(
+    fn exchange<H>(
         &mut self,
         request: &Request,
         bytes: &[u8],
         hold: impl Fn(u64) -> H,
     ) -> io::Result<Result<Decoded, DecodeError>> {
         let mut held = Some(hold(request.granted + request.length));
-        // Not before: others may have all the room for long.
-        self.output.deadline = Instant::now() + PATIENCE * request.time;
+        // The time starts here because `hold` may have waited long for memory.
+        self.output.deadline = Instant::now() + WALL_TIME_FACTOR * request.time;
         self.input.deadline = self.output.deadline;
         send(&mut self.input, request, bytes)?;
         loop {
@@ -110,39 +111,40 @@ impl Process {
             self.peak = peak.max(self.peak);
             match reply {
                 Reply::Needs(needed) => {
-                    // Given back first: who waits for more while holding some may wait for ever.
+                    // Release the grant first: waiting for more memory while holding some could deadlock.
                     drop(held.take());
                     let before = Instant::now();
                     held = Some(hold(needed.saturating_add(request.length)));
                     self.output.deadline += before.elapsed();
                     self.input.deadline = self.output.deadline;
-                    self.input.write_all(&GO)?;
+                    self.input.write_all(&PROCEED)?;
                 }
                 Reply::Decoded(header) => return header.receive(&request.request, &mut self.output).map(Ok),
-                Reply::Failed { reason, limit } => return Ok(Err(DecodeError::of(reason, limit))),
+                Reply::Failed { reason, limit } => return Ok(Err(DecodeError::from_parts(reason, limit))),
             }
         }
     }
 
-    /// Finds out why there was no answer.
-    fn cause(&mut self, error: &io::Error) -> Death {
+    /// Determines why there was no answer.
+    fn diagnose(&mut self, error: &io::Error) -> Failure {
         match error.kind() {
-            io::ErrorKind::TimedOut => return Death::Late,
+            io::ErrorKind::TimedOut => return Failure::Timeout,
             io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => {}
-            _ => return Death::Other(format!("its answer was not understood: {error}")),
+            _ => return Failure::Crash(format!("invalid answer: {error}")),
         }
-        let Some(status) = self.end() else { return Death::Other("it closed its pipes".into()) };
-        let mut words = Vec::new();
+        let Some(status) = self.wait_for_exit() else { return Failure::Crash("it closed its pipes".into()) };
+        let mut messages = Vec::new();
         if let Some(errors) = self.child.stderr.take() {
-            let _ = errors.take(LAST_WORDS).read_to_end(&mut words);
+            let _ = errors.take(MAX_STDERR_BYTES).read_to_end(&mut messages);
         }
-        death(status, &String::from_utf8_lossy(&words))
+        failure(status, &String::from_utf8_lossy(&messages))
     }
 
-    /// How it ended. As a rule only its end closes the pipes; where it does not end, it is ended, and nothing is known.
-    fn end(&mut self) -> Option<ExitStatus> {
-        let until = Instant::now() + END;
-        while Instant::now() < until {
+    /// Waits for the process to exit. Pipes usually close only then; if it does not exit in time, it is killed, and the
+    /// result is `None`.
+    fn wait_for_exit(&mut self) -> Option<ExitStatus> {
+        let deadline = Instant::now() + EXIT_TIMEOUT;
+        while Instant::now() < deadline {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Some(status);
             }
@@ -152,7 +154,7 @@ impl Process {
         None
     }
 
-    /// The memory that it has for itself now, in bytes; 0 where the system does not tell.
+    /// Current private memory of a process, in bytes; 0 where the system does not report it.
     pub(super) fn memory(process: u32) -> u64 {
         let Ok(text) = std::fs::read_to_string(format!("/proc/{process}/statm")) else { return 0 };
         let mut pages = text.split_ascii_whitespace().skip(1).map_while(|number| number.parse::<u64>().ok());
@@ -165,14 +167,14 @@ impl Process {
     }
 }
 
-/// The cause of death, by how it ended and what it printed last.
-fn death(status: ExitStatus, words: &str) -> Death {
+/// Classifies a failure by the exit status and the messages on standard error.
+fn failure(status: ExitStatus, messages: &str) -> Failure {
     match status.signal() {
-        Some(libc::SIGXCPU) => Death::Late,
-        _ if words.contains("overflowed its stack") => Death::Stack,
-        _ if words.contains("memory allocation of") => Death::Memory,
-        Some(signal) => Death::Other(format!("signal {signal}")),
-        None => Death::Other(status.to_string()),
+        Some(libc::SIGXCPU) => Failure::Timeout,
+        _ if messages.contains("overflowed its stack") => Failure::Stack,
+        _ if messages.contains("memory allocation of") => Failure::Memory,
+        Some(signal) => Failure::Crash(format!("signal {signal}")),
+        None => Failure::Crash(status.to_string()),
     }
 }
 
@@ -183,8 +185,8 @@ impl Drop for Process {
     }
 }
 
-/// Makes a pipe large enough for most pictures: with the usual 64 KiB both sides would have to wake each other several times for each. Where
-/// that is not allowed it stays as it is.
+/// Makes a pipe large enough for most pictures. With the usual 64 KiB, both sides would have to wake each other several
+/// times for each picture. Where a larger size is not allowed, the pipe keeps its size.
 #[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "pipes have a fixed size elsewhere"))]
 fn widen(pipe: &impl std::os::fd::AsFd) {
     #[cfg(target_os = "linux")]
@@ -196,7 +198,7 @@ fn set_nonblocking(pipe: &ChildStdin) -> io::Result<()> {
     Ok(fcntl_setfl(pipe, flags | OFlags::NONBLOCK)?)
 }
 
-/// Waits until a pipe can be used, or a moment has come.
+/// Waits until a pipe is ready; fails with `TimedOut` at the deadline.
 fn wait_for(pipe: PollFd<'_>, deadline: Instant) -> io::Result<()> {
     let left = deadline.saturating_duration_since(Instant::now());
     let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
@@ -206,7 +208,7 @@ fn wait_for(pipe: PollFd<'_>, deadline: Instant) -> io::Result<()> {
     }
 }
 
-/// What a process is header, until a moment.
+/// The write end of a process's standard input. Writes fail after the deadline.
 #[derive(Debug)]
 struct Input {
     pipe: ChildStdin,
@@ -234,7 +236,7 @@ impl Write for Input {
     }
 }
 
-/// What a process says, until a moment.
+/// The read end of a process's standard output. Reads fail after the deadline.
 #[derive(Debug)]
 struct Output {
     pipe: ChildStdout,
@@ -264,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_does_not_read_is_not_waited_for_longer_than_one_that_does_not_answer() {
+    fn a_process_that_does_not_read_its_input_times_out() {
         let script = format!("printf '{}'; exec sleep 600", String::from_utf8_lossy(GREETING));
         let helper = Helper { program: "sh".into(), arguments: vec!["-c".into(), script.into()] };
         let mut process = Process::start(&helper).unwrap();
@@ -277,15 +279,15 @@ mod tests {
             time: Duration::from_millis(20),
             request: DecodeRequest { side: 1, feature_time: None, frame: None, alpha: false },
         };
-        assert_eq!(process.decode_and_measure(&request, &bytes, |_| ()).unwrap_err(), Death::Late);
+        assert_eq!(process.decode_and_measure(&request, &bytes, |_| ()).unwrap_err(), Failure::Timeout);
     }
 
     #[test]
-    fn the_cause_of_death_is_told_from_the_last_words() {
+    fn failures_are_classified_by_signal_and_message() {
         let aborted = ExitStatus::from_raw(libc::SIGABRT);
-        assert_eq!(death(aborted, "thread 'main' has overflowed its stack"), Death::Stack);
-        assert_eq!(death(aborted, "memory allocation of 99 bytes failed"), Death::Memory);
-        assert_eq!(death(aborted, ""), Death::Other("signal 6".into()));
-        assert_eq!(death(ExitStatus::from_raw(libc::SIGXCPU), ""), Death::Late);
+        assert_eq!(failure(aborted, "thread 'main' has overflowed its stack"), Failure::Stack);
+        assert_eq!(failure(aborted, "memory allocation of 99 bytes failed"), Failure::Memory);
+        assert_eq!(failure(aborted, ""), Failure::Crash("signal 6".into()));
+        assert_eq!(failure(ExitStatus::from_raw(libc::SIGXCPU), ""), Failure::Timeout);
     }
 }

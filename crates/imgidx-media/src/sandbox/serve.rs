@@ -1,4 +1,4 @@
-//! The other end: a process that decodes what it is sent, and may die of it.
+//! The decoder process itself: decodes what its parent sends, and may crash.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
@@ -6,17 +6,17 @@ use std::io::{self, Read, Write};
 use super::limits::{Limits, bound_time, peak_memory};
 #[allow(unused_imports, reason = "only where fail points are compiled in")]
 use super::misbehave;
-use super::wire::{Answer, GO, GREETING, Reply, Request, format_of, receive, send};
+use super::wire::{Answer, GREETING, PROCEED, Reply, Request, format_of, receive, send};
 use crate::{DecodeLimits, decode_and_measure};
 
-/// Decodes pictures that come on standard input until it ends: what a program does that `OpenOptions::decoder`
-/// is given.
+/// Decodes pictures from standard input until the input ends. The program that `OpenOptions::decoder` names must call
+/// this function.
 ///
 /// # Errors
-/// When what comes is not understood.
+/// If the input is not valid, or if reading or writing fails.
 pub fn serve() -> io::Result<()> {
     let limits = Limits::start()?;
-    // Not through the standard library's buffer, which looks for ends of lines.
+    // Bypasses the standard library's buffer, which scans for line ends.
     let mut output = standard_output()?;
     let mut input = io::stdin().lock();
     output.write_all(GREETING)?;
@@ -60,7 +60,7 @@ fn read(input: &mut impl Read, length: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What is header of a picture, the pixels that follow, and the bytes of pixels that it took.
+/// Decodes a picture. Returns the reply, the pixels that follow it, and the peak memory for pixels in bytes.
 fn answer(
     request: &Request,
     bytes: &[u8],
@@ -69,17 +69,17 @@ fn answer(
     output: &mut impl Write,
 ) -> io::Result<(Reply, Vec<u8>, u64)> {
     let format = format_of(&request.format)?;
-    let most = Cell::new(0);
-    // An error in here cannot end a decoder: it waits until that has ended by itself.
-    let talk = RefCell::new((input, output, Ok(())));
+    let peak = Cell::new(0);
+    // `hold` cannot stop a decoder, so an I/O error is kept until decoding is over.
+    let connection = RefCell::new((input, output, Ok(())));
     let hold = |needed: u64| {
-        most.set(most.get().max(needed));
-        fail::fail_point!("decoder", |how| misbehave::like(how.as_deref(), request.length));
-        let (input, output, result) = &mut *talk.borrow_mut();
+        peak.set(peak.get().max(needed));
+        fail::fail_point!("decoder", |how| misbehave::simulate(how.as_deref(), request.length));
+        let (input, output, result) = &mut *connection.borrow_mut();
         if needed > request.granted && result.is_ok() {
             limits.bound_memory(needed.saturating_add(request.length));
             let question = Answer { reply: Reply::Needs(needed), peak: 0 };
-            *result = send(output, &question, &[]).and_then(|()| input.read_exact(&mut [0; GO.len()]));
+            *result = send(output, &question, &[]).and_then(|()| input.read_exact(&mut [0; PROCEED.len()]));
         }
     };
     let decoded = decode_and_measure(
@@ -89,7 +89,7 @@ fn answer(
         &request.request,
         hold,
     );
-    talk.into_inner().2?;
+    connection.into_inner().2?;
     let (reply, pixels) = Reply::new(decoded);
-    Ok((reply, pixels, most.get()))
+    Ok((reply, pixels, peak.get()))
 }

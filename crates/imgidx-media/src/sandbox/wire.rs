@@ -1,8 +1,8 @@
-//! What goes between this process and one that decodes.
+//! The protocol between a decoder process and its parent.
 //!
-//! Messages are frames: their length as four bytes, least significant first, and a value in postcard's format. File contents and
-//! pixels follow their message as they are. Both ends are the same program, but what comes from a process that decodes is not
-//! trusted: lengths are bounded, and pixels have the size that was asked for.
+//! A message is a frame: its length as four bytes, little-endian, and a value in postcard's format. File contents and
+//! pixels follow their message unencoded. Both ends are the same program, but a decoder process is not trusted: lengths
+//! are bounded, and pixels must have the requested size.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::time::Duration;
@@ -14,51 +14,51 @@ use serde::{Deserialize, Serialize};
 use crate::{DecodeError, DecodeRequest, Decoded, Fit, Format, Frame, Limit};
 use crate::{DetailFeatures, Features, ImageInfo, QuickFeatures, ToneFeatures, TypeGuess};
 
-/// What a process says first, so that any other program is noticed.
+/// First bytes that a decoder process sends, so that any other program is detected.
 pub(super) const GREETING: &[u8; 16] = b"imgidx decoder 2";
 
-/// The longest message: a thousandth of it is usual.
+/// Maximum length of a message in bytes. A thousandth of it is usual.
 const MAX_MESSAGE: u32 = 1 << 20;
 
-/// What is asked for; the file's content follows.
+/// A request to decode a picture. The file's content follows it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Request {
-    /// Name of the format.
+    /// Name of the format, as [`Format::name`] returns it.
     pub format: String,
-    /// Length of the content.
+    /// Length of the content in bytes.
     pub length: u64,
-    /// Bytes of pixels that decoding may take.
+    /// Maximum memory for pixels, in bytes.
     pub memory: u64,
-    /// Bytes of pixels that it may take without asking.
+    /// Memory for pixels that may be allocated without asking, in bytes.
     pub granted: u64,
-    /// Time on a processor.
+    /// Maximum CPU time.
     pub time: Duration,
     pub request: DecodeRequest,
 }
 
-/// What comes back.
+/// A message from the decoder process.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Answer {
     pub reply: Reply,
-    /// The most memory that the process had for itself, in bytes, or 0.
+    /// Peak private memory of the process in bytes; 0 if it is unknown.
     pub peak: u64,
 }
 
-/// What it says of the picture.
+/// The result for a picture, or a request for more memory.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Reply {
-    /// It will need so many bytes, and waits for [`GO`].
+    /// Decoding needs this much memory for pixels, in bytes. The process waits for [`PROCEED`].
     Needs(u64),
-    /// Done; the pixels follow, if any were asked for.
+    /// The picture is decoded. The pixels follow, if they were requested.
     Decoded(Box<ReplyHeader>),
-    /// It cannot be decoded.
+    /// The picture cannot be decoded.
     Failed { reason: String, limit: Option<Limit> },
 }
 
-/// The answer to [`Reply::Needs`].
-pub(super) const GO: [u8; 1] = [1];
+/// The parent's answer to [`Reply::Needs`].
+pub(super) const PROCEED: [u8; 1] = [1];
 
-/// [`Decoded`] as it is sent: postcard knows no flattened structures.
+/// [`Decoded`] without its pixels. Features are listed one by one, because postcard does not support flattened structs.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct ReplyHeader {
     info: ImageInfo,
@@ -68,12 +68,12 @@ pub(super) struct ReplyHeader {
     kind: Option<TypeGuess>,
     /// Width and height of the pixels that follow.
     size: Option<(u32, u32)>,
-    /// Whether their alpha follows them.
+    /// Whether an alpha channel follows the pixels.
     has_alpha: bool,
 }
 
 impl Reply {
-    /// A result as it is sent, and the pixels that follow it.
+    /// Splits a result into a message and the pixels that follow it.
     pub(super) fn new(result: Result<Decoded, DecodeError>) -> (Self, Vec<u8>) {
         match result {
             Ok(Decoded { info, features: Features { quick, tones, detail, kind }, pixels, alpha }) => {
@@ -89,7 +89,7 @@ impl Reply {
 }
 
 impl ReplyHeader {
-    /// Reads the pixels that follow, which have to be what was asked for.
+    /// Reads the pixels that follow; they must match the request.
     pub(super) fn receive(self, request: &DecodeRequest, from: &mut impl Read) -> io::Result<Decoded> {
         let Self { info, quick, tones, detail, kind, size, has_alpha } = self;
         let pixels = match (size, request.frame) {
@@ -99,7 +99,7 @@ impl ReplyHeader {
                 from.read_exact(&mut bytes)?;
                 RgbImage::from_raw(width, height, bytes)
             }
-            _ => return Err(invalid("other pixels than were asked for")),
+            _ => return Err(invalid("pixels that do not match the request")),
         };
         let alpha = match size {
             Some((width, height)) if has_alpha && request.alpha => {
@@ -107,7 +107,7 @@ impl ReplyHeader {
                 from.read_exact(&mut bytes)?;
                 GrayImage::from_raw(width, height, bytes)
             }
-            _ if has_alpha => return Err(invalid("alpha that was not asked for")),
+            _ if has_alpha => return Err(invalid("an alpha channel that was not requested")),
             _ => None,
         };
         Ok(Decoded { info, features: Features { quick, tones, detail, kind }, pixels, alpha })
@@ -121,17 +121,17 @@ fn fits(frame: Frame, width: u32, height: u32) -> bool {
     }
 }
 
-/// The format of a name.
+/// Finds a format by its name.
 pub(super) fn format_of(name: &str) -> io::Result<Format> {
-    Format::ALL.into_iter().find(|format| format.name() == name).ok_or_else(|| invalid("an unknown format"))
+    Format::ALL.into_iter().find(|format| format.name() == name).ok_or_else(|| invalid("unknown format"))
 }
 
-/// Sends a message and what follows it.
+/// Sends a message and the bytes that follow it.
 pub(super) fn send(to: &mut impl Write, message: &impl Serialize, rest: &[u8]) -> io::Result<()> {
     let mut frame = postcard::to_extend(message, vec![0; 4]).map_err(io::Error::other)?;
     let length = u32::try_from(frame.len() - 4).map_err(io::Error::other)?;
     frame[..4].copy_from_slice(&length.to_le_bytes());
-    // In one piece, which wakes the other side once.
+    // One vectored write wakes the other side only once.
     let mut pieces = [IoSlice::new(&frame), IoSlice::new(rest)];
     let mut left = pieces.as_mut_slice();
     IoSlice::advance_slices(&mut left, 0);
@@ -152,7 +152,7 @@ pub(super) fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<T
     from.read_exact(&mut length)?;
     let length = u32::from_le_bytes(length);
     if length > MAX_MESSAGE {
-        return Err(invalid("a message that is too long"));
+        return Err(invalid("message too long"));
     }
     let mut bytes = vec![0; length as usize];
     from.read_exact(&mut bytes)?;

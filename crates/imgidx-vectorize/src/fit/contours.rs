@@ -1,16 +1,18 @@
-//! The outlines of an area of pixels: around it, and around the holes in it.
+//! Traces the outlines of an area of pixels, around the area and around its holes.
 
 use super::Point;
 
-/// Follows all outlines of the pixels that are inside, in a picture of this size. Each is given by its corners, with the area to its right: holes go
-/// the other way round. Pixels that touch at a corner only are apart.
+/// Follows all outlines of the pixels for which `is_inside` returns true, in a picture of this size.
+///
+/// Each outline is a list of corners with the area to its right, so holes run the other way round. Pixels that only
+/// touch at a corner are not connected.
 pub(crate) fn contours((width, height): (usize, usize), is_inside: impl Fn(i32, i32) -> bool) -> Vec<Vec<Point>> {
     let mut seen = vec![false; width * height];
     let mut all = Vec::new();
     for y in 0..height {
         for x in 0..width {
             let is_upper_side = is_inside(x as i32, y as i32) && !is_inside(x as i32, y as i32 - 1);
-            // Every outline goes along the upper side of some pixel, to the right.
+            // Every outline runs along the upper side of some pixel, to the right.
             if is_upper_side && !seen[y * width + x] {
                 all.push(follow((x as i32, y as i32), &is_inside, |x, y| seen[y as usize * width + x as usize] = true));
             }
@@ -19,16 +21,16 @@ pub(crate) fn contours((width, height): (usize, usize), is_inside: impl Fn(i32, 
     all
 }
 
-fn follow(start: (i32, i32), is_inside: &impl Fn(i32, i32) -> bool, mut see: impl FnMut(i32, i32)) -> Vec<Point> {
+fn follow(start: (i32, i32), is_inside: &impl Fn(i32, i32) -> bool, mut visit: impl FnMut(i32, i32)) -> Vec<Point> {
     let right = (1, 0);
     let (mut at, mut direction) = (start, right);
     let mut corners = Vec::new();
     loop {
         if direction == right {
-            see(at.0, at.1);
+            visit(at.0, at.1);
         }
         at = (at.0 + direction.0, at.1 + direction.1);
-        // The pixels ahead, to the left and to the right of the way.
+        // `ahead` tests the pixels ahead, to the left and to the right of the direction.
         let (dx, dy) = direction;
         let ahead =
             |x: i32, y: i32| is_inside((2 * at.0 + dx + x - 1).div_euclid(2), (2 * at.1 + dy + y - 1).div_euclid(2));
@@ -51,7 +53,7 @@ fn follow(start: (i32, i32), is_inside: &impl Fn(i32, i32) -> bool, mut see: imp
 mod tests {
     use super::*;
 
-    /// The outlines of a drawing in characters, with their areas: less than nothing for holes.
+    /// The outlines of a drawing in characters: their numbers of corners, and their areas, negative for holes.
     fn areas(drawing: &[&str]) -> Vec<(usize, f64)> {
         let size = (drawing[0].len(), drawing.len());
         let is_inside = |x: i32, y: i32| {
@@ -73,14 +75,14 @@ mod tests {
     }
 
     #[test]
-    fn what_touches_at_a_corner_only_is_apart() {
+    fn pixels_that_only_touch_at_a_corner_are_not_connected() {
         assert_eq!(areas(&["#.", ".#"]), [(4, 1.0), (4, 1.0)]);
-        // A hole that touches the outside at a corner is within one outline, which goes through that corner twice.
+        // A hole that touches the outside at a corner belongs to one outline that passes that corner twice.
         assert_eq!(areas(&["###", "#.#", "##."]), [(10, 7.0)]);
     }
 
     #[test]
-    fn every_pixel_is_inside_of_as_many_outlines_as_it_should_be() {
+    fn winding_numbers_match_the_pixels() {
         let is_set =
             |x: i32, y: i32| (0..24).contains(&x) && (0..16).contains(&y) && (x * x + 7 * y * x + 3 * y) % 5 < 3;
         let all = contours((24, 16), is_set);

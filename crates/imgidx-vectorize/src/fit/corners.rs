@@ -1,32 +1,33 @@
-//! Where an outline turns sharply.
+//! Finds the corners of an outline.
 
 use super::Fitting;
 use super::geometry::{Line, Point, Steps};
 
-/// Steps that tell the direction before and after a step.
+/// Number of steps from which the direction before and after a step is estimated.
 const REACH: usize = 9;
 
-/// Steps next to a corner that are rounded.
-pub(super) const ROUNDED: usize = 2;
+/// Number of steps next to a corner that enlarging has rounded.
+pub(super) const ROUNDED_STEPS: usize = 2;
 
-/// Steps that tell where a side of a corner goes.
-const SIDE: usize = 12;
+/// Maximum number of steps to which a side of a corner is fitted.
+const MAX_SIDE_STEPS: usize = 12;
 
-/// How far a corner may be from the outline, in pixels.
-const FAR: f64 = 6.0;
+/// Maximum distance of a corner from the outline, in pixels.
+const MAX_DISTANCE: f64 = 6.0;
 
 /// A corner of an outline.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Corner {
-    /// The step that is next to it.
+    /// The nearest step.
     pub step: usize,
-    /// Where it is.
+    /// Its position.
     pub point: Point,
-    /// Whether it is nowhere else.
+    /// Whether the position is exact and must not be adjusted.
     pub is_fixed: bool,
 }
 
-/// Finds the corners of an outline, in its order: where it turns by at least an angle, and where it comes to a side of the picture or leaves it.
+/// Finds the corners of an outline, in order: where it turns by at least `fitting.corner`, and where it reaches or
+/// leaves a side of the picture.
 pub(super) fn find(steps: &Steps, fitting: &Fitting) -> Vec<Corner> {
     let count = steps.len();
     let sides: Vec<Option<u8>> = (0..count).map(|step| side(steps.side(step), fitting.frame)).collect();
@@ -41,7 +42,7 @@ pub(super) fn find(steps: &Steps, fitting: &Fitting) -> Vec<Corner> {
     let turns: Vec<f64> = (0..count).map(|step| turn(steps, step, reach)).collect();
     let is_sharpest = |step: usize| {
         let around = (1..=reach).flat_map(|away| [(step + away) % count, (step + count - away) % count]);
-        // Of several that are the same, the first one.
+        // Of several equal ones, takes the first.
         around.into_iter().all(|other| turns[other] < turns[step] || turns[other] == turns[step] && other > step)
     };
     let sharp = (0..count).filter(|step| turns[*step] >= fitting.corner && is_sharpest(*step)).filter(is_free);
@@ -58,7 +59,7 @@ pub(super) fn find(steps: &Steps, fitting: &Fitting) -> Vec<Corner> {
     (0..found.len()).map(place).collect()
 }
 
-/// The side of the picture that a step goes along.
+/// The side of the picture that a step follows, if any.
 fn side(step: Point, (first, last): (Point, Point)) -> Option<u8> {
     let is_at = |at: f64, side: f64| (at - side).abs() < 1e-6;
     let sides = [is_at(step.x, first.x), is_at(step.y, first.y), is_at(step.x, last.x), is_at(step.y, last.y)];
@@ -68,7 +69,7 @@ fn side(step: Point, (first, last): (Point, Point)) -> Option<u8> {
 /// The corner of a pixel between a step and the next one.
 fn corner_after(steps: &Steps, step: usize) -> Point {
     let (here, next) = (steps.side(step), steps.side(step + 1));
-    // A step along a row lies between two columns, and the other way round.
+    // The midpoint of a step along a row has a whole y; of a step along a column, a whole x.
     let is_along_row = |step: Point| step.y.fract() == 0.0;
     match (is_along_row(here), is_along_row(next)) {
         (true, false) => Point::new(next.x, here.y),
@@ -77,26 +78,26 @@ fn corner_after(steps: &Steps, step: usize) -> Point {
     }
 }
 
-/// By how much the outline turns around a step.
+/// The angle by which the outline turns around a step, in radians.
 fn turn(steps: &Steps, step: usize, reach: usize) -> f64 {
     let here = step + steps.len();
-    // Next to a corner it cannot be told where the edge is, but the pixels are there.
+    // Uses the pixel sides, because edges cannot be located next to a corner.
     let before = Line::through(steps.sides_between(here - reach, here));
     let after = Line::through(steps.sides_between(here, here + reach));
     before.zip(after).map_or(0.0, |(before, after)| before.turn(&after))
 }
 
-/// Where a corner is: where its sides meet, of which there are so many steps up to the next corners.
+/// The position of a corner, where its two sides meet. `before` and `after` are the steps to the neighbouring corners.
 fn point_of(steps: &Steps, step: usize, before: usize, after: usize) -> Point {
     let (here, at) = (step + steps.len(), steps.at(step));
-    // Up to the middle of what is between two corners.
-    let far = |room: usize| SIDE.min(room / 2);
+    // Uses at most half of the steps to the next corner.
+    let far = |room: usize| MAX_SIDE_STEPS.min(room / 2);
     let (first, last) = (far(before), far(after));
-    if first < ROUNDED + 2 || last < ROUNDED + 2 {
+    if first < ROUNDED_STEPS + 2 || last < ROUNDED_STEPS + 2 {
         return at;
     }
-    let before = Line::through(steps.between(here - first, here - ROUNDED));
-    let after = Line::through(steps.between(here + ROUNDED, here + last));
+    let before = Line::through(steps.between(here - first, here - ROUNDED_STEPS));
+    let after = Line::through(steps.between(here + ROUNDED_STEPS, here + last));
     let meeting = before.zip(after).and_then(|(before, after)| before.meets(&after));
-    meeting.filter(|point| point.distance(at) < FAR).unwrap_or(at)
+    meeting.filter(|point| point.distance(at) < MAX_DISTANCE).unwrap_or(at)
 }

@@ -1,14 +1,14 @@
-//! Cubic Bézier curves through many points.
+//! Fits cubic Bézier curves to many points.
 
 use super::geometry::{Line, Piece, Point};
 
-/// Points on either side that tell the direction at a point.
+/// Number of points on either side from which the direction at a point is estimated.
 const REACH: usize = 12;
 
-/// How often points are given better places on a curve.
-const ROUNDS: usize = 6;
+/// Maximum number of times that points are reparametrised on a curve.
+const MAX_ROUNDS: usize = 6;
 
-/// Draws as few curves through points as stay within a distance of all of them, each as long as it can be. They go on into each other smoothly.
+/// Fits the fewest curves that stay within a tolerance of all points, each as long as possible. Curves join smoothly.
 pub(super) fn curves(points: &[Point], first: Point, last: Point, tolerance: f64, pieces: &mut Vec<Piece>) {
     let end = points.len() - 1;
     let (mut at, mut ahead) = (0, first);
@@ -21,10 +21,10 @@ pub(super) fn curves(points: &[Point], first: Point, last: Point, tolerance: f64
     }
 }
 
-/// The longest curve that fits from a point on, nearly.
+/// Finds nearly the longest curve that fits from a point on.
 fn longest(at: usize, end: usize, fitted: &impl Fn(usize) -> Option<Piece>) -> Option<(usize, Piece)> {
     let (mut best, mut step) = (None, 4);
-    // It grows by factors, and is narrowed down then: what is far away is not looked at in vain.
+    // Exponential search, then bisection: most attempts stay near the result, which keeps them short.
     let mut good = at;
     let mut bad = loop {
         let to = end.min(at + step);
@@ -42,7 +42,7 @@ fn longest(at: usize, end: usize, fitted: &impl Fn(usize) -> Option<Piece>) -> O
             None => bad = middle,
         }
     }
-    // A short rest would have to turn too much: it takes its part of the way.
+    // A short remainder would have to turn too sharply, so the points are split in half instead.
     match best {
         Some((to, _)) if end - to < (to - at) / 3 => {
             let middle = usize::midpoint(at, end);
@@ -52,7 +52,7 @@ fn longest(at: usize, end: usize, fitted: &impl Fn(usize) -> Option<Piece>) -> O
     }
 }
 
-/// The direction of points around one of them.
+/// The direction of the points around one of them, a unit vector.
 pub(super) fn direction_around(points: &[Point], at: usize) -> Point {
     let reach = REACH.min(at).min(points.len() - 1 - at).max(1);
     let (from, to) = (at.saturating_sub(reach), (at + reach).min(points.len() - 1));
@@ -65,57 +65,58 @@ pub(super) fn direction(from: Point, to: Point) -> Point {
     Point::new((to.x - from.x) / length, (to.y - from.y) / length)
 }
 
-/// One curve through points that leaves the first and comes to the last in these directions, if it is near enough to all of them: Schneider, "An
-/// algorithm for automatically fitting digitized curves", Graphics Gems, 1990.
-fn fit(points: &[Point], leaves: Point, comes: Point, tolerance: f64) -> Option<Piece> {
+/// Fits one curve to points with given directions at its ends; `None` if it does not stay within the tolerance.
+///
+/// Source: Schneider, "An algorithm for automatically fitting digitized curves", Graphics Gems, 1990.
+fn fit(points: &[Point], start_direction: Point, end_direction: Point, tolerance: f64) -> Option<Piece> {
     let (first, last) = (points[0], points[points.len() - 1]);
     if points.len() == 2 {
         return Some(Piece::Line(last));
     }
-    let mut places = places(points);
-    for round in 0..ROUNDS {
-        let (a, b) = handles(points, &places, leaves, comes);
+    let mut parameters = parameters(points);
+    for round in 0..MAX_ROUNDS {
+        let (a, b) = handles(points, &parameters, start_direction, end_direction);
         let controls = [
             first,
-            Point::new(first.x + a * leaves.x, first.y + a * leaves.y),
-            Point::new(last.x - b * comes.x, last.y - b * comes.y),
+            Point::new(first.x + a * start_direction.x, first.y + a * start_direction.y),
+            Point::new(last.x - b * end_direction.x, last.y - b * end_direction.y),
             last,
         ];
-        let off = points.iter().zip(&places).map(|(point, place)| at(&controls, *place).distance(*point));
+        let off = points.iter().zip(&parameters).map(|(point, parameter)| at(&controls, *parameter).distance(*point));
         let off = off.fold(0.0, f64::max);
         if off <= tolerance {
             return Some(Piece::Curve(controls[1], controls[2], last));
         }
-        // What is far off does not come near by better places.
+        // Reparametrising cannot correct a large error.
         if off > 4.0 * tolerance && round > 0 {
             return None;
         }
-        improve(points, &controls, &mut places);
+        reparametrise(points, &controls, &mut parameters);
     }
     None
 }
 
-/// Where points are on a curve, 0 to 1: by the way along them.
-fn places(points: &[Point]) -> Vec<f64> {
-    let mut way = 0.0;
-    let mut places = vec![0.0];
+/// Curve parameters of points, 0 to 1, by chord length.
+fn parameters(points: &[Point]) -> Vec<f64> {
+    let mut length = 0.0;
+    let mut parameters = vec![0.0];
     for pair in points.windows(2) {
-        way += pair[0].distance(pair[1]);
-        places.push(way);
+        length += pair[0].distance(pair[1]);
+        parameters.push(length);
     }
-    places.iter_mut().for_each(|place| *place /= way.max(1e-9));
-    places
+    parameters.iter_mut().for_each(|parameter| *parameter /= length.max(1e-9));
+    parameters
 }
 
-/// How long the handles are with which a curve is least off its points, by the sum of squares.
-fn handles(points: &[Point], places: &[f64], leaves: Point, comes: Point) -> (f64, f64) {
+/// Lengths of the two handles that give the least sum of squared distances.
+fn handles(points: &[Point], parameters: &[f64], start_direction: Point, end_direction: Point) -> (f64, f64) {
     let (first, last) = (points[0], points[points.len() - 1]);
     let (mut aa, mut ab, mut bb, mut ya, mut yb) = (0.0, 0.0, 0.0, 0.0, 0.0);
-    for (point, &t) in points.iter().zip(places) {
+    for (point, &t) in points.iter().zip(parameters) {
         let u = 1.0 - t;
         let (b0, b1, b2, b3) = (u * u * u, 3.0 * u * u * t, 3.0 * u * t * t, t * t * t);
-        let a = (b1 * leaves.x, b1 * leaves.y);
-        let b = (-b2 * comes.x, -b2 * comes.y);
+        let a = (b1 * start_direction.x, b1 * start_direction.y);
+        let b = (-b2 * end_direction.x, -b2 * end_direction.y);
         let rest =
             (point.x - (b0 + b1) * first.x - (b2 + b3) * last.x, point.y - (b0 + b1) * first.y - (b2 + b3) * last.y);
         aa += a.0 * a.0 + a.1 * a.1;
@@ -128,7 +129,7 @@ fn handles(points: &[Point], places: &[f64], leaves: Point, comes: Point) -> (f6
     let whole = first.distance(last);
     let usual = whole / 3.0;
     let (a, b) = ((ya * bb - yb * ab) / determinant, (yb * aa - ya * ab) / determinant);
-    // Handles that point backwards or beyond the end make loops.
+    // Handles that point backwards or are too long make loops.
     let is_sound = |handle: f64| handle.is_finite() && handle > 0.01 * whole && handle < 3.0 * whole.max(1.0);
     if is_sound(a) && is_sound(b) { (a, b) } else { (usual, usual) }
 }
@@ -139,21 +140,21 @@ fn at(controls: &[Point; 4], t: f64) -> Point {
     pq.toward(qr, t).toward(qr.toward(rs, t), t)
 }
 
-/// Moves each place to where the curve is nearer to its point (Newton's method).
-fn improve(points: &[Point], controls: &[Point; 4], places: &mut [f64]) {
+/// Improves each parameter by one step of Newton's method towards the nearest point of the curve.
+fn reparametrise(points: &[Point], controls: &[Point; 4], parameters: &mut [f64]) {
     let [p, q, r, s] = *controls;
     let less = |a: Point, b: Point| Point::new(b.x - a.x, b.y - a.y);
     let (d0, d1, d2) = (less(p, q), less(q, r), less(r, s));
     let (e0, e1) = (less(d0, d1), less(d1, d2));
-    for (point, place) in points.iter().zip(places) {
-        let t = *place;
+    for (point, parameter) in points.iter().zip(parameters) {
+        let t = *parameter;
         let on = at(controls, t);
         let (slope, bend) = (d0.toward(d1, t).toward(d1.toward(d2, t), t), e0.toward(e1, t));
         let (slope, bend) = (Point::new(3.0 * slope.x, 3.0 * slope.y), Point::new(6.0 * bend.x, 6.0 * bend.y));
         let (x, y) = (on.x - point.x, on.y - point.y);
         let down = slope.x * slope.x + slope.y * slope.y + x * bend.x + y * bend.y;
         if down.abs() > 1e-9 {
-            *place = (t - (x * slope.x + y * slope.y) / down).clamp(0.0, 1.0);
+            *parameter = (t - (x * slope.x + y * slope.y) / down).clamp(0.0, 1.0);
         }
     }
 }

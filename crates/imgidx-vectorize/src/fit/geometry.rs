@@ -13,17 +13,17 @@ impl Point {
     }
 
     pub(crate) fn distance(self, other: Self) -> f64 {
-        // Nothing here is so far away that its square would overflow, for which `hypot` takes several times as long.
+        // Not `hypot`, which is several times slower: the squares of these coordinates cannot overflow.
         ((self.x - other.x).powi(2) + (self.y - other.y).powi(2)).sqrt()
     }
 
-    /// The point that is so far on the way to another, 0 to 1.
-    pub(crate) fn toward(self, other: Self, part: f64) -> Self {
-        Self::new(self.x + part * (other.x - self.x), self.y + part * (other.y - self.y))
+    /// The point at a fraction of the way to another, 0 to 1.
+    pub(crate) fn toward(self, other: Self, fraction: f64) -> Self {
+        Self::new(self.x + fraction * (other.x - self.x), self.y + fraction * (other.y - self.y))
     }
 }
 
-/// A part of an outline, from where the one before ends.
+/// A piece of an outline. It starts at the end of the previous piece.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Piece {
     /// A straight line to a point.
@@ -39,7 +39,7 @@ impl Piece {
         }
     }
 
-    /// The point at a part of it, 0 to 1.
+    /// The point at a curve parameter of 0 to 1.
     #[cfg(test)]
     pub fn at(&self, from: Point, t: f64) -> Point {
         match *self {
@@ -52,17 +52,17 @@ impl Piece {
     }
 }
 
-/// The sides of pixels that an outline goes along.
+/// The pixel sides that an outline follows.
 #[derive(Debug, Clone)]
 pub(super) struct Steps {
-    /// Their middles.
+    /// The midpoints of the pixel sides.
     sides: Vec<Point>,
-    /// Where the edge is that they stand for.
+    /// The points of the edge that correspond to the sides.
     edges: Vec<Point>,
 }
 
 impl Steps {
-    /// The steps between corners; `edge` moves the middle of a pixel's side to where the edge is.
+    /// Splits an outline, given by its corners, into steps. `edge` moves the midpoint of a pixel side to the edge.
     pub(super) fn along(corners: &[Point], edge: impl Fn(Point) -> Point) -> Self {
         let mut sides = Vec::new();
         for (i, from) in corners.iter().enumerate() {
@@ -74,7 +74,7 @@ impl Steps {
         Self { sides, edges }
     }
 
-    /// The middle of a pixel's side.
+    /// The midpoint of a pixel side. Indices wrap around the outline.
     pub(super) fn side(&self, index: usize) -> Point {
         self.sides[index % self.sides.len()]
     }
@@ -83,32 +83,32 @@ impl Steps {
         self.edges.len()
     }
 
-    /// Where the edge is at a step, counted on around the outline.
+    /// The point of the edge at a step. Indices wrap around the outline.
     pub(super) fn at(&self, index: usize) -> Point {
         self.edges[index % self.edges.len()]
     }
 
-    /// The middles of pixels' sides from one step to another, both included.
+    /// The midpoints of the pixel sides from one step to another, both included.
     pub(super) fn sides_between(&self, from: usize, to: usize) -> impl Iterator<Item = Point> + Clone {
         (from..=to).map(|index| self.side(index))
     }
 
-    /// The steps from one to another, both included.
+    /// The points of the edge from one step to another, both included.
     pub(super) fn between(&self, from: usize, to: usize) -> impl Iterator<Item = Point> + Clone {
         (from..=to).map(|index| self.at(index))
     }
 }
 
-/// A straight line that goes through the middle of some points, in the direction in which they follow each other.
+/// A straight line through the mean of some points, in the direction of their order.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Line {
     pub middle: Point,
-    /// Of length 1.
+    /// Unit vector.
     pub direction: Point,
 }
 
 impl Line {
-    /// The line from which some points are least off, by the sum of squared distances; `None` if there is no direction in them.
+    /// The line with the least sum of squared distances to some points; `None` if they have no direction.
     pub(super) fn through(points: impl Iterator<Item = Point> + Clone) -> Option<Self> {
         let (mut count, mut sum) = (0.0, Point::default());
         for point in points.clone() {
@@ -130,18 +130,18 @@ impl Line {
         Some(Self { middle, direction: Point::new(x * ahead.signum(), y * ahead.signum()) })
     }
 
-    /// How far a point is off, to one side or the other.
+    /// Signed distance of a point from the line.
     pub(super) fn offset(&self, point: Point) -> f64 {
         (point.x - self.middle.x) * self.direction.y - (point.y - self.middle.y) * self.direction.x
     }
 
-    /// The point of the line that is nearest.
+    /// The point of the line that is nearest to another point.
     pub(super) fn nearest(&self, point: Point) -> Point {
         let along = (point.x - self.middle.x) * self.direction.x + (point.y - self.middle.y) * self.direction.y;
         Point::new(self.middle.x + along * self.direction.x, self.middle.y + along * self.direction.y)
     }
 
-    /// Where two lines meet, unless they are nearly parallel.
+    /// The intersection of two lines; `None` if they are nearly parallel.
     pub(super) fn meets(&self, other: &Self) -> Option<Point> {
         let cross = self.direction.x * other.direction.y - self.direction.y * other.direction.x;
         if cross.abs() < 0.05 {
@@ -152,7 +152,7 @@ impl Line {
         Some(Point::new(self.middle.x + along * self.direction.x, self.middle.y + along * self.direction.y))
     }
 
-    /// The angle by which another line turns away, in radians, 0 to π.
+    /// The angle between the directions of two lines, in radians, 0 to π.
     pub(super) fn turn(&self, other: &Self) -> f64 {
         let dot = self.direction.x * other.direction.x + self.direction.y * other.direction.y;
         dot.clamp(-1.0, 1.0).acos()

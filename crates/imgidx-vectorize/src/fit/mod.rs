@@ -1,8 +1,9 @@
-//! The outline of an area, a staircase of pixels, as straight lines and curves with corners where they are.
+//! Fits corners, straight lines and curves to the outline of an area, which is a staircase of pixels.
 //!
-//! Where the outline turns is found first: a corner is where the directions before and after differ. The pixels next to a corner were rounded by
-//! being enlarged, so that it lies where its two sides meet. What is between corners is a line if it fits one, and else curves (Schneider, "An
-//! algorithm for automatically fitting digitized curves", Graphics Gems 1990) and the long lines between them.
+//! Corners come first: places where the directions before and after differ. Enlarging has rounded the pixels next to a
+//! corner, so the corner is placed where its two sides meet. The stretch between two corners becomes a line if it fits
+//! one. Otherwise it becomes curves and the long lines between them. The curves are fitted as in Schneider, "An
+//! algorithm for automatically fitting digitized curves", Graphics Gems, 1990.
 
 mod contours;
 mod corners;
@@ -14,33 +15,33 @@ pub(super) use contours::contours;
 use geometry::Steps;
 pub(super) use geometry::{Piece, Point};
 
-/// How closely outlines are followed.
+/// Settings for fitting an outline.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fitting {
-    /// How far a curve may be off, in pixels.
+    /// Maximum deviation of a curve, in pixels.
     pub tolerance: f64,
-    /// The angle from which on there is a corner, in radians.
+    /// Minimum angle of a corner, in radians.
     pub corner: f64,
-    /// The first and the last corner of the picture: what goes along its sides stays there.
+    /// The top left and bottom right corners of the picture. Outlines along its sides stay there.
     pub frame: (Point, Point),
 }
 
-/// The outline of an area: where it begins, and its pieces, the last of which ends there.
+/// The closed outline of an area: its starting point, and pieces of which the last ends at that point.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Outline {
     pub start: Point,
     pub pieces: Vec<Piece>,
 }
 
-/// Outlines with fewer steps stay as they are: of a point there is nothing to find out.
-const FEWEST_STEPS: usize = 16;
+/// Minimum number of steps of a fitted outline. Shorter ones, such as points, stay as they are.
+const MIN_STEPS: usize = 16;
 
-/// Fits a closed outline whose corners lie on pixels' corners, and whose sides are along rows and columns.
+/// Fits a closed outline along pixel sides, given by its corners.
 ///
-/// `edge` moves the middle of a pixel's side to where the edge is between the pixels on both sides.
+/// `edge` moves the midpoint of a pixel side to the edge between the two pixels that share the side.
 pub(super) fn fit(corners: &[Point], fitting: &Fitting, edge: impl Fn(Point) -> Point) -> Outline {
     let steps = Steps::along(corners, edge);
-    if steps.len() < FEWEST_STEPS {
+    if steps.len() < MIN_STEPS {
         return polygon(corners);
     }
     let corners = corners::find(&steps, fitting);
@@ -59,7 +60,7 @@ mod tests {
     const FITTING: Fitting =
         Fitting { tolerance: 1.0, corner: 1.0, frame: (Point { x: 0.0, y: 0.0 }, Point { x: 200.0, y: 200.0 }) };
 
-    /// The outline of the pixels whose middles are inside, one area without holes.
+    /// The outline of the pixels whose centres are inside: one area without holes.
     fn outline_of(size: i32, is_inside: impl Fn(f64, f64) -> bool) -> Vec<Point> {
         let is_inside = |x: i32, y: i32| {
             (0..size).contains(&x) && (0..size).contains(&y) && is_inside(f64::from(x) + 0.5, f64::from(y) + 0.5)
@@ -84,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_slanted_triangle_has_its_corners() {
-        // Its sides go through pixels as they come.
+        // Its sides cross pixels at arbitrary places.
         let corners = [(20.0, 150.0), (180.0, 120.0), (70.0, 15.0)];
         let inside = |x: f64, y: f64| {
             (0..3).all(|i| {
@@ -129,8 +130,8 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_along_the_side_of_the_picture_stays_there() {
-        // A disc that touches all sides leaves a corner to each.
+    fn an_outline_along_the_side_of_the_picture_stays_there() {
+        // The area left between a disc that touches all sides and one corner of the picture.
         let inside = |x: f64, y: f64| {
             (0.0..200.0).contains(&x)
                 && (0.0..200.0).contains(&y)

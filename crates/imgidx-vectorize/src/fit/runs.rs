@@ -1,30 +1,33 @@
-//! What is between corners: lines and curves.
+//! Fits the runs between corners with lines and curves.
 
 use super::Outline;
-use super::corners::{Corner, ROUNDED};
+use super::corners::{Corner, ROUNDED_STEPS};
 use super::curve::{curves, direction, direction_around};
 use super::geometry::{Line, Piece, Point, Steps};
 
-/// How far steps may be off a straight line, in pixels: they are half a pixel off a slanted one by themselves.
-const STRAIGHT: f64 = 0.5;
+/// Maximum distance of steps from a straight line, in pixels. Rasterising alone moves them half a pixel off a slanted
+/// line.
+const MAX_LINE_OFFSET: f64 = 0.5;
 
-/// The same for a line between curves, of which it has to be told.
-const STRAIGHT_BETWEEN: f64 = 0.3;
+/// The same for a line between curves, which must be distinguishable from them.
+const MAX_INNER_LINE_OFFSET: f64 = 0.3;
 
-/// Pixels that such a line is long at least.
-const LONG: f64 = 40.0;
+/// Minimum length of a line between curves, in pixels.
+const MIN_INNER_LINE_LENGTH: f64 = 40.0;
 
-/// How much longer what is on an arc becomes when it may be off twice as far: the root of 2. What is on a line becomes hardly longer.
-const LONGER: f64 = 1.22;
+/// If doubling the allowed offset lengthens a stretch by more than this factor, it is an arc. An arc gets longer by the
+/// square root of 2, and a line hardly longer.
+const MAX_LENGTHENING: f64 = 1.22;
 
-/// How far it may be bowed, in pixels: an arc that is as far off as a line may be is bowed by twice that.
-const BOWED: f64 = 0.12;
+/// Maximum bow of a line between curves, in pixels. An arc with the maximum offset of a line has a bow of twice that
+/// offset.
+const MAX_BOW: f64 = 0.12;
 
-/// Joins the corners of an outline.
+/// Joins the corners of an outline with lines and curves.
 pub(super) fn join(steps: &Steps, corners: &[Corner], tolerance: f64) -> Outline {
     let count = steps.len();
     let runs: Vec<Run> = match corners {
-        // Somewhere it has to begin.
+        // Without corners, any point can be the start.
         [] => return ring(steps, tolerance),
         [one] => vec![Run::new(steps, *one, Corner { step: one.step + count, ..*one })],
         several => (0..several.len())
@@ -35,7 +38,7 @@ pub(super) fn join(steps: &Steps, corners: &[Corner], tolerance: f64) -> Outline
             })
             .collect(),
     };
-    // Where two lines meet, they tell where the corner is.
+    // Where two lines meet, their intersection is the best position of the corner.
     let mut points: Vec<Point> = (0..runs.len())
         .map(|i| {
             let (before, after) = (&runs[(i + runs.len() - 1) % runs.len()], &runs[i]);
@@ -57,7 +60,7 @@ pub(super) fn join(steps: &Steps, corners: &[Corner], tolerance: f64) -> Outline
     Outline { start: points[0], pieces }
 }
 
-/// The ends of a line, along a row or a column if they nearly are.
+/// Aligns the ends of a line that is nearly horizontal or vertical.
 fn align(from: Point, to: Point) -> (Point, Point) {
     let (x, y) = ((from.x + to.x) / 2.0, (from.y + to.y) / 2.0);
     let (across, down) = ((from.x - to.x).abs(), (from.y - to.y).abs());
@@ -70,21 +73,21 @@ fn align(from: Point, to: Point) -> (Point, Point) {
     }
 }
 
-/// What is between two corners.
+/// The stretch of an outline between two corners.
 struct Run {
     from: Point,
-    /// The steps that are not rounded by the corners.
+    /// The steps that the corners do not round.
     inner: Vec<Point>,
-    /// The line that they are on.
+    /// The line that fits these steps, if there is one.
     line: Option<Line>,
 }
 
 impl Run {
     fn new(steps: &Steps, from: Corner, to: Corner) -> Self {
-        let (first, last) = (from.step + ROUNDED, to.step.saturating_sub(ROUNDED));
+        let (first, last) = (from.step + ROUNDED_STEPS, to.step.saturating_sub(ROUNDED_STEPS));
         let inner: Vec<Point> = if first <= last { steps.between(first, last).collect() } else { Vec::new() };
         let line = Line::through(inner.iter().copied()).filter(|_| inner.len() >= 4);
-        let is_straight = |line: &Line| inner.iter().all(|point| line.offset(*point).abs() <= STRAIGHT);
+        let is_straight = |line: &Line| inner.iter().all(|point| line.offset(*point).abs() <= MAX_LINE_OFFSET);
         let line = line.filter(is_straight);
         Self { from: from.point, inner, line }
     }
@@ -99,10 +102,10 @@ impl Run {
     }
 }
 
-/// An outline without corners.
+/// Fits an outline without corners.
 fn ring(steps: &Steps, tolerance: f64) -> Outline {
     let count = steps.len();
-    // Beginning within a line, if there is one, nothing is cut in two but that.
+    // Starting in the middle of a line, if there is one, cuts no curve in two.
     let mut all: Vec<Point> = steps.between(0, count - 1).collect();
     let smooth = smoothed(&all, true);
     let lines = lines(&[all.as_slice(), all.as_slice()].concat());
@@ -123,7 +126,7 @@ fn ring(steps: &Steps, tolerance: f64) -> Outline {
     Outline { start: points[0], pieces }
 }
 
-/// Makes one line of the first and the last, where an outline begins within it.
+/// Merges the first and the last line of an outline that starts within a line.
 fn join_ends(mut outline: Outline) -> Outline {
     if let [Piece::Line(first), .., Piece::Line(_)] = outline.pieces.as_slice() {
         outline.start = *first;
@@ -135,7 +138,7 @@ fn join_ends(mut outline: Outline) -> Outline {
     outline
 }
 
-/// Draws lines where they are long, and curves between them, through points from the first to the last.
+/// Draws through points from the first to the last: long lines, and curves between them.
 fn draw_through(points: &[Point], tolerance: f64, pieces: &mut Vec<Piece>) {
     let last = points.len() - 1;
     let mut at = 0;
@@ -163,7 +166,7 @@ fn draw_through(points: &[Point], tolerance: f64, pieces: &mut Vec<Piece>) {
     }
 }
 
-/// Draws curves that go on from a line and into another one, if there are any.
+/// Draws curves that continue smoothly from the line before and into the line after, if there are any.
 fn curve_between(points: &[Point], before: Option<Line>, after: Option<Line>, tolerance: f64, pieces: &mut Vec<Piece>) {
     if points.len() < 3 {
         pieces.push(Piece::Line(points[points.len() - 1]));
@@ -177,7 +180,7 @@ fn curve_between(points: &[Point], before: Option<Line>, after: Option<Line>, to
     curves(&smooth, start, end, tolerance, pieces);
 }
 
-/// Points without the jumps from one row of pixels to the next.
+/// Smooths out the jumps from one row of pixels to the next.
 fn smoothed(points: &[Point], is_ring: bool) -> Vec<Point> {
     let mut smooth = points.to_vec();
     let count = points.len();
@@ -193,18 +196,18 @@ fn smoothed(points: &[Point], is_ring: bool) -> Vec<Point> {
     smooth
 }
 
-/// Long straight stretches among points: the first and the last point of each, in their order.
+/// Finds long straight stretches: the indices of the first and the last point of each, in order.
 fn lines(points: &[Point]) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     let mut start = 0;
     while start + 1 < points.len() {
-        let end = straight_from(points, start, STRAIGHT_BETWEEN);
+        let end = straight_from(points, start, MAX_INNER_LINE_OFFSET);
         let length = points[start].distance(points[end]);
         let goes_on = || {
-            let longer = straight_from(points, start, 2.0 * STRAIGHT_BETWEEN);
-            points[start].distance(points[longer]) > LONGER * length + 8.0
+            let longer = straight_from(points, start, 2.0 * MAX_INNER_LINE_OFFSET);
+            points[start].distance(points[longer]) > MAX_LENGTHENING * length + 8.0
         };
-        if length >= LONG && bow(&points[start..=end]) <= BOWED && !goes_on() {
+        if length >= MIN_INNER_LINE_LENGTH && bow(&points[start..=end]) <= MAX_BOW && !goes_on() {
             found.push((start, end));
             start = end;
         } else {
@@ -214,7 +217,7 @@ fn lines(points: &[Point]) -> Vec<(usize, usize)> {
     found
 }
 
-/// How far points are bowed away from a straight line: the middle from the ends, by the parabola that is least off.
+/// Bow of points: the height of the middle over the ends, by the least-squares parabola.
 fn bow(points: &[Point]) -> f64 {
     let Some(line) = Line::through(points.iter().copied()) else { return 0.0 };
     let half = (points.len() - 1) as f64 / 2.0;
@@ -228,14 +231,14 @@ fn bow(points: &[Point]) -> f64 {
     (sum / squares).abs()
 }
 
-/// The last point up to which all lie within a distance of a straight line.
+/// Index of the last point up to which all points lie within a distance of a straight line.
 fn straight_from(points: &[Point], start: usize, distance: f64) -> usize {
     let fits = |end: usize| {
         let stretch = &points[start..=end];
         Line::through(stretch.iter().copied())
             .is_some_and(|line| stretch.iter().all(|point| line.offset(*point).abs() <= distance))
     };
-    // It grows by factors, and is narrowed down then: nearly all that it could be.
+    // Exponential search, then bisection. The result is nearly the maximum.
     let (mut good, mut step) = (start, 8);
     let last = points.len() - 1;
     while good + step <= last && fits(good + step) {

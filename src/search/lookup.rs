@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::store::{ModelRow, Store, StoredModel};
 use crate::types::{Embedding, ImageId, ModelId, VectorId};
 
-/// Where a model's vectors are decoded up.
+/// Where a model's vectors are looked up.
 pub(crate) struct Lookup<'a> {
     pub store: &'a Store,
     pub model_id: ModelId,

@@ -1,0 +1,127 @@
+//! The state of an index.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::derived_files::{Age, open_codes, peek_graph};
+use super::lookup::Lookup;
+use super::model::ActiveModel;
+use super::searcher::Searcher;
+use crate::ann::{GraphStatus, Method};
+use crate::error::Result;
+use crate::store::{Counts, Root, RootState, Store, StoredModel};
+use crate::types::ImageType;
+
+/// The state of an index, as `status` tells it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Status {
+    /// The database file.
+    pub database: PathBuf,
+    /// How much is indexed.
+    pub counts: Counts,
+    /// The roots.
+    pub roots: Vec<RootStatus>,
+    /// Pictures of each type, the most frequent one first.
+    pub types: Vec<(ImageType, u64)>,
+    /// Pictures that were not measured yet, so that their types are not known.
+    pub unmeasured: u64,
+    /// The labels that most pictures have in the first place, and how many these are, the most frequent one first.
+    pub labels: Vec<(String, u64)>,
+    /// Name of the model in use.
+    pub model: String,
+    /// The nearest-neighbour index of that model.
+    pub index: NeighborStatus,
+    /// Files that could not be indexed.
+    pub failures: u64,
+}
+
+/// A root, as `status` tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootStatus {
+    /// Its path.
+    pub path: PathBuf,
+    /// Whether it was there when it was last looked at.
+    pub state: RootState,
+    /// Present files in it.
+    pub files: u64,
+    /// Files among them that have vanished, too many at once to be believed.
+    pub vanished: u64,
+}
+
+/// The nearest-neighbour index, as `status` tells it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NeighborStatus {
+    /// Vectors of the model.
+    pub rows: u64,
+    /// Vectors that the file of codes covers.
+    pub snapshot: u64,
+    /// Vectors that are newer than it.
+    pub delta: u64,
+    /// Vectors that it covers and that are gone.
+    pub dead: u64,
+    /// Length of the file of codes in bytes.
+    pub bytes: u64,
+    /// How a query by a process that asks once is answered.
+    pub method: Method,
+    /// The graph for processes that stay, if one was built.
+    pub graph: Option<GraphStatus>,
+    /// Pictures that the model has no vector of.
+    pub pending: u64,
+}
+
+/// Labels that are told.
+const TOP_LABELS: usize = 10;
+
+impl Searcher {
+    /// The state of the index.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn status(&self) -> Result<Status> {
+        let store = self.reader()?;
+        let active = self.active(&store)?;
+        let row = self.model_row(&store)?;
+        let held = store.held()?;
+        let _snapshot = store.snapshot()?;
+        let files = store.files_in_roots()?;
+        let root_status = |root: Root| {
+            let files = files.get(&root.id).copied().unwrap_or(0);
+            RootStatus { path: root.path, state: root.state, files, vanished: root.vanished }
+        };
+        let model = store.model(&active.id)?;
+        let index = neighbor_status(&store, &active, model)?;
+        Ok(Status {
+            database: self.path().to_owned(),
+            counts: store.counts(held)?,
+            roots: store.roots()?.into_iter().map(root_status).collect(),
+            types: store.count_types(held)?,
+            unmeasured: store.unmeasured(held)?,
+            labels: store.top_labels(row, held, TOP_LABELS)?,
+            model: active.name,
+            index,
+            failures: store.count_failures(row)?,
+        })
+    }
+}
+
+fn neighbor_status(store: &Store, active: &ActiveModel, model: Option<StoredModel>) -> Result<NeighborStatus> {
+    let pending = Lookup { store, model_id: active.id, model_name: &active.name, model: model.clone() }.pending()?;
+    let empty = NeighborStatus {
+        rows: 0,
+        snapshot: 0,
+        delta: 0,
+        dead: 0,
+        bytes: 0,
+        method: Method::Scan,
+        graph: None,
+        pending,
+    };
+    let Some(model) = model else { return Ok(empty) };
+    let (rows, _) = store.vector_count(model.row)?;
+    let codes = open_codes(store, &active.id, &model).map(|codes| codes.status());
+    let age = Age::of(store, &model, codes.map(|codes| (codes.count, codes.last)))?;
+    let graph = peek_graph(store, &active.id, &model);
+    let bytes = codes.map_or(0, |codes| codes.bytes);
+    Ok(NeighborStatus { rows, snapshot: age.covered, delta: age.newer, dead: age.dead, bytes, graph, ..empty })
+}
