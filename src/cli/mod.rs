@@ -28,7 +28,6 @@ mod list;
 mod log;
 mod model;
 mod output;
-mod plot;
 mod profile;
 mod progress;
 mod prune;

@@ -2,18 +2,17 @@
 
 use std::path::PathBuf;
 
-use imgidx::index::{Trialed, TuneOptions, TuneReport, Tuned};
+use imgidx::index::{Measurement, TuneOptions, TuneReport, Tuned};
 use imgidx::model::Device;
 use imgidx::{CancelToken, Error, Result};
 use serde_json::{Value, json};
 
 use super::output::{Done, Failure, Out, count, object};
-use super::{Global, add, plot};
+use super::{Global, add};
 
 const EXAMPLES: &str = examples![
     "Measure with the indexed pictures, or show what is remembered" => "imgidx tune",
     "Measure again with 48 pictures of a directory" => "imgidx tune --pictures 48 ~/Pictures",
-    "Plot the speed of every combination" => "imgidx tune --plot speed.svg",
 ];
 
 #[derive(Debug, clap::Args)]
@@ -25,18 +24,12 @@ pub(super) struct Args {
     /// Measure again, even if settings are remembered
     #[arg(long)]
     again: bool,
-    /// Measure every combination, not only the promising ones
-    #[arg(long)]
-    full: bool,
     /// Number of pictures to measure with
     #[arg(long, value_name = "N", default_value_t = TuneOptions::default().pictures, value_parser = parse_pictures)]
     pictures: usize,
     /// Device to run the model on; auto measures all that ONNX Runtime offers, except tensorrt
     #[arg(long, value_name = "DEVICE", default_value_t = Device::Auto)]
     device: Device,
-    /// Plot the speed of every combination to this SVG file
-    #[arg(long, value_name = "FILE")]
-    plot: Option<PathBuf>,
 }
 
 pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
@@ -46,27 +39,21 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         Err(Error::NoIndex { .. }) => global.options(None).open(scratch.path().join("empty.db"))?,
         other => other?,
     };
-    let must_measure = args.again || args.full || args.plot.is_some() || !args.paths.is_empty();
+    let must_measure = args.again || !args.paths.is_empty();
     if let Some(tuned) = index.tuned(args.device)?.filter(|_| !must_measure) {
         global.note("these settings are remembered; `imgidx tune --again` measures again");
         return print_remembered(global, &tuned);
     }
     let cancel = CancelToken::default();
     add::cancel_on_interrupt(&cancel);
-    let options = TuneOptions {
-        device: args.device,
-        pictures: args.pictures,
-        full: args.full || args.plot.is_some(),
-        cancel,
-        ..TuneOptions::default()
-    };
+    let options = TuneOptions { device: args.device, pictures: args.pictures, cancel, ..TuneOptions::default() };
     let mut out = Out::new();
     let (mut broken, mut rows) = (None, 0);
-    let report = index.tune(&args.paths, &options, |trialed| {
+    let report = index.tune(&args.paths, &options, |measurement| {
         if !global.json && broken.is_none() {
             let head = if rows == 0 { out.line(HEAD) } else { Ok(()) };
             rows += 1;
-            broken = head.and_then(|()| out.line(row(trialed))).and_then(|()| out.flush()).err();
+            broken = head.and_then(|()| out.line(row(measurement))).and_then(|()| out.flush()).err();
             if broken.is_some() {
                 // The reader of the output is gone, so stop measuring.
                 options.cancel.cancel();
@@ -80,18 +67,15 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         Error::Interrupted => Error::Invalid("interrupted; no settings are remembered".into()),
         other => other,
     })?;
-    if let Some(path) = &args.plot {
-        plot::write(path, &report.trials).map_err(Error::io("write", path))?;
-    }
     print_report(global, out, &report)
 }
 
 const HEAD: &str = "device     workers  threads  batch  images/s";
 
-fn row(trialed: &Trialed) -> String {
-    let setting = &trialed.setting;
+fn row(measurement: &Measurement) -> String {
+    let setting = &measurement.setting;
     let (workers, threads, batch) = (setting.workers, setting.model_threads, setting.batch_size);
-    format!("{:<9}{workers:>9}{threads:>9}{batch:>7}{:>10.1}", setting.device, trialed.images_per_second)
+    format!("{:<9}{workers:>9}{threads:>9}{batch:>7}{:>10.1}", setting.device, measurement.images_per_second)
 }
 
 fn print_report(global: &Global, mut out: Out, report: &TuneReport) -> Result<Done, Failure> {
@@ -126,7 +110,7 @@ fn print_remembered(global: &Global, tuned: &Tuned) -> Result<Done, Failure> {
     Ok(out.finish().map(|()| Done::All)?)
 }
 
-fn describe(best: &Trialed) -> String {
+fn describe(best: &Measurement) -> String {
     let setting = &best.setting;
     let (workers, threads) = (count(setting.workers as u64, "worker"), count(setting.model_threads as u64, "thread"));
     let (device, batch, rate) = (setting.device, setting.batch_size, best.images_per_second);

@@ -1,15 +1,18 @@
 //! The library's front door: one database, and all that can be done with it.
 
+mod benchmark;
 mod open;
 mod trace;
 mod tuning;
+mod tuning_file;
 mod updater;
 mod write;
 
 use std::path::Path;
 
 pub use trace::{TraceEstimate, TraceReport, TraceStep};
-pub use tuning::{Trialed, TuneOptions, TuneReport, Tuned};
+pub use tuning::{Measurement, TuneOptions, TuneReport};
+pub use tuning_file::Tuned;
 pub use updater::Updater;
 pub use write::CheckProblem;
 

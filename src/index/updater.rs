@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::tuning::find_tuned;
+use super::tuning_file::find_tuned;
 use super::{ActiveModel, Index};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};

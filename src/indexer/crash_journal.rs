@@ -1,12 +1,12 @@
 //! A journal of the contents that are being decoded, written before each decoder starts.
 //!
-//! A picture that ends the process, for example by exhausting the stack or the memory in a decoder, cannot be caught.
-//! The next run finds its hash in the journal, and after the second time the picture counts as failed. A process that is
-//! killed from outside leaves hashes behind too, which is why one time is not enough.
+//! A picture that ends the process, for example by exhausting the stack or the memory in a decoder, cannot be
+//! caught. The next run finds its hash in the journal, and after the second time the picture counts as failed. A
+//! process that is killed from outside leaves hashes behind too, which is why one time is not enough.
 //!
-//! The file lies beside the database: one slot for each worker, then the entries of earlier runs. It is written without
-//! synchronisation, which survives the end of the process, and is removed when a run ends normally. No journal is needed
-//! if pictures are decoded in separate processes.
+//! The file lies beside the database: one slot for each worker, then the entries of earlier runs. It is written
+//! without synchronisation, which survives the end of the process, and is removed when a run ends normally. No
+//! journal is needed if pictures are decoded in separate processes.
 
 use std::collections::HashMap;
 use std::fs::File;

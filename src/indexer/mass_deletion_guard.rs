@@ -1,8 +1,8 @@
 //! Marks missing files, unless too many of a root are missing at once.
 //!
-//! A drive that is only partly available, or a folder that a program is about to rewrite, looks like a deletion. Queries
-//! do not return missing files, so a root that has lost most of its files at once keeps its rows unchanged until the
-//! files are back or the user confirms that they are gone.
+//! A drive that is only partly available, or a folder that a program is about to rewrite, looks like a deletion.
+//! Queries do not return missing files, so a root that has lost most of its files at once keeps its rows unchanged
+//! until the files are back or the user confirms that they are gone.
 
 use std::collections::{HashMap, HashSet};
 
@@ -38,15 +38,16 @@ impl MassDeletionGuard {
         self.files.remove(&root);
     }
 
-    /// Whether a root may lose `gone` files, and how many files it had (0 if that did not matter).
-    fn is_plausible(store: &Store, root: RootId, gone: u64, moment: i64) -> Result<(bool, u64)> {
+    /// Whether a root may lose `missing` files, and how many files it had (0 if that did not matter).
+    fn is_plausible(store: &Store, root: RootId, missing: u64, moment: i64) -> Result<(bool, u64)> {
         // A large folder disappears in several runs, so recent deletions are added.
-        let newly = if gone > 0 { store.newly_missing(root, moment.saturating_sub(DELETION_WINDOW_MS))? } else { 0 };
-        if gone == 0 || gone + newly <= MAX_UNCHECKED_DELETIONS {
+        let newly =
+            if missing > 0 { store.newly_missing(root, moment.saturating_sub(DELETION_WINDOW_MS))? } else { 0 };
+        if missing == 0 || missing + newly <= MAX_UNCHECKED_DELETIONS {
             return Ok((true, 0));
         }
         let of = store.present_files(root)? + newly;
-        Ok(((gone + newly) as f64 <= MAX_DELETED_FRACTION * of as f64, of))
+        Ok(((missing + newly) as f64 <= MAX_DELETED_FRACTION * of as f64, of))
     }
 
     /// Marks the missing files, and returns the roots whose rows are kept because too many files are missing. `whole`
@@ -60,17 +61,17 @@ impl MassDeletionGuard {
     ) -> Result<Vec<Vanished>> {
         let mut guarded = Vec::new();
         for root in store.roots()? {
-            let gone = self.files.get(&root.id).map_or(&[][..], Vec::as_slice);
+            let missing = self.files.get(&root.id).map_or(&[][..], Vec::as_slice);
             // Some may have been found at another path in the same run.
-            let still = gone.iter().filter(|file| matches!(batch.is_present(**file), Ok(true))).count() as u64;
-            let (is_plausible, of) = Self::is_plausible(store, root.id, still, moment)?;
+            let lost = missing.iter().filter(|file| matches!(batch.is_present(**file), Ok(true))).count() as u64;
+            let (is_plausible, of) = Self::is_plausible(store, root.id, lost, moment)?;
             if is_plausible {
-                batch.mark_missing(gone, moment)?;
+                batch.mark_missing(missing, moment)?;
                 if whole.contains(&root.id) {
                     batch.set_vanished(root.id, 0)?;
                 }
             } else {
-                let files = if whole.contains(&root.id) { still } else { still.max(root.vanished) };
+                let files = if whole.contains(&root.id) { lost } else { lost.max(root.vanished) };
                 batch.set_vanished(root.id, files)?;
                 guarded.push(Vanished { root: root.path, files, of });
             }

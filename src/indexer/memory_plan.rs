@@ -9,8 +9,8 @@ const WORKER_BYTES: u64 = 10 << 20;
 /// busy, and leave a core idle.
 pub(super) const QUEUED_PER_WORKER: usize = 4;
 
-/// Size of the activations that are alive at the same time, in multiples of the input. Measured with the built-in model:
-/// 2.8 MiB per picture, with an input of 0.15 MiB.
+/// Size of the activations that are alive at the same time, in multiples of the input. Measured with the built-in
+/// model: 2.8 MiB per picture, with an input of 0.15 MiB.
 const ACTIVATIONS: u64 = 20;
 
 /// Minimum number of bytes for files and pixels, even beyond the limit: with less, nothing could be decoded.
@@ -37,8 +37,8 @@ pub(super) struct MemoryPlan {
 }
 
 impl MemoryPlan {
-    /// Bytes for the program, ONNX Runtime, the caches of the database, and the queues between the stages. Measured with
-    /// one worker and an empty database: 46 MiB; four connections may fill 8 MiB of cache each.
+    /// Bytes for the program, ONNX Runtime, the caches of the database, and the queues between the stages. Measured
+    /// with one worker and an empty database: 46 MiB; four connections may fill 8 MiB of cache each.
     pub(super) const PROGRAM_BYTES: u64 = 72 << 20;
 
     /// Divides a limit among this number of workers with this batch size, or fewer workers and smaller batches if the

@@ -20,8 +20,8 @@ pub struct AddOptions {
     /// found, or else the number of cores.
     pub threads: Option<NonZeroUsize>,
     /// Number of pictures that go through the model at once. By default the number that
-    /// [`Index::tune`](crate::Index::tune) has found, or else one that suits the device. On accelerators, larger batches
-    /// are tried during the run.
+    /// [`Index::tune`](crate::Index::tune) has found, or else one that suits the device. On accelerators, larger
+    /// batches are tried during the run.
     pub batch_size: Option<NonZeroUsize>,
     /// Memory limit of the whole process, in bytes. If the process already uses much memory for other purposes, the
     /// limit applies to what it uses beyond that. Pictures wait until there is enough memory for them; a picture that
@@ -82,7 +82,7 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
-/// A time in JSON, in whole milliseconds. For serde's `with`.
+/// Serialises an optional duration as whole milliseconds; for serde's `with`.
 mod milliseconds {
     use std::time::Duration;
 
@@ -97,7 +97,7 @@ mod milliseconds {
     }
 }
 
-/// A time in JSON, in whole seconds; without one, that of a picture. For serde's `with`.
+/// Serialises a duration as whole seconds, and reads a missing one as [`DecodeLimits::TIME`]; for serde's `with`.
 mod seconds {
     use std::time::Duration;
 

@@ -24,9 +24,9 @@ use super::planning::plan_all;
 use super::preprocess::{Job, preprocess_all};
 use super::record::{InFlightSet, ObservedFile, Outcome, Recorder};
 use super::report::{IndexReport, Progress, Waiting};
+use super::setting::Setting;
 use super::targets::{Target, prepare};
 use super::throttle::Throttle;
-use super::trial::Setting;
 use super::worker::work;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result, io_reason};
@@ -244,7 +244,8 @@ fn run(
     })
 }
 
-/// Starts a thread with a name for profilers and debuggers. If the system cannot start it, the error becomes an outcome.
+/// Starts a thread with a name for profilers and debuggers. If the system cannot start it, the error becomes an
+/// outcome.
 fn spawn<'scope>(
     scope: &'scope Scope<'scope, '_>,
     name: String,
@@ -259,8 +260,8 @@ fn spawn<'scope>(
     started.map_err(report_error).ok()
 }
 
-/// The memory limit of the process: the limit of the plan, plus what the process already uses for other purposes. A daemon
-/// also answers queries.
+/// The memory limit of the process: the limit of the plan, plus what the process already uses for other purposes. A
+/// daemon also answers queries.
 fn effective_limit(memory_plan: &MemoryPlan, encoder: &Encoder) -> u64 {
     let counted = if encoder.is_loaded() { memory_plan.fixed } else { MemoryPlan::PROGRAM_BYTES };
     memory_plan.limit + memory(encoder).unwrap_or(0).saturating_sub(counted)

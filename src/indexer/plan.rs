@@ -1,6 +1,6 @@
-//! What has to be done for one target: the walk over the disk merged with the rows of the database.
+//! The plan for one target: merges a walk over the disk with the rows of the database.
 //!
-//! Both come in the byte order of their paths, so that neither has to be held in memory.
+//! Both are sorted by the bytes of their paths, so that neither has to be held in memory.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -14,41 +14,41 @@ use crate::types::{FileId, RootId, nanoseconds_since_1970, path_from_bytes, path
 /// Why a file has to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadCause {
-    /// Its path is not known.
+    /// Its path is not in the index.
     New,
-    /// Its signature is another one, or was taken too soon after a change.
+    /// Its signature (size, times and inode) has changed, or was taken too soon after a change.
     Changed,
-    /// The model has not observed its content yet, or its features are to be measured.
+    /// Its content has no vector of this model yet, or its features are not measured.
     Pending,
     /// It failed before and is tried again.
     Retry,
 }
 
-/// What has to be done with one file.
+/// What has to be done for one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlanStep {
-    /// Nothing; it holds what it held.
+    /// Nothing: the file is unchanged.
     Unchanged(FileState),
-    /// Nothing but noting that it is back: it was missing, and holds what it held.
+    /// Mark the file of this row as present: it was missing, and is back unchanged.
     Restored(FileId, FileState),
-    /// Nothing but noting its new path: it is the file that this row is of, renamed.
+    /// Store the new path in this row: its file has been renamed.
     Moved(FileId, ScannedFile, FileState),
-    /// It has to be read.
+    /// Read the file.
     Read(ScannedFile, ReadCause),
-    /// It, or a folder, could not be looked at.
+    /// Record the failure: a file or folder could not be examined.
     Unlisted(ScanError),
 }
 
-/// Rows that are fetched at a time.
-const PAGE: usize = 4096;
+/// Number of rows that are fetched at once.
+const PAGE_ROWS: usize = 4096;
 
-/// The steps for one target, in the order of the paths.
+/// Yields the steps for one target, sorted by path.
 pub(crate) struct Planner<'a> {
     store: &'a Store,
     walker: Walker,
     rows: Rows,
     root_path: PathBuf,
-    /// The device and the file system of the root; `None` if the root is not known yet.
+    /// The device and the file system of the root; `None` if the root is not in the index yet.
     place: Option<(u64, u64)>,
     follow_links: bool,
     retry_failed: bool,
@@ -57,7 +57,7 @@ pub(crate) struct Planner<'a> {
 
 /// The rows of a scope, fetched page by page.
 struct Rows {
-    /// `None` if the root is not known yet, and so has no rows.
+    /// `None` if the root is not in the index yet, and so has no rows.
     root: Option<RootId>,
     model: ModelRow,
     page: VecDeque<KnownFile>,
@@ -78,7 +78,7 @@ impl<'a> Planner<'a> {
         let (after, until) = scope_range(&target.scope);
         let id = root.map(|root| root.id);
         let mut rows = Rows { root: id, model, page: VecDeque::new(), after, until, finished: false };
-        // The scope may be a file, or have been one.
+        // The scope may be a file, or may have been one when it was indexed.
         if let (false, Some(root)) = (target.scope.as_os_str().is_empty(), id) {
             rows.page.extend(store.file(root, &path_to_bytes(&target.scope), model)?);
         }
@@ -95,13 +95,13 @@ impl<'a> Planner<'a> {
         })
     }
 
-    /// The next step; `None` when everything was looked at.
+    /// The next step; `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<PlanStep>> {
         let file = loop {
             match self.walker.next() {
                 None => return Ok(None),
                 Some(Err(error)) => return Ok(Some(PlanStep::Unlisted(error))),
-                // The index changes with every look at it.
+                // The index's own files change with every use.
                 Some(Ok(file)) if self.store.owns(&self.root_path.join(path_from_bytes(&file.path))) => {}
                 Some(Ok(file)) => break file,
             }
@@ -116,10 +116,10 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The row of the same file under a name that it does not have any more, if that tells all that there is to know.
+    /// The row of a renamed file under its old path, if that row makes reading the file unnecessary.
     ///
-    /// Inode, size and time of modification stay when a file is renamed; a file that is written to gets another time. A new file may
-    /// get the inode of a deleted one, and its time be set, but it was made later than the old one was read.
+    /// A rename keeps the inode, the size and the modification time; a write changes the time. A new file may get the
+    /// inode of a deleted one, and its modification time may be set, but it was created after the old file was read.
     fn renamed(&self, file: &ScannedFile) -> Result<Option<(FileId, FileState)>> {
         let Some(place) = self.place.filter(|place| place.0 == file.stat.device && file.stat.inode != 0) else {
             return Ok(None);
@@ -131,7 +131,7 @@ impl<'a> Planner<'a> {
                 _ => false,
             };
             let was_read_well = !known.unreadable && !known.stat.is_racy(known.read_at_ns);
-            let is_old = || made_at_ns(&self.root_path.join(path_from_bytes(&file.path))) < known.read_at_ns;
+            let is_old = || created_at_ns(&self.root_path.join(path_from_bytes(&file.path))) < known.read_at_ns;
             if is_settled && was_read_well && is_old() && is_gone(&root_path.join(path_from_bytes(&known.path))) {
                 return Ok(Some((known.id, known.state)));
             }
@@ -156,9 +156,10 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The known files that the walk did not come by and that are really gone.
+    /// The known files that the walk did not find and that no longer exist.
     ///
-    /// Each is looked for once more: a file that is excluded now, or in a folder that cannot be listed, is not gone.
+    /// Each is checked once more, because a file that is excluded now, or in a folder that cannot be listed, still
+    /// exists.
     pub(crate) fn missing(mut self) -> Result<Vec<FileId>> {
         self.rows.drain(self.store, &mut self.unseen)?;
         let mut missing = Vec::new();
@@ -174,7 +175,7 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// The known files of a root, scanned with its own options, that are gone.
+/// The known files of a root that no longer exist. The root is scanned with its stored options.
 pub(crate) fn missing_in(store: &Store, root: &Root, model: ModelRow) -> Result<Vec<FileId>> {
     let targets = of_changes(store, &[Change { root: root.path.clone(), scope: PathBuf::new() }], &store.roots()?)?;
     let options = ScanOptions::from_json(&root.scan);
@@ -187,7 +188,7 @@ pub(crate) fn missing_in(store: &Store, root: &Root, model: ModelRow) -> Result<
     Ok(missing)
 }
 
-/// Whether there is certainly no file at a path.
+/// Whether it is certain that a path is not a file.
 pub(super) fn is_gone(path: &Path) -> bool {
     use std::io::ErrorKind::{NotADirectory, NotFound};
     match path.metadata() {
@@ -196,25 +197,25 @@ pub(super) fn is_gone(path: &Path) -> bool {
     }
 }
 
-/// When a file was made, nanoseconds since 1970; greater than any time where the file system does not tell.
-fn made_at_ns(path: &Path) -> i64 {
+/// When a file was created, in nanoseconds since 1970; `i64::MAX` where the file system does not report it.
+fn created_at_ns(path: &Path) -> i64 {
     path.symlink_metadata().and_then(|metadata| metadata.created()).map_or(i64::MAX, nanoseconds_since_1970)
 }
 
-/// Whether a path below a root leads over a link: then what is there is not what was there.
+/// Whether a path below a root goes through a symbolic link, so that it leads to another file than the indexed one.
 fn is_behind_link(root: &Path, path: &Path) -> bool {
     let links = |part: &Path| !part.as_os_str().is_empty() && root.join(part).is_symlink();
     path.ancestors().any(links)
 }
 
 impl Rows {
-    /// Passes over the rows before a path, which the walk did not come by, and returns the path's own row.
+    /// Skips the rows before a path, whose files the walk did not find, and returns the row of the path itself.
     fn advance_to(&mut self, store: &Store, path: &[u8], unseen: &mut Vec<FileId>) -> Result<Option<KnownFile>> {
-        while let Some(row) = self.peek(store)? {
+        while let Some(row) = self.front(store)? {
             if row.path.as_slice() > path {
                 return Ok(None);
             }
-            let row = self.page.pop_front().expect("it was peeked at");
+            let row = self.page.pop_front().expect("the page has a front row");
             if row.path == path {
                 return Ok(Some(row));
             }
@@ -226,17 +227,18 @@ impl Rows {
     }
 
     fn drain(&mut self, store: &Store, unseen: &mut Vec<FileId>) -> Result<()> {
-        while self.peek(store)?.is_some() {
+        while self.front(store)?.is_some() {
             let rows = self.page.drain(..);
             unseen.extend(rows.filter(|row| !row.missing).map(|row| row.id));
         }
         Ok(())
     }
 
-    fn peek(&mut self, store: &Store) -> Result<Option<&KnownFile>> {
+    /// The next row, without consuming it.
+    fn front(&mut self, store: &Store) -> Result<Option<&KnownFile>> {
         if let (true, false, Some(root)) = (self.page.is_empty(), self.finished, self.root) {
-            let rows = store.files_page(root, self.model, &self.after, self.until.as_deref(), PAGE)?;
-            self.finished = rows.len() < PAGE;
+            let rows = store.files_page(root, self.model, &self.after, self.until.as_deref(), PAGE_ROWS)?;
+            self.finished = rows.len() < PAGE_ROWS;
             if let Some(last) = rows.last() {
                 self.after.clone_from(&last.path);
             }

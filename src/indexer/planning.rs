@@ -1,4 +1,4 @@
-//! The first stage: what is found, compared with what is known, goes to the readers or straight to the writer.
+//! The first stage: plans all targets, and sends each file to the readers or straight to the writer.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::scan::ScannedFile;
 use crate::store::{FileState, FoundFile, Store};
 use crate::types::{RootId, Stage, now_ns, path_from_bytes, path_to_bytes};
 
-/// Walks all targets, and sends on what has to be read and what is already known.
+/// Plans all targets. Files that have to be read go to `paths`, all other steps to `outcomes`.
 pub(super) fn plan_all(
     context: &PipelineContext<'_>,
     targets: &[(&Target, RootId)],
@@ -85,7 +85,7 @@ fn plan_one(
         }
     }
     unchanged.end();
-    // A drive may have been pulled out while it was walked; then what was not found is not gone.
+    // A drive may have been unplugged during the walk; files that were not found then may still exist.
     let outcome = match known {
         Some(known) if health(store, &known)?.is_none() => Outcome::WentOffline(known.id, known.path),
         _ => Outcome::Missing(root, planner.missing()?),
@@ -94,17 +94,17 @@ fn plan_one(
     Ok(())
 }
 
-/// Unchanged files that follow one another. They are told together: there may be a million, and waking the writer for each takes longer
-/// than all else that is done for them.
+/// A run of consecutive unchanged files, sent as one outcome. There may be a million of them, and waking the writer for
+/// each would take longer than all other work for them.
 struct UnchangedRun<'a> {
     outcomes: &'a Sender<Outcome>,
     run: Option<(FileState, u64)>,
 }
 
 impl UnchangedRun<'_> {
-    /// Takes in a file; `false` if nobody wants to know any more.
+    /// Adds a file; `false` if the receiver is gone.
     fn add(&mut self, state: FileState) -> bool {
-        /// So that progress is observed.
+        /// Limits how far the reported progress lags behind.
         const MAX_RUN: u64 = 256;
         match &mut self.run {
             Some((same, files)) if *same == state && *files < MAX_RUN => {
@@ -112,21 +112,21 @@ impl UnchangedRun<'_> {
                 true
             }
             _ => {
-                let told = self.end();
+                let sent = self.end();
                 self.run = Some((state, 1));
-                told
+                sent
             }
         }
     }
 
-    /// Tells of the files that were taken in.
+    /// Sends the current run, if any; `false` if the receiver is gone.
     fn end(&mut self) -> bool {
         let run = self.run.take();
         run.is_none_or(|(state, files)| self.outcomes.send(Outcome::Unchanged(state, files)).is_ok())
     }
 }
 
-/// Whether a file has changed so shortly before that somebody may be writing it. A time in the future tells nothing.
+/// Whether a file has changed so recently that it may still be being written. A time in the future is ignored.
 fn is_unsettled(file: &ScannedFile, settle: Option<Duration>) -> bool {
     let Some(settle) = settle else { return false };
     let age = now_ns().saturating_sub(file.stat.ctime_ns.max(file.stat.mtime_ns));

@@ -31,8 +31,9 @@ pub(super) struct Prepared {
 
 /// Preprocesses pictures until there are no more jobs.
 ///
-/// This thread mostly waits for the process that decodes, while workers run the model. One thread for both would leave a
-/// core idle whenever the system schedules that thread and the decoding process, which wake each other, on one core.
+/// This thread mostly waits for the process that decodes, while workers run the model. One thread for both would
+/// leave a core idle whenever the system schedules that thread and the decoding process, which wake each other, on
+/// one core.
 pub(super) fn preprocess_all(
     context: &PipelineContext<'_>,
     preprocessor: usize,

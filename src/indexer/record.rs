@@ -286,7 +286,7 @@ impl Recorder {
     fn rename(&mut self, batch: &Batch<'_>, from: FileId, observed: &ObservedFile) -> Result<()> {
         let root_before = batch.root_of(from)?;
         if !batch.move_file(from, &observed.file)? {
-            // The row belongs to another file by now, so the file is left for the next run.
+            // The row no longer exists, so the file is left for the next run.
             self.report.skipped += 1;
             self.report.changing += 1;
             self.report.unsettled.push(observed.root_path.join(path_from_bytes(&observed.file.path)));
@@ -305,9 +305,9 @@ impl Recorder {
             if there == here || !(other.missing || is_gone(&there)) {
                 continue;
             }
-            // If this run has not found the root to be online, it may be an empty mount point, and a missing file proves
-            // nothing. The exception is the same file at the new path: equal inode and drive, because inodes alone may
-            // be equal on another drive.
+            // If this run has not found the root to be online, it may be an empty mount point, and a missing file
+            // proves nothing. The exception is the same file at the new path: equal inode and drive, because inodes
+            // alone may be equal on another drive.
             let same_file = other.inode == observed.file.stat.inode
                 && other.inode != 0
                 && other.place == batch.root_place(observed.file.root)?;

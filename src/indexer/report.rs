@@ -40,8 +40,8 @@ pub struct IndexReport {
     /// The files of `changing`, and files that changed too recently to be read.
     #[serde(skip)]
     pub unsettled: Vec<PathBuf>,
-    /// Roots from which too many files have disappeared at once. Their rows are kept unchanged until the files are back,
-    /// or until [`Index::prune`](crate::Index::prune) confirms that they are gone.
+    /// Roots from which too many files have disappeared at once. Their rows are kept unchanged until the files are
+    /// back, or until [`Index::prune`](crate::Index::prune) confirms that they are gone.
     pub vanished: Vec<Vanished>,
     /// Problems that do not make the index incomplete, such as a derived file that could not be written.
     pub warnings: Vec<String>,

@@ -1,4 +1,4 @@
-//! From the paths that a user gives to the roots of the index.
+//! Resolves paths to the roots of the index.
 
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
@@ -8,17 +8,17 @@ use crate::scan::{RootIdentity, ScanOptions, Start, root_identity};
 use crate::store::{Root, RootState, Store, Writer};
 use crate::types::{RootId, is_exhausted, path_to_bytes};
 
-/// What is to be scanned: a root, or a part of one.
+/// A root, or a part of one, that is to be scanned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
     pub root_path: PathBuf,
-    /// Relative to the root; empty for all of it.
+    /// The part, relative to the root; empty for the whole root.
     pub scope: PathBuf,
-    /// Whether the root is (to be) indexed as a whole, or only files of it that were given one by one.
+    /// Whether the whole folder is indexed, or only files in it that were added one by one.
     pub recursive: bool,
-    /// Why it is looked at.
+    /// Why it is scanned.
     pub why: Start,
-    /// Roots below this one that stay roots of their own, and are not walked here.
+    /// Roots below it that remain separate roots and are not walked with it.
     pub nested_roots: Vec<PathBuf>,
 }
 
@@ -27,18 +27,18 @@ pub(crate) struct Target {
 pub struct Change {
     /// Path of the root.
     pub root: PathBuf,
-    /// A file or folder below it, relative to it; empty for all of it.
+    /// The file or folder that may have changed, relative to the root; empty for the whole root.
     pub scope: PathBuf,
 }
 
 impl Change {
-    /// The path of the part.
+    /// The full path of the part.
     pub fn path(&self) -> PathBuf {
         joined(&self.root, &self.scope)
     }
 }
 
-/// Joining an empty path would add a separator, and then a file is no file any more.
+/// Joins a root and a scope. Joining an empty scope would append a separator, with which a path cannot be a file.
 fn joined(root: &Path, scope: &Path) -> PathBuf {
     if scope.as_os_str().is_empty() { root.to_owned() } else { root.join(scope) }
 }
@@ -49,16 +49,16 @@ impl Target {
         joined(&self.root_path, &self.scope)
     }
 
-    /// Whether it is all of a root.
+    /// Whether it is a whole root.
     pub(crate) fn is_whole(&self) -> bool {
         self.recursive && self.scope.as_os_str().is_empty()
     }
 }
 
-/// Finds for each path the root that it is in, or makes it one. Paths inside of others are left out.
+/// Finds the root that each path belongs to, or makes the path a new root. Paths inside other given paths are dropped.
 ///
 /// # Errors
-/// When a path is not there, and is no root that could be offline.
+/// If a path does not exist and is not a known root, which may be offline.
 pub(crate) fn resolve(paths: &[PathBuf], known: &[Root]) -> Result<Vec<Target>> {
     let mut targets = Vec::new();
     let mut starts = HashSet::new();
@@ -68,31 +68,32 @@ pub(crate) fn resolve(paths: &[PathBuf], known: &[Root]) -> Result<Vec<Target>> 
             targets.push(target);
         }
     }
-    // A file among the starts has nothing below it, so that only folders can take others in.
-    targets.retain(|target| !target.start().ancestors().skip(1).any(|around| starts.contains(around)));
+    // Only a folder can contain another start, so files need no special case.
+    targets.retain(|target| !target.start().ancestors().skip(1).any(|parent| starts.contains(parent)));
     for target in &mut targets {
-        target.nested_roots = roots_apart(target, known);
+        target.nested_roots = separate_roots(target, known);
     }
     let nested_roots: Vec<Target> =
-        targets.iter().flat_map(|target| &target.nested_roots).map(|root| whole(root)).collect();
+        targets.iter().flat_map(|target| &target.nested_roots).map(|root| whole_root(root)).collect();
     targets.extend(nested_roots);
     Ok(targets)
 }
 
-/// The targets for parts of known roots that may have changed, and may be gone. Parts of others are left out.
+/// The targets for parts of known roots that may have changed or been deleted. Parts inside other parts, and parts of
+/// unknown roots, are dropped.
 ///
-/// A root of files that were given one by one is never scanned as a whole: instead of it, its known files are targets.
+/// A root of files that were added one by one is never scanned as a whole; its known files are the targets instead.
 pub(crate) fn of_changes(store: &Store, changes: &[Change], known: &[Root]) -> Result<Vec<Target>> {
     let mut targets: Vec<Target> = Vec::new();
     for change in changes {
-        // The root may have been taken in by another since, or hold another drive at that place.
+        // The root may have been absorbed by another root since, or another drive may be mounted inside it.
         let path = change.path();
-        let around = known.iter().filter(|root| {
+        let enclosing = known.iter().filter(|root| {
             path.starts_with(&root.path) && (root.recursive || path == root.path || path.parent() == Some(&root.path))
         });
-        let Some(root) = around.max_by_key(|root| root.path.components().count()) else { continue };
+        let Some(root) = enclosing.max_by_key(|root| root.path.components().count()) else { continue };
         let scope = path.strip_prefix(&root.path).unwrap_or(&path).to_owned();
-        // The files of other roots were asked for by name.
+        // The files of a root that is not recursive were given by name.
         let why = if root.recursive { Start::Changed } else { Start::Asked };
         let target = |scope| Target {
             root_path: root.path.clone(),
@@ -107,38 +108,39 @@ pub(crate) fn of_changes(store: &Store, changes: &[Change], known: &[Root]) -> R
             targets.extend(store.paths_in_root(root.id)?.into_iter().map(target));
         }
     }
-    // Of one root, a part within another one is looked at with that.
+    // A part inside another part of the same root is scanned with it.
     let starts: HashSet<(PathBuf, PathBuf)> =
         targets.iter().filter(|it| it.recursive).map(|it| (it.root_path.clone(), it.scope.clone())).collect();
     let is_within = |target: &Target| {
-        target.scope.ancestors().skip(1).any(|around| starts.contains(&(target.root_path.clone(), around.to_owned())))
+        target.scope.ancestors().skip(1).any(|parent| starts.contains(&(target.root_path.clone(), parent.to_owned())))
     };
-    let mut observed = HashSet::new();
-    targets.retain(|target| !is_within(target) && observed.insert(target.start()));
+    let mut kept = HashSet::new();
+    targets.retain(|target| !is_within(target) && kept.insert(target.start()));
     for target in targets.iter_mut().filter(|target| target.recursive) {
-        target.nested_roots = roots_apart(target, known);
+        target.nested_roots = separate_roots(target, known);
     }
     Ok(targets)
 }
 
-/// The known roots below a target that are on another file system, or not there: a drive keeps its own guard.
-fn roots_apart(target: &Target, known: &[Root]) -> Vec<PathBuf> {
+/// The known roots below a target that are on another file system or do not exist. They stay separate, so that each
+/// drive is checked for its own identity.
+fn separate_roots(target: &Target, known: &[Root]) -> Vec<PathBuf> {
     let start = target.start();
-    let Ok(around) = root_identity(&target.root_path) else { return Vec::new() };
+    let Ok(identity) = root_identity(&target.root_path) else { return Vec::new() };
     let below = known.iter().filter(|root| root.recursive && root.path != start && root.path.starts_with(&start));
-    let is_apart = |root: &&Root| (around.device, around.file_system) != (root.device, root.file_system);
-    below.filter(is_apart).map(|root| root.path.clone()).collect()
+    let is_separate = |root: &&Root| (identity.device, identity.file_system) != (root.device, root.file_system);
+    below.filter(is_separate).map(|root| root.path.clone()).collect()
 }
 
 fn resolve_one(path: &Path, known: &[Root]) -> Result<Target> {
     let absolute = match std::fs::canonicalize(path) {
         Ok(absolute) => absolute,
         Err(error) => {
-            // A drive that is not there leaves no path to resolve, but it may be a root that is known.
+            // The path of a missing drive cannot be resolved, but it may be a known root.
             let absolute = std::path::absolute(path).map_err(Error::io("find", path))?;
             let normal: PathBuf = absolute.components().filter(|part| *part != Component::CurDir).collect();
             return match known.iter().find(|root| root.path == normal) {
-                Some(root) => Ok(whole(&root.path)),
+                Some(root) => Ok(whole_root(&root.path)),
                 None => Err(Error::io("find", path)(error)),
             };
         }
@@ -147,8 +149,8 @@ fn resolve_one(path: &Path, known: &[Root]) -> Result<Target> {
     if is_file && !absolute.is_file() {
         return Err(Error::Invalid(format!("`{}` is neither a file nor a folder", path.display())));
     }
-    let around = known.iter().filter(|root| root.recursive && absolute.starts_with(&root.path));
-    if let Some(root) = around.max_by_key(|root| root.path.components().count()) {
+    let enclosing = known.iter().filter(|root| root.recursive && absolute.starts_with(&root.path));
+    if let Some(root) = enclosing.max_by_key(|root| root.path.components().count()) {
         let scope = absolute.strip_prefix(&root.path).unwrap_or(&absolute).to_owned();
         return Ok(Target {
             root_path: root.path.clone(),
@@ -159,7 +161,7 @@ fn resolve_one(path: &Path, known: &[Root]) -> Result<Target> {
         });
     }
     if !is_file {
-        return Ok(whole(&absolute));
+        return Ok(whole_root(&absolute));
     }
     let (Some(folder), Some(name)) = (absolute.parent(), absolute.file_name()) else {
         return Err(Error::Invalid(format!("`{}` is neither a file nor a folder", path.display())));
@@ -168,14 +170,14 @@ fn resolve_one(path: &Path, known: &[Root]) -> Result<Target> {
     Ok(Target { root_path, scope, recursive: false, why: Start::Asked, nested_roots })
 }
 
-fn whole(path: &Path) -> Target {
+fn whole_root(path: &Path) -> Target {
     let (root_path, scope) = (path.to_owned(), PathBuf::new());
     Target { root_path, scope, recursive: true, why: Start::Asked, nested_roots: Vec::new() }
 }
 
-/// Makes sure that a target's root has a row and is itself, and takes in the roots below it.
+/// Makes sure that a target's root has a row and is online, and absorbs the roots below it.
 ///
-/// Returns `None` if the root is offline; its rows are left as they are.
+/// Returns `None` if the root is offline; its rows are kept unchanged.
 pub(crate) fn prepare(writer: &mut Writer, target: &Target, options: &ScanOptions) -> Result<Option<RootId>> {
     let roots = writer.roots()?;
     let known = roots.iter().find(|root| root.path == target.root_path);
@@ -186,8 +188,8 @@ pub(crate) fn prepare(writer: &mut Writer, target: &Target, options: &ScanOption
             Some(found.map_err(Error::io("read the folder", &target.root_path))?)
         }
     };
-    // A root below that is not itself keeps its rows under its own name, until it is. Which ones are nested_roots is known only where
-    // all of the root is looked at.
+    // An offline root below this one keeps its own rows until it is online. Only a scan of the whole root knows
+    // which of the roots below it are nested roots that stay separate.
     let mut inner = Vec::new();
     for root in roots.iter().filter(|root| target.is_whole() && root.path != target.root_path) {
         if let Ok(prefix) = root.path.strip_prefix(&target.root_path)
@@ -218,11 +220,12 @@ pub(crate) fn prepare(writer: &mut Writer, target: &Target, options: &ScanOption
     Ok(Some(id))
 }
 
-/// How many of the first and of the last known files are looked for in a directory that is not where it was.
-const SAMPLE: usize = 16;
+/// Number of the first and of the last known files that are checked if a directory is on another file system than
+/// before.
+const SAMPLE_FILES: usize = 16;
 
-/// Looks whether the directory at a root's path is the one that is known: not gone, not an empty mount point, not
-/// another drive. Returns `None` if it is not.
+/// Checks whether the directory at a root's path is still the indexed one. Returns `None` if it does not exist, is an
+/// empty mount point, or belongs to another drive.
 pub(crate) fn health(store: &Store, root: &Root) -> Result<Option<RootIdentity>> {
     let identity = match root_identity(&root.path) {
         Ok(identity) => identity,
@@ -232,14 +235,14 @@ pub(crate) fn health(store: &Store, root: &Root) -> Result<Option<RootIdentity>>
     if !identity.empty && identity.is_same_place(root.device, root.file_system) {
         return Ok(Some(identity));
     }
-    let known_files = store.sample_paths(root.id, SAMPLE)?;
+    let known_files = store.sample_paths(root.id, SAMPLE_FILES)?;
     let is_there = |path: &PathBuf| root.path.join(path).symlink_metadata().is_ok();
-    let itself = known_files.is_empty() || (!identity.empty && known_files.iter().any(is_there));
-    Ok(itself.then_some(identity))
+    let is_same = known_files.is_empty() || (!identity.empty && known_files.iter().any(is_there));
+    Ok(is_same.then_some(identity))
 }
 
-/// The byte range of the rows in a scope: after the first, before the second. If the scope is a file, its own row is
-/// none of them.
+/// The byte range of the paths below a scope: after the first value and before the second. The row of the scope itself,
+/// if it is a file, is not included.
 pub(super) fn scope_range(scope: &Path) -> (Vec<u8>, Option<Vec<u8>>) {
     if scope.as_os_str().is_empty() {
         return (Vec::new(), None);
@@ -262,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_belongs_to_the_root_around_it() {
+    fn a_path_belongs_to_the_enclosing_root() {
         let dir = tempfile::tempdir().expect("a folder");
         let base = dir.path().canonicalize().expect("it is there");
         std::fs::create_dir(base.join("sub")).expect("a folder");
@@ -278,13 +281,13 @@ mod tests {
     }
 
     #[test]
-    fn a_path_inside_of_another_one_is_scanned_once() {
+    fn a_path_inside_another_one_is_scanned_once() {
         let dir = tempfile::tempdir().expect("a folder");
         let base = dir.path().canonicalize().expect("it is there");
         std::fs::create_dir(base.join("sub")).expect("a folder");
         for paths in [[base.clone(), base.join("sub")], [base.join("sub"), base.clone()], [base.clone(), base.clone()]]
         {
-            assert_eq!(resolve(&paths, &[]).expect("they are there"), [whole(&base)]);
+            assert_eq!(resolve(&paths, &[]).expect("they are there"), [whole_root(&base)]);
         }
     }
 
@@ -292,6 +295,6 @@ mod tests {
     fn a_missing_path_is_an_error_unless_it_is_a_root() {
         let gone = Path::new("/no/such/drive");
         assert!(resolve(&[gone.into()], &[]).is_err());
-        assert_eq!(resolve(&[gone.into()], &[root(gone, true)]).expect("it is known"), [whole(gone)]);
+        assert_eq!(resolve(&[gone.into()], &[root(gone, true)]).expect("it is known"), [whole_root(gone)]);
     }
 }

@@ -28,7 +28,8 @@ pub(super) fn work(
     context.encoder.keep(embedder);
 }
 
-/// Runs each batch when it is full, or when no further picture arrives in time: waiting longer would leave the core idle.
+/// Runs each batch when it is full, or when no further picture arrives in time: waiting longer would leave the core
+/// idle.
 fn embed_batches(
     context: &PipelineContext<'_>,
     worker: usize,

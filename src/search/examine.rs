@@ -1,4 +1,4 @@
-//! Everything that is known of one picture, from the index where it is there, and else from the picture itself.
+//! Everything known about one picture, from the index if the picture is indexed, otherwise from the picture itself.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,33 +11,33 @@ use crate::model::Embedded;
 use crate::store::{ModelRow, Store};
 use crate::types::{Classification, ContentHash, Embedding, Features, ImageId, ImageInfo, Stage};
 
-/// What is known of a picture.
+/// Everything known about a picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Examined {
-    /// Its path, or the name of what has none.
+    /// Its path, or its name if it is not a file.
     pub path: PathBuf,
-    /// Its content.
+    /// Digest of its content.
     pub hash: ContentHash,
     /// Length in bytes.
     pub bytes: u64,
-    /// Its row, if it is in the index.
+    /// Row id of its image, if it is in the index.
     pub row: Option<ImageId>,
-    /// What decoding tells.
+    /// What decoding reveals: format, dimensions and so on.
     pub info: ImageInfo,
-    /// The model's vector of it.
+    /// Its vector.
     pub embedding: Embedding,
-    /// The best classes.
+    /// Its best classes, with their scores.
     pub classes: Vec<Classification>,
-    /// What it looks like; `None` if it is in the index from before this was measured.
+    /// Its visual features; `None` if it was indexed before features were measured.
     pub features: Option<Features>,
     /// Whether the vector was taken from the index.
     pub indexed: bool,
 }
 
-/// Examines a picture. It is only looked at if the index has no vector of it.
+/// Examines a picture. It is decoded only if the index has no vector of it.
 ///
 /// # Errors
-/// When it cannot be read or decoded, or the model fails on it.
+/// If the picture cannot be read or decoded, or the model fails on it.
 pub(crate) fn examine(
     image: &QueryImage,
     store: &Store,
@@ -59,15 +59,15 @@ pub(crate) fn examine(
     let encoder = encoder()?;
     let decoded = encoder.decode(&content, format).map_err(|error| undecodable(error.to_string()))?;
     let Decoded { info, features, pixels, .. } = decoded;
-    let Embedded { embedding, classes } = encoder.encode(pixels.expect("they were asked for"))?;
+    let Embedded { embedding, classes } = encoder.encode(pixels.expect("the decode request asks for pixels"))?;
     let features = Some(features);
     Ok(Examined { path, hash, bytes, row, info, embedding, classes, features, indexed: false })
 }
 
-/// The digest of a picture file's content.
+/// The digest of a picture's content.
 ///
 /// # Errors
-/// When it cannot be read, or is no picture.
+/// If it cannot be read, or is not a picture.
 pub(crate) fn content_of(image: &QueryImage) -> Result<ContentHash> {
     read(image).map(|(_, _, hash)| hash)
 }

@@ -1,4 +1,4 @@
-//! Vectors for other programs.
+//! Export of vectors to other programs.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -9,14 +9,14 @@ use crate::error::{Error, Result};
 use crate::store::{ModelRow, Store};
 use crate::types::path_to_bytes;
 
-/// The forms in which an index is exported.
+/// An export format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExportFormat {
-    /// One JSON document a line.
+    /// One JSON document per line.
     Jsonl,
     /// Comma-separated values with a header.
     Csv,
-    /// NumPy's array of vectors, and a file of paths.
+    /// A NumPy array of vectors, and a file of paths.
     Npy,
 }
 
@@ -33,18 +33,18 @@ impl FromStr for ExportFormat {
             "jsonl" => Ok(Self::Jsonl),
             "csv" => Ok(Self::Csv),
             "npy" => Ok(Self::Npy),
-            _ => Err(format!("there is no format `{name}`")),
+            _ => Err(format!("unknown format `{name}`")),
         }
     }
 }
 
-/// Writes `vectors.npy` (float32, n × dimension, rows of unit length) and `paths.txt` (one path a line, in the same
-/// order) into a folder: a row for each content, with the first of its files. Returns the number of rows.
+/// Writes `vectors.npy` (float32, n × dimension, rows of unit length) and `paths.txt` (one path per line, in the same
+/// order) to a folder. There is one row for each content, with the path of its first file. Returns the number of rows.
 ///
-/// The array's form is version 1.0 of NumPy's (NEP 1).
+/// The array has version 1.0 of the NumPy format (NEP 1).
 ///
 /// # Errors
-/// When the files cannot be written; a path with a line break in it is refused.
+/// If the files cannot be written, or a path contains a line break.
 pub fn export_npy(store: &Store, model: ModelRow, dimension: usize, folder: &Path) -> Result<u64> {
     std::fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;
     let (vectors_path, paths_path) = (folder.join("vectors.npy"), folder.join("paths.txt"));
@@ -52,14 +52,14 @@ pub fn export_npy(store: &Store, model: ModelRow, dimension: usize, folder: &Pat
     let paths_failed = |error: io::Error| Error::io("write", &paths_path)(error);
     let mut vectors = BufWriter::new(File::create(&vectors_path).map_err(vectors_failed)?);
     let mut paths = BufWriter::new(File::create(&paths_path).map_err(paths_failed)?);
-    // The header has a fixed length, so that the number of rows can be filled in at the end.
+    // The header has a fixed length, so the number of rows can be filled in at the end.
     vectors.write_all(&npy_header(0, dimension)).map_err(vectors_failed)?;
     let mut rows = 0;
     store.for_each_vector(model, crate::types::VectorId(0), |vector| {
         let Some(path) = store.paths_of(vector.image)?.into_iter().next() else { return Ok(()) };
         let line = path_to_bytes(&path);
         if line.contains(&b'\n') {
-            return Err(Error::Invalid(format!("`{}` has a line break in its name; export jsonl", path.display())));
+            return Err(Error::Invalid(format!("`{}` contains a line break; export to jsonl instead", path.display())));
         }
         paths.write_all(&line).and_then(|()| paths.write_all(b"\n")).map_err(paths_failed)?;
         for x in vector.embedding.as_slice() {

@@ -1,4 +1,4 @@
-//! Filters: only pictures of some place, kind, size, colour or time.
+//! Filters by folder, format, type, shape, size, colour and date.
 
 use std::path::{Path, PathBuf};
 
@@ -8,76 +8,76 @@ use crate::error::{Error, Result};
 use crate::store::{ModelRow, Selection, Store, Subtree};
 use crate::types::{ImageType, Lab, Shape, VectorId, path_to_bytes, paths_text};
 
-/// What pictures must be to be in an answer. All of it has to hold.
+/// Conditions that pictures in an answer must meet. All of them must hold.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Filter {
     #[serde(with = "paths_text")]
     under: Vec<PathBuf>,
-    /// All but the places, which are other rows in each database.
+    /// Everything but the folders, whose rows differ from database to database.
     #[serde(flatten)]
     selection: Selection,
 }
 
 impl Filter {
-    /// Only pictures in this folder, or in another one that was given.
+    /// Only pictures in this folder, or in another given one.
     #[must_use]
     pub fn under(mut self, folder: impl Into<PathBuf>) -> Self {
         self.under.push(folder.into());
         self
     }
 
-    /// Only pictures of this format, or of another one that was given: `jpeg`, `png` …, as `show` tells it.
+    /// Only pictures of this format, or of another given one: `jpeg`, `png` …, as `show` prints it.
     #[must_use]
     pub fn format(mut self, format: impl Into<String>) -> Self {
         self.selection.formats.push(format.into());
         self
     }
 
-    /// Only pictures of this type, or of another one that was given.
+    /// Only pictures of this type, or of another given one.
     #[must_use]
     pub fn kind(mut self, kind: ImageType) -> Self {
         self.selection.types.push(kind);
         self
     }
 
-    /// Only pictures of this shape, or of another one that was given.
+    /// Only pictures of this shape, or of another given one.
     #[must_use]
     pub fn shape(mut self, shape: Shape) -> Self {
         self.selection.shapes.push(shape);
         self
     }
 
-    /// Only pictures that are at least so wide, in pixels.
+    /// Minimum width in pixels.
     #[must_use]
     pub fn min_width(mut self, pixels: u32) -> Self {
         self.selection.width.0 = Some(pixels);
         self
     }
 
-    /// Only pictures that are at most so wide, in pixels.
+    /// Maximum width in pixels.
     #[must_use]
     pub fn max_width(mut self, pixels: u32) -> Self {
         self.selection.width.1 = Some(pixels);
         self
     }
 
-    /// Only pictures that are at least so high, in pixels.
+    /// Minimum height in pixels.
     #[must_use]
     pub fn min_height(mut self, pixels: u32) -> Self {
         self.selection.height.0 = Some(pixels);
         self
     }
 
-    /// Only pictures that are at most so high, in pixels.
+    /// Maximum height in pixels.
     #[must_use]
     pub fn max_height(mut self, pixels: u32) -> Self {
         self.selection.height.1 = Some(pixels);
         self
     }
 
-    /// Only pictures of which a twentieth at least has about this colour, and every other one that was given: within a
-    /// ΔE of 25 of one of the dominant colours.
+    /// Only pictures of which at least a twentieth has about this colour, and about every other given one. The colour
+    /// must be within a ΔE of 25 of a dominant colour.
     #[must_use]
     pub fn color(mut self, color: Lab) -> Self {
         self.selection.colors.push(color);
@@ -85,30 +85,30 @@ impl Filter {
     }
 
     /// Only pictures that were taken at this time or later: `YYYY`, `YYYY-MM`, `YYYY-MM-DD` or `YYYY-MM-DD HH:MM[:SS]`,
-    /// by the camera's clock. Of those that do not tell, the file's last change in local time counts.
+    /// by the camera's clock. For pictures without a date, the modification time of the file in local time counts.
     ///
     /// # Errors
-    /// When it is no such time.
+    /// If the time has none of these formats.
     pub fn after(mut self, moment: &str) -> Result<Self> {
         self.selection.after = Some(checked_moment(moment)?);
         Ok(self)
     }
 
-    /// Only pictures that were taken before this time; see [`Filter::after`].
+    /// Only pictures that were taken before this time, in a format of [`Filter::after`].
     ///
     /// # Errors
-    /// When it is no such time.
+    /// If the time has none of these formats.
     pub fn before(mut self, moment: &str) -> Result<Self> {
         self.selection.before = Some(checked_moment(moment)?);
         Ok(self)
     }
 
-    /// Whether it lets everything pass.
+    /// Whether the filter has no conditions.
     pub fn is_empty(&self) -> bool {
         self.under.is_empty() && self.selection.is_everything()
     }
 
-    /// The same for another process, which may be in another folder.
+    /// The same filter with absolute paths, for a process with another current folder.
     #[must_use]
     pub fn absolute(mut self) -> Self {
         for folder in &mut self.under {
@@ -117,7 +117,7 @@ impl Filter {
         self
     }
 
-    /// The same in the words of one database.
+    /// The same filter in terms of one database.
     pub(crate) fn selection(&self, store: &Store) -> Result<Selection> {
         let under = match self.under.as_slice() {
             [] => None,
@@ -126,7 +126,7 @@ impl Filter {
         Ok(Selection { under, ..self.selection.clone() })
     }
 
-    /// The ids of the vectors that pass, in their order; `None` if all do.
+    /// The ids of the vectors that pass, in ascending order; `None` if all pass.
     pub(super) fn vectors(&self, store: &Store, model: ModelRow) -> Result<Option<Vec<VectorId>>> {
         if self.is_empty() {
             return Ok(None);
@@ -135,28 +135,28 @@ impl Filter {
     }
 }
 
-/// A moment in the form that sorts by time: a beginning of `YYYY-MM-DD HH:MM:SS`.
+/// Checks a time and returns it in a form that sorts by time: a prefix of `YYYY-MM-DD HH:MM:SS`.
 fn checked_moment(text: &str) -> Result<String> {
     const FORM: &[u8] = b"0000-00-00 00:00:00";
     let moment = text.trim().replace('T', " ");
     let fits = |(is, form): (u8, &u8)| if *form == b'0' { is.is_ascii_digit() } else { is == *form };
     let is_formed = matches!(moment.len(), 4 | 7 | 10 | 16 | 19) && moment.bytes().zip(FORM).all(fits);
-    let part = |from: usize, least: u32, most: u32| {
+    let part = |from: usize, min: u32, max: u32| {
         let number = moment.get(from..from + 2).and_then(|digits| digits.parse().ok());
-        number.is_none_or(|number: u32| (least..=most).contains(&number))
+        number.is_none_or(|number: u32| (min..=max).contains(&number))
     };
     if is_formed && part(5, 1, 12) && part(8, 1, 31) && part(11, 0, 23) && part(14, 0, 59) && part(17, 0, 60) {
         return Ok(moment);
     }
-    Err(Error::Invalid(format!("`{text}` is no time: give YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DD HH:MM")))
+    Err(Error::Invalid(format!("invalid date `{text}`: expected YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DD HH:MM")))
 }
 
-/// The parts of roots that lie in some folders.
+/// The parts of roots that lie in the given folders.
 fn subtrees(store: &Store, folders: &[PathBuf]) -> Result<Vec<Subtree>> {
     let roots = store.roots()?;
     let mut found = Vec::new();
     for folder in folders {
-        // A folder that is gone, or on a drive that is not there, is still a place that files were indexed in.
+        // Indexed files can lie in a folder that was deleted or is on a disconnected drive.
         let folder = std::fs::canonicalize(folder).or_else(|_| std::path::absolute(folder)).unwrap_or(folder.clone());
         for root in &roots {
             let path = match (root.path.starts_with(&folder), folder.strip_prefix(&root.path)) {
@@ -175,7 +175,7 @@ mod tests {
     use super::checked_moment;
 
     #[test]
-    fn times_are_given_as_exactly_as_one_likes() {
+    fn a_time_is_accepted_at_any_precision() {
         for good in ["2024", "2024-05", "2024-05-31", "2024-05-31 23:59", "2024-05-31 23:59:60"] {
             assert_eq!(checked_moment(good).expect("a time"), good);
         }

@@ -1,4 +1,4 @@
-//! Neighbours of a query's vector, joined to the files that hold them.
+//! Nearest neighbours of a query's vector, with the files that hold them.
 
 use super::derived_files::{Age, derived_folder, open_codes};
 use super::examine::Examined;
@@ -8,16 +8,16 @@ use crate::error::{Error, Result};
 use crate::store::{ModelRow, Store, StoredModel};
 use crate::types::{Embedding, ImageId, ModelId, VectorId};
 
-/// Where a model's vectors are looked up.
+/// Access to a model's vectors and their files.
 pub(crate) struct Lookup<'a> {
     pub store: &'a Store,
     pub model_id: ModelId,
     pub model_name: &'a str,
-    /// `None` if the model was never used with this database.
+    /// `None` if the model has never been used with this database.
     pub model: Option<StoredModel>,
 }
 
-/// One model's vectors in the database.
+/// The stored vectors of one model.
 struct ModelVectors<'a> {
     store: &'a Store,
     model: ModelRow,
@@ -39,16 +39,16 @@ impl VectorSource for ModelVectors<'_> {
 }
 
 impl Lookup<'_> {
-    /// The index for a process that asks once.
+    /// A vector index for a single query.
     pub(crate) fn one_shot(&self) -> VectorIndex {
         let codes = self.model.as_ref().and_then(|model| open_codes(self.store, &self.model_id, model));
         VectorIndex::new(codes.map(Into::into))
     }
 
-    /// The `count` pictures most like the examined ones, none of them among the answers.
+    /// The `count` pictures most similar to the examined ones, which are not among the results.
     ///
     /// # Errors
-    /// When the pictures cancel each other out, or the database fails.
+    /// If the pictures cancel each other out, or the database fails.
     pub(crate) fn similar(
         &self,
         index: &VectorIndex,
@@ -58,26 +58,26 @@ impl Lookup<'_> {
         count: usize,
     ) -> Result<Answer> {
         let direction = combine(plus, minus)?;
-        let asked: Vec<_> = plus.iter().chain(minus).filter_map(|examined| examined.row).collect();
+        let excluded: Vec<_> = plus.iter().chain(minus).filter_map(|examined| examined.row).collect();
         let queried = |examined: &Examined| QueriedImage {
             path: examined.path.clone(),
             image: examined.hash,
             indexed: examined.indexed,
         };
-        let answer = self.similar_to(index, query, &direction, &asked, count)?;
+        let answer = self.similar_to(index, query, &direction, &excluded, count)?;
         Ok(Answer { query: plus.iter().chain(minus).map(queried).collect(), ..answer })
     }
 
-    /// The `count` pictures whose vectors are nearest to one, but for those that were asked about.
+    /// The `count` pictures with the nearest vectors, without the excluded ones.
     ///
     /// # Errors
-    /// When the database fails.
+    /// If the vector has the wrong dimension, or the database fails.
     pub(crate) fn similar_to(
         &self,
         index: &VectorIndex,
         query: &Query,
         direction: &Embedding,
-        asked: &[ImageId],
+        excluded: &[ImageId],
         count: usize,
     ) -> Result<Answer> {
         let mut answer = Answer {
@@ -92,10 +92,10 @@ impl Lookup<'_> {
         if direction.dimension() != model.dimension {
             let (given, expected) = (direction.dimension(), model.dimension);
             return Err(Error::Invalid(format!(
-                "the vector has {given} components, and those of the model {expected}"
+                "the vector has {given} components, but those of the model have {expected}"
             )));
         }
-        let found = self.nearest(index, model, query, direction, asked, count)?;
+        let found = self.nearest(index, model, query, direction, excluded, count)?;
         answer.method = found.method;
         answer.derived = self.derived(index, model, &found);
         for neighbor in found.neighbors {
@@ -113,17 +113,17 @@ impl Lookup<'_> {
         model: &StoredModel,
         query: &Query,
         direction: &Embedding,
-        asked: &[ImageId],
+        excluded: &[ImageId],
         count: usize,
     ) -> Result<Found> {
         let source = ModelVectors { store: self.store, model: model.row };
-        let accept = |id| Ok(self.store.present_image_of(id)?.is_some_and(|image| !asked.contains(&image)));
+        let accept = |id| Ok(self.store.present_image_of(id)?.is_some_and(|image| !excluded.contains(&image)));
         let among = query.filter.vectors(self.store, model.row)?;
         let wanted = NeighborQuery { query: direction, count, among: among.as_deref(), exact: query.exact };
         index.nearest(wanted, &source, accept)
     }
 
-    /// What the query saw of the derived files; damaged ones are set aside.
+    /// The state in which the query found the derived files. Damaged ones are set aside.
     fn derived(&self, index: &VectorIndex, model: &StoredModel, found: &Found) -> Derived {
         if let (true, Some(codes)) = (found.damaged, index.codes()) {
             derived_folder(self.store).set_aside(codes.path());
@@ -139,7 +139,7 @@ impl Lookup<'_> {
         }
     }
 
-    /// How many pictures the model has no vector of.
+    /// Number of pictures without a vector of the model.
     pub(crate) fn pending(&self) -> Result<u64> {
         match &self.model {
             Some(model) => Ok(model.pending),
@@ -155,7 +155,7 @@ impl Lookup<'_> {
     }
 }
 
-/// The direction of all that is wanted, less all that is not.
+/// The direction of the sum of all `plus` vectors minus all `minus` vectors.
 fn combine(plus: &[Examined], minus: &[Examined]) -> Result<Embedding> {
     let dimension = plus.first().map_or(0, |examined| examined.embedding.dimension());
     let mut sum = vec![0.0_f32; dimension];
@@ -164,7 +164,7 @@ fn combine(plus: &[Examined], minus: &[Examined]) -> Result<Embedding> {
             *sum += sign * x;
         }
     }
-    // Of a picture minus itself only rounding errors are left.
+    // A picture minus itself leaves only rounding errors.
     if sum.iter().all(|x| x.abs() < 1e-6) {
         return Err(Error::Invalid("the pictures of the query cancel each other out".into()));
     }

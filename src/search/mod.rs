@@ -1,4 +1,4 @@
-//! Answers: what is similar, what is known of a picture, and lists of everything.
+//! Reading an index: similar pictures, search by words, duplicates, single pictures, lists and the status.
 
 mod derived_files;
 mod dupes;

@@ -1,4 +1,4 @@
-//! What is asked for, and what comes back.
+//! Similarity queries and their answers.
 
 use std::path::{Path, PathBuf};
 
@@ -13,9 +13,9 @@ use crate::types::{ContentHash, path_text, paths_text};
 pub enum QueryImage {
     /// A file, indexed or not.
     Path(PathBuf),
-    /// The bytes of a picture file, with a name for messages.
+    /// The content of a picture file, with a name for messages.
     Bytes {
-        /// What to call it.
+        /// The name that messages use.
         name: PathBuf,
         /// The file's content.
         bytes: Vec<u8>,
@@ -23,7 +23,7 @@ pub enum QueryImage {
 }
 
 impl QueryImage {
-    /// The path, or the name of what has none.
+    /// The path, or the name of a picture that is not a file.
     pub fn name(&self) -> &Path {
         match self {
             Self::Path(path) => path,
@@ -42,7 +42,7 @@ impl Serialize for QueryImage {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Path(path) => path_text::serialize(path, serializer),
-            Self::Bytes { .. } => Err(serde::ser::Error::custom("a picture that is no file cannot be sent")),
+            Self::Bytes { .. } => Err(serde::ser::Error::custom("only pictures that are files can be serialised")),
         }
     }
 }
@@ -53,12 +53,12 @@ impl<'de> Deserialize<'de> for QueryImage {
     }
 }
 
-/// Pictures to find neighbours of.
+/// A query for similar pictures.
 ///
-/// Of several, the neighbours of the sum of their vectors are found: pictures that are like all of them. Vectors of
-/// pictures to avoid are subtracted.
+/// With several pictures, the query vector is the sum of their vectors, which finds pictures that resemble all of them.
+/// Vectors of pictures to avoid are subtracted.
 ///
-/// As JSON, pictures are paths. Those that are given by their bytes cannot be sent.
+/// In JSON, a picture is its path. A picture that is given as bytes cannot be serialised.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Query {
     #[serde(rename = "images")]
@@ -74,26 +74,27 @@ pub struct Query {
 }
 
 impl Query {
-    /// The neighbours of one picture.
+    /// A query for pictures that are similar to this one.
     pub fn image(image: impl Into<QueryImage>) -> Self {
         Self { plus: vec![image.into()], ..Self::default() }
     }
 
-    /// Also like this picture.
+    /// Adds a picture that the results must resemble too.
     #[must_use]
     pub fn and(mut self, image: impl Into<QueryImage>) -> Self {
         self.plus.push(image.into());
         self
     }
 
-    /// But unlike this picture.
+    /// Adds a picture that the results must not resemble.
     #[must_use]
     pub fn minus(mut self, image: impl Into<QueryImage>) -> Self {
         self.minus.push(image.into());
         self
     }
 
-    /// The same for another process, which may be in another folder. `None` if a picture is no file, or there is no current folder.
+    /// The same query with absolute paths, for a process with another current folder. `None` if a picture is not a file,
+    /// or there is no current folder.
     pub fn absolute(&self) -> Option<Self> {
         let absolute = |image: &QueryImage| match image {
             QueryImage::Path(path) => Some(QueryImage::Path(std::path::absolute(path).ok()?)),
@@ -107,12 +108,12 @@ impl Query {
         })
     }
 
-    /// The paths of its pictures, or the names of those that have none: first those to be like, then those to avoid.
+    /// The paths or names of its pictures: first the ones to resemble, then the ones to avoid.
     pub fn names(&self) -> impl Iterator<Item = &Path> {
         self.plus.iter().chain(&self.minus).map(QueryImage::name)
     }
 
-    /// Only neighbours of at least this cosine.
+    /// Minimum cosine similarity.
     #[must_use]
     pub fn threshold(mut self, threshold: f32) -> Self {
         self.threshold = Some(threshold);
@@ -126,7 +127,8 @@ impl Query {
         self
     }
 
-    /// Compare with every stored vector itself, and not with codes or a graph first. Takes some 5 µs a vector.
+    /// Whether to compare the query with every stored vector, without quantized vectors or a graph. Takes about 5 µs per
+    /// vector.
     #[must_use]
     pub fn exact(mut self, exact: bool) -> Self {
         self.exact = exact;
@@ -134,24 +136,24 @@ impl Query {
     }
 }
 
-/// A picture of the query, as it was found.
+/// A picture of a query, as it was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueriedImage {
-    /// Its path, or the name of what has none.
+    /// Its path, or its name if it is not a file.
     #[serde(with = "path_text")]
     pub path: PathBuf,
-    /// Its content.
+    /// Digest of its content.
     pub image: ContentHash,
     /// Whether its vector was taken from the index.
     pub indexed: bool,
 }
 
-/// A neighbour.
+/// A similar picture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hit {
-    /// Cosine similarity, at most 1. Scores of different models cannot be compared.
+    /// Cosine similarity, at most 1. Scores of different models are not comparable.
     pub score: f32,
-    /// Its content.
+    /// Digest of its content.
     pub image: ContentHash,
     /// A file that holds it.
     #[serde(with = "path_text")]
@@ -161,33 +163,33 @@ pub struct Hit {
     pub paths: Vec<PathBuf>,
 }
 
-/// The answer to a [`Query`]: hits with falling scores, and how they were found.
+/// The answer to a [`Query`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
-    /// The pictures asked about.
+    /// The pictures of the query.
     pub query: Vec<QueriedImage>,
     /// Name of the model whose vectors were compared.
     pub model: String,
-    /// How the neighbours were found.
+    /// How the hits were found.
     pub method: Method,
-    /// The neighbours, the nearest first.
+    /// The similar pictures, best score first.
     pub hits: Vec<Hit>,
-    /// Indexed pictures that could not be compared, because this model has no vector of them yet.
+    /// Number of indexed pictures that were not compared, because this model has no vector of them yet.
     pub pending: u64,
-    /// In what state the query found what is derived from the database. The answer is right in any.
+    /// The state of the derived files. The answer is correct in every state.
     pub derived: Derived,
 }
 
-/// The state of what is derived from the database to make queries fast.
+/// The state of the derived files that make queries fast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Derived {
-    /// It covers about everything.
+    /// They cover almost all vectors.
     Current,
-    /// Much is newer: [`Index::maintain`](crate::Index::maintain) makes the next query faster.
+    /// Many vectors are newer. [`Searcher::maintain`](crate::Searcher::maintain) makes the next query faster.
     Old,
-    /// It is damaged or gone, and the stored vectors were compared: [`Index::maintain`](crate::Index::maintain) makes it
-    /// again.
+    /// They are damaged or missing, and the stored vectors were compared instead.
+    /// [`Searcher::maintain`](crate::Searcher::maintain) rebuilds them.
     Lost,
 }
 

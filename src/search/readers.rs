@@ -1,4 +1,4 @@
-//! Connections for reading, for many threads at once.
+//! A pool of read connections, shared by many threads.
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::error::Result;
 use crate::store::Store;
 
-/// Idle connections that are kept; more are closed.
+/// Maximum number of idle connections; further ones are closed.
 const MAX_IDLE: usize = 16;
 
-/// The connections of one database that nobody uses at the moment.
+/// A pool of idle connections to one database.
 #[derive(Debug)]
 pub(crate) struct Readers {
     database: PathBuf,
@@ -26,14 +26,14 @@ impl Readers {
         &self.database
     }
 
-    /// A connection, which goes back to the others when it is dropped.
+    /// Takes a connection from the pool, or opens one. It returns to the pool when it is dropped.
     pub(crate) fn get(&self) -> Result<Reader<'_>> {
         let idle = locked(&self.idle).pop();
         let store = idle.map_or_else(|| Store::open(&self.database), Ok)?;
         Ok(Reader { readers: self, store: Some(store) })
     }
 
-    /// Closes idle connections, because another file is in the database's place now.
+    /// Closes the idle connections after the database file was replaced.
     pub(crate) fn reset(&self) {
         locked(&self.idle).clear();
     }
@@ -49,7 +49,7 @@ impl Deref for Reader<'_> {
     type Target = Store;
 
     fn deref(&self) -> &Store {
-        self.store.as_ref().expect("it is taken out only when this is dropped")
+        self.store.as_ref().expect("the connection is taken out only in `drop`")
     }
 }
 
@@ -62,7 +62,7 @@ impl Drop for Reader<'_> {
     }
 }
 
-/// No state behind these locks is ever half changed, so that a panic elsewhere does not matter.
+/// Locks a mutex and ignores poisoning: no panic can leave the guarded values half changed.
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! The vector index of a process that stays: quantized vectors, what is newer than them, and the graph, kept in memory.
+//! The vector index of a long-running process: quantized vectors, newer vectors and the graph, kept in memory.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -11,13 +11,13 @@ use crate::error::{Error, Result};
 use crate::store::{Store, StoredModel};
 use crate::types::ModelId;
 
-/// How a resident [`Searcher`](super::Searcher) works.
+/// Options of a resident [`Searcher`](super::Searcher).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearcherOptions {
-    /// Bytes of memory that codes and graph may take, also while the graph is built. Where they would take more, every
-    /// query scans. By default half of the machine's memory.
+    /// Maximum memory in bytes for quantized vectors and graph, also while the graph is built. If they would need more,
+    /// every query scans. The default is half of the machine's memory.
     pub memory: u64,
-    /// Vectors from which on a graph is built; a scan of fewer is as fast.
+    /// Minimum number of vectors for a graph. With fewer vectors, a scan is as fast.
     pub graph_from: u64,
     /// How the graph is built.
     pub graph: GraphOptions,
@@ -41,42 +41,42 @@ fn machine_memory() -> u64 {
     }
 }
 
-/// What a resident [`Searcher`](super::Searcher) uses at present.
+/// The current status of a resident [`Searcher`](super::Searcher).
 #[derive(Debug, Clone, PartialEq)]
 pub struct SearcherStatus {
     /// How queries are answered.
     pub method: Method,
-    /// Vectors in the file of codes.
+    /// Number of vectors in the file of quantized vectors.
     pub coded: u64,
-    /// Newer vectors, whose codes are in memory.
+    /// Number of newer vectors, whose codes are only in memory.
     pub recent: u64,
-    /// The graph.
+    /// The status of the graph, if there is one.
     pub graph: Option<GraphStatus>,
-    /// Bytes of memory that codes and graph take, with the pages of their files.
+    /// Memory of quantized vectors and graph in bytes, with the pages of their files.
     pub memory_bytes: u64,
-    /// Whether codes or a graph are being made.
+    /// Whether quantized vectors or a graph are being built.
     pub working: bool,
-    /// What was found wrong with derived files, or why there is no graph, since this searcher was opened.
+    /// Problems with derived files since this searcher was opened, and reasons for not using a graph.
     pub notes: Vec<String>,
 }
 
-/// The index of one model, kept current by a thread of its own until it is dropped.
+/// The vector index of one model, which a maintenance thread keeps current until it is dropped.
 ///
-/// Quantized vectors and graph are mapped files. The thread makes them when they are missing, damaged or too old; until then queries
-/// scan, and the answers are the same. What any process commits is in the answer of the next query.
+/// Quantized vectors and graph are memory-mapped files. The thread rebuilds them if they are missing, damaged or out of
+/// date. Until then queries scan, with the same answers. A query sees everything that any process has committed before.
 #[derive(Debug)]
 pub(super) struct Resident {
     index: Arc<ResidentIndex>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What queries and the maintenance thread share.
+/// The state that queries and the maintenance thread share.
 pub(super) struct ResidentIndex {
     pub(super) model_id: ModelId,
     pub(super) options: SearcherOptions,
     readers: Arc<Readers>,
     index: RwLock<Arc<VectorIndex>>,
-    /// Held by who reads new vectors into the index, so that it is done once.
+    /// Locked while new vectors are read into the index, so that only one thread does it.
     changing: Mutex<()>,
     pub(super) signals: Mutex<Signals>,
     pub(super) changed: Condvar,
@@ -88,23 +88,23 @@ impl std::fmt::Debug for ResidentIndex {
     }
 }
 
-/// What asking threads and the maintenance thread tell each other.
+/// Signals between query threads and the maintenance thread.
 #[derive(Debug, Default)]
 pub(super) struct Signals {
-    /// The maintenance thread is to end.
+    /// Asks the maintenance thread to end.
     pub stop: bool,
-    /// The maintenance thread is to look whether something is due.
-    pub look: bool,
-    /// The maintenance thread is at it.
+    /// Asks the maintenance thread to check whether work is due.
+    pub check_due: bool,
+    /// Whether the maintenance thread is working.
     pub working: bool,
     pub notes: Vec<String>,
 }
 
 impl Resident {
-    /// Takes up what is on the disk and starts the thread.
+    /// Opens the existing derived files and starts the maintenance thread.
     ///
     /// # Errors
-    /// When the database fails, or no thread can be started.
+    /// If the database fails, or the thread cannot be started.
     pub(super) fn start(readers: Arc<Readers>, model_id: ModelId, options: SearcherOptions) -> Result<Self> {
         let index = Arc::new(ResidentIndex {
             model_id,
@@ -112,10 +112,10 @@ impl Resident {
             readers,
             index: RwLock::default(),
             changing: Mutex::default(),
-            signals: Mutex::new(Signals { look: true, ..Signals::default() }),
+            signals: Mutex::new(Signals { check_due: true, ..Signals::default() }),
             changed: Condvar::new(),
         });
-        // What is there already is used from the first query on.
+        // The first query already uses the existing files.
         maintenance::adopt(&index)?;
         let for_thread = index.clone();
         let thread =
@@ -138,14 +138,14 @@ impl Resident {
             recent: index.recent() as u64,
             graph: index.graph().map(|graph| graph.status().clone()),
             memory_bytes: codes.map_or(0, |codes| codes.bytes) + index.graph().map_or(0, |graph| graph.bytes()),
-            working: signals.working || signals.look,
+            working: signals.working || signals.check_due,
             notes: signals.notes.clone(),
         }
     }
 
     pub(super) fn wait_until_settled(&self) {
         let signals = locked(&self.index.signals);
-        let settled = self.index.changed.wait_while(signals, |signals| signals.working || signals.look);
+        let settled = self.index.changed.wait_while(signals, |signals| signals.working || signals.check_due);
         drop(settled.unwrap_or_else(PoisonError::into_inner));
     }
 }
@@ -155,7 +155,7 @@ impl Drop for Resident {
         locked(&self.index.signals).stop = true;
         self.index.changed.notify_all();
         if let Some(thread) = self.thread.take() {
-            // It has noted what went wrong, if anything did.
+            // The thread has already noted any error.
             let _ = thread.join();
         }
     }
@@ -178,9 +178,9 @@ impl ResidentIndex {
         locked(&self.signals).stop
     }
 
-    /// Asks the maintenance thread to look whether something is due.
+    /// Asks the maintenance thread to check whether work is due.
     fn wake(&self) {
-        locked(&self.signals).look = true;
+        locked(&self.signals).check_due = true;
         self.changed.notify_all();
     }
 
@@ -191,7 +191,7 @@ impl ResidentIndex {
         }
     }
 
-    /// The index with everything that is committed.
+    /// The index with everything that has been committed.
     pub(super) fn current(&self, store: &Store, model: Option<&StoredModel>) -> Result<Arc<VectorIndex>> {
         let index = self.index();
         let Some(model) = model else { return Ok(index) };
@@ -212,24 +212,25 @@ impl ResidentIndex {
     }
 
     fn read_newer(&self, index: &mut VectorIndex, store: &Store, model: &StoredModel) -> Result<()> {
-        // What does not fit is read from the database by each query.
-        let most = usize::try_from(self.options.memory / (2 * model.dimension as u64).max(1)).unwrap_or(usize::MAX);
+        // Vectors beyond this number are read from the database by each query.
+        let max_recent =
+            usize::try_from(self.options.memory / (2 * model.dimension as u64).max(1)).unwrap_or(usize::MAX);
         store.for_each_vector(model.row, index.last(), |vector| {
-            if index.recent() < most {
+            if index.recent() < max_recent {
                 index.push(vector.id, &vector.embedding);
             }
             Ok(())
         })
     }
 
-    /// Goes over to other codes or another graph.
+    /// Switches to other quantized vectors or another graph.
     pub(super) fn adopt(&self, mut index: VectorIndex, store: &Store, model: &StoredModel) -> Result<()> {
-        // The most of what is newer is read before anybody has to wait for it.
+        // Most of the newer vectors are read before the lock is taken, so that queries hardly wait.
         self.read_newer(&mut index, store, model)?;
         if let Some(graph) = index.graph().map(|graph| graph.status()).filter(|status| !status.is_useful()) {
             let (recall, missed) = (100.0 * graph.recall, graph.missed);
             self.note(format!(
-                "the graph finds {recall:.1} % and leads nowhere near {missed} vectors: queries scan instead"
+                "the graph has a recall of {recall:.1} % and misses {missed} vectors; queries scan all vectors instead"
             ));
         }
         let _changing = locked(&self.changing);
@@ -238,13 +239,13 @@ impl ResidentIndex {
         Ok(())
     }
 
-    /// Gives up an index whose codes are damaged.
-    pub(super) fn lose(&self, index: &Arc<VectorIndex>) {
+    /// Discards an index whose quantized vectors are damaged.
+    pub(super) fn discard(&self, index: &Arc<VectorIndex>) {
         let _changing = locked(&self.changing);
         if Arc::ptr_eq(index, &self.index()) {
             self.set_index(VectorIndex::default());
         }
-        self.note("the file of codes was damaged; it is being made again".into());
+        self.note("the file of quantized vectors was damaged and is being rebuilt".into());
         self.wake();
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::derived_files::{Age, open_codes, peek_graph};
+use super::derived_files::{Age, graph_status, open_codes};
 use super::lookup::Lookup;
 use super::model::ActiveModel;
 use super::searcher::Searcher;
@@ -121,7 +121,7 @@ fn neighbor_status(store: &Store, active: &ActiveModel, model: Option<StoredMode
     let (rows, _) = store.vector_count(model.row)?;
     let codes = open_codes(store, &active.id, &model).map(|codes| codes.status());
     let age = Age::of(store, &model, codes.map(|codes| (codes.count, codes.last)))?;
-    let graph = peek_graph(store, &active.id, &model);
+    let graph = graph_status(store, &active.id, &model);
     let bytes = codes.map_or(0, |codes| codes.bytes);
     Ok(NeighborStatus { rows, snapshot: age.covered, delta: age.newer, dead: age.dead, bytes, graph, ..empty })
 }

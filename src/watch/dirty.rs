@@ -120,7 +120,8 @@ impl DirtyPaths {
         }
     }
 
-    /// Whether a path that was noted before a moment is still waiting. Files that have kept changing since do not count.
+    /// Whether a path that was noted before a moment is still waiting. Files that have kept changing since do not
+    /// count.
     pub(super) fn has_pending_since(&self, moment: Instant) -> bool {
         self.entries.values().any(|entry| {
             let is_busy = entry.kind == ChangeKind::Changing && entry.touched.is_some_and(|touched| touched > moment);

@@ -226,8 +226,8 @@ impl EventLoop {
     fn flush(&mut self, reply: Sender<()>) {
         for watched in &mut self.roots {
             if let Some(watcher) = &mut watched.watcher {
-                // An empty update makes notify's thread read all pending events. It forwards them after it has replied, so
-                // they are forwarded for certain when it replies to the second update.
+                // An empty update makes notify's thread read all pending events. It forwards them after it has
+                // replied, so they are forwarded for certain when it replies to the second update.
                 let _ = watcher.update_paths(Vec::new());
                 let _ = watcher.update_paths(Vec::new());
             }

@@ -8,8 +8,8 @@ use crate::scan::ScanOptions;
 /// Options of a [`Watcher`](super::Watcher). The defaults suit most uses.
 #[derive(Debug, Clone)]
 pub struct WatchOptions {
-    /// How pictures are indexed. `scan` below selects the files instead of `add.scan`; `add.cancel` and `add.settle` are
-    /// not used.
+    /// How pictures are indexed. `scan` below selects the files instead of `add.scan`; `add.cancel` and `add.settle`
+    /// are not used.
     pub add: AddOptions,
     /// Which files of the given paths are indexed; `None` uses the options that each root was last added with.
     pub scan: Option<ScanOptions>,

@@ -195,8 +195,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Checks whether targets have appeared, disappeared or been replaced. The watches of doubtful targets are restarted,
-    /// because they may belong to a directory that is no longer at the path.
+    /// Checks whether targets have appeared, disappeared or been replaced. The watches of doubtful targets are
+    /// restarted, because they may belong to a directory that is no longer at the path.
     pub(super) fn check_targets(&mut self, doubtful: &[Arc<Path>]) -> Result<()> {
         for at in 0..self.targets.len() {
             let target = &self.targets[at];
@@ -328,8 +328,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Fails if the database file was deleted or replaced while it was open, because the watcher would then update a file
-    /// that no other process can see.
+    /// Fails if the database file was deleted or replaced while it was open, because the watcher would then update a
+    /// file that no other process can see.
     pub(super) fn check_index(&self) -> Result<()> {
         let path = self.watcher.index.path();
         if Store::identity(path) == self.identity { Ok(()) } else { Err(Error::NoIndex { path: path.to_owned() }) }

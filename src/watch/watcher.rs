@@ -18,8 +18,8 @@ use crate::store::WatcherLock;
 
 /// Keeps an index current with its directories until it is stopped.
 ///
-/// An index has at most one watcher at a time. It holds the write lock only while it works, so other processes can write
-/// in between.
+/// An index has at most one watcher at a time. It holds the write lock only while it works, so other processes can
+/// write in between.
 #[derive(Debug)]
 pub struct Watcher {
     pub(super) index: Index,

@@ -91,8 +91,8 @@ impl Run<'_> {
         self.update(rest, true).and(files_updated)
     }
 
-    /// Adds the other hard links of changed files. An event names only the link that was written to, and that link may no
-    /// longer exist.
+    /// Adds the other hard links of changed files. An event names only the link that was written to, and that link
+    /// may no longer exist.
     fn with_other_names(&self, mut changes: Vec<Change>) -> Result<Vec<Change>> {
         let (roots, mut others) = (self.store.roots()?, Vec::new());
         for change in &changes {
@@ -221,8 +221,8 @@ impl Run<'_> {
         }
     }
 
-    /// Checks offline targets again: one may have come back before the scan that just ended, and was then scanned but is
-    /// not watched.
+    /// Checks offline targets again: one may have come back before the scan that just ended, and was then scanned
+    /// but is not watched.
     fn check_offline_targets(&mut self) -> Result<()> {
         if self.targets.iter().all(WatchTarget::is_online) { Ok(()) } else { self.check_targets(&[]) }
     }

@@ -11,6 +11,7 @@ mod crash;
 #[cfg(unix)]
 mod daemon;
 mod damage;
+mod docs;
 mod dupes;
 mod failures;
 mod features;

@@ -28,7 +28,7 @@ pub(super) mod tests {
     use exif::experimental::Writer;
 
     /// An EXIF chunk with one date.
-    pub fn chunk(tag: Tag, text: &str) -> Vec<u8> {
+    pub(crate) fn chunk(tag: Tag, text: &str) -> Vec<u8> {
         let field = Field { tag, ifd_num: In::PRIMARY, value: Value::Ascii(vec![text.as_bytes().to_vec()]) };
         let mut writer = Writer::new();
         writer.push_field(&field);

@@ -41,7 +41,7 @@ impl Piece {
 
     /// The point at a curve parameter of 0 to 1.
     #[cfg(test)]
-    pub fn at(&self, from: Point, t: f64) -> Point {
+    pub(crate) fn at(&self, from: Point, t: f64) -> Point {
         match *self {
             Self::Line(end) => from.toward(end, t),
             Self::Curve(a, b, end) => {
