@@ -1,15 +1,16 @@
-//! Duplicates: which changes of a picture they are found through, how often they are wrong, and how long it takes.
+//! Duplicates: recall for changed versions of pictures, precision, and the time of the search.
 //!
 //! ```sh
 //! cargo bench --bench duplicates -- PHOTOS OTHERS
 //! ```
 //!
-//! Of the first 150 pictures of `PHOTOS` nine changed versions each are made, and put among 650 other pictures: the rest of `PHOTOS`, and
-//! `OTHERS`. A version is found if it is in one group with its original. The precision is that of all pairs of pictures in one group;
-//! mirrored and turned versions count as right there.
+//! The benchmark makes nine changed versions of each of the first 150 pictures of `PHOTOS` and puts them among 650 other
+//! pictures: the rest of `PHOTOS`, and `OTHERS`. A version is found if it is in the same group as its original. The
+//! precision is that of all pairs of pictures in one group; mirrored and turned versions count as right there.
 //!
-//! Then 2,500 and 10,000 pictures are made, each of random parts of two real ones side by side, and every tenth a brighter version of the
-//! one before it, so that there are four times as many duplicates among four times as many pictures. The search among them is timed.
+//! It then times the search among 2,500 and 10,000 made pictures. Each shows random parts of two real pictures side by
+//! side, and every tenth is a brighter version of the one before it, so that four times as many pictures have four times
+//! as many duplicates.
 
 #[path = "common/arguments.rs"]
 mod arguments;
@@ -32,12 +33,12 @@ const SIZES: [usize; 2] = [2_500, 10_000];
 /// A changed version of the picture with this number.
 type Change = fn(&RgbImage, usize) -> RgbImage;
 
-/// What is done to pictures; the first seven are to be found.
+/// The changes; versions by the first seven should be found.
 const CHANGES: [(&str, Change); 9] = [
     ("resized", |image, _| {
         resize(image, (image.width() / 2).max(1), (image.height() / 2).max(1), FilterType::Lanczos3)
     }),
-    // It is the quality that changes when it is written.
+    // Only the JPEG quality differs, when the picture is saved.
     ("quality 40", |image, _| image.clone()),
     ("cropped", |image, _| {
         let (dx, dy) = (image.width() / 20, image.height() / 20);
@@ -103,18 +104,18 @@ fn quality(scratch: &Path, pictures: &[PathBuf]) {
     for tier in [DupeTier::Near, DupeTier::Similar] {
         let answer = index.searcher().dupes(&DupeQuery { tier, ..DupeQuery::default() }).expect("an answer");
         println!("\nup to {}: {} groups", tier.as_str(), answer.groups.len());
-        tell(&answer);
+        print_quality(&answer);
     }
 }
 
-/// The picture that a file is a version of, and which one.
+/// The number of the original of a file, and the name of the change.
 fn version(path: &Path) -> (String, String) {
     let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
     let (source, change) = name.split_once('-').expect("a version");
     (source.to_owned(), change.to_owned())
 }
 
-fn tell(answer: &DupeAnswer) {
+fn print_quality(answer: &DupeAnswer) {
     let mut found: HashMap<String, usize> = HashMap::new();
     let (mut right, mut wrong) = (0, 0);
     for group in &answer.groups {
@@ -164,11 +165,11 @@ fn speed(scratch: &Path, pictures: &[PathBuf]) {
     let exponent = |few: usize, many: usize| {
         (times[many].as_secs_f64() / times[few].as_secs_f64()).ln() / (SIZES[many] as f64 / SIZES[few] as f64).ln()
     };
-    println!("time grows with the power {:.2} of the pictures", exponent(0, 1));
+    println!("the time grows with the number of pictures to the power of {:.2}", exponent(0, 1));
 }
 
 fn make(folder: &Path, pictures: &[PathBuf], number: usize) {
-    /// The height of made pictures, and the width of each half.
+    /// The height of made pictures and the width of each half, in pixels.
     const SIDE: u32 = 120;
     const COPY_EVERY: usize = 10;
     let is_copy = number % COPY_EVERY == COPY_EVERY - 1;
@@ -196,7 +197,7 @@ fn scaled(image: &RgbImage, factor: f32) -> RgbImage {
     image
 }
 
-/// Letters of 5 × 7 pixels, a row each.
+/// The letters of "SAMPLE" as 5 × 7 pixels; each byte is a row.
 const LETTERS: [[u8; 7]; 6] = [
     [0b01111, 0b10000, 0b10000, 0b01110, 0b00001, 0b00001, 0b11110], // S
     [0b01110, 0b10001, 0b10001, 0b11111, 0b10001, 0b10001, 0b10001], // A
@@ -206,7 +207,7 @@ const LETTERS: [[u8; 7]; 6] = [
     [0b11111, 0b10000, 0b10000, 0b11110, 0b10000, 0b10000, 0b11111], // E
 ];
 
-/// "SAMPLE" across the middle, in white that lets some of the picture through.
+/// The picture with a translucent white "SAMPLE" across the middle.
 fn written_on(image: &RgbImage) -> RgbImage {
     let mut image = image.clone();
     let dot = (image.width() / (6 * LETTERS.len() as u32 + 6)).max(1);

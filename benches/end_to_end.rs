@@ -1,18 +1,19 @@
-//! The whole program beside its floors, measured side by side in one run.
+//! The whole program compared with lower bounds of its time ("floors"), measured in the same run.
 //!
 //! ```sh
 //! cargo bench --bench end_to_end -- DIRECTORY…
 //! ```
 //!
-//! Without directories it draws its own pictures. Each line is a median of alternating runs, and what counts is the
-//! ratio to the floor, because the speed of a machine drifts:
+//! Without directories it draws its own pictures. Each figure is the median of alternating runs. The ratio to the floor
+//! is what counts, because the speed of a machine drifts:
 //!
-//! - **fresh add**: the floor decodes, scales, measures and embeds the same bytes, which lie in memory already, with as
-//!   many workers: what is left is walking, reading, hashing, queues and SQLite;
-//! - **features**: the same floor beside one that measures nothing;
-//! - **repeated add** of unchanged files: the floor is `find -printf`, which walks and takes each file's properties;
+//! - **fresh add**: the floor decodes, scales, measures and embeds the same bytes from memory, with as many workers. The
+//!   difference is walking, reading, hashing, queues and SQLite;
+//! - **features**: the same floor, compared with one that measures no features;
+//! - **repeated add** of unchanged files: the floor is `find -printf`, which walks the tree and reads the properties of
+//!   each file;
 //! - **moved tree**: the floor reads and hashes the files;
-//! - **query** as a new process: of a picture in the index and of one that is not.
+//! - **query** as a new process: of a picture in the index, and of one that is not.
 
 #[path = "common/arguments.rs"]
 mod arguments;
@@ -92,7 +93,7 @@ impl Bench {
         let picture = png(7);
         for i in 0..UNCHANGED_FILES {
             let path = folder.join(format!("{:03}/{i:05}.png", i / 200));
-            fs::create_dir_all(path.parent().expect("it has one")).expect("a folder");
+            fs::create_dir_all(path.parent().expect("the path has a parent")).expect("a folder");
             fs::write(path, &picture).expect("a file");
         }
         let database = self.scratch.join("unchanged.db");
@@ -145,7 +146,7 @@ impl Bench {
 
     fn query(&self, directories: &[PathBuf]) {
         let database = self.scratch.join("query.db");
-        Index::open(&database).and_then(|mut index| index.add(directories, &AddOptions::default())).expect("indexed");
+        Index::open(&database).and_then(|mut index| index.add(directories, &AddOptions::default())).expect("it can be indexed");
         let known = first_file(&directories[0]);
         let new = self.scratch.join("new.png");
         fs::write(&new, png(200)).expect("a file");
@@ -183,13 +184,13 @@ fn run(command: &mut Command) {
 
 fn copy_tree(from: &Path, to: &Path) {
     for file in files(from) {
-        let target = to.join(file.strip_prefix(from).expect("below it"));
-        fs::create_dir_all(target.parent().expect("it has one")).expect("a folder");
+        let target = to.join(file.strip_prefix(from).expect("the file is below the folder"));
+        fs::create_dir_all(target.parent().expect("the path has a parent")).expect("a folder");
         fs::copy(file, target).expect("it can be copied");
     }
 }
 
-/// The floor of a fresh add: nothing but decoding, scaling, embedding, and measuring features if asked for.
+/// The floor of a fresh add: only decoding, scaling and embedding, and measuring features if `with_features` is set.
 fn embed_all(contents: &[Content], model: &Model, runtime: &Runtime, workers: usize, with_features: bool) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -226,7 +227,7 @@ fn png(seed: u32) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// 400 JPEG files of 500 × 375 pixels.
+/// Draws 400 JPEG files of 500 × 375 pixels and returns their folder.
 fn draw(scratch: &Path) -> PathBuf {
     let folder = scratch.join("drawn");
     fs::create_dir(&folder).expect("a folder");

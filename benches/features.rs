@@ -1,15 +1,15 @@
-//! What measuring a picture's features costs on one core, beside the naive way.
+//! The cost of measuring a picture's features on one core, compared with a naive implementation.
 //!
 //! ```sh
 //! cargo bench --bench features -- FOLDER_OF_PHOTOS…
 //! ```
 //!
-//! - **decode**, **scale**: to the 256 pixels that features are measured on, for comparison;
-//! - **features**: all of them on those pixels;
-//! - **naive**: the same pixels through `imageproc` (Canny, FAST-9, Sobel, components) and `image_hasher`, each on its own,
-//!   and a loop over all pixels for colours and tones. That is less than all of them.
+//! - **decode**, **scale**: decoding, and scaling to the 256 pixels on which features are measured, for comparison;
+//! - **features**: all features of those pixels;
+//! - **naive**: separate passes of `imageproc` (Canny, FAST-9, Sobel, components) and `image_hasher` over those pixels,
+//!   and a loop over them for colours and tones. This covers only some of the features.
 //!
-//! Each is the median over all pictures, of the shortest of five runs for each picture.
+//! Each figure is the median over all pictures of the shortest of five runs.
 
 #[path = "common/arguments.rs"]
 mod arguments;

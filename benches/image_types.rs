@@ -1,13 +1,13 @@
-//! Types of pictures against what is known of them, and the numbers that the rules are calibrated with.
+//! The types that the rules assign to pictures of known type, and the data for calibrating the rules.
 //!
 //! ```sh
 //! cargo bench --bench image_types -- PHOTOS… LOGOS [--text NAMES] [--csv FILE]
 //! ```
 //!
-//! `PHOTOS` are folders of photographs and `LOGOS` one of SVG drawings, which are rendered with anti-aliasing at several
-//! sizes. Both are also measured as people's disks have them: photographs in grey and as thumbnails, drawings as JPEG. A
-//! drawing has gradients if its source does; which ones are mostly text is told by a file of names. `--csv` writes the
-//! features of all of them, which `image_types.py` fits the table of rules to.
+//! `PHOTOS` are folders of photographs. `LOGOS` is a folder of SVG drawings, which are rendered with anti-aliasing at
+//! several sizes. Both are also measured in common variants: photographs in grey and as thumbnails, drawings as JPEG. A
+//! drawing counts as having gradients if its source has some. The file `NAMES` lists the drawings that are mostly text.
+//! `--csv` writes the features of all samples; `image_types.py` fits the table of rules to them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -21,21 +21,21 @@ use rayon::prelude::*;
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg;
 
-/// Longer sides that drawings are rendered at, in pixels.
+/// The longer sides at which drawings are rendered, in pixels.
 const SIDES: [u32; 5] = [64, 96, 128, 256, 512];
 
-/// The longer side of a thumbnail.
-const THUMBNAIL: u32 = 96;
-/// The quality at which drawings are written as JPEG: what programs take when nobody asks.
-const QUALITY: u8 = 80;
-/// The longer side of those drawings.
+/// The longer side of a thumbnail, in pixels.
+const THUMBNAIL_SIDE: u32 = 96;
+/// The JPEG quality of drawings: a common default of programs.
+const JPEG_QUALITY: u8 = 80;
+/// The longer side of drawings that are saved as JPEG, in pixels.
 const JPEG_SIDE: u32 = 256;
 
 struct Sample {
     name: String,
-    /// What was done to it: "plain", "grey", "thumbnail" or "jpeg".
+    /// "plain", "grey", "thumbnail" or "jpeg".
     variant: &'static str,
-    /// The longer side that a drawing was rendered at; 0 for photographs.
+    /// The longer side at which a drawing was rendered, in pixels; 0 for photographs.
     side: u32,
     truth: ImageType,
     fills: usize,
@@ -90,7 +90,7 @@ fn photo(path: &Path) -> Vec<Sample> {
     let Some(picture) = decoded(&bytes, path) else { return Vec::new() };
     let image = image::load_from_memory(&bytes).expect("it was decoded once");
     let grey = image.grayscale().into_rgb8();
-    let thumbnail = image.thumbnail(THUMBNAIL, THUMBNAIL).into_rgb8();
+    let thumbnail = image.thumbnail(THUMBNAIL_SIDE, THUMBNAIL_SIDE).into_rgb8();
     let variants = [("plain", picture), ("grey", Picture::from_rgb(grey)), ("thumbnail", Picture::from_rgb(thumbnail))];
     let sample = |(variant, picture)| {
         let features = measure(&picture, None);
@@ -102,33 +102,33 @@ fn photo(path: &Path) -> Vec<Sample> {
 fn drawings(path: &Path, text_names: &BTreeSet<String>) -> Vec<Sample> {
     let source = std::fs::read_to_string(path).expect("it is text");
     let tree = usvg::Tree::from_str(&source, &usvg::Options::default()).expect("it is a drawing");
-    let mut inks = Inks::default();
-    inks.collect(tree.root());
+    let mut paints = Paints::default();
+    paints.collect(tree.root());
     let truth = match () {
-        () if inks.has_gradient => ImageType::Gradient,
+        () if paints.has_gradient => ImageType::Gradient,
         () if text_names.contains(&stem(path)) => ImageType::Text,
         () => ImageType::Simple,
     };
     let sample = |variant, side, picture: &Picture| {
         let features = measure(picture, None);
-        Sample { name: stem(path), variant, side, truth, fills: inks.colors.len(), features }
+        Sample { name: stem(path), variant, side, truth, fills: paints.colors.len(), features }
     };
     let plain = SIDES.iter().map(|side| sample("plain", *side, &Picture::from_rgb(rendered(&tree, *side))));
     let mut jpeg = Vec::new();
-    let encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
+    let encoder = JpegEncoder::new_with_quality(&mut jpeg, JPEG_QUALITY);
     rendered(&tree, JPEG_SIDE).write_with_encoder(encoder).expect("it can be encoded");
     let jpeg = decoded(&jpeg, Path::new("drawing.jpg")).expect("a JPEG");
     plain.chain([sample("jpeg", JPEG_SIDE, &jpeg)]).collect()
 }
 
-/// What a drawing is filled with.
+/// The paints of a drawing's fills and strokes.
 #[derive(Default)]
-struct Inks {
+struct Paints {
     has_gradient: bool,
     colors: BTreeSet<(u8, u8, u8, u8)>,
 }
 
-impl Inks {
+impl Paints {
     fn collect(&mut self, group: &usvg::Group) {
         for node in group.children() {
             match node {
@@ -183,17 +183,17 @@ fn write_csv(file: &Path, samples: &[Sample]) -> std::io::Result<()> {
 fn matrix(samples: &[Sample]) {
     let mut counts: BTreeMap<(ImageType, &str), BTreeMap<ImageType, usize>> = BTreeMap::new();
     for sample in samples {
-        let guess = sample.features.kind.expect("there was time").label;
+        let guess = sample.features.kind.expect("there was no deadline").label;
         *counts.entry((sample.truth, sample.variant)).or_default().entry(guess).or_default() += 1;
     }
-    println!("{:>20} {}", "is ↓ as →", ImageType::ALL.map(|kind| format!("{:>10}", kind.as_str())).concat());
+    println!("{:>20} {}", "type ↓ found →", ImageType::ALL.map(|kind| format!("{:>10}", kind.as_str())).concat());
     for ((truth, variant), guesses) in counts {
         let row = ImageType::ALL.map(|guess| format!("{:>10}", guesses.get(&guess).copied().unwrap_or(0)));
         println!("{:>9} {variant:>10} {}", truth.as_str(), row.concat());
     }
 }
 
-/// How often the palette's size is that of a flat drawing and its paper, within one.
+/// Prints how often the size of the palette is within one of the number of colours of a flat drawing and its paper.
 fn palettes(samples: &[Sample]) {
     for side in SIDES {
         let flat = samples
@@ -204,6 +204,6 @@ fn palettes(samples: &[Sample]) {
             all += 1;
             near += usize::from((sample.features.quick.palette_size as usize).abs_diff(sample.fills + 1) <= 1);
         }
-        println!("palettes at {side} pixels: {near} of {all} within one of the inks and the paper");
+        println!("palettes at {side} pixels: {near} of {all} within one of the number of colours, with the paper");
     }
 }

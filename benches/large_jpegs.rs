@@ -1,12 +1,13 @@
-//! JPEG files as cameras make them: decoded whole, and straight to a part of their size, side by side.
+//! Large JPEG files as cameras make them, decoded at full size and at reduced size.
 //!
 //! ```sh
 //! cargo bench --bench large_jpegs -- DIRECTORY…
 //! ```
 //!
-//! Makes pictures of 12 and 24 megapixels out of the first photographs of the directories, enlarged and with the noise of a sensor. Each
-//! is decoded, measured, scaled for the model and embedded both ways, on one core; told are the medians, their ratio, and how
-//! well the two agree: the least cosine of the vectors, and the most bits of the hashes that differ.
+//! The benchmark enlarges the first photographs of the directories to 12 and 24 megapixels and adds the noise of a
+//! sensor. It decodes, measures, scales and embeds each both ways, on one core. It prints the medians, their ratio, and
+//! how well the results agree: the lowest cosine similarity of the vectors, and the largest number of differing bits of
+//! the perceptual hashes.
 
 #[path = "common/arguments.rs"]
 mod arguments;
@@ -44,28 +45,28 @@ fn main() {
         let files: Vec<Vec<u8>> = photographs.iter().map(|it| enlarged(it, width, height)).collect();
         let bytes = files.iter().map(Vec::len).sum::<usize>() / files.len();
         let side = model.spec().shorter_side();
-        let (mut whole, mut part) = (Vec::new(), Vec::new());
+        let (mut full, mut reduced) = (Vec::new(), Vec::new());
         let (mut cosine, mut bits) = (1.0_f32, 0);
         for file in &files {
             let (a, time) = processed(file, u32::MAX, &mut embedder);
-            whole.push(time);
+            full.push(time);
             let (b, time) = processed(file, side, &mut embedder);
-            part.push(time);
+            reduced.push(time);
             cosine = cosine.min(a.0.embedding.cosine(&b.0.embedding));
             bits = bits.max((a.1.quick.phash ^ b.1.quick.phash).count_ones());
         }
-        let (whole, part) = (median(&mut whole), median(&mut part));
+        let (full, reduced) = (median(&mut full), median(&mut reduced));
         println!(
-            "{name} of {:.1} MB: whole {:.0} ms, to a part {:.0} ms: {:.2} times as fast; cosines from {cosine:.4}, pHashes within {bits} bits",
+            "{name} of {:.1} MB: full size {:.0} ms, reduced {:.0} ms: {:.2} times as fast; cosine ≥ {cosine:.4}, pHash within {bits} bits",
             bytes as f64 / 1e6,
-            whole.as_secs_f64() * 1e3,
-            part.as_secs_f64() * 1e3,
-            whole.as_secs_f64() / part.as_secs_f64()
+            full.as_secs_f64() * 1e3,
+            reduced.as_secs_f64() * 1e3,
+            full.as_secs_f64() / reduced.as_secs_f64()
         );
     }
 }
 
-/// All that `add` does with a picture after reading it, but storing.
+/// All steps of `add` for a picture between reading and storing it.
 fn processed(file: &[u8], side: u32, embedder: &mut Embedder) -> ((Embedded, Features), Duration) {
     let start = Instant::now();
     let format = Format::Raster(image::ImageFormat::Jpeg);
@@ -82,7 +83,7 @@ fn median(times: &mut [Duration]) -> Duration {
     times[times.len() / 2]
 }
 
-/// A photograph as a large camera would have taken it: enlarged, with noise in each pixel.
+/// An enlarged photograph with noise in each pixel, as a JPEG.
 fn enlarged(photograph: &RgbImage, width: u32, height: u32) -> Vec<u8> {
     let mut large = image::imageops::resize(photograph, width, height, image::imageops::FilterType::CatmullRom);
     let mut state = 1_u64;

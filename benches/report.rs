@@ -1,12 +1,13 @@
-//! How fast and how large imgidx is, area by area, beside figures that others have published, with a verdict for each.
+//! Time and memory of imgidx, area by area, compared with published figures of other programs.
 //!
 //! ```sh
 //! cargo bench --bench report -- [DIRECTORY…]
 //! ```
 //!
-//! Uses up to 1,000 pictures of the directories, scaled to 224 pixels, or draws its own. It prints Markdown; `docs/performance.md` has a copy. The
-//! figures beside ours are from a guide for a feature extractor in Python (ResNet-18 in PyTorch; 1,000 JPEG files of 224 × 224 pixels) and from one for a
-//! pipeline of features, types and vectors in Python; both print what they reach or aim at, on the machines that they name.
+//! Uses 1,000 JPEG files of 224 × 224 pixels, made of the pictures of the directories or drawn. It prints Markdown;
+//! `docs/performance.md` has a copy. The other figures are from two guides: the first describes a feature extractor in
+//! Python (ResNet-18 in PyTorch; 1,000 JPEG files of 224 × 224 pixels), the second a pipeline of features, types and
+//! vectors in Python. Both state what they reach or aim at, on the machines that they name.
 
 #[path = "common/arguments.rs"]
 mod arguments;
@@ -40,7 +41,7 @@ fn main() {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     println!("{cores} cores; {PICTURES} JPEG files of {SIDE} × {SIDE} pixels, {drawn}; medians of {RUNS} runs\n");
     let report = Report { scratch: scratch.path().to_owned(), folder, cores };
-    // Processes first, while this one is small.
+    // Processes come first, while this one is small: its peak memory counts as theirs.
     report.start_up();
     report.memory();
     report.files();
@@ -91,12 +92,12 @@ impl Report {
             contents.iter().map(|content| time(|| drop(process(content, &mut embedder)))).collect();
         let p95 = quantile(&mut times, 0.95);
         let ours = quantile(&mut times, 0.5);
-        let mut table = Table::new("One picture", ["", "time", "beside ours"]);
+        let mut table = Table::new("One picture", ["", "time", "relative to imgidx"]);
         table.row(["imgidx, with decoding and all features".into(), ms(ours), "1.0".into()]);
         for (name, theirs) in [("Intel i9-12900K", 21.5), ("Mac M1 Max (MPS)", 15.2), ("RTX 4090 (CUDA)", 6.2)] {
             table.row([name.into(), format!("{theirs} ms"), format!("{:.1}", theirs / millis(ours))]);
         }
-        table.print(&format!("The slowest twentieth takes {} and more.", ms(p95)));
+        table.print(&format!("The slowest 5 % take {} or more.", ms(p95)));
     }
 
     fn batches(&self) {
@@ -123,7 +124,7 @@ impl Report {
                 verdict(millis(ours) < cpu),
             ]);
         }
-        table.print("One session on all cores. The verdict is for the processor's column.");
+        table.print("One session on all cores. The verdict compares with the CPU column.");
     }
 
     /// The whole program on all files.
@@ -134,10 +135,10 @@ impl Report {
             let database = self.scratch.join(format!("files{i}.db"));
             let finished = run(&database, &["add", self.folder.to_str().expect("UTF-8")]);
             rates.push(PICTURES as f64 / finished.time.as_secs_f64());
-            busy.push(finished.processor.as_secs_f64() / finished.time.as_secs_f64() / self.cores as f64);
+            busy.push(finished.cpu_time.as_secs_f64() / finished.time.as_secs_f64() / self.cores as f64);
             peak = peak.max(finished.memory);
         }
-        let (rate, busy) = (middle(rates), middle(busy));
+        let (rate, busy) = (median_value(rates), median_value(busy));
         let mut table =
             Table::new("1,000 files, from the command to the last commit", ["", "images/s", "memory", "verdict"]);
         table.row(["imgidx add, as a process".into(), format!("{rate:.0}"), mib(peak), String::new()]);
@@ -150,10 +151,10 @@ impl Report {
         }
         let floor = self.floor();
         table.row([
-            "the floor: decode, scale, measure, embed, from memory".into(),
+            "lower bound: decode, scale, measure and embed from memory".into(),
             format!("{floor:.0}"),
             String::new(),
-            format!("{:.2} of it", rate / floor),
+            format!("{:.2} of its speed", rate / floor),
         ]);
         table.print(&format!("Cores were busy for {:.0} % of the time.", 100.0 * busy));
     }
@@ -173,10 +174,10 @@ impl Report {
             });
             rates.push(contents.len() as f64 / took.as_secs_f64());
         }
-        middle(rates)
+        median_value(rates)
     }
 
-    /// The targets of the second guide, for its fastest tier.
+    /// The targets of the second guide for its fastest tier.
     fn targets(&self) {
         let contents = read_all(std::slice::from_ref(&self.folder));
         let pictures: Vec<Picture> = contents.iter().map(decode).collect();
@@ -203,7 +204,7 @@ impl Report {
         table.print("");
     }
 
-    /// What each step of getting ready takes, and what is left after all of it.
+    /// The peak memory of commands, each in a process of its own.
     fn memory(&self) {
         let database = self.scratch.join("memory.db");
         let picture = first_file(&self.folder);
@@ -225,9 +226,9 @@ impl Report {
             table.row([name.into(), mib(memory), format!("{bound} MB"), verdict(memory < bound * 1_000_000)]);
         }
         let own = current_memory().map_or_else(String::new, |own| {
-            format!(" Less than {} cannot be seen: that is what this process has.", mib(own))
+            format!(" Values below {} cannot be measured: that is the memory of this process.", mib(own))
         });
-        table.print(&format!("50 and 200 MB are the second guide's targets for a start and at the peak; the first guide's programs take 1.8 to 4.2 GB.{own}"));
+        table.print(&format!("50 and 200 MB are the second guide's targets for the start and the peak; the first guide's programs take 1.8 to 4.2 GB.{own}"));
     }
 
     fn clients(&self) {
@@ -253,7 +254,7 @@ impl Report {
             let rate = times.len() as f64 / start.elapsed().as_secs_f64();
             table.row([clients.to_string(), format!("{rate:.0}"), ms(quantile(&mut times, 0.95))]);
         }
-        table.print("Threads of one process, each query reading and hashing the file of an indexed picture.");
+        table.print("Threads of one process. Each query reads and hashes the file of an indexed picture.");
     }
 
     fn embedder(&self, threads: usize) -> Embedder {
@@ -268,7 +269,7 @@ fn decode(content: &Content) -> Picture {
     decode_within(&content.bytes, content.format, limits, side, |_| ()).expect("a picture").0
 }
 
-/// All that `add` does with a picture, but storing.
+/// All steps of `add` for a picture except reading and storing it.
 fn process(content: &Content, embedder: &mut Embedder) -> Embedded {
     let picture = decode(content);
     std::hint::black_box(measure(&picture, None));
@@ -276,19 +277,19 @@ fn process(content: &Content, embedder: &mut Embedder) -> Embedded {
     embedder.embed(&[pixels]).expect("it runs").remove(0).expect("a vector")
 }
 
-/// A process that has ended.
+/// The cost of a process that has ended.
 struct Finished {
     time: Duration,
-    processor: Duration,
+    cpu_time: Duration,
     memory: u64,
 }
 
-/// Runs the program, and takes its time, that of its threads, and its peak memory.
+/// Runs the program and measures its elapsed time, its CPU time and its peak memory in bytes.
 fn run(database: &Path, args: &[&str]) -> Finished {
     let mut command = Command::new(env!("CARGO_BIN_EXE_imgidx"));
     command.arg("--db").arg(database).arg("--quiet").args(args).stdout(Stdio::null()).stderr(Stdio::null());
     let start = Instant::now();
-    #[expect(clippy::zombie_processes, reason = "it is waited for below, by the call that tells what it has used")]
+    #[expect(clippy::zombie_processes, reason = "`wait4` below waits for it and returns its resource usage")]
     let child = command.spawn().expect("it starts");
     let (mut status, pid) = (0, i32::try_from(child.id()).expect("a process id"));
     // SAFETY: `rusage` is plain data for which zero is a valid value; the call writes to it and to the status only.
@@ -302,12 +303,12 @@ fn run(database: &Path, args: &[&str]) -> Finished {
     let unit = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
     Finished {
         time,
-        processor: seconds(usage.ru_utime) + seconds(usage.ru_stime),
+        cpu_time: seconds(usage.ru_utime) + seconds(usage.ru_stime),
         memory: usage.ru_maxrss as u64 * unit,
     }
 }
 
-/// A table that is printed when it is whole.
+/// A Markdown table that is printed when it is complete.
 struct Table {
     text: String,
 }
@@ -354,7 +355,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
     quantile(&mut times, 0.5)
 }
 
-fn middle(mut values: Vec<f64>) -> f64 {
+fn median_value(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
@@ -364,9 +365,9 @@ fn quantile(times: &mut [Duration], at: f64) -> Duration {
     times[((times.len() - 1) as f64 * at) as usize]
 }
 
-/// Writes the files, of photographs if there are any; no two have the same content.
+/// Writes the pictures, made of photographs if there are any; no two have the same content.
 ///
-/// One at a time: what this process has had is told as the memory of those that it starts.
+/// It works on one picture at a time, because the peak memory of this process counts as that of the processes it starts.
 fn make_pictures(directories: &[PathBuf], folder: &Path) -> &'static str {
     std::fs::create_dir(folder).expect("a folder");
     let sources: Vec<PathBuf> = directories.iter().flat_map(|directory| files(directory)).collect();
@@ -386,7 +387,7 @@ fn make_pictures(directories: &[PathBuf], folder: &Path) -> &'static str {
     if sources.is_empty() { "drawn" } else { "made of photographs" }
 }
 
-/// A photograph at the size that is wanted: each time round they are brighter.
+/// A photograph scaled to the size of the pictures, brighter each time the photographs are used again.
 fn scaled(sources: &[PathBuf], turn: u32) -> Option<RgbImage> {
     let photograph = image::open(&sources[turn as usize % sources.len()]).ok()?.into_rgb8();
     let small = imageops::resize(&photograph, SIDE, SIDE, imageops::FilterType::CatmullRom);

@@ -158,6 +158,31 @@ impl Error {
         move |source| Self::Io { action, path, source }
     }
 
+    /// A name for this kind of error that stays the same from version to version, for programs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Io { .. } => "io",
+            Self::NoIndex { .. } => "no_index",
+            Self::NotAnIndex { .. } => "not_an_index",
+            Self::TooNew { .. } => "too_new",
+            Self::Locked { .. } => "locked",
+            Self::Watched { .. } => "watched",
+            Self::NoDaemon { .. } => "no_daemon",
+            Self::Service { .. } => "service",
+            Self::DiskFull { .. } => "disk_full",
+            Self::Damaged { .. } => "damaged",
+            Self::Database { .. } => "database",
+            Self::Picture { .. } => "picture",
+            Self::NoDrawing { .. } => "no_drawing",
+            Self::NotTraced { .. } => "not_traced",
+            Self::Exists { .. } => "exists",
+            Self::IsPicture { .. } => "is_picture",
+            Self::Model(error) => error.kind(),
+            Self::Invalid(_) => "invalid",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
     /// What the user can do about the error, if anything.
     pub fn hint(&self) -> Option<String> {
         match self {

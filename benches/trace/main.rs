@@ -1,11 +1,12 @@
-//! What `evaluate.py` and `fit.py`, beside this file, are made of:
+//! The steps that `evaluate.py` and `fit.py`, beside this file, run:
 //!
 //! ```text
-//! cargo bench --bench trace -- render SVGS SIDE PICTURES     draws the SVGs of a folder on white, as PNGs
-//! cargo bench --bench trace -- defaults PICTURES TRACES      traces them with vtracer alone, as it comes
-//! cargo bench --bench trace -- compare SVGS PICTURES TRACES  tells how good the traces of a folder are, as JSON
-//! cargo bench --bench trace -- grid PICTURES FILE [FILE]     tries each of many parameters on each picture, or those of a JSON file
-//! cargo bench --bench trace -- one PICTURE PARAMETERS SVG    traces a picture with some parameters, as JSON
+//! cargo bench --bench trace -- render SVGS SIDE PICTURES          renders the SVGs of a folder on white, as PNGs
+//! cargo bench --bench trace -- defaults PICTURES TRACES           traces pictures with the defaults of vtracer
+//! cargo bench --bench trace -- compare SVGS PICTURES TRACES       prints the quality of the traces of a folder as JSON
+//! cargo bench --bench trace -- grid PICTURES FILE [PARAMETERS]    traces each picture with each set of parameters: a
+//!                                                                 grid, or those of a JSON file
+//! cargo bench --bench trace -- one PICTURE PARAMETERS SVG         traces a picture with parameters in JSON
 //! ```
 
 use std::fs;
@@ -20,8 +21,8 @@ use rayon::prelude::*;
 use resvg::usvg::{Options, Tree};
 use serde_json::{Value, json};
 
-/// The longer side at which traces are compared with what the pictures were drawn from.
-const LARGE: u32 = 1024;
+/// The longer side at which traces are compared with the original SVGs, in pixels.
+const LARGE_SIDE: u32 = 1024;
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
@@ -29,7 +30,7 @@ fn main() {
         ["render", svgs, side, pictures] => draw(svgs.as_ref(), side.parse().expect("a number"), pictures.as_ref()),
         ["defaults", pictures, traces] => trace_by_default(pictures.as_ref(), traces.as_ref()),
         ["compare", svgs, pictures, traces] => compare(svgs.as_ref(), pictures.as_ref(), traces.as_ref()),
-        ["grid", pictures, file] => grid(pictures.as_ref(), file.as_ref(), &many()),
+        ["grid", pictures, file] => grid(pictures.as_ref(), file.as_ref(), &parameter_grid()),
         ["grid", pictures, file, parameters] => {
             let text = fs::read_to_string(parameters).expect("a file");
             grid(
@@ -45,22 +46,22 @@ fn main() {
             fs::write(file, Source::new(pixels, None, size).trace(&parameters, &|| false).expect("a trace").svg)
                 .expect("a file");
         }
-        _ => println!("benches/trace/evaluate.py and fit.py tell what this is for"),
+        _ => println!("benches/trace/evaluate.py and fit.py run this"),
     }
 }
 
-/// The files of a folder with an ending, by their names without it.
-fn files(folder: &Path, ending: &str) -> Vec<(String, PathBuf)> {
+/// The files of a folder with an extension, with their names without it, sorted.
+fn files(folder: &Path, extension: &str) -> Vec<(String, PathBuf)> {
     let all = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("a file").path());
     let mut all: Vec<(String, PathBuf)> = all
-        .filter(|path| path.extension().is_some_and(|extension| extension == ending))
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
         .map(|path| (path.file_stem().expect("it has a name").to_string_lossy().into_owned(), path))
         .collect();
     all.sort();
     all
 }
 
-/// An SVG drawn on white, with a longer side of so many pixels.
+/// Renders an SVG on white, with a longer side of `side` pixels.
 fn drawn(svg: &Path, side: u32) -> Option<RgbImage> {
     let svg = fs::read_to_string(svg).ok()?;
     let size = Tree::from_str(&svg, &Options::default()).ok()?.size();
@@ -98,7 +99,7 @@ fn compare(svgs: &Path, pictures: &Path, traces: &Path) {
         let pixels = read(path);
         let size = pixels.dimensions();
         let reference = Reference::new(&Source::new(pixels, None, size)).expect("it can be compared");
-        let original = drawn(&svgs.join(format!("{name}.svg")), LARGE).expect("it was drawn before");
+        let original = drawn(&svgs.join(format!("{name}.svg")), LARGE_SIDE).expect("it was drawn before");
         let large = render(&svg, original.width(), original.height(), [255; 3]).expect("it parses");
         Some(json!({
             "name": name,
@@ -126,8 +127,8 @@ fn grid(pictures: &Path, file: &Path, parameters: &[Parameters]) {
                 let start = Instant::now();
                 let drawn = source.trace(parameters, &|| false).expect("a drawing");
                 let seconds = start.elapsed().as_secs_f64();
-                let alike = reference.ssimulacra2(&drawn.svg).expect("a comparison");
-                json!([alike, drawn.svg.len(), score(alike, drawn.svg.len()), seconds])
+                let similarity = reference.ssimulacra2(&drawn.svg).expect("a comparison");
+                json!([similarity, drawn.svg.len(), score(similarity, drawn.svg.len()), seconds])
             })
             .collect();
         json!({ "name": name, "facts": facts, "numbers": facts.numbers(), "results": results })
@@ -137,8 +138,8 @@ fn grid(pictures: &Path, file: &Path, parameters: &[Parameters]) {
     fs::write(file, document.to_string()).expect("a file");
 }
 
-/// Parameters that differ in what matters.
-fn many() -> Vec<Parameters> {
+/// A grid over the parameters that matter most.
+fn parameter_grid() -> Vec<Parameters> {
     let mut all = Vec::new();
     let d = Parameters::DEFAULT;
     for scale in [4.0, 5.0] {

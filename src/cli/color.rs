@@ -1,34 +1,18 @@
-//! `--color`: *when* to colour messages, or *which* colour pictures must contain.
+//! Colours: when to colour messages (`--color`), and which colours pictures must contain (`--with-color`).
 
+use clap::ValueEnum;
 use imgidx::types::Lab;
 
-/// A value of `--color`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum ColorOption {
-    /// When to colour messages.
-    Messages(When),
-    /// A colour that pictures must contain.
-    Pictures(Lab),
-}
-
 /// When to colour messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(super) enum When {
     /// If standard error is a terminal and `NO_COLOR` is not set.
     #[default]
     Auto,
+    /// Always.
     Always,
+    /// Never.
     Never,
-}
-
-/// Parses a value of `--color`.
-pub(super) fn parse(text: &str) -> Result<ColorOption, String> {
-    match text {
-        "auto" => Ok(ColorOption::Messages(When::Auto)),
-        "always" => Ok(ColorOption::Messages(When::Always)),
-        "never" => Ok(ColorOption::Messages(When::Never)),
-        color => parse_color(color).map(ColorOption::Pictures),
-    }
 }
 
 /// Named colours: those of CSS 2.1, some with other values, and a few more.
@@ -57,7 +41,8 @@ const NAMES: [(&str, u32); 22] = [
     ("pink", 0xFF_C0CB),
 ];
 
-fn parse_color(text: &str) -> Result<Lab, String> {
+/// Parses a value of `--with-color`: a name, `#rgb` or `#rrggbb`.
+pub(super) fn parse_color(text: &str) -> Result<Lab, String> {
     let named = NAMES.iter().find(|(name, _)| text.eq_ignore_ascii_case(name)).map(|(_, rgb)| *rgb);
     let digits = text.strip_prefix('#').unwrap_or(text);
     let number = || u32::from_str_radix(digits, 16).ok().filter(|_| digits.bytes().all(|b| b.is_ascii_hexdigit()));
@@ -71,9 +56,7 @@ fn parse_color(text: &str) -> Result<Lab, String> {
         Some(rgb) => Ok(Lab::from_srgb([16, 8, 0].map(|shift| f32::from((rgb >> shift) as u8)))),
         None => {
             let names = NAMES.map(|(name, _)| name).join(", ");
-            Err(format!(
-                "expected auto, always or never for messages, or a colour of pictures: #rgb, #rrggbb or one of {names}"
-            ))
+            Err(format!("expected #rgb, #rrggbb or one of {names}"))
         }
     }
 }
@@ -87,7 +70,6 @@ mod tests {
         let red = Lab::from_srgb([204.0, 0.0, 0.0]);
         assert_eq!(parse_color("#c00"), Ok(red));
         assert_eq!(parse_color("CC0000"), Ok(red));
-        assert_eq!(parse("never"), Ok(ColorOption::Messages(When::Never)));
         assert_eq!(parse_color("White"), Ok(Lab::from_srgb([255.0; 3])));
         for bad in ["", "#", "#12", "#+12345", "blurple", "#é0"] {
             assert!(parse_color(bad).is_err_and(|reason| reason.contains("#rrggbb")), "{bad}");

@@ -79,7 +79,7 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     }
     let index = global.open_searcher(args.model.as_deref())?;
     let tier = DupeTier::from_name(&args.tier).unwrap_or(DupeTier::Similar);
-    let answer = index.dupes(&DupeQuery { tier, threshold: args.threshold, filter: args.filters.filter(global)? })?;
+    let answer = index.dupes(&DupeQuery { tier, threshold: args.threshold, filter: args.filters.filter()? })?;
     tell(global, &answer);
     args.filters.note_unmeasured(global, || global.open_searcher(None))?;
     if let Some(file) = &args.html {

@@ -1,12 +1,13 @@
-//! Options that filter pictures, for all commands that list any. `--color` is in `color.rs`.
+//! Options that filter pictures, for all commands that list any.
 
 use std::path::PathBuf;
 
 use imgidx::media::Format;
-use imgidx::types::{ImageType, Shape};
+use imgidx::types::{ImageType, Lab, Shape};
 use imgidx::{Filter, Result, Searcher};
 
 use super::Global;
+use super::color::parse_color;
 use super::output::count;
 
 #[derive(Debug, clap::Args)]
@@ -36,6 +37,9 @@ pub(super) struct Filters {
     /// Maximum height in pixels
     #[arg(long, value_name = "N")]
     max_height: Option<u32>,
+    /// Colour that at least 5 % of the picture have, such as '#c00' or red; may be repeated: all of them
+    #[arg(long, value_name = "COLOR", value_parser = parse_color)]
+    with_color: Vec<Lab>,
     /// Only pictures taken at this time or later: YYYY, YYYY-MM, YYYY-MM-DD or 'YYYY-MM-DD HH:MM'
     #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     after: Option<String>,
@@ -46,7 +50,7 @@ pub(super) struct Filters {
 
 impl Filters {
     /// The filter that these options describe.
-    pub(super) fn filter(&self, global: &Global) -> Result<Filter> {
+    pub(super) fn filter(&self) -> Result<Filter> {
         let mut filter = self.under.iter().fold(Filter::default(), |filter, folder| filter.under(folder));
         for format in &self.format {
             filter = filter.format(format.name());
@@ -65,7 +69,7 @@ impl Filters {
                 filter = limit(filter, pixels);
             }
         }
-        filter = global.picture_colors().fold(filter, |filter, color| filter.color(color));
+        filter = self.with_color.iter().fold(filter, |filter, color| filter.color(*color));
         if let Some(moment) = &self.after {
             filter = filter.after(moment)?;
         }
@@ -79,7 +83,7 @@ impl Filters {
 impl Filters {
     /// Notes how many pictures cannot pass because they have not been measured yet.
     pub(super) fn note_unmeasured(&self, global: &Global, index: impl FnOnce() -> Result<Searcher>) -> Result<()> {
-        if self.kind.is_empty() && global.picture_colors().next().is_none() {
+        if self.kind.is_empty() && self.with_color.is_empty() {
             return Ok(());
         }
         let unmeasured = index()?.unmeasured()?;

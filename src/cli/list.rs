@@ -30,7 +30,7 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     args.filters.note_unmeasured(global, || global.open_searcher(None))?;
     let mut out = Out::new();
     let end = if args.null { '\0' } else { '\n' };
-    index.for_each_picture(&args.filters.filter(global)?, |row| {
+    index.for_each_picture(&args.filters.filter()?, |row| {
         let written = if global.json { out.json_line(&fields(&row)) } else { out.path("", &row.path, end) };
         written.map_err(|source| imgidx::Error::Io { action: "write to", path: "standard output".into(), source })
     })?;

@@ -51,10 +51,10 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use imgidx::index::default_data_dir;
-use imgidx::types::{Lab, give_back_large_pieces};
+use imgidx::types::give_back_large_pieces;
 use imgidx::{Error, Index, OpenOptions, Result, Searcher};
 
-use color::ColorOption;
+use color::When;
 use output::{Done, Failure, Style};
 
 /// Pause between two attempts to open an index that another process writes to. Opening waits some time by itself.
@@ -105,10 +105,9 @@ struct Global {
     /// Print more details
     #[arg(short, long, global = true)]
     verbose: bool,
-    /// When to colour messages: auto, always or never; in commands that list pictures, also a colour that they must
-    /// contain, such as '#c00' or red
-    #[arg(long, global = true, value_name = "WHEN|COLOR", value_parser = color::parse)]
-    color: Vec<ColorOption>,
+    /// When to colour messages
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t, hide_possible_values = false)]
+    color: When,
     /// Disable network access
     #[arg(long, global = true, env = "IMGIDX_OFFLINE", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
     offline: bool,
@@ -174,13 +173,6 @@ enum Command {
     Man(completions::ManArgs),
 }
 
-impl Command {
-    /// Whether it takes the options that filter pictures.
-    fn lists_pictures(&self) -> bool {
-        matches!(self, Self::Similar(_) | Self::Search(_) | Self::List(_) | Self::Dupes(_))
-    }
-}
-
 /// Runs the program.
 pub(crate) fn main() -> ExitCode {
     prepare_process();
@@ -227,11 +219,6 @@ fn run_when_free() -> (Style, Result<Done, Failure>) {
 impl Cli {
     fn run(self) -> Result<Done, Failure> {
         let Self { global, command } = self;
-        if global.picture_colors().next().is_some() && !command.lists_pictures() {
-            return Err(Failure::Usage(
-                "--color must be auto, always or never here: this command does not list pictures".into(),
-            ));
-        }
         match command {
             Command::Add(args) => add::run(&global, args),
             Command::Similar(args) => similar::run(&global, args),
@@ -263,19 +250,7 @@ impl Cli {
 
 impl Global {
     fn style(&self) -> Style {
-        let when = self.color.iter().rev().find_map(|option| match option {
-            ColorOption::Messages(when) => Some(*when),
-            ColorOption::Pictures(_) => None,
-        });
-        Style::new(when.unwrap_or_default())
-    }
-
-    /// The colours that pictures must contain.
-    fn picture_colors(&self) -> impl Iterator<Item = Lab> {
-        self.color.iter().filter_map(|option| match option {
-            ColorOption::Messages(_) => None,
-            ColorOption::Pictures(color) => Some(*color),
-        })
+        Style::new(self.color, self.json)
     }
 
     /// Prints a note on standard error, unless `--quiet` is given.

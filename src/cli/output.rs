@@ -41,6 +41,28 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What kind of failure it is, as JSON documents name it.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Error(error) => error.kind(),
+            Self::Damaged(_) => "damaged",
+            Self::Usage(_) => "usage",
+            Self::Refused { .. } => "refused",
+            Self::ClosedPipe => "closed_pipe",
+        }
+    }
+
+    /// What can be done about it, where there is something to do.
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Error(error) => error.hint(),
+            Self::Refused { hint, .. } => hint.clone(),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -76,26 +98,30 @@ impl From<io::Error> for Failure {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Style {
     color: bool,
+    /// Whether errors are JSON documents.
+    json: bool,
 }
 
 impl Style {
-    pub(super) fn new(when: When) -> Self {
+    pub(super) fn new(when: When, json: bool) -> Self {
         let color = match when {
             When::Always => true,
             When::Never => false,
             When::Auto => io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
         };
-        Self { color }
+        Self { color, json }
     }
 
     /// Prints an error and, if there is one, a hint.
     pub(super) fn error(self, failure: &Failure) {
+        let hint = failure.hint();
+        if self.json {
+            let error = json!({"kind": failure.kind(), "message": failure.to_string(), "hint": hint});
+            // If standard error is closed, there is nowhere to report it.
+            let _ = writeln!(io::stderr(), "{}", json!({ "error": error }));
+            return;
+        }
         self.line("error", "1;31", &failure.to_string());
-        let hint = match failure {
-            Failure::Error(error) => error.hint(),
-            Failure::Refused { hint, .. } => hint.clone(),
-            _ => None,
-        };
         if let Some(hint) = hint {
             self.line("hint", "1;36", &hint);
         }

@@ -40,9 +40,9 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         return Err(Failure::Usage("--threshold must be a number from 0 to 1".into()));
     }
     let text = args.text.join(" ");
-    let filter = args.hits.filters.filter(global)?;
+    let filter = args.hits.filters.filter()?;
     if text.trim().is_empty() && filter.is_empty() {
-        return Err(Failure::Usage("give words or a filter, such as --type or --color".into()));
+        return Err(Failure::Usage("give words or a filter, such as --type or --with-color".into()));
     }
     let mut query = TextQuery::new(text.clone()).filter(filter);
     if let Some(threshold) = args.threshold {

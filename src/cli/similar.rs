@@ -80,7 +80,7 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
 
 /// Asks the daemon or else the index, which is then returned too.
 fn answer(global: &Global, args: &Args) -> Result<(Option<Searcher>, Answer)> {
-    let query = query(global, args)?;
+    let query = query(args)?;
     if args.hits.model.is_none()
         && let Some(answer) = ask::similar(global, &query, args.top)
     {
@@ -129,8 +129,8 @@ fn upkeep(global: &Global, index: &Searcher, found: Derived) {
     }
 }
 
-fn query(global: &Global, args: &Args) -> Result<Query> {
-    let mut query = Query::default().filter(args.hits.filters.filter(global)?).exact(args.exact);
+fn query(args: &Args) -> Result<Query> {
+    let mut query = Query::default().filter(args.hits.filters.filter()?).exact(args.exact);
     for path in &args.images {
         query = query.and(image(path)?);
     }

@@ -1,5 +1,5 @@
-//! Maintenance: a resident searcher's thread that rebuilds quantized vectors and graphs that are missing, damaged or out
-//! of date.
+//! Maintenance: a resident searcher's thread that rebuilds quantized vectors and graphs that are missing, damaged or
+//! out of date.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -140,7 +140,8 @@ fn wants_graph(resident: &ResidentIndex, codes: &QuantizedVectors) -> bool {
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         let (needed, allowed) = (mib(needed), mib(resident.options.memory));
         resident.note(format!(
-            "a graph would need {needed} MiB of memory, but only {allowed} MiB are allowed; queries scan all vectors instead"
+            "a graph would need {needed} MiB of memory, but only {allowed} MiB are allowed; \
+             queries scan all vectors instead"
         ));
     }
     status.count >= resident.options.graph_from && needed <= resident.options.memory

@@ -17,7 +17,8 @@ mod text;
 
 pub(crate) use derived_files::{collect, damaged_graph, derived_folder, open_codes, refresh_codes};
 pub use dupes::{
-    DupeAnswer, DupeGroup, DupePicture, DupeQuery, DupeTier, Redundant, RedundantFile, SIMILAR, Withheld, WithheldFile,
+    DupeAnswer, DupeGroup, DupePicture, DupeQuery, DupeTier, Redundant, RedundantFile, SIMILAR_THRESHOLD, Withheld,
+    WithheldFile,
 };
 pub use examine::Examined;
 pub use export::{ExportFormat, export_npy};

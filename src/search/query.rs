@@ -93,8 +93,8 @@ impl Query {
         self
     }
 
-    /// The same query with absolute paths, for a process with another current folder. `None` if a picture is not a file,
-    /// or there is no current folder.
+    /// The same query with absolute paths, for a process with another current folder. `None` if a picture is not a
+    /// file, or there is no current folder.
     pub fn absolute(&self) -> Option<Self> {
         let absolute = |image: &QueryImage| match image {
             QueryImage::Path(path) => Some(QueryImage::Path(std::path::absolute(path).ok()?)),
@@ -127,8 +127,8 @@ impl Query {
         self
     }
 
-    /// Whether to compare the query with every stored vector, without quantized vectors or a graph. Takes about 5 µs per
-    /// vector.
+    /// Whether to compare the query with every stored vector, without quantized vectors or a graph. Takes about 5 µs
+    /// per vector.
     #[must_use]
     pub fn exact(mut self, exact: bool) -> Self {
         self.exact = exact;

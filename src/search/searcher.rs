@@ -1,4 +1,4 @@
-//! The one reader of an index.
+//! The only reader of an index.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -25,13 +25,13 @@ use crate::options::OpenOptions;
 use crate::store::{FailureRow, ModelRow, PictureRow, RunRow, Store, StoredModel};
 use crate::types::{Classification, ContentHash, Embedding, Features};
 
-/// Reads an index: neighbours, words, duplicates, single pictures and lists.
+/// Reads an index: similar pictures, search by words, duplicates, single pictures and lists.
 ///
-/// It is cheap to clone, and many threads can use it at once. Each query sees one snapshot of the database: what any process has
-/// committed is in the answer of the next one. Nothing is locked, and nothing is written but derived files.
+/// A searcher is cheap to clone, and many threads can use it at once. Each query sees one snapshot of the database,
+/// with everything that any process has committed before. Queries take no lock and write nothing but derived files.
 ///
-/// By default every query opens what it needs, which suits a process that asks once. [`Searcher::resident`] keeps the vector index in
-/// memory.
+/// By default every query opens the files that it needs, which suits a process that runs a single query.
+/// [`Searcher::resident`] keeps the vector index in memory.
 #[derive(Debug, Clone)]
 pub struct Searcher {
     pub(super) shared: Arc<Shared>,
@@ -42,52 +42,51 @@ pub(super) struct Shared {
     readers: Arc<Readers>,
     pub(super) options: OpenOptions,
     pub(super) catalog: Catalog,
-    /// The model at work, once a picture that is not indexed has needed it.
+    /// The encoder, once a picture that is not indexed has needed it.
     encoder: Mutex<Option<Arc<Encoder>>>,
-    /// For a process that stays.
-    residence: Option<Residence>,
+    /// Set for a long-running process.
+    resident: Option<ResidentSlot>,
 }
 
-/// The vector index in memory, of the model in use.
+/// The place of the vector index in memory, for the model in use.
 #[derive(Debug)]
-struct Residence {
+struct ResidentSlot {
     options: SearcherOptions,
-    resident: Mutex<Option<Arc<Resident>>>,
+    index: Mutex<Option<Arc<Resident>>>,
 }
 
 impl Searcher {
     pub(crate) fn new(store: Store, options: OpenOptions) -> Result<Self> {
         let catalog = Catalog::new(&options.resolve_data_dir()?);
         let (readers, encoder) = (Arc::new(Readers::new(store)), Mutex::default());
-        Ok(Self { shared: Arc::new(Shared { readers, options, catalog, encoder, residence: None }) })
+        Ok(Self { shared: Arc::new(Shared { readers, options, catalog, encoder, resident: None }) })
     }
 
     /// Opens the index at a path for reading, with default options.
     ///
     /// # Errors
-    /// [`Error::NoIndex`] if there is none, and when the file is no index or of a newer version.
+    /// [`Error::NoIndex`] if there is none. Also fails if the file is not an index, or has a newer version.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::new(Store::open(path.as_ref())?, OpenOptions::default())
     }
 
-    /// A searcher of the same index that keeps quantized vectors, and from some size on a graph, in memory, for a process that stays.
-    /// Its clones share them.
+    /// A searcher of the same index for a long-running process. It keeps quantized vectors in memory, and a graph if
+    /// the index is large enough. Its clones share them.
     ///
     /// # Errors
-    /// When the database fails, or no thread can be started.
+    /// If the database fails, or the maintenance thread cannot be started.
     pub fn resident(&self, options: SearcherOptions) -> Result<Self> {
         let searcher = self.resident_later(options);
         searcher.warm_up()?;
         Ok(searcher)
     }
 
-    /// As [`Searcher::resident`], but nothing is in memory before [`Searcher::warm_up`] or the first query.
+    /// Like [`Searcher::resident`], but loads nothing before [`Searcher::warm_up`] or the first query.
     pub(crate) fn resident_later(&self, options: SearcherOptions) -> Self {
         let Shared { readers, options: open, catalog, encoder, .. } = &*self.shared;
         let (readers, open, catalog) = (readers.clone(), open.clone(), catalog.clone());
-        let (encoder, residence) =
-            (Mutex::new(locked(encoder).clone()), Residence { options, resident: Mutex::default() });
-        let shared = Shared { readers, options: open, catalog, encoder, residence: Some(residence) };
+        let (encoder, slot) = (Mutex::new(locked(encoder).clone()), ResidentSlot { options, index: Mutex::default() });
+        let shared = Shared { readers, options: open, catalog, encoder, resident: Some(slot) };
         Self { shared: Arc::new(shared) }
     }
 
@@ -96,7 +95,7 @@ impl Searcher {
         self.shared.readers.database()
     }
 
-    /// The options that it was opened with.
+    /// The options that the index was opened with.
     pub(crate) fn options(&self) -> &OpenOptions {
         &self.shared.options
     }
@@ -105,17 +104,18 @@ impl Searcher {
         self.shared.readers.get()
     }
 
-    /// Has further queries open the database anew, because another file is in its place.
+    /// Makes further queries open the database again, after the file was replaced.
     pub(crate) fn reset(&self) {
         self.shared.readers.reset();
     }
 
-    /// Finds the `count` pictures that are most like those of the query.
+    /// Finds the `count` pictures that are most similar to those of the query.
     ///
-    /// A picture that is in the index is not embedded again, and then ONNX Runtime is not even loaded.
+    /// The vectors of indexed pictures come from the index. If all pictures of the query are indexed, ONNX Runtime is
+    /// not loaded.
     ///
     /// # Errors
-    /// When a picture cannot be used, or the database, the model or ONNX Runtime fails.
+    /// If a picture cannot be used, or the database, the model or ONNX Runtime fails.
     pub fn similar(&self, query: &Query, count: usize) -> Result<Answer> {
         let store = self.reader()?;
         let active = self.active(&store)?;
@@ -128,11 +128,11 @@ impl Searcher {
         self.answer(&store, &active, model, |lookup, index| lookup.similar(index, query, &plus, &minus, count))
     }
 
-    /// The pictures whose vectors are nearest to a vector of the same model; of the query, its threshold, filter and
-    /// exactness are used.
+    /// Finds the `count` pictures whose vectors are nearest to a vector of the same model. Only the threshold, the
+    /// filter and the exactness of the query are used.
     ///
     /// # Errors
-    /// When the vector has another dimension than the model's, or the database fails.
+    /// If the vector does not have the dimension of the model, or the database fails.
     pub fn similar_to(&self, vector: &Embedding, query: &Query, count: usize) -> Result<Answer> {
         let store = self.reader()?;
         let active = self.active(&store)?;
@@ -154,34 +154,34 @@ impl Searcher {
         let index = resident.index().current(store, lookup.model.as_ref())?;
         let answer = ask(&lookup, &index)?;
         if answer.derived == Derived::Lost {
-            resident.index().lose(&index);
+            resident.index().discard(&index);
         }
         Ok(answer)
     }
 
-    /// The vector index in memory for the model in use, if this is a process that stays.
+    /// The resident vector index of the model in use; `None` if this searcher is not resident.
     fn resident_index(&self, active: &ActiveModel) -> Result<Option<Arc<Resident>>> {
-        let Some(residence) = &self.shared.residence else { return Ok(None) };
-        let mut slot = locked(&residence.resident);
-        if let Some(resident) = slot.as_ref().filter(|resident| resident.index().model_id == active.id) {
+        let Some(slot) = &self.shared.resident else { return Ok(None) };
+        let mut index = locked(&slot.index);
+        if let Some(resident) = index.as_ref().filter(|resident| resident.index().model_id == active.id) {
             return Ok(Some(resident.clone()));
         }
-        let resident = Resident::start(self.shared.readers.clone(), active.id, residence.options.clone())?;
-        Ok(Some(slot.insert(Arc::new(resident)).clone()))
+        let resident = Resident::start(self.shared.readers.clone(), active.id, slot.options.clone())?;
+        Ok(Some(index.insert(Arc::new(resident)).clone()))
     }
 
-    /// Loads what queries need, so that the first one does not wait for it.
+    /// Loads the resident vector index, so that the first query does not wait for it.
     ///
     /// # Errors
-    /// When the database fails, or no thread can be started.
+    /// If the database fails, or the maintenance thread cannot be started.
     pub fn warm_up(&self) -> Result<()> {
         self.resident_index(&self.active_model()?).map(drop)
     }
 
-    /// Finds the `count` best pictures for a text, by labels, kinds of things, and words in paths.
+    /// Finds the `count` best pictures for a text, by labels, kinds of things and words in paths.
     ///
     /// # Errors
-    /// When the database fails.
+    /// If the database fails.
     pub fn search(&self, query: &TextQuery, count: usize) -> Result<TextAnswer> {
         let store = self.reader()?;
         let active = self.active(&store)?;
@@ -194,10 +194,10 @@ impl Searcher {
         Ok(TextAnswer { terms, has_labels: self.has_classes()?, pending, hits, model: active.name })
     }
 
-    /// Finds pictures that are copies of each other. Nothing is removed.
+    /// Finds duplicates. Removes nothing.
     ///
     /// # Errors
-    /// When the database fails.
+    /// If the database fails.
     pub fn dupes(&self, query: &DupeQuery) -> Result<DupeAnswer> {
         let store = self.reader()?;
         let _snapshot = store.snapshot()?;
@@ -205,40 +205,41 @@ impl Searcher {
         find_dupes(&store, model.as_ref(), query)
     }
 
-    /// Checks on the disk which files of duplicates may be removed: those of which another file, seen just now, is kept. Nothing is
-    /// removed.
+    /// Checks on disk which duplicate files can be removed safely: those for which another file, which was just
+    /// verified, is kept. Removes nothing.
     ///
     /// # Errors
-    /// When the database fails.
+    /// If the database fails.
     pub fn redundant(&self, answer: &DupeAnswer) -> Result<Redundant> {
         find_redundant(&*self.reader()?, &answer.groups)
     }
 
-    /// Everything that is known of a picture, indexed or not.
+    /// Returns everything known about a picture, indexed or not.
     ///
     /// # Errors
-    /// When it cannot be read or decoded, or the model or ONNX Runtime fails.
+    /// If it cannot be read or decoded, or the model or ONNX Runtime fails.
     pub fn examine(&self, image: &QueryImage) -> Result<Examined> {
         let store = self.reader()?;
         let row = self.model_row(&store)?;
         examine(image, &store, row, || self.encoder())
     }
 
-    /// A picture, upright and scaled down to at most this many pixels a side.
+    /// A picture, upright and scaled down to at most `side` pixels on each side.
     ///
     /// # Errors
-    /// [`Error::Picture`] when it cannot be read or decoded.
+    /// [`Error::Picture`] if it cannot be read or decoded.
     pub fn thumbnail(&self, path: &Path, side: u32) -> Result<RgbImage> {
         self.shared.options.thumbnail(path, side)
     }
 
-    /// Writes a copy of the last committed state of the database to a file, which appears when it is complete. The database may be in
-    /// use and be written to meanwhile. `each` is called with the number of pages copied, and of all pages.
+    /// Writes a copy of the last committed state of the database to a file, which appears when it is complete. Other
+    /// processes can use and change the database meanwhile. `each` is called with the number of pages copied so far and
+    /// the number of all pages.
     ///
-    /// The copy is an index like any other: opened under its own name, or put in the place of a lost one.
+    /// The copy is a complete index. It can be opened under its own name, or replace a lost one.
     ///
     /// # Errors
-    /// When there is something else than an older backup at the path, it cannot be written to, or the database is damaged.
+    /// If the path exists and is not an older backup, the file cannot be written, or the database is damaged.
     pub fn backup(&self, to: impl AsRef<Path>, each: impl FnMut(u64, u64)) -> Result<()> {
         self.reader()?.backup(to.as_ref(), each)
     }
@@ -246,33 +247,33 @@ impl Searcher {
     /// The digest of a picture's content, indexed or not.
     ///
     /// # Errors
-    /// When it cannot be read, or is no picture.
+    /// If it cannot be read, or is not a picture.
     pub fn content_of(&self, image: &QueryImage) -> Result<ContentHash> {
         content_of(image)
     }
 
-    /// Files that hold a content.
+    /// The files that hold a content.
     ///
     /// # Errors
-    /// When the database fails.
+    /// If the database fails.
     pub fn paths_of(&self, hash: &ContentHash) -> Result<Vec<PathBuf>> {
         let store = self.reader()?;
         store.image(hash)?.map_or_else(|| Ok(Vec::new()), |image| store.paths_of(image))
     }
 
-    /// Calls `each` with every indexed file that passes the filter, by root and path.
+    /// Calls `each` with every indexed file that passes the filter, sorted by root and path.
     ///
     /// # Errors
-    /// When the database fails, or `each` does.
+    /// If the database or `each` fails.
     pub fn for_each_picture(&self, filter: &Filter, each: impl FnMut(PictureRow) -> Result<()>) -> Result<()> {
         let store = self.reader()?;
         store.for_each_picture(&filter.selection(&store)?, each)
     }
 
-    /// The vector and the classes that the model in use has of an indexed picture.
+    /// The vector and the classes of an indexed picture from the model in use; `None` if it has no vector.
     ///
     /// # Errors
-    /// When the database fails.
+    /// If the database fails.
     pub fn stored_embedding(&self, picture: &PictureRow) -> Result<Option<(Embedding, Vec<Classification>)>> {
         let store = self.reader()?;
         let Some(model) = store.model(&self.active(&store)?.id)? else { return Ok(None) };
@@ -280,121 +281,123 @@ impl Searcher {
         Ok(Some((vector.embedding, store.classes(picture.image, model.row)?)))
     }
 
-    /// What an indexed picture looks like; `None` if the rules of this version have not measured it yet.
+    /// The visual features of an indexed picture; `None` if they have not been measured by the rules of this version.
     ///
     /// # Errors
-    /// When the database fails.
+    /// If the database fails.
     pub fn stored_features(&self, picture: &PictureRow) -> Result<Option<Features>> {
         self.reader()?.features(picture.image)
     }
 
-    /// Writes the vectors of the model in use for NumPy, and returns how many there were.
+    /// Writes the vectors of the model in use as a NumPy array to a folder, and returns their number.
     ///
     /// # Errors
-    /// When the model was never used with this index, or the files cannot be written.
+    /// If the model has never been used with this index, or the files cannot be written.
     pub fn export_npy(&self, folder: &Path) -> Result<u64> {
         let store = self.reader()?;
         let active = self.active(&store)?;
-        let never_used = || Error::Invalid(format!("the model `{}` was not used with this index yet", active.name));
+        let never_used =
+            || Error::Invalid(format!("the model `{}` has not been used with this index yet", active.name));
         let model = store.model(&active.id)?.ok_or_else(never_used)?;
         export_npy(&store, model.row, model.dimension, folder)
     }
 
-    /// How many indexed pictures the rules of this version have not measured yet: their types and colours are unknown.
+    /// Number of indexed pictures that have not been measured by the rules of this version. Their types and colours are
+    /// unknown.
     ///
     /// # Errors
-    /// When the database fails.
+    /// If the database fails.
     pub fn unmeasured(&self) -> Result<u64> {
         let store = self.reader()?;
         store.unmeasured(store.held()?)
     }
 
-    /// What could not be indexed, and why.
+    /// The files that could not be indexed, and the reasons.
     ///
     /// # Errors
-    /// When the database fails.
+    /// If the database fails.
     pub fn failures(&self) -> Result<Vec<FailureRow>> {
         let store = self.reader()?;
         store.failures(self.model_row(&store)?)
     }
 
-    /// Why files were skipped, and how many for each reason.
+    /// The reasons for which files were skipped, with the number of files for each.
     ///
     /// # Errors
-    /// When the database fails.
+    /// If the database fails.
     pub fn skipped_reasons(&self) -> Result<Vec<(String, u64)>> {
         self.reader()?.skipped_reasons()
     }
 
-    /// How the last runs of [`Index::add`](crate::Index::add) went, the latest one first; a hundred are kept.
+    /// The last runs of [`Index::add`](crate::Index::add), newest first. The index keeps a hundred.
     ///
     /// # Errors
-    /// When the database fails.
+    /// If the database fails.
     pub fn runs(&self, count: usize) -> Result<Vec<RunRow>> {
         self.reader()?.runs(count)
     }
 
-    /// Brings the quantized vectors up to date, if they are behind, damaged or gone. Returns how many vectors they cover then, or
-    /// `None` if nothing was done: there was no need, or another process is writing.
+    /// Rewrites the quantized vectors if they are out of date, damaged or missing. Returns how many vectors they cover
+    /// then, or `None` if nothing was done, because it was not necessary or another process is writing.
     ///
     /// # Errors
-    /// When the database fails, or the file cannot be written.
+    /// If the database fails, or the file cannot be written.
     pub fn maintain(&self) -> Result<Option<u64>> {
         let store = self.reader()?;
         derived_files::renew_codes(&store, &self.active(&store)?.id)
     }
 
-    /// What a resident searcher keeps in memory at present; `None` if it keeps nothing.
+    /// What a resident searcher keeps in memory; `None` if it keeps nothing.
     pub fn resident_status(&self) -> Option<SearcherStatus> {
-        self.held_index().map(|resident| resident.status())
+        self.loaded_index().map(|resident| resident.status())
     }
 
-    /// Waits until what a resident searcher keeps in memory is as current as it is going to be.
+    /// Waits until the maintenance thread of a resident searcher has no work left.
     pub fn wait_until_settled(&self) {
-        if let Some(resident) = self.held_index() {
+        if let Some(resident) = self.loaded_index() {
             resident.wait_until_settled();
         }
     }
 
-    fn held_index(&self) -> Option<Arc<Resident>> {
-        locked(&self.shared.residence.as_ref()?.resident).clone()
+    fn loaded_index(&self) -> Option<Arc<Resident>> {
+        locked(&self.shared.resident.as_ref()?.index).clone()
     }
 
-    /// The models that can be used.
+    /// The available models.
     pub fn catalog(&self) -> &Catalog {
         &self.shared.catalog
     }
 
-    /// The model in use: the one that was asked for when the index was opened, or the database's own.
+    /// The model in use: the one named when the index was opened, otherwise the one stored in the database.
     ///
-    /// The database's own need not be in this machine's catalog: what is stored can be used without it.
+    /// The latter need not be in this machine's catalog: stored vectors can be used without it.
     ///
     /// # Errors
-    /// When one was asked for that is not in the catalog, or the database fails.
+    /// If the named model is not in the catalog, or the database fails.
     pub fn active_model(&self) -> Result<ActiveModel> {
         active_model(&*self.reader()?, &self.shared.options, &self.shared.catalog)
     }
 
-    /// The model in use, with all that is needed to run it.
+    /// The catalog entry of the model in use, which is needed to run it.
     pub(crate) fn catalog_entry(&self) -> Result<CatalogEntry> {
         let active = self.active_model()?;
         let entry = self.shared.catalog.entry(&active.name)?;
         if entry.id != active.id {
-            let reason = "the catalog has another model of this name than the index was made with; \
-                          `imgidx model use` changes over to it";
+            let reason = "the catalog's model of this name is not the one that the index was made with; \
+                          `imgidx model use` switches to it";
             return Err(model::Error::Model { model: active.name, reason: reason.into() }.into());
         }
         Ok(entry)
     }
 
-    /// Whether the model in use gives labels beside vectors.
+    /// Whether the model in use assigns labels in addition to vectors.
     ///
     /// # Errors
-    /// When the database fails.
+    /// If the database fails.
     pub fn has_classes(&self) -> Result<bool> {
         match self.catalog_entry() {
             Ok(entry) => Ok(entry.spec.outputs.logits.is_some()),
-            // This machine does not have the model; the stored labels answer.
+            // The model is not in this machine's catalog, so the stored labels decide.
             Err(_) => {
                 let store = self.reader()?;
                 let model = store.model(&self.active_model()?.id)?;
@@ -411,10 +414,10 @@ impl Searcher {
         Ok(store.model(&self.active(store)?.id)?.map_or(ModelRow::NONE, |model| model.row))
     }
 
-    /// The encoder of the model in use: the one that indexing uses, if any, or one of its own.
+    /// The encoder of the model in use: the one that indexing uses, if any, otherwise a new one on the CPU.
     pub(crate) fn encoder(&self) -> Result<Arc<Encoder>> {
         let active = self.active_model()?;
-        let used = match self.shared.options.encoders().get(active.id) {
+        let encoder = match self.shared.options.encoders().get(active.id) {
             Some(encoder) => encoder,
             None => {
                 let entry = self.catalog_entry()?;
@@ -424,8 +427,8 @@ impl Searcher {
                 })?
             }
         };
-        *locked(&self.shared.encoder) = Some(used.clone());
-        Ok(used)
+        *locked(&self.shared.encoder) = Some(encoder.clone());
+        Ok(encoder)
     }
 
     /// Whether the model is in memory.
@@ -433,8 +436,8 @@ impl Searcher {
         locked(&self.shared.encoder).as_ref().is_some_and(|encoder| encoder.is_loaded())
     }
 
-    /// Frees the memory of the model if nothing, be it a query or indexing, has used it for this long. Otherwise returns how long to
-    /// wait before asking again; `None` if it is not loaded.
+    /// Unloads the model if neither a query nor indexing has used it for this long. Otherwise returns how long to wait
+    /// before the next call. Returns `None` if the model is not loaded.
     pub fn unload_model_after(&self, idle: Duration) -> Option<Duration> {
         let encoder = locked(&self.shared.encoder).clone();
         encoder?.unload_after(idle)

@@ -13,71 +13,71 @@ use crate::error::Result;
 use crate::store::{Counts, Root, RootState, Store, StoredModel};
 use crate::types::ImageType;
 
-/// The state of an index, as `status` tells it.
+/// The state of an index, as `status` shows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Status {
     /// The database file.
     pub database: PathBuf,
-    /// How much is indexed.
+    /// Numbers of pictures and files.
     pub counts: Counts,
     /// The roots.
     pub roots: Vec<RootStatus>,
-    /// Pictures of each type, the most frequent one first.
+    /// Number of pictures of each type, the most frequent type first.
     pub types: Vec<(ImageType, u64)>,
-    /// Pictures that were not measured yet, so that their types are not known.
+    /// Number of pictures that have not been measured yet, so that their types are unknown.
     pub unmeasured: u64,
-    /// The labels that most pictures have in the first place, and how many these are, the most frequent one first.
+    /// The most frequent top-ranked labels, with the number of their pictures, the most frequent label first.
     pub labels: Vec<(String, u64)>,
     /// Name of the model in use.
     pub model: String,
     /// The nearest-neighbour index of that model.
     pub index: NeighborStatus,
-    /// Files that could not be indexed.
+    /// Number of files that could not be indexed.
     pub failures: u64,
 }
 
-/// A root, as `status` tells it.
+/// A root, as `status` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RootStatus {
     /// Its path.
     pub path: PathBuf,
-    /// Whether it was there when it was last looked at.
+    /// Whether it was available when it was last checked.
     pub state: RootState,
-    /// Present files in it.
+    /// Number of present files in it.
     pub files: u64,
-    /// Files among them that have vanished, too many at once to be believed.
+    /// Number of files among them that disappeared in a mass deletion that is not confirmed yet.
     pub vanished: u64,
 }
 
-/// The nearest-neighbour index, as `status` tells it.
+/// The nearest-neighbour index, as `status` shows it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NeighborStatus {
-    /// Vectors of the model.
+    /// Number of vectors of the model.
     pub rows: u64,
-    /// Vectors that the file of codes covers.
+    /// Number of vectors that the file of quantized vectors covers.
     pub snapshot: u64,
-    /// Vectors that are newer than it.
+    /// Number of vectors that are newer than the file.
     pub delta: u64,
-    /// Vectors that it covers and that are gone.
+    /// Number of covered vectors that have been deleted.
     pub dead: u64,
-    /// Length of the file of codes in bytes.
+    /// Length of the file in bytes.
     pub bytes: u64,
-    /// How a query by a process that asks once is answered.
+    /// How a process that runs a single query searches.
     pub method: Method,
-    /// The graph for processes that stay, if one was built.
+    /// The graph for long-running processes, if one was built.
     pub graph: Option<GraphStatus>,
-    /// Pictures that the model has no vector of.
+    /// Number of pictures without a vector of the model.
     pub pending: u64,
 }
 
-/// Labels that are told.
-const TOP_LABELS: usize = 10;
+/// Maximum number of labels in a status.
+const MAX_LABELS: usize = 10;
 
 impl Searcher {
     /// The state of the index.
     ///
     /// # Errors
-    /// When the database fails.
+    /// If the database fails.
     pub fn status(&self) -> Result<Status> {
         let store = self.reader()?;
         let active = self.active(&store)?;
@@ -97,7 +97,7 @@ impl Searcher {
             roots: store.roots()?.into_iter().map(root_status).collect(),
             types: store.count_types(held)?,
             unmeasured: store.unmeasured(held)?,
-            labels: store.top_labels(row, held, TOP_LABELS)?,
+            labels: store.top_labels(row, held, MAX_LABELS)?,
             model: active.name,
             index,
             failures: store.count_failures(row)?,

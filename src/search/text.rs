@@ -1,15 +1,17 @@
-//! Search by words: what models see in pictures, what kinds of things that is, and what paths say.
+//! Search by words: in the labels that models assign, the kinds of things these labels name, and paths.
 //!
-//! A text is taken apart into terms, each the longest name that the [`Vocabulary`] knows, or a single word. A picture has
-//! to have all of them. How well it has one is a number from 0 to 1:
+//! A text is split into terms: the longest names that the [`Vocabulary`] knows, and single words for the rest. A
+//! picture must match all terms. How well it matches a term is a number from 0 to 1, which combines two matches:
 //!
-//! - **seen**: the sum of the scores of all its labels that are what the term names or of a kind that it names, since a model that
-//!   is not sure of the breed may be sure of the dog; each step up to the kind costs a hundredth. Below [`MIN_LABEL_SCORE`] it does
-//!   not count, unless another threshold is asked for;
-//! - **said**: [`PATH_MATCH_SCORE`] if the words are in the path of one of its files, or in the name of the folder that was added;
-//! - of both, how likely it is that one of them is right, were they independent: 1 - (1 - seen)(1 - said).
+//! - **label match**: the sum of the scores of all its labels that the term names, directly or as a kind. A model that
+//!   is unsure about the breed may still be sure that it is a dog. Each step up to the kind costs a hundredth. A sum
+//!   below [`MIN_LABEL_SCORE`] does not count, unless the query sets another threshold.
+//! - **path match**: [`PATH_MATCH_SCORE`] if the words occur in the path of one of its files, or in the name of the
+//!   folder that was added.
 //!
-//! The score of several terms is their geometric mean. Of equal scores the earlier indexed picture comes first.
+//! The combined score is the probability that at least one match is right, if they were independent:
+//! 1 - (1 - label match)(1 - path match). The score of several terms is the geometric mean. Pictures with equal scores
+//! come in the order in which they were indexed.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
@@ -23,15 +25,15 @@ use crate::model::{Term, Vocabulary};
 use crate::store::{ModelRow, SeenLabel, SelectedImage, Store};
 use crate::types::{ContentHash, ImageId, path_text, paths_text};
 
-/// From this sum of scores on a thing counts as seen. Measured on 305 photographs of ImageNet with the built-in model, where it
-/// finds dogs, vehicles and birds with a precision of 1 and a recall of 0.95 and more.
+/// Minimum sum of label scores for a label match. Measured on 305 photographs of ImageNet with the built-in model,
+/// where it finds dogs, vehicles and birds with a precision of 1 and a recall of at least 0.95.
 pub const MIN_LABEL_SCORE: f32 = 0.4;
-/// What a word in a path is worth.
+/// The score of a path match.
 pub const PATH_MATCH_SCORE: f32 = 0.5;
-/// What is left of a label's score for each step up to the kind that was asked for.
-const STEP: f32 = 0.99;
+/// The factor on a label's score for each step up to the kind that the term names.
+const STEP_FACTOR: f32 = 0.99;
 
-/// Words to find pictures by.
+/// A query for pictures by words.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TextQuery {
     text: String,
@@ -42,14 +44,14 @@ pub struct TextQuery {
 }
 
 impl TextQuery {
-    /// The same for another process, which may be in another folder.
+    /// The same query with absolute paths, for a process with another current folder.
     #[must_use]
     pub fn absolute(mut self) -> Self {
         self.filter = self.filter.absolute();
         self
     }
 
-    /// Pictures that have all that a text names; of an empty one, all that pass the filter.
+    /// A query for pictures that match all terms of a text. An empty text matches all pictures that pass the filter.
     pub fn new(text: impl Into<String>) -> Self {
         Self { text: text.into(), ..Self::default() }
     }
@@ -61,7 +63,7 @@ impl TextQuery {
         self
     }
 
-    /// Only pictures of at least this score, 0 to 1.
+    /// Minimum score, 0 to 1.
     #[must_use]
     pub fn threshold(mut self, threshold: f32) -> Self {
         self.threshold = Some(threshold);
@@ -69,43 +71,44 @@ impl TextQuery {
     }
 }
 
-/// A picture that was found by words.
+/// A picture that matches a [`TextQuery`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TextHit {
-    /// How well it has what was asked for, 0 to 1; without any words, the part of it that has the wanted colour.
+    /// How well it matches, 0 to 1. Without words, the share of the picture that has the selected colour.
     pub score: f32,
-    /// Its content.
+    /// Digest of its content.
     pub image: ContentHash,
-    /// A file that holds it; of copies, the one whose path says most of what was asked for.
+    /// A file that holds it. Of several copies, the one whose path matches the most terms.
     #[serde(with = "path_text")]
     pub path: PathBuf,
     /// All files that hold it, `path` first.
     #[serde(with = "paths_text")]
     pub paths: Vec<PathBuf>,
-    /// Labels of it that are what was asked for, the surest first.
+    /// Its labels that match the terms, in the order of the terms, best score first.
     pub labels: Vec<String>,
 }
 
 /// The answer to a [`TextQuery`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TextAnswer {
-    /// What the text was taken apart into.
+    /// The terms of the text.
     pub terms: Vec<String>,
     /// Name of the model whose labels were searched.
     pub model: String,
-    /// Whether that model has labels at all.
+    /// Whether that model assigns labels at all.
     pub has_labels: bool,
-    /// Indexed pictures that this model has not seen yet.
+    /// Number of indexed pictures that this model has not processed yet.
     pub pending: u64,
-    /// The pictures, the best first.
+    /// The pictures, best score first.
     pub hits: Vec<TextHit>,
 }
 
-/// How well a picture has what is asked for.
+/// How well a picture matches a term.
 #[derive(Debug, Default, Clone)]
 struct Evidence {
     label_match: f32,
     path_match: f32,
+    /// Positions of its matching labels in the list of all labels.
     labels: Vec<usize>,
 }
 
@@ -115,10 +118,10 @@ impl Evidence {
     }
 }
 
-/// Finds the `count` best pictures for a text, and tells what it was taken apart into.
+/// Finds the `count` best pictures for a text. Returns the terms of the text and the hits.
 ///
 /// # Errors
-/// When the database fails.
+/// If the database fails.
 pub(crate) fn search_text(
     store: &Store,
     model: ModelRow,
@@ -127,7 +130,7 @@ pub(crate) fn search_text(
 ) -> Result<(Vec<String>, Vec<TextHit>)> {
     let terms = Vocabulary::get().terms(&query.text);
     if terms.is_empty() && !query.text.trim().is_empty() {
-        // Signs without a word name nothing; that is not the same as asking for everything.
+        // Punctuation alone names nothing. It must not match everything, as an empty text does.
         return Ok((Vec::new(), Vec::new()));
     }
     let allowed = if query.filter.is_empty() && !terms.is_empty() {
@@ -142,56 +145,57 @@ pub(crate) fn search_text(
     } else {
         let allowed: Option<HashSet<ImageId>> =
             allowed.map(|images| images.into_iter().map(|selected| selected.image).collect());
-        let least = query.threshold.unwrap_or(MIN_LABEL_SCORE);
-        let each = terms.iter().map(|term| evidence(store, model, term, &labels, least)).collect::<Result<Vec<_>>>()?;
-        let all = in_all(each, terms.len());
+        let min_score = query.threshold.unwrap_or(MIN_LABEL_SCORE);
+        let each =
+            terms.iter().map(|term| evidence(store, model, term, &labels, min_score)).collect::<Result<Vec<_>>>()?;
+        let all = intersect(each, terms.len());
         all.filter(|(image, ..)| allowed.as_ref().is_none_or(|allowed| allowed.contains(image))).collect()
     };
     ranked.retain(|(_, score, _)| query.threshold.is_none_or(|threshold| *score >= threshold));
     ranked.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     let mut hits = Vec::new();
-    for (image, score, seen) in ranked {
+    for (image, score, matched) in ranked {
         if hits.len() == count {
             break;
         }
-        // A content that no present file holds is no answer.
+        // A content that no present file holds is not a hit.
         let Some(picture) = store.picture(image)? else { continue };
-        let labels = seen.into_iter().map(|at| labels[at].name.clone()).collect();
-        let paths = by_words(store.paths_of(image)?, &terms);
+        let labels = matched.into_iter().map(|at| labels[at].name.clone()).collect();
+        let paths = sort_by_matches(store.paths_of(image)?, &terms);
         let path = paths.first().cloned().unwrap_or(picture.path);
         hits.push(TextHit { score, image: picture.hash, path, paths, labels });
     }
     Ok((terms.iter().map(|term| term.text().to_owned()).collect(), hits))
 }
 
-/// Of copies, the one first whose path says most of what was asked for.
-fn by_words(mut paths: Vec<PathBuf>, terms: &[Term]) -> Vec<PathBuf> {
-    let said = |path: &PathBuf| terms.iter().filter(|term| term.is_in(&path.to_string_lossy())).count();
-    paths.sort_by_cached_key(|path| Reverse(said(path)));
+/// Sorts paths by the number of terms that they contain, most terms first.
+fn sort_by_matches(mut paths: Vec<PathBuf>, terms: &[Term]) -> Vec<PathBuf> {
+    let matches = |path: &PathBuf| terms.iter().filter(|term| term.is_in(&path.to_string_lossy())).count();
+    paths.sort_by_cached_key(|path| Reverse(matches(path)));
     paths
 }
 
-/// Which pictures have one term, and how well.
+/// The pictures that match a term, and how well.
 fn evidence(
     store: &Store,
     model: ModelRow,
     term: &Term,
     labels: &[SeenLabel],
-    least: f32,
+    min_score: f32,
 ) -> Result<HashMap<ImageId, Evidence>> {
     let vocabulary = Vocabulary::get();
     let steps = |at: usize| vocabulary.steps(term, &labels[at].name).map(|steps| (labels[at].row, (at, steps)));
-    let meant: HashMap<_, _> = (0..labels.len()).filter_map(steps).collect();
+    let matching: HashMap<_, _> = (0..labels.len()).filter_map(steps).collect();
     let mut found: HashMap<ImageId, Evidence> = HashMap::new();
     let mut sums: HashMap<ImageId, f32> = HashMap::new();
-    store.for_each_seen(model, meant.keys().copied(), |image, row, score| {
-        let (at, steps) = meant[&row];
+    store.for_each_seen(model, matching.keys().copied(), |image, row, score| {
+        let (at, steps) = matching[&row];
         *sums.entry(image).or_default() += score;
         let evidence = found.entry(image).or_default();
-        evidence.label_match += score * STEP.powi(steps.try_into().unwrap_or(i32::MAX));
+        evidence.label_match += score * STEP_FACTOR.powi(steps.try_into().unwrap_or(i32::MAX));
         evidence.labels.push(at);
     })?;
-    found.retain(|image, _| sums[image] >= least);
+    found.retain(|image, _| sums[image] >= min_score);
     let roots: Vec<_> = store
         .roots()?
         .into_iter()
@@ -204,8 +208,8 @@ fn evidence(
     Ok(found)
 }
 
-/// The pictures that have every term, with the geometric mean of their scores.
-fn in_all(each: Vec<HashMap<ImageId, Evidence>>, terms: usize) -> impl Iterator<Item = (ImageId, f32, Vec<usize>)> {
+/// The pictures that match every term, with the geometric mean of their scores.
+fn intersect(each: Vec<HashMap<ImageId, Evidence>>, terms: usize) -> impl Iterator<Item = (ImageId, f32, Vec<usize>)> {
     let mut each = each.into_iter();
     let first = each.next().unwrap_or_default();
     let mut all: HashMap<ImageId, (f32, Vec<usize>)> =

@@ -1,4 +1,4 @@
-//! Copies of an index, and going back to one.
+//! Backups of an index, and restoring one.
 
 use std::fs;
 
@@ -16,10 +16,10 @@ fn a_backup_is_an_index_and_brings_back_a_lost_one() {
     let whole = sandbox.run_on_index(&["export", "--vector"]).code(0).stdout;
     let made = sandbox.run_on_index(&["backup", "safe/copy.db"]).code(0);
     assert!(made.stdout.ends_with("\tsafe/copy.db\n"), "{}", made.stdout);
-    assert_eq!(fs::read_dir(sandbox.path("safe")).expect("a folder").count(), 1, "nothing else lies there");
+    assert_eq!(fs::read_dir(sandbox.path("safe")).expect("a folder").count(), 1, "the folder has no other file");
     assert_eq!(sandbox.run(&["--db", "safe/copy.db", "export", "--vector"]).code(0).stdout, whole);
     sandbox.run(&["--db", "safe/copy.db", "check"]).code(0);
-    // Lost, with more in it than the copy has.
+    // The index is lost after pictures were added that the backup does not have.
     many(&sandbox, 20..25);
     sandbox.add();
     for entry in fs::read_dir(sandbox.path("")).expect("a folder").flatten() {

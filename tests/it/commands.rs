@@ -39,7 +39,7 @@ fn the_last_line_of_add_counts_everything() {
     {
         assert!(last.contains(part), "`{part}` is missing in: {last}");
     }
-    assert_eq!(added.stderr, "", "nothing else is said off a terminal");
+    assert_eq!(added.stderr, "", "nothing else is printed without a terminal");
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_picture_from_standard_input_is_a_query() {
     let finished = Finished::new(&["similar", "-"], child.wait_with_output().expect("it ends")).code(0);
     let answer = finished.json();
     assert_eq!(answer["query"]["path"], "-");
-    assert_eq!(answer["query"]["indexed"], true, "its content is a.png's");
+    assert_eq!(answer["query"]["indexed"], true, "it has the content of a.png");
     assert_eq!(answer["hits"].as_array().map(Vec::len), Some(1));
     assert_ne!(answer["hits"][0]["image"], answer["query"]["image"]);
 }
@@ -147,9 +147,9 @@ fn the_contact_sheet_is_complete_in_itself() {
     sandbox.run(&["similar", "photos/a.png", "--html", "sheet.html"]).code(0);
     let page = std::fs::read_to_string(sandbox.path("sheet.html")).expect("the sheet");
     assert_eq!(page.matches("src=\"data:image/jpeg;base64,").count(), 3, "query and two hits");
-    assert_eq!(page.matches("No such file").count(), 1, "a picture that is gone is told");
+    assert_eq!(page.matches("No such file").count(), 1, "a deleted picture is reported");
     assert!(page.contains("&lt;b onclick=&#39;x&#39;&gt;&amp;&quot;.png") && !page.contains("<b onclick"));
-    assert!(!page.contains("http://") && !page.contains("https://"), "it asks for nothing from elsewhere");
+    assert!(!page.contains("http://") && !page.contains("https://"), "the page loads nothing from the network");
 }
 
 #[test]
@@ -177,8 +177,8 @@ fn pruning_and_forgetting_tell_how_many_first() {
     let sandbox = indexed();
     std::fs::remove_file(sandbox.photo("a.png")).expect("it is there");
     sandbox.run(&["add", "photos"]).code(0);
-    let told = sandbox.run(&["prune", "--dry-run"]).code(0);
-    assert!(told.stderr.contains("1 missing file"), "{}", told.stderr);
+    let planned = sandbox.run(&["prune", "--dry-run"]).code(0);
+    assert!(planned.stderr.contains("1 missing file"), "{}", planned.stderr);
     let pruned = sandbox.run(&["prune"]).code(0);
     assert!(pruned.stderr.contains("1 missing file"), "{}", pruned.stderr);
     assert_eq!(pruned.stdout, "removed rows of 1 file and 1 content from the index\n");
@@ -251,11 +251,11 @@ fn an_interrupt_finishes_what_is_in_hand() {
         .spawn()
         .expect("the program starts");
     let id = child.id().to_string();
-    // Something is committed: the work has begun. It may also have ended by then.
+    // The first commit shows that the work has begun. It may also have ended by then.
     while sandbox.run(&["list"]).stdout.is_empty() {
         std::thread::yield_now();
     }
-    std::process::Command::new("kill").args(["-INT", &id]).status().expect("kill is there");
+    std::process::Command::new("kill").args(["-INT", &id]).status().expect("`kill` can be run");
     let finished = Finished::new(&["add"], child.wait_with_output().expect("it ends"));
     let last = finished.lines().pop().expect("it reports").to_owned();
     assert!(last.contains("new") && last.contains("0 missing"), "{last}");

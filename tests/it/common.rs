@@ -1,4 +1,4 @@
-//! What the tests share: pictures, a place to work in, ONNX Runtime, and the program.
+//! Helpers that the tests share: pictures, a sandbox, ONNX Runtime, and the program.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -10,7 +10,7 @@ use imgidx::{AddOptions, Index, IndexReport, OpenOptions};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A folder of pictures, an index, and a home without anything in it.
+/// A folder of pictures, an index, and an empty home directory.
 pub struct Sandbox {
     dir: TempDir,
 }
@@ -25,7 +25,7 @@ impl Sandbox {
         {
             use std::os::unix::fs::PermissionsExt;
             let private = std::fs::Permissions::from_mode(0o700);
-            std::fs::set_permissions(dir.path().join("run"), private).expect("it is ours");
+            std::fs::set_permissions(dir.path().join("run"), private).expect("we own the folder");
         }
         Self { dir }
     }
@@ -62,7 +62,7 @@ impl Sandbox {
         self.options().open(self.database()).expect("the index opens")
     }
 
-    /// Brings the index up to date with the folder of pictures.
+    /// Updates the index from the folder of pictures.
     pub fn add(&self) -> IndexReport {
         self.add_with(&AddOptions::default())
     }
@@ -71,7 +71,7 @@ impl Sandbox {
         self.open().add([self.photos()], options).expect("it can be indexed")
     }
 
-    /// The program, with this sandbox for a home and nothing else in its environment that it would heed.
+    /// The program, with its home in this sandbox and no other environment variable that affects it.
     pub fn program(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_imgidx"));
         command.env_clear();
@@ -85,14 +85,14 @@ impl Sandbox {
         command
     }
 
-    /// Runs the program to its end.
+    /// Runs the program and waits until it ends.
     pub fn run(&self, arguments: &[&str]) -> Finished {
         let output = self.program().args(arguments).output().expect("the program starts");
         Finished::new(arguments, output)
     }
 
-    /// Runs a script of the shell in a namespace of its own, in the folder of a self. `$I` is the program on its index, and
-    /// `start` runs the daemon.
+    /// Runs a shell script in a user and mount namespace of its own, in the folder of this sandbox. `$I` is the program
+    /// with its index, and `start` runs the daemon. Returns `None` where the system does not allow namespaces.
     #[cfg(unix)]
     pub fn in_namespace(&self, script: &str) -> Option<Finished> {
         let can = Command::new("unshare").args(["--user", "--map-root-user", "--mount", "true"]).status();
@@ -115,7 +115,7 @@ impl Sandbox {
                     kill -0 $DAEMON || { cat watch.log; exit 9; }
                     sleep 0.1
                 done
-                echo "waited in vain for $1"; cat watch.log; exit 8
+                echo "timed out waiting for $1"; cat watch.log; exit 8
             }
             stop() { kill -TERM $DAEMON; wait $DAEMON; trap - EXIT; }
         "#;
@@ -125,7 +125,7 @@ impl Sandbox {
         command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command.env("PROGRAM", program.get_program()).current_dir(self.path(""));
         program.current_dir(".");
-        let output = command.output().expect("unshare is there");
+        let output = command.output().expect("`unshare` can be run");
         Some(Finished::new(&["unshare"], output).code(0))
     }
 
@@ -134,7 +134,7 @@ impl Sandbox {
         self.run(&[&["--db", "photos.db"], arguments].concat())
     }
 
-    /// The database, for changes that the program would not make. Its pages keep their checksums.
+    /// Opens the database for changes that the program would not make. Its pages keep valid checksums.
     pub fn tamper(&self) -> rusqlite::Connection {
         drop(self.open());
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE;
@@ -150,7 +150,7 @@ impl Sandbox {
                 "SELECT root.path, file.path, image.hash FROM file JOIN root ON root.id = file.root
                  LEFT JOIN image ON image.id = file.image WHERE missing_since IS NULL",
             )
-            .expect("the tables are there");
+            .expect("the tables exist");
         let read = |row: &rusqlite::Row<'_>| {
             let [root, path] = [row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?];
             let path = imgidx::types::path_from_bytes(&root).join(imgidx::types::path_from_bytes(&path));
@@ -160,7 +160,7 @@ impl Sandbox {
         rows.map(|row| row.expect("a row")).collect()
     }
 
-    /// All rows of files: path below the root, content, whether it is missing.
+    /// All rows of files: the path below the root, the hash of the content, and whether the file is missing.
     pub fn rows(&self) -> Vec<(String, Option<Vec<u8>>, bool)> {
         let database = rusqlite::Connection::open(self.database()).expect("the database opens");
         let mut statement = database
@@ -168,7 +168,7 @@ impl Sandbox {
                 "SELECT file.path, image.hash, missing_since IS NOT NULL
                  FROM file LEFT JOIN image ON image.id = file.image ORDER BY file.root, file.path",
             )
-            .expect("the tables are there");
+            .expect("the tables exist");
         let read = |row: &rusqlite::Row<'_>| {
             let path: Vec<u8> = row.get(0)?;
             Ok((String::from_utf8_lossy(&path).into_owned(), row.get(1)?, row.get(2)?))
@@ -178,7 +178,7 @@ impl Sandbox {
     }
 }
 
-/// `imgidx watch` on the index of a sandbox, as a process of its own.
+/// A process that runs `imgidx watch` on the index of a sandbox.
 #[cfg(unix)]
 pub struct Daemon<'a> {
     sandbox: &'a Sandbox,
@@ -188,7 +188,7 @@ pub struct Daemon<'a> {
 
 #[cfg(unix)]
 impl<'a> Daemon<'a> {
-    /// Starts it, and waits until it listens.
+    /// Starts the daemon and waits until it is watching.
     pub fn start(sandbox: &'a Sandbox, arguments: &[&str]) -> Self {
         let log = sandbox.path("watch.log");
         let before = std::fs::read_to_string(&log).map_or(0, |log| log.matches(r#""event":"watching""#).count());
@@ -201,14 +201,14 @@ impl<'a> Daemon<'a> {
         daemon
     }
 
-    /// Waits for what must come in the end, and gives up after a minute.
+    /// Waits until a condition holds, for a minute at most.
     pub fn wait_for(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
         let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
         while !is_so(self) {
-            if let Some(status) = self.child.try_wait().expect("it is ours") {
-                panic!("it has ended ({status}) before {what}: {}", self.log());
+            if let Some(status) = self.child.try_wait().expect("the daemon is our child") {
+                panic!("the daemon ended ({status}) before {what}: {}", self.log());
             }
-            assert!(std::time::Instant::now() < until, "waited in vain until {what}: {}", self.log());
+            assert!(std::time::Instant::now() < until, "timed out waiting until {what}: {}", self.log());
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
     }
@@ -217,15 +217,15 @@ impl<'a> Daemon<'a> {
         self.child.id()
     }
 
-    /// What this daemon has logged, and the ones before it in the same sandbox.
+    /// The log of this daemon and of those before it in the same sandbox.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("it is there")
     }
 
-    /// The events of a kind in the log.
+    /// The logged events with this name.
     pub fn events(&self, event: &str) -> Vec<Value> {
         let lines = self.log();
-        // The last line may be an error for a person.
+        // The last line may be an error message instead of JSON.
         let events = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         events.filter(|line| line["event"] == event).collect()
     }
@@ -234,12 +234,12 @@ impl<'a> Daemon<'a> {
         self.events(event).len()
     }
 
-    /// The sum of a count over everything that was updated so far.
+    /// The sum of a count over all updates so far.
     pub fn total(&self, count: &str) -> u64 {
         self.events("updated").iter().filter_map(|event| event[count].as_u64()).sum()
     }
 
-    /// Waits until everything that has happened on the disk is in the index.
+    /// Waits until all changes on the disk are in the index.
     pub fn sync(&self) {
         self.sandbox.run_on_index(&["daemon", "sync"]).code(0);
     }
@@ -249,11 +249,12 @@ impl<'a> Daemon<'a> {
     }
 
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status().expect("kill is there");
+        let sent =
+            Command::new("kill").args(["-s", name, &self.pid().to_string()]).status().expect("`kill` can be run");
         assert!(sent.success(), "{name}");
     }
 
-    /// Ends it as a service manager does, and expects that it ends well.
+    /// Ends the daemon as a service manager does, and expects exit code 0.
     pub fn stop(mut self) {
         self.signal("TERM");
         let status = self.child.wait().expect("it ends");
@@ -261,14 +262,14 @@ impl<'a> Daemon<'a> {
         assert!(!self.log().contains("panicked"), "{}", self.log());
     }
 
-    /// Waits until it ends by itself, and returns its exit code.
+    /// Waits until the daemon ends by itself, and returns its exit code.
     pub fn wait(&mut self) -> Option<i32> {
         self.child.wait().expect("it ends").code()
     }
 
-    /// Ends it at once.
+    /// Kills the daemon.
     pub fn kill(mut self) {
-        self.child.kill().expect("it is ours");
+        self.child.kill().expect("the daemon is our child");
         self.child.wait().expect("it has ended");
     }
 }
@@ -281,7 +282,7 @@ impl Drop for Daemon<'_> {
     }
 }
 
-/// What a run of the program left behind.
+/// The exit code and the output of a process.
 pub struct Finished {
     pub code: i32,
     pub stdout: String,
@@ -299,7 +300,7 @@ impl Finished {
         finished
     }
 
-    /// Expects an exit code.
+    /// Asserts the exit code.
     pub fn code(self, expected: i32) -> Self {
         assert_eq!(self.code, expected, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
         self
@@ -314,14 +315,14 @@ impl Finished {
     }
 }
 
-/// The library of ONNX Runtime that all tests use: one that is there, or one that is fetched once into the build
-/// directory.
+/// The library of ONNX Runtime that all tests use: the one of `ORT_DYLIB_PATH`, one that is installed, or one that is
+/// fetched once into the build directory.
 pub fn runtime() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("data");
         std::fs::create_dir_all(&folder).expect("a folder");
-        // Test processes that start together wait for the one that fetches.
+        // Test processes that start at the same time must not fetch it twice.
         let lock = std::fs::File::create(folder.join("lock")).expect("a file");
         lock.lock().expect("it can be locked");
         let mut options = OpenOptions::default().data_dir(&folder);
@@ -334,7 +335,7 @@ pub fn runtime() -> &'static Path {
     })
 }
 
-/// The folder of real pictures, if it is there; a test that has to do without says so.
+/// A folder of real pictures, or `None` and a note on standard error if it does not exist.
 pub fn corpus(name: &str) -> Option<PathBuf> {
     let base = match std::env::var_os("IMGIDX_CORPUS") {
         Some(path) => PathBuf::from(path),
@@ -365,13 +366,13 @@ pub fn png(seed: u8) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// Writes a file and the folders around it.
+/// Writes a file and creates its parent folders.
 pub fn write(path: &Path, bytes: &[u8]) {
-    std::fs::create_dir_all(path.parent().expect("it has one")).expect("a folder");
+    std::fs::create_dir_all(path.parent().expect("the path has a parent")).expect("a folder");
     std::fs::write(path, bytes).expect("a file");
 }
 
-/// Numbers that look random (Knuth's MMIX generator) and are the same in each run.
+/// Pseudorandom numbers (Knuth's MMIX generator) that are the same in each run.
 pub struct Random(u64);
 
 impl Random {
@@ -385,13 +386,14 @@ impl Random {
         (self.0 >> 33) as usize % limit.max(1)
     }
 
-    /// One of them, if there are any.
+    /// One of the items, or `None` if there are none.
     pub fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
         if items.is_empty() { None } else { items.get(self.below(items.len())) }
     }
 }
 
-/// How many rounds a test goes through that could go through any number: `usual`, or as many times that as `IMGIDX_ROUNDS` says.
+/// The number of rounds for a test that repeats random damage, kills or power cuts: `usual` times `IMGIDX_ROUNDS`, which
+/// is 1 by default.
 pub fn rounds(usual: usize) -> usize {
     let times = std::env::var("IMGIDX_ROUNDS").ok().and_then(|times| times.parse::<usize>().ok()).unwrap_or(1);
     usual * times

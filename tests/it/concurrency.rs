@@ -1,4 +1,4 @@
-//! Several processes at once, and processes that die.
+//! Several processes at once, and processes that are killed.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
@@ -25,17 +25,17 @@ fn the_second_writer_waits_for_the_first_one_and_names_it_and_readers_do_not() {
     sandbox.add();
     sandbox.draw("new.png", 77);
     std::fs::remove_file(sandbox.photo("001.png")).expect("it is there");
-    let writer = imgidx::store::Writer::open(&sandbox.database()).expect("nobody else writes");
+    let writer = imgidx::store::Writer::open(&sandbox.database()).expect("no other process is writing");
     let profiled = ["--db", "photos.db", "add", "photos", "--profile", "trace.json"];
     let mut waiting = start(&sandbox, &profiled);
-    let mut told = BufReader::new(waiting.stderr.take().expect("a pipe"));
+    let mut stderr = BufReader::new(waiting.stderr.take().expect("a pipe"));
     let mut line = String::new();
-    told.read_line(&mut line).expect("it says something");
+    stderr.read_line(&mut line).expect("it prints why it waits");
     let expected = format!("is being written by process {}; waiting", std::process::id());
     assert!(line.contains(&expected), "{line}");
     assert_eq!(sandbox.run(&["--db", "photos.db", "similar", "photos/000.png"]).code(0).lines().len(), 2);
     sandbox.run(&["--db", "photos.db", "check"]).code(0);
-    assert!(waiting.try_wait().expect("it is ours").is_none());
+    assert!(waiting.try_wait().expect("it is our child").is_none());
     drop(writer);
     let added = Finished::new(&["add"], waiting.wait_with_output().expect("it ends")).code(0);
     assert!(added.stdout.starts_with("1 new, 0 changed, 0 moved, 2 unchanged, 1 missing"), "{}", added.stdout);
@@ -54,7 +54,7 @@ fn when_nobody_is_at_work_the_index_is_one_file_that_other_programs_may_open() {
         for suffix in ["-wal", "-shm", "-journal"] {
             assert!(!sandbox.path(format!("photos.db{suffix}")).exists(), "{command:?} leaves a {suffix} behind");
         }
-        // Any other program, without the layer that has the checksums: its last one to close it has nothing to write.
+        // Another program has no VFS for page checksums. When it closes the database as the last user, it writes nothing.
         let other = rusqlite::Connection::open(sandbox.database()).expect("it opens");
         other.query_row("SELECT count(*) FROM file", [], |row| row.get::<_, u64>(0)).expect("a number");
         drop(other);
@@ -68,16 +68,16 @@ fn one_who_waits_can_be_interrupted() {
     let sandbox = Sandbox::new();
     many(&sandbox, 1);
     sandbox.add();
-    let _writer = imgidx::store::Writer::open(&sandbox.database()).expect("nobody else writes");
+    let _writer = imgidx::store::Writer::open(&sandbox.database()).expect("no other process is writing");
     let mut waiting = start(&sandbox, &["--db", "photos.db", "add", "photos"]);
-    let mut told = BufReader::new(waiting.stderr.take().expect("a pipe"));
-    told.read_line(&mut String::new()).expect("it says that it waits");
+    let mut stderr = BufReader::new(waiting.stderr.take().expect("a pipe"));
+    stderr.read_line(&mut String::new()).expect("it prints why it waits");
     let process = waiting.id().to_string();
-    let sent = std::process::Command::new("kill").args(["-s", "INT", &process]).status().expect("kill is there");
+    let sent = std::process::Command::new("kill").args(["-s", "INT", &process]).status().expect("`kill` can be run");
     assert!(sent.success());
     assert_eq!(waiting.wait().expect("it ends").code(), Some(1));
     let mut rest = String::new();
-    told.read_to_string(&mut rest).expect("it ends");
+    stderr.read_to_string(&mut rest).expect("it ends");
     assert!(rest.contains("interrupted"), "{rest}");
 }
 
@@ -89,7 +89,7 @@ fn queries_answer_while_pictures_are_added() {
     many(&sandbox, 200);
     let mut adding = start(&sandbox, &["add", "photos"]);
     let mut answers = 0;
-    while adding.try_wait().expect("it is ours").is_none() {
+    while adding.try_wait().expect("it is our child").is_none() {
         let found = sandbox.run(&["similar", "photos/000.png", "-k", "3"]).code(0);
         assert_eq!(found.lines().len(), 3);
         answers += 1;
@@ -103,7 +103,7 @@ fn queries_answer_while_pictures_are_added() {
 fn a_killed_run_leaves_work_undone_and_never_falsely_done() {
     let sandbox = Sandbox::new();
     many(&sandbox, 240);
-    // Moments spread over a run's length, which a first undisturbed run tells.
+    // An undisturbed run shows how long a run takes, so that the kills can be spread over it.
     let start_of_run = Instant::now();
     sandbox.run(&["--db", "whole.db", "add", "photos"]).code(0);
     let length = start_of_run.elapsed();
@@ -116,7 +116,7 @@ fn a_killed_run_leaves_work_undone_and_never_falsely_done() {
     for round in 1..=rounds(6) as u32 {
         let database = format!("{}.db", round / 6);
         let mut child = start(&sandbox, &["--db", &database, "add", "photos"]);
-        // A prime number, so that the moments are spread whatever the number of rounds.
+        // A prime number spreads the moments whatever the number of rounds.
         std::thread::sleep(length * (round * 37 % 101) / 101);
         child.kill().expect("it can be killed");
         kills += u32::from(!child.wait().expect("it has ended").success());
@@ -127,7 +127,7 @@ fn a_killed_run_leaves_work_undone_and_never_falsely_done() {
         if round % 6 == 5 {
             sandbox.run(&["--db", &database, "add", "photos"]).code(0);
             sandbox.run(&["--db", &database, "check"]).code(0);
-            assert_eq!(export(&database), whole, "the result is that of an undisturbed run");
+            assert_eq!(export(&database), whole, "the result is the same as that of an undisturbed run");
         }
     }
     eprintln!("killed {kills} times");

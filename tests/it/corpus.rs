@@ -1,4 +1,4 @@
-//! Real pictures, where they are there: how good the answers are, and that nothing hostile gets through.
+//! Real pictures, where they are available: the quality of the answers, and hostile files.
 
 use std::time::{Duration, Instant};
 
@@ -90,9 +90,9 @@ fn hostile_files_are_indexed_skipped_or_refused_with_a_reason() {
     assert_eq!(again.unchanged + again.skipped, report.new + report.failed + report.skipped);
 }
 
-/// Bits flipped, ends cut off, and parts of one file put into another.
+/// One of the files with bits flipped, with its end cut off, or with a part of another file in it.
 fn mutated(random: &mut Random, files: &[Vec<u8>]) -> Vec<u8> {
-    let mut bytes = random.pick(files).expect("there are some").clone();
+    let mut bytes = random.pick(files).expect("there are files").clone();
     match random.below(3) {
         0 => {
             for _ in 0..=random.below(20) {
@@ -104,7 +104,7 @@ fn mutated(random: &mut Random, files: &[Vec<u8>]) -> Vec<u8> {
         }
         1 => bytes.truncate(random.below(bytes.len() + 1)),
         _ => {
-            let other = random.pick(files).expect("there are some");
+            let other = random.pick(files).expect("there are files");
             let (from, to) = (random.below(other.len() + 1), random.below(bytes.len() + 1));
             let length = random.below(4096).min(other.len() - from).min(bytes.len() - to);
             bytes[to..to + length].copy_from_slice(&other[from..from + length]);

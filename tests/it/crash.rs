@@ -1,12 +1,12 @@
-//! The program killed at each of its writes, and the power cut at any: nothing that was told to be done is lost, nothing is falsely
-//! done, and the next `add` comes to what an undisturbed one comes to.
+//! Kills of the program at each of its writes, and power cuts at any write: nothing that was reported as done is lost,
+//! nothing is falsely marked as done, and the next `add` has the same result as an undisturbed one.
 
 use std::collections::BTreeMap;
 
 use crate::common::{Finished, Sandbox, rounds};
-use crate::power::{Disk, Shot};
+use crate::power::{Disk, Snapshot};
 
-/// Lines of an export by path: everything that is known of each picture.
+/// The lines of an export by path: everything that the index stores about each picture.
 fn exported(sandbox: &Sandbox, database: &str) -> BTreeMap<String, String> {
     let exported = sandbox.run(&["--db", database, "export", "--vector"]).code(0);
     let by_path = |line: &str| {
@@ -25,7 +25,7 @@ fn drawn(pictures: u8) -> Sandbox {
     sandbox
 }
 
-/// Runs a command that is killed at its `number`-th write; tells whether it came so far.
+/// Runs a command that is killed at its `number`-th write. Returns false if it ended before that write.
 fn dies_at_write(sandbox: &Sandbox, number: usize, arguments: &[&str]) -> bool {
     let mut command = sandbox.program();
     command.env("FAILPOINTS", format!("disk-write={number}*off->return"));
@@ -33,14 +33,15 @@ fn dies_at_write(sandbox: &Sandbox, number: usize, arguments: &[&str]) -> bool {
     match output.status.code() {
         None => true,
         Some(code) => {
-            // One of the pictures is broken.
+            // Exit code 3: one of the pictures is broken.
             assert!(code == 0 || code == 3, "{}", Finished::new(arguments, output).stderr);
             false
         }
     }
 }
 
-/// Kills a command at points that are spread over all of its writes, each time from the same beginning, and finishes it then.
+/// Kills a command at points that are spread over all of its writes. Each time it starts from the same state, and `finish`
+/// follows.
 fn kill_at_all(points: usize, prepare: impl Fn(&Sandbox), arguments: &[&str], finish: impl Fn(&Sandbox, &str)) {
     let sandbox = drawn(24);
     let begin = || {
@@ -90,20 +91,24 @@ fn an_add_that_is_killed_at_any_write_is_finished_by_the_next() {
             sandbox.run_on_index(&["add", "photos"]);
             sandbox.run_on_index(&["check"]).code(0);
             let after = exported(sandbox, "photos.db");
-            for (path, told) in &before {
-                assert_eq!(after.get(path), Some(told), "{what}: what was there is there as it was");
+            for (path, row) in &before {
+                assert_eq!(after.get(path), Some(row), "{what}: an indexed picture has changed");
             }
             assert_eq!(without_root(&after), whole, "{what}");
         },
     );
 }
 
-/// Sandboxes lie in different folders.
+/// The exported lines with paths below `photos`, because each sandbox has a folder of its own.
 fn without_root(exported: &BTreeMap<String, String>) -> Vec<String> {
     let strip = |line: &String| {
         let mut row: serde_json::Value = serde_json::from_str(line).expect("JSON");
-        let path =
-            row["path"].as_str().and_then(|path| path.split_once("/photos/")).expect("below photos").1.to_owned();
+        let path = row["path"]
+            .as_str()
+            .and_then(|path| path.split_once("/photos/"))
+            .expect("the path is below `photos`")
+            .1
+            .to_owned();
         row["path"] = path.into();
         row.to_string()
     };
@@ -118,7 +123,7 @@ fn commands_that_remove_and_mend_may_be_killed_at_any_write_too() {
     let forgotten = |sandbox: &Sandbox, what: &str| {
         sandbox.run_on_index(&["check"]).code(0);
         let left = sandbox.run_on_index(&["list"]).code(0).lines().len();
-        assert!(left == 0 || left == 24, "{what}: {left} are left: all or nothing");
+        assert!(left == 0 || left == 24, "{what}: {left} files are left: neither all nor none");
         sandbox.run_on_index(&["add", "photos"]);
         assert_eq!(sandbox.run_on_index(&["list"]).code(0).lines().len(), 24, "{what}");
         sandbox.run_on_index(&["check"]).code(0);
@@ -154,7 +159,7 @@ fn an_upgrade_that_is_killed_at_any_write_is_finished_by_the_next_command() {
     });
 }
 
-/// Runs in a process of its own, because all databases of the process are on the disk whose power is cut.
+/// Runs in a process of its own, because all databases of the process are on the simulated disk.
 #[test]
 #[ignore = "run by another test, in a process of its own"]
 fn adds_on_a_disk_that_may_lose_power() {
@@ -164,27 +169,27 @@ fn adds_on_a_disk_that_may_lose_power() {
     let mut index = sandbox.open();
     let mut acknowledged = Vec::new();
     for part in ["0", "1", ""] {
-        disk.shoot_every(3);
+        disk.snapshot_every(3);
         index.add([sandbox.photo(part)], &imgidx::AddOptions::default()).expect("it can be indexed");
-        acknowledged.push((disk.shots(), index.searcher().status().expect("a state").counts.files));
+        acknowledged.push((disk.snapshots(), index.searcher().status().expect("a state").counts.files));
     }
     drop(index);
-    let shots: Vec<Shot> = disk.take();
-    assert!(shots.len() > 20, "{} shots", shots.len());
-    let wanted = rounds(30).min(shots.len());
+    let snapshots: Vec<Snapshot> = disk.finish();
+    assert!(snapshots.len() > 20, "{} snapshots", snapshots.len());
+    let wanted = rounds(30).min(snapshots.len());
     for number in 0..wanted {
-        let at = number * shots.len() / wanted;
-        for (name, bytes) in &shots[at].files {
+        let at = number * snapshots.len() / wanted;
+        for (name, bytes) in &snapshots[at].files {
             crate::common::write(&sandbox.path("after").join(name), bytes);
         }
         let database = sandbox.path("after/photos.db");
-        let what = format!("power cut {at} of {}", shots.len());
-        let done = acknowledged.iter().rfind(|(shots, _)| *shots <= at).map_or(0, |(_, files)| *files);
+        let what = format!("power cut {at} of {}", snapshots.len());
+        let done = acknowledged.iter().rfind(|(snapshots, _)| *snapshots <= at).map_or(0, |(_, files)| *files);
         match sandbox.options().open_existing(&database) {
             Ok(mut found) => {
                 assert_eq!(found.check(false).unwrap_or_else(|error| panic!("{what}: {error}")), [], "{what}");
                 let files = found.searcher().status().expect("a state").counts.files;
-                assert!(files >= done, "{what}: {files} of {done} files that were told to be done");
+                assert!(files >= done, "{what}: {files} of {done} files that were reported as done");
             }
             Err(imgidx::Error::NoIndex { .. }) if done == 0 => {}
             Err(error) => panic!("{what}: {error}"),
@@ -196,7 +201,10 @@ fn adds_on_a_disk_that_may_lose_power() {
         drop(again);
         std::fs::remove_dir_all(sandbox.path("after")).expect("it is there");
     }
-    crate::common::write(std::path::Path::new(&folder), format!("{wanted} of {} shots", shots.len()).as_bytes());
+    crate::common::write(
+        std::path::Path::new(&folder),
+        format!("{wanted} of {} snapshots", snapshots.len()).as_bytes(),
+    );
 }
 
 #[test]
@@ -207,7 +215,7 @@ fn a_power_cut_at_any_write_loses_nothing_that_was_told_to_be_done() {
     let output = command.env("POWER_FOLDER", sandbox.path("done")).output().expect("it starts");
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
-    eprintln!("{}", std::fs::read_to_string(sandbox.path("done")).expect("it was run"));
+    eprintln!("{}", std::fs::read_to_string(sandbox.path("done")).expect("the ignored test ran"));
 }
 
 #[test]
@@ -223,19 +231,19 @@ fn a_fetch_that_is_killed_leaves_nothing_that_is_taken_for_a_runtime() {
     };
     let killed = fetch("library-unpacked=return");
     if killed.status.code().is_some() {
-        eprintln!("skipped: nothing can be fetched here: {}", String::from_utf8_lossy(&killed.stderr));
+        eprintln!("skipped: ONNX Runtime cannot be fetched: {}", String::from_utf8_lossy(&killed.stderr));
         return;
     }
     let mut command = sandbox.program();
-    let told = command.env_remove("ORT_DYLIB_PATH").args(["--offline", "runtime"]).output().expect("it starts");
-    assert!(!String::from_utf8_lossy(&told.stdout).contains(".fetch-"), "what is not complete is not used");
+    let output = command.env_remove("ORT_DYLIB_PATH").args(["--offline", "runtime"]).output().expect("it starts");
+    assert!(!String::from_utf8_lossy(&output.stdout).contains(".fetch-"), "an incomplete library is used");
     Finished::new(&["runtime", "install"], fetch("")).code(0);
     let mut command = sandbox.program();
-    let told = command.env_remove("ORT_DYLIB_PATH").args(["--offline", "runtime"]).output().expect("it starts");
-    let told = Finished::new(&["runtime"], told).code(0);
+    let output = command.env_remove("ORT_DYLIB_PATH").args(["--offline", "runtime"]).output().expect("it starts");
+    let finished = Finished::new(&["runtime"], output).code(0);
     assert!(
-        told.stdout.contains("imgidx's data directory") || told.stdout.contains("data directory"),
+        finished.stdout.contains("imgidx's data directory") || finished.stdout.contains("data directory"),
         "{}",
-        told.stdout
+        finished.stdout
     );
 }

@@ -1,4 +1,4 @@
-//! The daemon's socket, and commands that use it.
+//! The socket of the daemon, and the commands that use it.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,33 +12,33 @@ use serde_json::{Value, json};
 use crate::common::{Daemon, Sandbox, png, write};
 
 fn socket(sandbox: &Sandbox) -> PathBuf {
-    let mut sockets = fs::read_dir(sandbox.path("run/imgidx")).expect("the daemon made it");
-    sockets.next().expect("the daemon made it").expect("it can be read").path()
+    let mut sockets = fs::read_dir(sandbox.path("run/imgidx")).expect("the daemon has created it");
+    sockets.next().expect("the daemon has created it").expect("it can be read").path()
 }
 
-/// A client that speaks for itself.
+/// A client that sends bytes as they are, valid requests or not.
 struct Raw(BufReader<UnixStream>);
 
 impl Raw {
     fn connect(sandbox: &Sandbox) -> Self {
         let stream = UnixStream::connect(socket(sandbox)).expect("the daemon listens");
-        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("it is ours");
+        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("the stream is open");
         Self(BufReader::new(stream))
     }
 
-    fn say(&mut self, bytes: &[u8]) {
-        self.0.get_mut().write_all(bytes).expect("it is listened to");
+    fn send(&mut self, bytes: &[u8]) {
+        self.0.get_mut().write_all(bytes).expect("the daemon reads");
     }
 
-    fn hear(&mut self) -> Value {
+    fn receive(&mut self) -> Value {
         let mut line = String::new();
         self.0.read_line(&mut line).expect("an answer");
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
     }
 
     fn ask(&mut self, request: &Value) -> Value {
-        self.say(format!("{request}\n").as_bytes());
-        self.hear()
+        self.send(format!("{request}\n").as_bytes());
+        self.receive()
     }
 }
 
@@ -73,7 +73,7 @@ fn commands_print_the_same_with_the_daemon_as_without() {
         vec!["similar", "photos/001.png", "photos/002.png", "--minus", "photos/003.png", "--json"],
         vec!["similar", "photos/001.png", "--threshold", "0.9", "--paths"],
         vec!["similar", "photos/001.png", "--under", "photos", "--exact", "--format", "png"],
-        vec!["similar", "photos/001.png", "--type", "photo", "--min-width", "10", "--color", "red"],
+        vec!["similar", "photos/001.png", "--type", "photo", "--min-width", "10", "--with-color", "red"],
         vec!["similar", "no such picture.png"],
         vec!["similar", "photos.db"],
         vec!["search", "photos", "--json"],
@@ -87,7 +87,7 @@ fn commands_print_the_same_with_the_daemon_as_without() {
         assert_eq!((by_daemon.code, &by_daemon.stdout), (directly.code, &directly.stdout), "{command:?}");
         assert_eq!(by_daemon.stderr, directly.stderr, "{command:?}");
     }
-    // It was asked, and has loaded the model for the picture that is not indexed.
+    // The daemon did answer: it has loaded the model for the picture that is not indexed.
     assert_eq!(daemon.status()["model_loaded"], true);
 }
 
@@ -101,13 +101,13 @@ fn an_add_is_handed_over_and_what_it_adds_is_watched() {
         (added["new"].as_u64(), added["embedded"].as_u64(), added["schema"].as_u64()),
         (Some(3), Some(3), Some(1))
     );
-    assert_eq!(daemon.total("new"), 3, "the daemon has done it");
+    assert_eq!(daemon.total("new"), 3, "the daemon did the work");
     sandbox.draw("more.png", 9);
     daemon.sync();
     assert_eq!(daemon.total("new"), 4);
     let refused = sandbox.run_on_index(&["add", "no such folder"]).code(1);
     assert!(refused.stderr.contains("cannot find `no such folder`"), "{}", refused.stderr);
-    // What a daemon that has its model loaded cannot do is done here, and the daemon makes way.
+    // The daemon has another model loaded, so the command does the work itself and the daemon makes way.
     sandbox.draw("again.png", 10);
     let own = sandbox.run_on_index(&["add", "photos", "--model", "efficientnet-lite0"]).code(0);
     assert!(own.stdout.contains("unchanged"), "{}", own.stdout);
@@ -118,7 +118,7 @@ fn an_add_is_handed_over_and_what_it_adds_is_watched() {
 fn the_daemon_makes_way_for_commands_that_write() {
     let sandbox = filled(150);
     let daemon = Daemon::start(&sandbox, &["photos"]);
-    // While it is at work, and after that.
+    // Once while the daemon is working, and once after it has finished.
     sandbox.run_on_index(&["prune"]).code(0);
     sandbox.run_on_index(&["check", "--repair"]).code(0);
     daemon.sync();
@@ -132,7 +132,7 @@ fn the_daemon_makes_way_for_commands_that_write() {
     sandbox.run_on_index(&["dupes", "dismiss", "photos/001.png", "photos/002.png"]).code(0);
     sandbox.run_on_index(&["forget", "photos"]).code(0);
     daemon.sync();
-    assert_eq!(daemon.status()["roots"].as_array().map(Vec::len), Some(0), "a root that is forgotten is not watched");
+    assert_eq!(daemon.status()["roots"].as_array().map(Vec::len), Some(0), "a forgotten root is still watched");
     daemon.stop();
 }
 
@@ -145,8 +145,12 @@ fn a_paused_daemon_notes_what_happens_and_does_it_later() {
     sandbox.draw("new.png", 9);
     daemon.wait_for("it has noticed", |daemon| daemon.status()["waiting"] == 1);
     assert_eq!(daemon.status()["activity"], "paused");
-    assert_eq!(sandbox.run_on_index(&["similar", "photos/new.png"]).code(0).lines().len(), 2, "it answers");
-    // What would have to wait is refused, or done here.
+    assert_eq!(
+        sandbox.run_on_index(&["similar", "photos/new.png"]).code(0).lines().len(),
+        2,
+        "a paused daemon answers queries"
+    );
+    // A paused daemon refuses what would have to wait for it; `add` then does the work itself.
     let refused = sandbox.run_on_index(&["daemon", "sync"]).code(1);
     assert!(refused.stderr.contains("the daemon is paused"), "{}", refused.stderr);
     write(&sandbox.path("other/a.png"), &png(77));
@@ -173,25 +177,25 @@ fn what_is_no_request_is_refused_and_harms_nobody() {
         b"\x00\xFF\xFE\n",
         b"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\n",
     ] {
-        raw.say(line);
-        assert!(raw.hear()["error"]["message"].is_string(), "{}", String::from_utf8_lossy(line));
+        raw.send(line);
+        assert!(raw.receive()["error"]["message"].is_string(), "{}", String::from_utf8_lossy(line));
     }
     let newer = raw.ask(&json!({"version": 2, "op": "status"}));
     assert_eq!(newer["error"]["message"], "this daemon speaks version 1 of the protocol, and not 2");
     assert_eq!(raw.ask(&json!({"version": 1, "op": "status"}))["answer"]["status"]["activity"], "idle");
 
-    // A line without end is not read to its end.
+    // The daemon stops reading a line that is too long.
     let mut huge = Raw::connect(&sandbox);
     let chunk = vec![b' '; 1 << 16];
     let written = (0..64).take_while(|_| huge.0.get_mut().write_all(&chunk).is_ok()).count();
-    assert!(written < 64, "4 MiB of blanks were taken");
+    assert!(written < 64, "the daemon read 4 MiB of blanks");
     let mut answer = String::new();
     let _ = huge.0.read_to_string(&mut answer);
 
-    // One that is cut off, and one that never ends.
-    Raw::connect(&sandbox).say(b"{\"version\":1,\"op\":\"sta");
+    // A request that is cut off, and one that never ends.
+    Raw::connect(&sandbox).send(b"{\"version\":1,\"op\":\"sta");
     let mut slow = Raw::connect(&sandbox);
-    slow.say(b"{\"vers");
+    slow.send(b"{\"vers");
     sandbox.draw("new.png", 9);
     daemon.sync();
     assert_eq!(sandbox.present("photos.db").len(), 3);
@@ -204,7 +208,7 @@ fn more_clients_than_there_is_room_for_do_their_work_themselves() {
     let daemon = Daemon::start(&sandbox, &["photos"]);
     daemon.sync();
     let mut clients: Vec<Raw> = (0..70).map(|_| Raw::connect(&sandbox)).collect();
-    let refusal = clients.last_mut().expect("seventy").hear();
+    let refusal = clients.last_mut().expect("there are 70 clients").receive();
     assert_eq!(refusal["error"]["message"], "the daemon has too many clients");
     assert_eq!(sandbox.run_on_index(&["similar", "photos/000.png"]).code(0).lines().len(), 2);
     drop(clients);
@@ -223,13 +227,13 @@ fn an_add_whose_client_goes_away_is_cancelled() {
     sandbox.open();
     let mut daemon = Daemon::start(&sandbox, &[]);
     let mut raw = Raw::connect(&sandbox);
-    raw.say(format!("{}\n", json!({"version": 1, "op": "add", "paths": [sandbox.photos()]})).as_bytes());
-    // As long as it has to wait, it is told that.
-    while raw.hear()["progress"].is_null() {}
+    raw.send(format!("{}\n", json!({"version": 1, "op": "add", "paths": [sandbox.photos()]})).as_bytes());
+    // Until the work begins, the daemon answers that the client has to wait.
+    while raw.receive()["progress"].is_null() {}
     drop(raw);
     daemon.wait_for("it has stopped", |daemon| daemon.status()["activity"] != "working");
     let done = sandbox.present("photos.db").len();
-    assert!(done < 200, "{done} were indexed for nobody");
+    assert!(done < 200, "all {done} pictures were indexed without a client");
     sandbox.run_on_index(&["check"]).code(0);
     daemon.stop();
 }
@@ -314,9 +318,9 @@ fn the_service_is_described_in_words_that_systemd_understands() {
         .output();
     match verified {
         Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success() && !said.contains("imgidx-test"), "{said}");
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() && !stderr.contains("imgidx-test"), "{stderr}");
         }
-        Err(_) => eprintln!("skipped: there is no systemd-analyze to verify the unit"),
+        Err(_) => eprintln!("skipped: systemd-analyze, which verifies the unit, is not installed"),
     }
 }

@@ -1,4 +1,4 @@
-//! Damage: a clear error, a repair, or the right answers; never wrong ones, and never a panic.
+//! Damaged databases: a clear error, a repair, or the right answers, but never a wrong answer or a panic.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,28 +9,28 @@ use rusqlite::Connection;
 
 use crate::common::{Random, Sandbox, rounds, write};
 
-/// Everything that an index tells of its pictures.
-type Told = BTreeMap<PathBuf, String>;
+/// Everything that an index stores about its pictures, by path.
+type Snapshot = BTreeMap<PathBuf, String>;
 
-fn told(index: &Index) -> Result<Told> {
-    let mut told = Told::new();
+fn snapshot(index: &Index) -> Result<Snapshot> {
+    let mut snapshot = Snapshot::new();
     index.searcher().for_each_picture(&Filter::default(), |row| {
         let vector = index.searcher().stored_embedding(&row)?;
         let features = index.searcher().stored_features(&row)?;
-        told.insert(row.path.clone(), format!("{row:?} {vector:?} {features:?}"));
+        snapshot.insert(row.path.clone(), format!("{row:?} {vector:?} {features:?}"));
         Ok(())
     })?;
-    Ok(told)
+    Ok(snapshot)
 }
 
-/// What people ask: lists, neighbours, words, duplicates, counts.
+/// The answers to all kinds of queries: list, neighbours, words, duplicates, counts and failures.
 fn asked(sandbox: &Sandbox, photo: &Path) -> Vec<Result<String>> {
     let ask = |question: &dyn Fn(&Index) -> Result<String>| {
         let index = sandbox.options().open_existing(sandbox.database())?;
         question(&index)
     };
     vec![
-        ask(&|index| told(index).map(|told| format!("{told:?}"))),
+        ask(&|index| snapshot(index).map(|snapshot| format!("{snapshot:?}"))),
         ask(&|index| index.searcher().similar(&Query::image(photo), 10).map(|answer| format!("{:?}", answer.hits))),
         ask(&|index| {
             index.searcher().search(&imgidx::TextQuery::new("photos"), 50).map(|answer| format!("{:?}", answer.hits))
@@ -54,7 +54,7 @@ fn indexed(pictures: u8) -> Sandbox {
     sandbox
 }
 
-/// Does one of the things that disks do.
+/// Damages bytes as disks do, and returns a description.
 fn damage(random: &mut Random, bytes: &mut Vec<u8>) -> String {
     let at = random.below(bytes.len());
     match random.below(5) {
@@ -85,12 +85,13 @@ fn damage(random: &mut Random, bytes: &mut Vec<u8>) -> String {
 #[test]
 fn a_damaged_database_answers_rightly_or_not_at_all_and_is_repaired() {
     let sandbox = indexed(60);
-    let whole = told(&sandbox.open()).expect("it is whole");
+    let whole = snapshot(&sandbox.open()).expect("the index is intact");
     let photo = sandbox.photo("3/3.png");
-    let right: Vec<String> = asked(&sandbox, &photo).into_iter().map(|answer| answer.expect("it is whole")).collect();
+    let right: Vec<String> =
+        asked(&sandbox, &photo).into_iter().map(|answer| answer.expect("the index is intact")).collect();
     let bytes = fs::read(sandbox.database()).expect("it is there");
     let mut random = Random::new(11);
-    let (mut silent, mut mended, mut lost) = (0, 0, 0);
+    let (mut harmless, mut repaired, mut restarted) = (0, 0, 0);
     for round in 0..rounds(40) {
         clear(&sandbox);
         let mut damaged = bytes.clone();
@@ -111,35 +112,35 @@ fn a_damaged_database_answers_rightly_or_not_at_all_and_is_repaired() {
         match checked {
             Ok(problems) => {
                 assert!(problems.iter().all(|problem| problem.repaired), "{what}: {problems:?}");
-                silent += u32::from(problems.is_empty());
-                mended += 1;
+                harmless += u32::from(problems.is_empty());
+                repaired += 1;
             }
-            // It cannot be opened: what the hint says is to move it away and to add the directories again.
+            // It cannot be opened. The hint says to move it away and to add the directories again.
             Err(Error::Damaged { .. } | Error::NotAnIndex { .. } | Error::NoIndex { .. }) => {
                 clear(&sandbox);
-                lost += 1;
+                restarted += 1;
             }
             Err(other) => panic!("{what}: {other:?}"),
         }
         let mut index = sandbox.open();
         index.add([sandbox.photos()], &AddOptions::default()).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(index.check(false).expect("it can be checked"), [], "{what}");
-        assert_eq!(without_rows(&told(&index).expect("it is whole")), without_rows(&whole), "{what}");
+        assert_eq!(without_rows(&snapshot(&index).expect("the index is intact")), without_rows(&whole), "{what}");
     }
-    eprintln!("{mended} mended, of which {silent} had no damage that matters; {lost} began anew");
-    assert!(mended > silent, "nothing was damaged");
+    eprintln!("{repaired} repaired, of which {harmless} had no damage that matters; {restarted} started anew");
+    assert!(repaired > harmless, "nothing was damaged");
 }
 
-/// Numbers of rows may be others after a repair.
-fn without_rows(told: &Told) -> Vec<(PathBuf, String)> {
+/// The snapshot without row numbers, which a repair may change.
+fn without_rows(snapshot: &Snapshot) -> Vec<(PathBuf, String)> {
     let strip = |text: &String| match (text.find("ImageId("), text.find("hash:")) {
         (Some(from), Some(to)) if from < to => [&text[..from], &text[to..]].concat(),
         _ => text.clone(),
     };
-    told.iter().map(|(path, text)| (path.clone(), strip(text))).collect()
+    snapshot.iter().map(|(path, text)| (path.clone(), strip(text))).collect()
 }
 
-/// Removes the database and all that lies beside it.
+/// Removes the database and all files beside it.
 fn clear(sandbox: &Sandbox) {
     for entry in fs::read_dir(sandbox.path("")).expect("a folder").flatten() {
         if entry.file_name().to_string_lossy().starts_with("photos.db") {
@@ -153,7 +154,7 @@ fn clear(sandbox: &Sandbox) {
 fn a_damaged_log_costs_at_most_what_was_in_it() {
     let sandbox = indexed(20);
     let base = fs::read(sandbox.database()).expect("it is there");
-    // A log as a process leaves it that is killed.
+    // The open reader keeps the log from being merged, as after a kill.
     let reader = Connection::open(sandbox.database()).expect("it opens");
     let hold = |sql: &str| reader.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a number");
     reader.execute_batch("BEGIN").expect("a transaction");
@@ -162,7 +163,7 @@ fn a_damaged_log_costs_at_most_what_was_in_it() {
         sandbox.draw(&format!("new/{seed}.png"), seed);
     }
     sandbox.add();
-    let whole = told(&sandbox.open()).expect("it is whole");
+    let whole = snapshot(&sandbox.open()).expect("the index is intact");
     let files: Vec<_> = ["photos.db", "photos.db-wal"].map(|name| fs::read(sandbox.path(name)).expect("a file")).into();
     drop(reader);
     assert!(files[1].len() > 100_000, "the log has {} bytes", files[1].len());
@@ -182,7 +183,7 @@ fn a_damaged_log_costs_at_most_what_was_in_it() {
         drop(index);
         sandbox.add();
         let index = sandbox.open();
-        assert_eq!(without_rows(&told(&index).expect("it is whole")), without_rows(&whole), "{what}");
+        assert_eq!(without_rows(&snapshot(&index).expect("the index is intact")), without_rows(&whole), "{what}");
     }
 }
 
@@ -212,7 +213,7 @@ fn rows_that_cannot_be_are_told_and_removed_and_come_again() {
         ("INSERT INTO path_word (path_word) VALUES ('delete-all')", "word index"),
     ] {
         let sandbox = indexed(12);
-        let whole = told(&sandbox.open()).expect("it is whole");
+        let whole = snapshot(&sandbox.open()).expect("the index is intact");
         tamper(&sandbox, sql);
         let found = sandbox.run_on_index(&["check"]).code(1);
         assert!(found.stdout.contains(place) || place == "references", "{sql}: {}", found.stdout);
@@ -228,7 +229,11 @@ fn rows_that_cannot_be_are_told_and_removed_and_come_again() {
         assert!(!repaired.stdout.is_empty(), "{sql}");
         sandbox.run_on_index(&["add", "photos"]);
         sandbox.run_on_index(&["check"]).code(0);
-        assert_eq!(without_rows(&told(&sandbox.open()).expect("it is whole")), without_rows(&whole), "{sql}");
+        assert_eq!(
+            without_rows(&snapshot(&sandbox.open()).expect("the index is intact")),
+            without_rows(&whole),
+            "{sql}"
+        );
     }
 }
 
@@ -238,7 +243,7 @@ fn what_comes_from_nowhere_else_outlasts_a_repair() {
     sandbox.run_on_index(&["dupes", "dismiss", "photos/1/1.png", "photos/copy.png"]).code(0);
     sandbox.run_on_index(&["model", "use", "imgidx-mobile"]);
     let dupes = sandbox.run_on_index(&["dupes"]).code(0).stdout;
-    // The last page is one of those that were filled last.
+    // The last page holds rows that were added last.
     let mut bytes = fs::read(sandbox.database()).expect("it is there");
     let at = bytes.len() - 5000;
     bytes[at] ^= 1;
@@ -248,7 +253,7 @@ fn what_comes_from_nowhere_else_outlasts_a_repair() {
     assert!(repaired.stderr.contains("is kept as `"), "{}", repaired.stderr);
     let added = sandbox.run_on_index(&["add", "photos"]).code(0);
     assert!(!added.stdout.starts_with("60 new") && added.stdout.contains(" 0 missing"), "{}", added.stdout);
-    assert_eq!(sandbox.run_on_index(&["dupes"]).code(0).stdout, dupes, "what was dismissed stays dismissed");
+    assert_eq!(sandbox.run_on_index(&["dupes"]).code(0).stdout, dupes, "a dismissal was lost");
 }
 
 #[test]
@@ -268,7 +273,7 @@ fn a_database_that_cannot_be_opened_is_repaired_as_far_as_it_can_be_read() {
         let repaired = sandbox.run_on_index(&["check", "--repair"]).code(0);
         assert!(repaired.stderr.contains("is kept as `"), "{}", repaired.stderr);
         let kept = sandbox.run_on_index(&["list"]).code(0).lines().len();
-        assert!(kept >= least, "{kept} are left");
+        assert!(kept >= least, "{kept} files are left");
         sandbox.run_on_index(&["add", "photos"]);
         assert_eq!(sandbox.run_on_index(&["list"]).code(0).lines().len(), 61);
         sandbox.run_on_index(&["check"]).code(0);
@@ -279,11 +284,11 @@ fn a_database_that_cannot_be_opened_is_repaired_as_far_as_it_can_be_read() {
 fn what_cannot_be_repaired_is_not_told_to_repair_itself() {
     let sandbox = indexed(5);
     let mut bytes = fs::read(sandbox.database()).expect("it is there");
-    // The definitions of all tables.
+    // Overwrites the definitions of all tables.
     bytes[100..16_000].fill(7);
     write(&sandbox.database(), &bytes);
     let refused = sandbox.run_on_index(&["check", "--repair"]).code(1);
     assert!(refused.stderr.contains("damaged"), "{}", refused.stderr);
     assert!(refused.stderr.contains("backup") && !refused.stderr.contains("--repair"), "{}", refused.stderr);
-    assert_eq!(fs::read(sandbox.database()).expect("it is there"), bytes, "it is as it was");
+    assert_eq!(fs::read(sandbox.database()).expect("it is there"), bytes, "the damaged database was changed");
 }

@@ -146,9 +146,13 @@ fn oversized(documents: &[TextFile]) -> Vec<String> {
     offenders
 }
 
-/// The targets of inline links and of link definitions, without code blocks.
-fn link_targets(markdown: &str) -> Vec<&str> {
-    let mut targets = Vec::new();
+fn without_code_spans(line: &str) -> String {
+    line.split('`').step_by(2).collect()
+}
+
+/// The targets of inline links and of link definitions, outside of code.
+fn link_targets(markdown: &str) -> Vec<String> {
+    let mut targets: Vec<String> = Vec::new();
     let mut is_code = false;
     for line in markdown.lines() {
         if line.trim_start().starts_with("```") {
@@ -157,11 +161,13 @@ fn link_targets(markdown: &str) -> Vec<&str> {
         if is_code {
             continue;
         }
-        targets.extend(line.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0)));
-        targets.extend(line.strip_prefix('[').and_then(|rest| Some(rest.split_once("]: ")?.1)));
+        let line = without_code_spans(line);
+        let inline = line.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0));
+        let defined = line.strip_prefix('[').and_then(|rest| Some(rest.split_once("]: ")?.1));
+        // A title may follow the target.
+        targets.extend(inline.chain(defined).filter_map(|target| target.split_whitespace().next()).map(str::to_owned));
     }
-    // A title may follow the target.
-    targets.into_iter().filter_map(|target| target.split_whitespace().next()).collect()
+    targets
 }
 
 /// Relative links to files that do not exist.
@@ -271,7 +277,7 @@ fn the_check_of_links_finds_broken_ones() {
 ```sh
 [code](bad.md)
 ```
-[last](bad/)";
+`[code](bad.md)` [last `code`](bad/)";
     let exists = |path: &Path| path == Path::new("docs/good.md");
     assert_eq!(
         broken_links(&[file("docs/a.md", text)], exists),

@@ -1,4 +1,4 @@
-//! Duplicates through the library and the program, and that a dismissal lasts.
+//! Duplicates through the library and the program, dismissals, and what `dupes -0` offers for removal.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,16 +16,16 @@ fn name(path: &Path) -> String {
     path.file_name().expect("a name").to_string_lossy().into_owned()
 }
 
-/// The groups as tiers and names, the best first.
-fn told(answer: &DupeAnswer) -> Vec<(DupeTier, Vec<String>)> {
+/// The tier and the file names of each group, the best picture first.
+fn tiers_and_names(answer: &DupeAnswer) -> Vec<(DupeTier, Vec<String>)> {
     let names = |group: &imgidx::search::DupeGroup| {
         group.pictures.iter().flat_map(|picture| &picture.paths).map(|path| name(path)).collect()
     };
     answer.groups.iter().map(|group| (group.tier, names(group))).collect()
 }
 
-/// Two pictures with copies, and one without any.
-fn shelf() -> Sandbox {
+/// Two pictures with copies, and one without.
+fn collection() -> Sandbox {
     let sandbox = Sandbox::new();
     let large = DynamicImage::from(picture(3)).resize_exact(480, 400, FilterType::CatmullRom);
     large.save(sandbox.photo("large.png")).expect("a picture");
@@ -39,7 +39,7 @@ fn shelf() -> Sandbox {
 }
 
 fn dupes(sandbox: &Sandbox, tier: DupeTier) -> Vec<(DupeTier, Vec<String>)> {
-    told(&sandbox.open().searcher().dupes(&DupeQuery { tier, ..DupeQuery::default() }).expect("an answer"))
+    tiers_and_names(&sandbox.open().searcher().dupes(&DupeQuery { tier, ..DupeQuery::default() }).expect("an answer"))
 }
 
 fn owned(names: &[&str]) -> Vec<String> {
@@ -48,9 +48,9 @@ fn owned(names: &[&str]) -> Vec<String> {
 
 #[test]
 fn groups_come_by_tier_and_the_best_copy_first() {
-    let sandbox = shelf();
+    let sandbox = collection();
     let exact = (DupeTier::Exact, owned(&["one again.png", "one.png"]));
-    // As many pixels as the JPEG has, and more bytes; the smallest comes last.
+    // Both have the same number of pixels, so that the larger file comes first.
     let sizes = ["large.png", "medium.jpg"].map(|name| fs::metadata(sandbox.photo(name)).expect("a file").len());
     let first = if sizes[0] > sizes[1] { ["large.png", "medium.jpg"] } else { ["medium.jpg", "large.png"] };
     let near = (DupeTier::Near, owned(&[first[0], first[1], "small.png"]));
@@ -61,7 +61,7 @@ fn groups_come_by_tier_and_the_best_copy_first() {
 
 #[test]
 fn a_dismissal_lasts_through_renames_and_can_be_taken_back() {
-    let sandbox = shelf();
+    let sandbox = collection();
     let dismiss = |files: &[&str]| {
         let paths: Vec<String> = files.iter().map(|name| format!("photos/{name}")).collect();
         let arguments: Vec<&str> = ["dupes", "dismiss"].into_iter().chain(paths.iter().map(String::as_str)).collect();
@@ -74,8 +74,8 @@ fn a_dismissal_lasts_through_renames_and_can_be_taken_back() {
     fs::rename(sandbox.photo("small.png"), sandbox.photo("little.png")).expect("it can be renamed");
     sandbox.add();
     assert_eq!(dupes(&sandbox, DupeTier::Near), []);
-    let told = sandbox.run_on_index(&["dupes", "--tier", "near"]).code(0);
-    assert!(told.stderr.contains("4 dismissed pairs left out"), "{}", told.stderr);
+    let output = sandbox.run_on_index(&["dupes", "--tier", "near"]).code(0);
+    assert!(output.stderr.contains("4 dismissed pairs left out"), "{}", output.stderr);
 
     sandbox.run_on_index(&["dupes", "dismiss", "--undo", "photos/large.png", "photos/little.png"]).code(0);
     let groups = dupes(&sandbox, DupeTier::Near);
@@ -85,34 +85,34 @@ fn a_dismissal_lasts_through_renames_and_can_be_taken_back() {
 
 #[test]
 fn only_pictures_that_pass_the_filter_are_compared() {
-    let sandbox = shelf();
+    let sandbox = collection();
     fs::create_dir(sandbox.photo("sub")).expect("a folder");
     fs::rename(sandbox.photo("small.png"), sandbox.photo("sub/small.png")).expect("it can be moved");
     fs::copy(sandbox.photo("large.png"), sandbox.photo("sub/copy.png")).expect("a copy");
     sandbox.add();
     let filter = Filter::default().under(sandbox.photo("sub"));
     let query = DupeQuery { tier: DupeTier::Near, filter, ..DupeQuery::default() };
-    let groups = told(&sandbox.open().searcher().dupes(&query).expect("an answer"));
+    let groups = tiers_and_names(&sandbox.open().searcher().dupes(&query).expect("an answer"));
     let [(DupeTier::Near, names)] = groups.as_slice() else { panic!("{groups:?}") };
     assert!(names.contains(&"copy.png".to_owned()) && names.contains(&"small.png".to_owned()), "{names:?}");
 }
 
 #[test]
 fn contents_without_features_are_told_and_still_exact_copies() {
-    let sandbox = shelf();
+    let sandbox = collection();
     let database = sandbox.tamper();
     database.execute("DELETE FROM feature", []).expect("it can be emptied");
     drop(database);
-    let told = sandbox.run_on_index(&["dupes", "--json"]).code(0);
-    assert_eq!((&told.json()["incomplete"], &told.json()["groups"][0]["tier"]), (&json!(5), &json!("exact")));
-    assert!(told.stderr.contains("`imgidx add`"), "{}", told.stderr);
+    let output = sandbox.run_on_index(&["dupes", "--json"]).code(0);
+    assert_eq!((&output.json()["incomplete"], &output.json()["groups"][0]["tier"]), (&json!(5), &json!("exact")));
+    assert!(output.stderr.contains("`imgidx add`"), "{}", output.stderr);
     assert_eq!(sandbox.add().measured, 5);
     assert_eq!(dupes(&sandbox, DupeTier::Near).len(), 2);
 }
 
 #[test]
 fn the_groups_are_printed_as_lines_paths_json_and_a_sheet_and_nothing_is_deleted() {
-    let sandbox = shelf();
+    let sandbox = collection();
     let before = fs::read_dir(sandbox.photos()).expect("a folder").count();
     let json = sandbox.run_on_index(&["dupes", "--tier", "near", "--json"]).code(0).json();
     let group = &json["groups"][1];
@@ -156,7 +156,7 @@ fn changed_versions_of_real_photos_are_found_and_different_photos_are_not() {
     }
     let mut index = sandbox.open();
     index.add([sandbox.photos()], &AddOptions::default()).expect("it can be indexed");
-    let groups = told(&index.searcher().dupes(&DupeQuery::default()).expect("an answer"));
+    let groups = tiers_and_names(&index.searcher().dupes(&DupeQuery::default()).expect("an answer"));
     let (mut found, mut wrong) = (0, Vec::new());
     for (_, names) in &groups {
         let whole = names.iter().find(|name| name.ends_with("whole.png")).map(|name| &name[..2]);
@@ -167,18 +167,18 @@ fn changed_versions_of_real_photos_are_found_and_different_photos_are_not() {
     assert!(wrong.len() <= 2, "{wrong:?}");
 }
 
-/// Runs `dupes -0` and removes what it offers, as `xargs -0 rm` does. Returns the names of what was removed.
+/// Runs `dupes -0` and removes the files that it offers, as `xargs -0 rm` does. Returns the names of the removed files.
 fn remove_redundant(sandbox: &Sandbox, arguments: &[&str]) -> Vec<String> {
-    let told = sandbox.run_on_index(&[&["dupes", "-0"], arguments].concat()).code(0);
-    let paths: Vec<&str> = told.stdout.split_terminator('\0').collect();
-    paths.iter().for_each(|path| fs::remove_file(path).expect("what is offered is there"));
+    let output = sandbox.run_on_index(&[&["dupes", "-0"], arguments].concat()).code(0);
+    let paths: Vec<&str> = output.stdout.split_terminator('\0').collect();
+    paths.iter().for_each(|path| fs::remove_file(path).expect("an offered file exists"));
     let mut names: Vec<String> = paths.iter().map(|path| name(Path::new(path))).collect();
     names.sort();
     names
 }
 
 /// A folder `a` and a folder `b` with the same picture in each.
-fn twins() -> Sandbox {
+fn two_copies() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.draw("a/x.png", 8);
     fs::create_dir(sandbox.photo("b")).expect("a folder");
@@ -190,36 +190,36 @@ const EXACT: &[&str] = &["--tier", "exact"];
 
 #[test]
 fn all_but_one_of_several_copies_may_go() {
-    let sandbox = twins();
+    let sandbox = two_copies();
     fs::copy(sandbox.photo("a/x.png"), sandbox.photo("b/z.png")).expect("a copy");
     sandbox.add();
     assert_eq!(remove_redundant(&sandbox, EXACT), ["y.png", "z.png"]);
     assert!(sandbox.photo("a/x.png").exists());
-    assert_eq!(remove_redundant(&sandbox, EXACT), [] as [&str; 0], "the index is older than what was removed");
+    assert_eq!(remove_redundant(&sandbox, EXACT), [] as [&str; 0], "a file was removed that the index still has");
 }
 
 #[test]
 fn the_last_copy_is_not_offered_when_the_kept_one_is_gone() {
-    let sandbox = twins();
+    let sandbox = two_copies();
     sandbox.add();
     fs::remove_file(sandbox.photo("a/x.png")).expect("it is there");
-    let told = sandbox.run_on_index(&["dupes", "--tier", "exact", "-0"]).code(0);
-    assert_eq!(told.stdout, "");
-    assert!(told.stderr.contains("1 file withheld: each is not there"), "{}", told.stderr);
-    assert!(told.stderr.contains("1 file withheld: each is the only copy"), "{}", told.stderr);
+    let output = sandbox.run_on_index(&["dupes", "--tier", "exact", "-0"]).code(0);
+    assert_eq!(output.stdout, "");
+    assert!(output.stderr.contains("1 file withheld: each is not there"), "{}", output.stderr);
+    assert!(output.stderr.contains("1 file withheld: each is the only copy"), "{}", output.stderr);
 }
 
 #[test]
 fn the_last_copy_is_not_offered_when_the_kept_one_was_overwritten() {
-    let sandbox = twins();
+    let sandbox = two_copies();
     sandbox.add();
-    // Of the same length and with the old time of modification.
+    // The new content has the same length and the same modification time.
     let (path, length) = (sandbox.photo("a/x.png"), fs::metadata(sandbox.photo("a/x.png")).expect("a file").len());
     let modified = fs::metadata(&path).expect("a file").modified().expect("a time");
     fs::write(&path, vec![7; length as usize]).expect("a file");
     fs::File::options().write(true).open(&path).expect("a file").set_modified(modified).expect("a time");
     assert_eq!(remove_redundant(&sandbox, EXACT), [] as [&str; 0]);
-    // One that was overwritten is not offered either: it is the only one of its content.
+    // An overwritten file is not offered either: no other file has its content.
     fs::copy(sandbox.photo("b/y.png"), sandbox.photo("a/x.png")).expect("a copy");
     sandbox.add();
     fs::write(sandbox.photo("b/y.png"), png(9)).expect("a file");
@@ -228,7 +228,7 @@ fn the_last_copy_is_not_offered_when_the_kept_one_was_overwritten() {
 
 #[test]
 fn copies_that_were_only_touched_are_hashed_again_and_offered() {
-    let sandbox = twins();
+    let sandbox = two_copies();
     sandbox.add();
     for file in ["a/x.png", "b/y.png"] {
         let file = fs::File::options().write(true).open(sandbox.photo(file)).expect("a file");
@@ -239,7 +239,7 @@ fn copies_that_were_only_touched_are_hashed_again_and_offered() {
 
 #[test]
 fn the_last_copy_is_not_offered_when_the_kept_one_is_on_a_drive_that_is_not_there() {
-    let sandbox = twins();
+    let sandbox = two_copies();
     for root in ["a", "b"] {
         sandbox.open().add([sandbox.photo(root)], &AddOptions::default()).expect("it can be indexed");
     }
@@ -253,7 +253,7 @@ fn other_names_of_one_file_are_no_copies_to_remove() {
     let sandbox = Sandbox::new();
     let original = sandbox.draw("z/original.png", 8);
     let link = |name: &str| std::os::unix::fs::symlink(&original, sandbox.photo(name)).expect("a link");
-    // All of these come before the file itself, and so would be kept.
+    // All of these names come before the file itself, so each would be the kept one.
     fs::create_dir(sandbox.photo("a")).expect("a folder");
     link("a/link.png");
     fs::hard_link(&original, sandbox.photo("a/name.png")).expect("a link");
@@ -261,10 +261,10 @@ fn other_names_of_one_file_are_no_copies_to_remove() {
     let mut options = AddOptions::default();
     options.scan.follow_links = true;
     sandbox.add_with(&options);
-    let told = sandbox.run_on_index(&["dupes", "--tier", "exact", "--paths"]).code(0);
-    assert!(told.lines().len() >= 3, "they are listed: {}", told.stdout);
+    let output = sandbox.run_on_index(&["dupes", "--tier", "exact", "--paths"]).code(0);
+    assert!(output.lines().len() >= 3, "not all names are listed: {}", output.stdout);
     assert_eq!(remove_redundant(&sandbox, EXACT), [] as [&str; 0]);
-    // A real copy beside them may go, once.
+    // A real copy is offered, once.
     fs::copy(&original, sandbox.photo("z/zcopy.png")).expect("a copy");
     sandbox.add_with(&options);
     assert_eq!(remove_redundant(&sandbox, EXACT), ["zcopy.png"]);
@@ -273,9 +273,9 @@ fn other_names_of_one_file_are_no_copies_to_remove() {
 
 #[test]
 fn near_copies_are_not_offered_when_the_better_one_is_gone() {
-    let sandbox = shelf();
+    let sandbox = collection();
     for better in ["large.png", "medium.jpg"] {
         fs::remove_file(sandbox.photo(better)).expect("it is there");
     }
-    assert_eq!(remove_redundant(&sandbox, &["--tier", "near"]), ["one.png"], "small.png is the last one");
+    assert_eq!(remove_redundant(&sandbox, &["--tier", "near"]), ["one.png"], "small.png is the last of its group");
 }

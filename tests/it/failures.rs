@@ -1,4 +1,4 @@
-//! What cannot be indexed: told with a reason, remembered, and tried again when that makes sense.
+//! Pictures that cannot be indexed: reported with a reason, remembered, and tried again when that makes sense.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ fn a_failure_is_remembered_by_its_content() {
     assert_eq!(failures[0].path, sandbox.photo("broken.png"));
     assert!(!failures[0].reason.is_empty());
 
-    // Not tried again, neither under this name nor under another one.
+    // The content is not tried again, under this name or another.
     write(&sandbox.photo("copy.png"), &broken);
     let report = sandbox.add();
     assert_eq!((report.failed, report.known_failures), (1, 1));
@@ -31,7 +31,7 @@ fn a_failure_is_remembered_by_its_content() {
     assert_eq!(sandbox.add_with(&retry).failed, 2);
     assert_eq!(sandbox.open().searcher().failures().expect("failures")[0].attempts, 2);
 
-    // Mended, it is a new content.
+    // A repaired file is a new content.
     write(&sandbox.photo("broken.png"), &png(3));
     fs::remove_file(sandbox.photo("copy.png")).expect("it is there");
     let report = sandbox.add();
@@ -91,7 +91,7 @@ fn what_may_not_be_read_is_told_and_its_neighbours_are_indexed() {
     let report = sandbox.add();
     mode(&closed, 0o755);
     mode(&secret, 0o644);
-    assert_eq!((report.failed, report.missing), (2, 0), "a closed folder is not an empty one");
+    assert_eq!((report.failed, report.missing), (2, 0), "an unreadable folder is taken for an empty one");
     let stages: Vec<_> =
         sandbox.open().searcher().failures().expect("failures").iter().map(|failure| failure.stage).collect();
     assert_eq!(stages, [Stage::Scan, Stage::Read]);
@@ -172,7 +172,7 @@ fn a_content_that_ended_the_program_twice_is_left_out() {
     sandbox.draw("good.png", 1);
     sandbox.draw("deadly.png", 2);
     let hash = imgidx::types::ContentHash::of(&png(2));
-    // What two runs leave behind that ended while they decoded it: the hash, and the number of times.
+    // The crash journal of two runs that ended while they decoded it: the hash, and the number of attempts.
     write(&sandbox.path("photos.db-inflight"), &[hash.as_bytes().as_slice(), &[2]].concat());
     let report = sandbox.add();
     assert_eq!((report.new, report.failed), (1, 1));

@@ -1,4 +1,4 @@
-//! Features: what is stored is what was measured, a deadline leaves out and never makes up, and types of real pictures.
+//! Features: stored as measured, left out and never guessed after a deadline; and the types of real pictures.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -32,7 +32,7 @@ fn without_time_only_the_first_stage_is_measured_and_nothing_is_made_up() {
 fn types(pictures: impl IntoIterator<Item = Picture>) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::new();
     for picture in pictures {
-        let kind = measure(&picture, None).kind.expect("there was time");
+        let kind = measure(&picture, None).kind.expect("there was no deadline");
         assert!(
             (0.0..=1.0).contains(&kind.confidence) && (kind.confidence >= 0.5) == (kind.label != ImageType::Uncertain)
         );
@@ -75,7 +75,7 @@ fn things_in_real_photos_are_found_by_their_kind() {
     let sandbox = Sandbox::new();
     let mut index = sandbox.open();
     index.add([&folder], &AddOptions::default()).expect("it can be indexed");
-    // What the photographs show by their names, of all breeds of dogs and birds that are among them.
+    // The label that each photograph's file name gives.
     let vocabulary = imgidx::model::Vocabulary::get();
     let mut shown = Vec::new();
     index
@@ -91,7 +91,7 @@ fn things_in_real_photos_are_found_by_their_kind() {
         let term = &vocabulary.terms(kind)[0];
         let expected: Vec<_> =
             shown.iter().filter(|(_, label)| vocabulary.steps(term, label).is_some()).map(|(path, _)| path).collect();
-        // Paths do not say "dog", but what they say of the label must not help.
+        // Searches by kind, so that the words in the paths do not help.
         let hits = index.searcher().search(&imgidx::TextQuery::new(kind), 1000).expect("an answer").hits;
         let right = hits.iter().filter(|hit| expected.contains(&&hit.path)).count();
         assert!(right * 100 >= hits.len() * precision, "{kind}: {right} of {} are right", hits.len());

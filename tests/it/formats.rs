@@ -1,4 +1,4 @@
-//! Every format that is promised, in the kinds that programs write.
+//! Every supported format, in the variants that programs write.
 
 use std::io::Cursor;
 
@@ -40,19 +40,18 @@ fn formats_are_told_from_their_bytes_and_decoded_alike() {
         (ImageFormat::Pnm, "pnm"),
         (ImageFormat::Qoi, "qoi"),
     ] {
-        // The extension lies, and is not asked.
+        // The extension is wrong, and must not matter.
         let (decoded, found) = decode(&encode(format, &original), "x.txt");
         assert_eq!(found.name(), name);
         assert_eq!(difference(&decoded, &expected), 0.0, "{name}");
     }
-    // JPEG loses least where colours change slowly, and GIF nothing of few colours.
+    // JPEG loses least where colours change slowly, and GIF loses nothing if there are few colours.
     let smooth = image::RgbImage::from_fn(48, 40, |x, y| image::Rgb([(x * 5) as u8, (y * 6) as u8, 90]));
     let flat = image::RgbImage::from_fn(48, 40, |x, y| image::Rgb([(x / 16 * 90) as u8, (y / 20 * 200) as u8, 90]));
-    for (format, name, image, most) in [(ImageFormat::Jpeg, "jpeg", smooth, 4.0), (ImageFormat::Gif, "gif", flat, 0.0)]
-    {
+    for (format, name, image, max) in [(ImageFormat::Jpeg, "jpeg", smooth, 4.0), (ImageFormat::Gif, "gif", flat, 0.0)] {
         let (decoded, found) = decode(&encode(format, &image.clone().into()), "x.txt");
         let difference = difference(&decoded, &Picture::from_rgb(image));
-        assert!(found.name() == name && difference <= most, "{name}: {difference}");
+        assert!(found.name() == name && difference <= max, "{name}: {difference}");
     }
     let tga = encode(ImageFormat::Tga, &original);
     assert_eq!(difference(&decode(&tga, "x.tga").0, &expected), 0.0);
@@ -63,7 +62,7 @@ fn formats_are_told_from_their_bytes_and_decoded_alike() {
     assert_eq!(difference(&decode(&encode(ImageFormat::Png, &deep), "x.png").0, &expected), 0.0);
     for format in [ImageFormat::Hdr, ImageFormat::OpenExr] {
         let (decoded, _) = decode(&encode(format, &DynamicImage::ImageRgb32F(original.to_rgb32f())), "x");
-        // Floats hold light, so that mid-tones come out brighter than the bytes they were made of.
+        // Floats are linear light, so that mid-tones are brighter than the bytes they were made of: only the size is equal.
         let info = decoded.info(Format::Raster(format));
         assert_eq!((info.width, info.height), (48, 40));
     }
@@ -101,7 +100,7 @@ fn one_picture_stored_in_eight_orientations_is_embedded_alike() {
         None => DynamicImage::ImageRgb8(picture(3)).resize(500, 400, image::imageops::FilterType::CatmullRom),
     };
     for exif in 1..=8 {
-        // The inverse of a quarter turn is the other one; all else undoes itself.
+        // The inverse of a quarter turn is the opposite quarter turn; every other orientation is its own inverse.
         let inverse = match Orientation::from_exif(exif).expect("1 to 8") {
             Orientation::Rotate90 => Orientation::Rotate270,
             Orientation::Rotate270 => Orientation::Rotate90,
@@ -145,7 +144,7 @@ fn a_landscape_in_eight_orientations_comes_out_upright() {
         })
         .collect();
     for picture in &upright {
-        // Each has its own number written on it; turned the wrong way it would differ by 40 and more.
+        // Each picture shows its own number, so they differ slightly; a wrong orientation would differ by 40 or more.
         let difference = difference(picture, &upright[0]);
         assert!(difference < 3.0, "{difference}");
     }

@@ -1,4 +1,4 @@
-//! What `add` does a second time: as little as possible, and never less.
+//! Repeated runs of `add`: as little work as possible, but all of it.
 
 use std::fs;
 use std::path::Path;
@@ -19,12 +19,12 @@ fn the_second_run_reads_nothing() {
     settle();
     let report = sandbox.add();
     assert_eq!((report.new, report.embedded, report.unchanged), (0, 0, 2));
-    // Would it read anything, it would notice that the content is not there any more: same size, times and inode.
+    // The plan lists each file that would be read.
     let plan = plan(&sandbox, &AddOptions::default());
     assert_eq!(plan, [] as [(String, ReadCause); 0]);
 }
 
-/// Waits until files written so far are no longer so new that they have to be read again.
+/// Waits until the files written so far are no longer too new to be trusted: those are read again.
 fn settle() {
     std::thread::sleep(std::time::Duration::from_millis(25));
 }
@@ -64,8 +64,8 @@ fn a_file_that_was_read_in_the_tick_of_its_change_is_read_again() {
     settle();
     sandbox.add();
     assert_eq!(plan(&sandbox, &AddOptions::default()), []);
-    // As if the clock of the file system had not moved on between its last change and the reading: then it may have
-    // been changed once more afterwards, with the same signature.
+    // As if the clock of the file system had not advanced between the last change and the reading. The file may then
+    // have changed again afterwards without a new timestamp.
     let database = sandbox.tamper();
     database.execute("UPDATE file SET read_at_ns = ctime_ns", []).expect("it can be changed");
     assert_eq!(plan(&sandbox, &AddOptions::default()), [("a.png".to_owned(), ReadCause::Changed)]);
@@ -344,7 +344,7 @@ fn an_index_whose_derived_file_cannot_be_written_is_complete_all_the_same() {
             image::RgbImage::from_pixel(8, 8, color).save(sandbox.photo(format!("{seed}-{turn}.png"))).expect("a file");
         }
     }
-    // Where the folder of derived files should be is a file.
+    // A file is in the place of the folder of derived files.
     write(&sandbox.path("photos.db-ann"), b"in the way");
     let report = sandbox.add();
     assert_eq!((report.new, report.warnings.len()), (768, 1), "{report:?}");

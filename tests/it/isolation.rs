@@ -1,12 +1,12 @@
-//! Pictures that end the process that decodes them, or never let it end: a failure of theirs, and of nobody else.
+//! Pictures that crash or hang their decoder process: only they fail, and all others are indexed.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::common::{Finished, Sandbox, png, write};
 
-/// Draws good pictures and a guilty one, and indexes them while decoders do something to the guilty one.
-fn add_with_a_guilty_one(sandbox: &Sandbox, how: &str, arguments: &[&str]) -> Finished {
+/// Draws twelve good pictures and a guilty one, and indexes them. Decoders misbehave as `how` says at the guilty one.
+fn add_with_guilty_picture(sandbox: &Sandbox, how: &str, arguments: &[&str]) -> Finished {
     for seed in 0..12 {
         sandbox.draw(&format!("{seed}.png"), seed);
     }
@@ -35,12 +35,12 @@ fn whatever_a_picture_does_to_its_decoder_the_others_are_indexed_and_it_is_named
     ] {
         let sandbox = Sandbox::new();
         let start = Instant::now();
-        let added = add_with_a_guilty_one(&sandbox, how, &["--picture-time", "1"]).code(3);
+        let added = add_with_guilty_picture(&sandbox, how, &["--picture-time", "1"]).code(3);
         assert!(added.stdout.starts_with("12 new") && added.stdout.contains("1 failed"), "{how}: {}", added.stdout);
         assert!(start.elapsed() < Duration::from_secs(60), "{how} took {:?}", start.elapsed());
-        let told = reasons(&sandbox);
-        assert!(told.len() == 1 && told[0].starts_with(reason), "{how}: {told:?}");
-        // It is remembered, and not tried again until somebody says so.
+        let found = reasons(&sandbox);
+        assert!(found.len() == 1 && found[0].starts_with(reason), "{how}: {found:?}");
+        // The failure is remembered, and the picture is tried again only on request.
         let again = sandbox.run_on_index(&["add", "photos"]).code(0);
         assert!(again.stdout.contains("13 unchanged"), "{}", again.stdout);
         assert!(again.stderr.contains("1 unchanged file failed before"), "{}", again.stderr);
@@ -73,7 +73,7 @@ fn decoders_have_no_files_and_no_network() {
         return;
     }
     let sandbox = Sandbox::new();
-    add_with_a_guilty_one(&sandbox, "files", &[]).code(0);
+    add_with_guilty_picture(&sandbox, "files", &[]).code(0);
     assert_eq!(reasons(&sandbox), [""; 0]);
 }
 
@@ -84,23 +84,25 @@ fn decoders_end_with_the_program_however_it_ends() {
         sandbox.draw(&format!("{seed}.png"), seed);
     }
     let mut command = sandbox.program();
-    // What they are started as, to find them by.
     command.args(["--db", "photos.db", "add", "photos"]);
     let mut child = command.spawn().expect("the program starts");
     let decoders = || decoders_of(&sandbox.path("home"));
     let until = Instant::now() + Duration::from_secs(60);
     while decoders() == 0 {
-        assert!(Instant::now() < until && child.try_wait().expect("it is ours").is_none(), "there were none");
+        assert!(
+            Instant::now() < until && child.try_wait().expect("it is our child").is_none(),
+            "the program started no decoder"
+        );
     }
     child.kill().expect("it can be killed");
     child.wait().expect("it has ended");
     while decoders() > 0 {
-        assert!(Instant::now() < until, "they are still there");
+        assert!(Instant::now() < until, "decoders are still running");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// Processes that decode for programs with this home.
+/// The number of decoder processes of programs with this home.
 fn decoders_of(home: &std::path::Path) -> usize {
     let home = [b"HOME=".as_slice(), home.as_os_str().as_encoded_bytes(), b"\0"].concat();
     let holds = |path: std::path::PathBuf, wanted: &[u8]| {

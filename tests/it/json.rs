@@ -1,11 +1,11 @@
-//! The shapes of the JSON documents: fields may be added, and never renamed.
+//! The fields of the JSON documents: fields may be added, but never renamed.
 
 use serde_json::Value;
 
 use crate::common::{Sandbox, write};
 
-/// Expects the fields of a document in the form `name: type`.
-fn shape(value: &Value, expected: &[(&str, &str)]) {
+/// Asserts that a document has these fields with these types; `|` separates alternatives.
+fn assert_fields(value: &Value, expected: &[(&str, &str)]) {
     for (name, kind) in expected {
         let field = value.get(name).unwrap_or_else(|| panic!("`{name}` is missing in {value:#}"));
         let actual = match field {
@@ -31,30 +31,33 @@ fn documents_have_the_promised_fields() {
     let added = sandbox.run(&["add", "photos", "--json"]).code(3).json();
     assert_eq!((&added["schema"], &added["new"], &added["failed"]), (&1.into(), &2.into(), &1.into()));
     let counts = ["new", "changed", "moved", "unchanged", "missing", "failed", "skipped", "peak_memory_bytes"];
-    shape(&added, &counts.map(|name| (name, "integer|null")));
-    shape(&added, &[("offline_roots", "array"), ("seconds", "float"), ("images_per_second", "float")]);
+    assert_fields(&added, &counts.map(|name| (name, "integer|null")));
+    assert_fields(&added, &[("offline_roots", "array"), ("seconds", "float"), ("images_per_second", "float")]);
 
     let similar = sandbox.run(&["similar", "photos/a.png", "--json"]).code(0).json();
-    shape(&similar, &[("schema", "integer"), ("query", "object"), ("model", "string"), ("hits", "array")]);
-    shape(&similar["query"], &[("path", "string"), ("image", "string"), ("indexed", "bool")]);
+    assert_fields(&similar, &[("schema", "integer"), ("query", "object"), ("model", "string"), ("hits", "array")]);
+    assert_fields(&similar["query"], &[("path", "string"), ("image", "string"), ("indexed", "bool")]);
     assert_eq!(similar["method"], "scan");
     let hit = &similar["hits"][0];
-    shape(hit, &[("score", "float"), ("path", "string"), ("image", "string"), ("paths", "array")]);
+    assert_fields(hit, &[("score", "float"), ("path", "string"), ("image", "string"), ("paths", "array")]);
     assert_eq!(hit["image"].as_str().map(str::len), Some(64));
 
     let shown = sandbox.run(&["show", "photos/a.png", "--json", "--vector"]).code(0).json();
-    shape(&shown, &[("path", "string"), ("image", "string"), ("indexed", "bool"), ("bytes", "integer")]);
-    shape(&shown, &[("format", "string"), ("width", "integer"), ("height", "integer"), ("orientation", "integer")]);
-    shape(&shown, &[("truncated", "bool"), ("labels", "array"), ("embedding", "object")]);
+    assert_fields(&shown, &[("path", "string"), ("image", "string"), ("indexed", "bool"), ("bytes", "integer")]);
+    assert_fields(
+        &shown,
+        &[("format", "string"), ("width", "integer"), ("height", "integer"), ("orientation", "integer")],
+    );
+    assert_fields(&shown, &[("truncated", "bool"), ("labels", "array"), ("embedding", "object")]);
     assert_eq!((&shown["width"], &shown["height"], &shown["format"]), (&48.into(), &40.into(), &"png".into()));
-    shape(&shown["labels"][0], &[("label", "string"), ("score", "float")]);
+    assert_fields(&shown["labels"][0], &[("label", "string"), ("score", "float")]);
     assert!(shown["labels"].as_array().is_some_and(|labels| (1..=5).contains(&labels.len())));
-    shape(&shown["embedding"], &[("model", "string"), ("dim", "integer")]);
+    assert_fields(&shown["embedding"], &[("model", "string"), ("dim", "integer")]);
     assert_eq!(shown["embedding"]["vector"].as_array().map(Vec::len), Some(1280));
 
     let failures = sandbox.run(&["failures", "--json"]).code(0).json();
     let failure = &failures["failures"][0];
-    shape(
+    assert_fields(
         failure,
         &[("path", "string"), ("stage", "string"), ("reason", "string"), ("attempts", "integer"), ("at", "string")],
     );
@@ -63,11 +66,14 @@ fn documents_have_the_promised_fields() {
     assert!(at.len() == 24 && at.starts_with("20") && &at[10..11] == "T" && at.ends_with('Z'), "{at}");
 
     let status = sandbox.run(&["status", "--json"]).code(0).json();
-    shape(&status, &[("database", "string"), ("images", "integer"), ("files", "integer"), ("missing", "integer")]);
-    shape(&status, &[("roots", "array"), ("model", "string"), ("failures", "integer"), ("daemon", "null")]);
-    shape(&status["roots"][0], &[("path", "string"), ("state", "string"), ("files", "integer")]);
+    assert_fields(
+        &status,
+        &[("database", "string"), ("images", "integer"), ("files", "integer"), ("missing", "integer")],
+    );
+    assert_fields(&status, &[("roots", "array"), ("model", "string"), ("failures", "integer"), ("daemon", "null")]);
+    assert_fields(&status["roots"][0], &[("path", "string"), ("state", "string"), ("files", "integer")]);
     let index = [("rows", "integer"), ("snapshot", "integer"), ("delta", "integer"), ("method", "string")];
-    shape(&status["index"], &index);
+    assert_fields(&status["index"], &index);
     assert_eq!((&status["images"], &status["roots"][0]["state"]), (&2.into(), &"online".into()));
 
     let check = sandbox.run(&["check", "--json"]).code(0).json();
@@ -77,10 +83,13 @@ fn documents_have_the_promised_fields() {
     assert_eq!(exported.lines().len(), 2);
     for line in exported.lines() {
         let row: Value = serde_json::from_str(line).expect("JSON");
-        shape(&row, &[("path", "string"), ("image", "string"), ("labels", "array"), ("embedding", "object")]);
+        assert_fields(&row, &[("path", "string"), ("image", "string"), ("labels", "array"), ("embedding", "object")]);
     }
     let runtime = sandbox.run(&["runtime", "--json"]).code(0).json();
-    shape(&runtime, &[("library", "string"), ("version", "string"), ("place", "string"), ("attempts", "array")]);
+    assert_fields(
+        &runtime,
+        &[("library", "string"), ("version", "string"), ("place", "string"), ("attempts", "array")],
+    );
     let models = sandbox.run(&["model", "list", "--json"]).code(0).json();
     assert_eq!(models["models"][0]["active"], true);
 }

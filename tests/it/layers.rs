@@ -1,10 +1,10 @@
-//! The layers of ARCHITECTURE.md that Cargo does not enforce: modules use only what is below them, and some crates are named in one
-//! place only.
+//! The layers of ARCHITECTURE.md that Cargo does not enforce: modules use only modules below them, and some crates are
+//! used in one place only.
 
 use std::path::{Path, PathBuf};
 
-/// Each module of `src` with the modules and crates of the workspace that it may use; `error` and `types` are for all. What the
-/// crates themselves may use is in their manifests.
+/// Each module of `src` with the modules and workspace crates that it may use. All may use `error` and `types`. The
+/// dependencies of the crates are in their manifests.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("types", &["media"]),
@@ -19,7 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("daemon", &["watch", "index", "indexer", "search", "scan", "store"]),
 ];
 
-/// Each crate that only one place may name: the only files that may.
+/// Crates that only some files may name, with the prefixes of the paths of these files.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("rusqlite", &["src/store/"]),
     ("rusqlite_migration", &["src/store/"]),
@@ -50,14 +50,16 @@ fn source_files() -> Vec<(String, String)> {
     collect(&base.join("crates"), &mut files);
     let text = |path: &PathBuf| {
         let text = std::fs::read_to_string(path).expect("a source file");
-        // Comments may name anything.
+        // Comments may mention any crate.
         text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
     };
-    let name = |path: &PathBuf| path.strip_prefix(base).expect("below it").to_str().expect("UTF-8").to_owned();
+    let name = |path: &PathBuf| {
+        path.strip_prefix(base).expect("the path is below the repository").to_str().expect("UTF-8").to_owned()
+    };
     files.iter().map(|path| (name(path), text(path))).collect()
 }
 
-/// The words that follow each occurrence of `before` as a whole word, up to the next `::`, brace or blank.
+/// The word after each occurrence of `before` as a whole word.
 fn words_after<'a>(text: &'a str, before: &'a str) -> impl Iterator<Item = &'a str> {
     text.match_indices(before).filter_map(move |(at, _)| {
         let is_word = |c: char| c.is_alphanumeric() || c == '_';
@@ -69,7 +71,7 @@ fn words_after<'a>(text: &'a str, before: &'a str) -> impl Iterator<Item = &'a s
     })
 }
 
-/// The names in `crate::{a::b, c}` and `crate::a`.
+/// The modules that `crate::{a::b, c}` and `crate::a` use.
 fn used_modules(text: &str) -> Vec<String> {
     let mut used: Vec<String> = words_after(text, "crate::").map(str::to_owned).collect();
     for (at, _) in text.match_indices("crate::{") {
@@ -103,9 +105,9 @@ fn modules_use_only_what_is_below_them() {
         };
         for used in used_modules(&text) {
             let known = MAY_USE.iter().any(|(name, _)| *name == used);
-            let fine =
+            let is_allowed =
                 used == module || ["error", "types"].contains(&used.as_str()) || allowed.contains(&used.as_str());
-            if known && !fine {
+            if known && !is_allowed {
                 wrong.push(format!("{file} uses `{used}`"));
             }
         }
@@ -117,8 +119,8 @@ fn modules_use_only_what_is_below_them() {
 fn crates_are_named_only_where_they_are_allowed() {
     let mut wrong = Vec::new();
     for (file, text) in source_files() {
-        for (name, rooms) in ALLOWED {
-            let is_allowed = rooms.iter().any(|room| file.starts_with(room));
+        for (name, allowed) in ALLOWED {
+            let is_allowed = allowed.iter().any(|prefix| file.starts_with(prefix));
             let named = text.match_indices(&format!("{name}::")).any(|(at, _)| {
                 !text[..at].chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
             });

@@ -1,4 +1,4 @@
-//! The integration tests: the library through its public interface, and the real program in a clean home.
+//! The integration tests: the library through its public interface, and the program in a clean home directory.
 
 #![allow(unreachable_pub, reason = "modules of one test program")]
 

@@ -1,4 +1,4 @@
-//! Models that people bring: by spec alone, never mixed, refused with the reason.
+//! Models of users: described by their spec alone, never mixed, and refused with a reason.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ fn load(sandbox: &Sandbox) -> (Catalog, Runtime) {
     (Catalog::new(&sandbox.path("data")), Runtime::load(&options).expect("it is there"))
 }
 
-/// A copy of a model's folder whose spec can be spoiled.
+/// A copy of a model's folder with a changed spec.
 fn copy(sandbox: &Sandbox, name: &str, change: impl FnOnce(&mut Value)) -> PathBuf {
     let target = sandbox.path(format!("model-{name}"));
     fs::create_dir_all(&target).expect("a folder");
@@ -55,17 +55,17 @@ fn graphs_of_every_kind_work_by_their_description_alone() {
         assert_eq!((answer.model.as_str(), answer.hits.len()), (name, 4));
         let shown = index.searcher().examine(&(&pictures[0]).into()).expect("it is indexed");
         assert_eq!(shown.embedding.dimension(), dimension, "{name}");
-        // What is less likely than one in twenty is not kept.
+        // Classes below a probability of 0.05 are not stored.
         assert!(shown.classes.len() <= classes && shown.classes.is_empty() == (classes == 0), "{name}");
     }
 }
 
 #[test]
 fn the_spec_decides_what_the_graph_sees() {
-    // The model's vector is the mean colour, so that it tells which pixels went in.
+    // The model's vector is the mean colour, so that it shows which pixels were fed in.
     let sandbox = Sandbox::new();
     let (catalog, runtime) = load(&sandbox);
-    catalog.add(&data("bytes"), None, &runtime).expect("a good model");
+    catalog.add(&data("bytes"), None, &runtime).expect("the model is valid");
     let model = catalog.load(&catalog.entry("mean-color").expect("it is there")).expect("it loads");
     let mut embedder = Embedder::new(&model, &runtime, Device::Cpu, 1).expect("it opens");
     // Red left and right, blue in the middle: the crop for 20 × 12 shows only the middle.
@@ -84,7 +84,7 @@ fn the_spec_decides_what_the_graph_sees() {
 fn a_picture_of_which_a_model_makes_nothing_fails_with_that_model_only() {
     let sandbox = Sandbox::new();
     let (catalog, runtime) = load(&sandbox);
-    catalog.add(&data("bytes"), None, &runtime).expect("a good model");
+    catalog.add(&data("bytes"), None, &runtime).expect("the model is valid");
     image::RgbImage::new(30, 30).save(sandbox.photo("black.png")).expect("a picture");
     sandbox.open().use_model("mean-color").expect("it is there");
     assert_eq!(sandbox.add().failed, 1);
@@ -98,19 +98,19 @@ fn a_picture_of_which_a_model_makes_nothing_fails_with_that_model_only() {
 fn vectors_of_two_models_never_mix() {
     let sandbox = Sandbox::new();
     let (catalog, runtime) = load(&sandbox);
-    catalog.add(&data("dino"), None, &runtime).expect("a good model");
+    catalog.add(&data("dino"), None, &runtime).expect("the model is valid");
     let query = sandbox.draw("a.png", 1);
     sandbox.draw("b.png", 2);
     sandbox.add();
     let before = sandbox.open().searcher().similar(&Query::image(&query), 5).expect("an answer");
     let unseen = sandbox.options().model("tiny-dino").open(sandbox.database()).expect("it opens");
     let answer = unseen.searcher().similar(&Query::image(&query), 5).expect("an answer");
-    assert_eq!((answer.hits.len(), answer.pending), (0, 2), "a model that was never used has seen nothing");
+    assert_eq!((answer.hits.len(), answer.pending), (0, 2), "a model that was never used has no vectors");
     assert_eq!(unseen.searcher().status().expect("a status").index.pending, 2);
     let mut index = sandbox.open();
     assert_eq!(index.use_model("tiny-dino").expect("it is there"), 2);
     let answer = index.searcher().similar(&Query::image(&query), 5).expect("an answer");
-    assert_eq!((answer.hits.len(), answer.pending), (0, 2), "it says that the index is incomplete");
+    assert_eq!((answer.hits.len(), answer.pending), (0, 2), "the answer does not say that the index is incomplete");
     let report = sandbox.add();
     assert_eq!((report.unchanged, report.embedded), (2, 2));
     let answer = sandbox.open().searcher().similar(&Query::image(&query), 5).expect("an answer");
@@ -118,15 +118,15 @@ fn vectors_of_two_models_never_mix() {
     assert_ne!(answer.hits[0].score, before.hits[0].score);
     sandbox.open().use_model("efficientnet-lite0").expect("it is there");
     assert_eq!(sandbox.open().searcher().similar(&Query::image(&query), 5).expect("an answer"), before);
-    assert_eq!(sandbox.add().embedded, 0, "nothing was lost");
+    assert_eq!(sandbox.add().embedded, 0, "vectors of the first model were lost");
 }
 
 #[test]
 fn a_spec_that_does_not_fit_its_graph_is_refused_with_the_reason() {
     let sandbox = Sandbox::new();
     let (catalog, runtime) = load(&sandbox);
-    type Spoil = Box<dyn FnOnce(&mut Value)>;
-    let cases: Vec<(&str, Spoil, &str)> = vec![
+    type SpecChange = Box<dyn FnOnce(&mut Value)>;
+    let cases: Vec<(&str, SpecChange, &str)> = vec![
         (
             "resnet",
             Box::new(|s| s["outputs"]["embedding"] = json!("nope")),
@@ -154,7 +154,7 @@ fn a_spec_that_does_not_fit_its_graph_is_refused_with_the_reason() {
     fs::write(folder.join("labels.txt"), "").expect("it can be written");
     assert!(catalog.add(&sandbox.photos(), None, &runtime).expect_err("nothing there").to_string().contains("neither"));
     let listed: Vec<_> = catalog.list().into_iter().flatten().map(|entry| entry.spec.name).collect();
-    assert_eq!(listed, ["efficientnet-lite0"], "nothing half-added is left");
+    assert_eq!(listed, ["efficientnet-lite0"], "a refused model is listed");
 }
 
 #[test]
@@ -193,12 +193,12 @@ fn models_are_added_chosen_and_removed_by_command() {
 fn an_index_made_with_a_model_that_is_not_on_this_machine_can_be_used() {
     let sandbox = Sandbox::new();
     let (catalog, runtime) = load(&sandbox);
-    catalog.add(&data("dino"), None, &runtime).expect("a good model");
+    catalog.add(&data("dino"), None, &runtime).expect("the model is valid");
     let (a, b) = (sandbox.draw("a.png", 1), sandbox.draw("b.png", 2));
     let mut index = sandbox.open();
     index.use_model("tiny-dino").expect("it is there");
     sandbox.add();
-    fs::remove_dir_all(sandbox.path("data/models")).expect("the catalog is another one now");
+    fs::remove_dir_all(sandbox.path("data/models")).expect("the folder of models exists");
     let mut index = sandbox.open();
     assert_eq!(index.searcher().similar(&Query::image(&a), 5).expect("an answer").hits.len(), 1);
     assert_eq!(index.searcher().status().expect("a status").model, "tiny-dino");

@@ -1,4 +1,4 @@
-//! Files that are renamed, and files that are gone, or seem to be.
+//! Renamed files, and files that are missing or seem to be.
 
 use std::fs;
 
@@ -15,15 +15,15 @@ fn a_renamed_folder_is_not_read_again() {
     }
     fs::write(sandbox.photo("old/text.txt"), "dear diary").expect("a file");
     if sandbox.photo("old/0.png").metadata().and_then(|metadata| metadata.created()).is_err() {
-        eprintln!("skipped: this file system does not tell when a file was made");
+        eprintln!("skipped: this file system does not record when a file was created");
         return;
     }
-    // Rows of files that were read in the tick of their change are not trusted.
+    // Rows of files that were read in the same clock tick as they changed are not trusted.
     std::thread::sleep(std::time::Duration::from_millis(25));
     sandbox.add();
     let (before, photos) = (sandbox.rows(), sandbox.photos());
     fs::rename(photos.join("old"), photos.join("new")).expect("it can be renamed");
-    // What cannot be read shows that nothing is read.
+    // Zeros with the old size and time: if they were read, the file would not count as moved.
     let unreadable = sandbox.photo("new/3.png");
     let content = fs::read(&unreadable).expect("it is there");
     let modified = unreadable.metadata().and_then(|metadata| metadata.modified()).expect("it has a time");
@@ -46,7 +46,7 @@ fn a_new_file_with_the_number_and_the_times_of_a_deleted_one_is_read() {
     sandbox.add();
     let number = old.metadata().map(|metadata| inode(&metadata)).expect("it is there");
     fs::remove_file(&old).expect("it is there");
-    // Another content of the same length.
+    // A different content of the same length.
     let mut content = png(1);
     *content.last_mut().expect("it has bytes") ^= 1;
     for attempt in 0..50 {
@@ -89,7 +89,7 @@ fn a_root_that_loses_most_of_its_files_at_once_is_not_believed_until_prune_says_
     let status = sandbox.run_on_index(&["status"]).code(0);
     assert!(status.stdout.contains("120 files vanished at once"), "{}", status.stdout);
 
-    // Some are back: few enough are gone now to be believed.
+    // Some files are back, so that few enough are missing to be recorded as missing.
     for number in (0..160_u8).filter(|number| number % 4 == 0) {
         sandbox.draw(&format!("{}/{number}.png", number % 4), number);
     }
@@ -112,11 +112,11 @@ fn what_vanishes_in_steps_vanishes_at_once_too() {
     }
     sandbox.add();
     fs::remove_dir_all(sandbox.photo("a")).expect("it can be removed");
-    assert_eq!(sandbox.add().missing, 120, "less than a half is believed");
+    assert_eq!(sandbox.add().missing, 120, "fewer than half of the files are held back");
     fs::remove_dir_all(sandbox.photo("b")).expect("it can be removed");
     let report = sandbox.add();
     assert_eq!((report.missing, report.vanished[0].files, report.vanished[0].of), (0, 105, 300));
-    // Few at a time are no exception.
+    // A few more at a time are held back too.
     for number in 225..250 {
         fs::remove_file(sandbox.photo(format!("c/{number}.png"))).expect("it is there");
     }
@@ -135,7 +135,7 @@ fn prune_confirms_that_what_vanished_is_gone() {
         fs::remove_dir_all(sandbox.photo(folder)).expect("it can be removed");
     }
     assert_eq!(sandbox.add().vanished.len(), 1);
-    // One of them comes back before the confirmation.
+    // One of the files comes back before the confirmation.
     sandbox.draw("1/1.png", 1);
     let pruned = sandbox.run_on_index(&["prune"]).code(0);
     assert_eq!(pruned.stdout, "removed rows of 119 files and 119 contents from the index\n");

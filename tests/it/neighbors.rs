@@ -1,4 +1,4 @@
-//! Neighbours through the whole of the library: files that are lost, damaged or half made, filters, and many threads.
+//! Nearest neighbours through the whole library: lost, damaged and unfinished derived files, filters, and threads.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ use crate::common::Sandbox;
 
 const DIMENSION: usize = 1280;
 
-/// A vector of its own for each number, near those of the same last digit.
+/// A different vector for each number, near those with the same last digit.
 fn vector(number: u64) -> Embedding {
     let wave = |seed: u64, i: usize| {
         let mixed =
@@ -27,14 +27,14 @@ fn vector(number: u64) -> Embedding {
     Embedding::normalized(near).expect("it has a direction")
 }
 
-/// An index with vectors that no model made.
+/// An index with generated vectors instead of a model's.
 struct Made {
     sandbox: Sandbox,
 }
 
 fn model_row(writer: &Writer, index: &Index) -> ModelRow {
     let id = index.searcher().active_model().expect("the built-in one").id;
-    writer.model(&id).expect("it can be read").expect("it was put there").row
+    writer.model(&id).expect("it can be read").expect("the model has a row").row
 }
 
 fn put(writer: &mut Writer, row: ModelRow, numbers: impl IntoIterator<Item = u64>) {
@@ -70,14 +70,14 @@ impl Made {
     }
 
     fn put(&self, numbers: impl IntoIterator<Item = u64>) {
-        let mut writer = Writer::open(&self.sandbox.database()).expect("nobody else writes");
+        let mut writer = Writer::open(&self.sandbox.database()).expect("no other process is writing");
         let row = model_row(&writer, &self.index());
         put(&mut writer, row, numbers);
     }
 
     fn delete(&self, number: u64) {
         let index = self.index();
-        let mut writer = Writer::open(&self.sandbox.database()).expect("nobody else writes");
+        let mut writer = Writer::open(&self.sandbox.database()).expect("no other process is writing");
         let row = model_row(&writer, &index);
         let batch = writer.batch().expect("a transaction");
         let known = batch.find_content(&ContentHash::of(&number.to_le_bytes()), row).expect("it can be read");
@@ -89,7 +89,7 @@ impl Made {
         self.sandbox.path("photos.db-ann")
     }
 
-    /// The derived files of a kind that are in use, and not set aside.
+    /// The derived files with an extension that are in use, not set aside as damaged.
     fn files(&self, extension: &str) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.derived()).expect("the folder").flatten();
         let in_use = entries.filter(|entry| !entry.file_name().to_string_lossy().starts_with("damaged-"));
@@ -97,7 +97,7 @@ impl Made {
         paths.filter(|path| path.extension().is_some_and(|other| other == extension)).collect()
     }
 
-    /// A searcher with a graph, however few vectors there are.
+    /// A searcher that has built a graph even for few vectors.
     fn searcher(&self) -> Searcher {
         let options = SearcherOptions { graph_from: 100, ..SearcherOptions::default() };
         let searcher = self.index().searcher().resident(options).expect("it starts");
@@ -105,7 +105,7 @@ impl Made {
         searcher
     }
 
-    /// The exact answer: scores and contents.
+    /// The scores and contents of the exact answer.
     fn exact(&self, query: &Embedding, count: usize) -> Vec<(f32, ContentHash)> {
         hits(&self.index().searcher().similar_to(query, &Query::default().exact(true), count).expect("it answers"))
     }
@@ -125,7 +125,7 @@ fn without_its_derived_files_a_query_answers_and_they_are_made_again() {
     let made = Made::new(2000);
     let expected = made.json(&["--exact"]);
     assert_eq!(made.json(&[]), expected);
-    fs::remove_dir_all(made.derived()).expect("it was there");
+    fs::remove_dir_all(made.derived()).expect("the folder exists");
     let query = ["--db", "photos.db", "similar", "photos/asked.png", "--json"];
     let first = made.sandbox.run(&query).code(0);
     assert_eq!(first.json()["hits"], expected);
@@ -192,7 +192,7 @@ fn files_that_are_cut_off_while_they_are_in_use_cost_no_answer() {
         assert_eq!((ask(3).method, hits(&ask(3))), (Method::Hnsw, made.exact(&vector(3), 5)));
         let path = made.files(kind).pop().expect("there is one");
         let length = fs::metadata(&path).expect("it is there").len();
-        // Not everything is read by one query: the rest is cut off under a later one.
+        // One query does not read the whole file, so the next cuts affect pages that were not read yet.
         for part in [3, 2, 1] {
             let file = fs::File::options().write(true).open(&path);
             if let Ok(file) = file {
@@ -204,17 +204,21 @@ fn files_that_are_cut_off_while_they_are_in_use_cost_no_answer() {
         }
         searcher.wait_until_settled();
         let answer = ask(5);
-        assert_eq!((answer.method, hits(&answer)), (Method::Hnsw, made.exact(&vector(5), 5)), "{kind} is made again");
+        assert_eq!((answer.method, hits(&answer)), (Method::Hnsw, made.exact(&vector(5), 5)), "{kind} was not rebuilt");
     }
 }
 
-/// Runs a test of this file in a process of its own, in which a point of failure ends the process.
+/// Runs an ignored test of this file in another process, which a fail point ends.
 fn dies_at(point: &str, made: &Made) {
     let mut command = Command::new(std::env::current_exe().expect("it runs"));
     command.args(["--exact", "neighbors::makes_all_derived_files", "--ignored", "--nocapture"]);
     command.env("FAILPOINTS", format!("{point}=return")).env("MADE_DATABASE", made.sandbox.database());
     let output = command.output().expect("it starts");
-    assert!(!output.status.success(), "{point} was passed: {}", String::from_utf8_lossy(&output.stdout));
+    assert!(
+        !output.status.success(),
+        "the fail point {point} did not end the process: {}",
+        String::from_utf8_lossy(&output.stdout)
+    );
 }
 
 #[test]
@@ -234,7 +238,7 @@ fn a_process_that_is_killed_while_it_publishes_leaves_nothing_half_made() {
     drop(made.searcher());
     let mut next = 1500;
     for point in ["codes-written", "codes-renamed", "codes-committed", "graph-written", "graph-renamed"] {
-        // So much is new that both are due.
+        // Enough vectors are new for both files to be rewritten.
         made.put(next..next + 600);
         next += 600;
         if point.starts_with("graph") {
@@ -251,7 +255,7 @@ fn a_process_that_is_killed_while_it_publishes_leaves_nothing_half_made() {
         made.sandbox.run(&["--db", "photos.db", "check"]).code(0);
         let names: Vec<_> = fs::read_dir(made.derived()).expect("the folder").flatten().collect();
         let left = names.iter().filter(|entry| entry.file_name().to_string_lossy().starts_with(".unfinished"));
-        assert_eq!(left.count(), 0, "{point}: what was left behind is cleared away");
+        assert_eq!(left.count(), 0, "{point}: unfinished files are left");
     }
 }
 
@@ -340,7 +344,7 @@ fn what_was_committed_before_a_query_is_in_its_answer() {
             scope.spawn(move || {
                 let mut asked = 0;
                 while !done.load(Ordering::SeqCst) || asked == 0 {
-                    // The newest one that is known to be committed, and some older one.
+                    // The newest vector that is known to be committed, and an older one.
                     let newest = committed.load(Ordering::SeqCst) - 1;
                     for number in [newest, (thread * 311 + asked * 7) % newest] {
                         let answer = searcher.similar_to(&vector(number), &Query::default(), 3).expect("it answers");
@@ -351,7 +355,7 @@ fn what_was_committed_before_a_query_is_in_its_answer() {
                 }
             });
         }
-        let mut writer = Writer::open(&made.sandbox.database()).expect("nobody else writes");
+        let mut writer = Writer::open(&made.sandbox.database()).expect("no other process is writing");
         let row = model_row(&writer, &made.index());
         for number in 1200..2100 {
             put(&mut writer, row, [number]);
@@ -371,7 +375,7 @@ fn codes_of_another_state_of_the_database_are_not_used() {
     fs::copy(made.sandbox.database(), &backup).expect("it can be copied");
     made.put(1000..1800);
     made.index().searcher().maintain().expect("it can be written");
-    // The copy comes back, and other vectors get the ids that the file of codes has already.
+    // After the backup is restored, other vectors get ids that the quantized vectors already use.
     for name in ["photos.db-wal", "photos.db-shm"] {
         let _ = fs::remove_file(made.sandbox.path(name));
     }

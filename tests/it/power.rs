@@ -1,7 +1,7 @@
-//! A disk that loses, when its power is cut, whatever was not synchronised: a VFS of SQLite below the program's own.
+//! A simulated disk that loses unsynchronised writes when its power is cut: an SQLite VFS below the program's own.
 //!
-//! Every file has what is safe and what was written since, in order. A *shot* is what a disk may hold after a power cut at that moment: all
-//! that is safe, and of the rest any part, in sectors.
+//! For each file it records the durable content and the later changes, in order. A [`Snapshot`] is what a disk may hold
+//! after a power cut at that moment: all durable content, and any part of the other changes, in sectors.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -15,8 +15,8 @@ use crate::common::Random;
 
 const SECTOR: usize = 512;
 
-/// What is on the disk after a power cut: file names, and their contents.
-pub struct Shot {
+/// What is on the disk after a power cut: file names and their contents.
+pub struct Snapshot {
     pub files: BTreeMap<String, Vec<u8>>,
 }
 
@@ -30,45 +30,45 @@ enum Change {
 
 #[derive(Default)]
 struct Content {
-    safe: Vec<u8>,
-    since: Vec<Change>,
+    durable: Vec<u8>,
+    pending: Vec<Change>,
 }
 
-struct World {
+struct Recording {
     files: BTreeMap<PathBuf, Content>,
-    /// Removed, which the folder on the disk does not know yet: they may be there again. The next file that is synchronised takes the folder
-    /// along, as journaling file systems do.
+    /// Removed files whose folder is not synchronised yet, so that they may be back after a power cut. The next
+    /// synchronised file synchronises the folder too, as journaling file systems do.
     removed: BTreeMap<PathBuf, Content>,
     random: Random,
     writes: usize,
     every: usize,
-    shots: Vec<Shot>,
+    snapshots: Vec<Snapshot>,
 }
 
-static WORLD: Mutex<Option<World>> = Mutex::new(None);
+static RECORDING: Mutex<Option<Recording>> = Mutex::new(None);
 
-fn world() -> MutexGuard<'static, Option<World>> {
-    WORLD.lock().unwrap_or_else(PoisonError::into_inner)
+fn recording() -> MutexGuard<'static, Option<Recording>> {
+    RECORDING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Disk {
-    /// Has every database that is opened from now on lie on this disk.
+    /// Puts every database that is opened from now on onto this disk.
     pub fn install() -> Self {
         let random = Random::new(3);
-        *world() = Some(World {
+        *recording() = Some(Recording {
             files: BTreeMap::new(),
             removed: BTreeMap::new(),
             random,
             writes: 0,
             every: 0,
-            shots: Vec::new(),
+            snapshots: Vec::new(),
         });
-        // SAFETY: as in the program's own layer: the default VFS stays, and this one is never freed.
+        // SAFETY: as in the program's own VFS: the default VFS stays valid, and this one is never freed.
         unsafe {
             ffi::sqlite3_initialize();
             let system = ffi::sqlite3_vfs_find(ptr::null());
             let layer = Box::leak(Box::new(ffi::sqlite3_vfs {
-                szOsFile: REAL_AT as c_int + (*system).szOsFile,
+                szOsFile: REAL_FILE_OFFSET as c_int + (*system).szOsFile,
                 pNext: ptr::null_mut(),
                 zName: c"power".as_ptr(),
                 pAppData: system.cast(),
@@ -81,46 +81,46 @@ impl Disk {
         Self
     }
 
-    /// Takes a shot at every so many changes.
-    pub fn shoot_every(&self, changes: usize) {
-        world().as_mut().expect("it was installed").every = changes;
+    /// Takes a snapshot after each `changes` changes.
+    pub fn snapshot_every(&self, changes: usize) {
+        recording().as_mut().expect("the disk is installed").every = changes;
     }
 
-    /// How many shots were taken.
-    pub fn shots(&self) -> usize {
-        world().as_ref().expect("it was installed").shots.len()
+    /// The number of snapshots taken so far.
+    pub fn snapshots(&self) -> usize {
+        recording().as_ref().expect("the disk is installed").snapshots.len()
     }
 
-    /// The shots; from now on nothing is recorded any more.
-    pub fn take(self) -> Vec<Shot> {
-        world().take().expect("it was installed").shots
+    /// Stops the recording and returns the snapshots.
+    pub fn finish(self) -> Vec<Snapshot> {
+        recording().take().expect("the disk is installed").snapshots
     }
 }
 
-impl World {
+impl Recording {
     fn change(&mut self, path: &Path, change: Change) {
-        self.files.entry(path.to_owned()).or_default().since.push(change);
+        self.files.entry(path.to_owned()).or_default().pending.push(change);
         self.writes += 1;
         if self.every > 0 && self.writes.is_multiple_of(self.every) {
-            self.shoot();
+            self.take_snapshot();
         }
     }
 
-    fn shoot(&mut self) {
+    fn take_snapshot(&mut self) {
         let Self { files, removed, random, .. } = self;
         let name = |path: &PathBuf| path.file_name().expect("a name").to_string_lossy().into_owned();
         let again: Vec<_> =
             removed.iter().filter(|(path, _)| !files.contains_key(*path) && random.below(2) == 0).collect();
         let all = files.iter().chain(again);
         let files = all.map(|(path, content)| (name(path), content.after_power_cut(random))).collect();
-        self.shots.push(Shot { files });
+        self.snapshots.push(Snapshot { files });
     }
 }
 
 impl Content {
     fn after_power_cut(&self, random: &mut Random) -> Vec<u8> {
-        let mut bytes = self.safe.clone();
-        for change in &self.since {
+        let mut bytes = self.durable.clone();
+        for change in &self.pending {
             match change {
                 Change::Write(at, written) => {
                     for (i, sector) in written.chunks(SECTOR).enumerate() {
@@ -137,10 +137,10 @@ impl Content {
     }
 
     fn synchronize(&mut self) {
-        for change in self.since.drain(..) {
+        for change in self.pending.drain(..) {
             match change {
-                Change::Write(at, written) => put(&mut self.safe, at, &written),
-                Change::Truncate(length) => self.safe.truncate(length),
+                Change::Write(at, written) => put(&mut self.durable, at, &written),
+                Change::Truncate(length) => self.durable.truncate(length),
             }
         }
     }
@@ -154,25 +154,25 @@ fn put(bytes: &mut Vec<u8>, at: usize, written: &[u8]) {
 #[repr(C)]
 struct LayerFile {
     base: ffi::sqlite3_file,
-    /// Null for files without a name.
+    /// Null for temporary files, which have no name.
     path: *mut PathBuf,
 }
 
-const REAL_AT: usize = size_of::<LayerFile>().next_multiple_of(16);
+const REAL_FILE_OFFSET: usize = size_of::<LayerFile>().next_multiple_of(16);
 
 unsafe fn real(file: *mut ffi::sqlite3_file) -> *mut ffi::sqlite3_file {
-    unsafe { file.cast::<u8>().add(REAL_AT).cast() }
+    unsafe { file.cast::<u8>().add(REAL_FILE_OFFSET).cast() }
 }
 
 unsafe fn method<'a>(file: *mut ffi::sqlite3_file) -> &'a ffi::sqlite3_io_methods {
     unsafe { &*(*real(file)).pMethods }
 }
 
-/// Does something with what is recorded of a file, if anything is.
-unsafe fn record(file: *mut ffi::sqlite3_file, then: impl FnOnce(&mut World, &PathBuf)) {
+/// Calls `then` with the recorded state, if recording is on and the file has a name.
+unsafe fn record(file: *mut ffi::sqlite3_file, then: impl FnOnce(&mut Recording, &PathBuf)) {
     let path = unsafe { (*file.cast::<LayerFile>()).path };
-    if let (false, Some(world)) = (path.is_null(), world().as_mut()) {
-        then(world, unsafe { &*path });
+    if let (false, Some(recording)) = (path.is_null(), recording().as_mut()) {
+        then(recording, unsafe { &*path });
     }
 }
 
@@ -188,14 +188,15 @@ unsafe extern "C" fn open(
         (*real(file)).pMethods = ptr::null();
         let path = (!name.is_null()).then(|| PathBuf::from(CStr::from_ptr(name).to_string_lossy().into_owned()));
         let is_new = path.as_ref().is_some_and(|path| !path.exists());
-        let code = (*system).xOpen.expect("it has it")(system, name, real(file), flags, out_flags);
+        let code =
+            (*system).xOpen.expect("the default VFS has this method")(system, name, real(file), flags, out_flags);
         (*file).pMethods = if (*real(file)).pMethods.is_null() { ptr::null() } else { &raw const METHODS };
-        if let (Some(path), Some(world)) = (&path, world().as_mut())
-            && (is_new || !world.files.contains_key(path))
+        if let (Some(path), Some(recording)) = (&path, recording().as_mut())
+            && (is_new || !recording.files.contains_key(path))
         {
-            // What had the name before is another file.
-            let content = Content { safe: std::fs::read(path).unwrap_or_default(), since: Vec::new() };
-            world.files.insert(path.clone(), content);
+            // A recorded file of the same name was another file.
+            let content = Content { durable: std::fs::read(path).unwrap_or_default(), pending: Vec::new() };
+            recording.files.insert(path.clone(), content);
         }
         (*file.cast::<LayerFile>()).path = path.map_or(ptr::null_mut(), |path| Box::into_raw(Box::new(path)));
         code
@@ -205,42 +206,42 @@ unsafe extern "C" fn open(
 unsafe extern "C" fn delete(vfs: *mut ffi::sqlite3_vfs, name: *const c_char, sync: c_int) -> c_int {
     unsafe {
         let system: *mut ffi::sqlite3_vfs = (*vfs).pAppData.cast();
-        if let Some(world) = world().as_mut() {
+        if let Some(recording) = recording().as_mut() {
             let path = PathBuf::from(CStr::from_ptr(name).to_string_lossy().into_owned());
-            if let Some(content) = world.files.remove(&path)
+            if let Some(content) = recording.files.remove(&path)
                 && sync == 0
             {
-                world.removed.insert(path, content);
+                recording.removed.insert(path, content);
             }
         }
-        (*system).xDelete.expect("it has it")(system, name, sync)
+        (*system).xDelete.expect("the default VFS has this method")(system, name, sync)
     }
 }
 
 unsafe extern "C" fn write(file: *mut ffi::sqlite3_file, from: *const c_void, amount: c_int, offset: i64) -> c_int {
     unsafe {
         let bytes = std::slice::from_raw_parts(from.cast::<u8>(), amount as usize).to_vec();
-        record(file, |world, path| world.change(path, Change::Write(offset as usize, bytes)));
-        method(file).xWrite.expect("it has it")(real(file), from, amount, offset)
+        record(file, |recording, path| recording.change(path, Change::Write(offset as usize, bytes)));
+        method(file).xWrite.expect("the default VFS has this method")(real(file), from, amount, offset)
     }
 }
 
 unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, size: i64) -> c_int {
     unsafe {
-        record(file, |world, path| world.change(path, Change::Truncate(size as usize)));
-        method(file).xTruncate.expect("it has it")(real(file), size)
+        record(file, |recording, path| recording.change(path, Change::Truncate(size as usize)));
+        method(file).xTruncate.expect("the default VFS has this method")(real(file), size)
     }
 }
 
 unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
     unsafe {
-        record(file, |world, path| {
-            world.removed.clear();
-            if let Some(content) = world.files.get_mut(path) {
+        record(file, |recording, path| {
+            recording.removed.clear();
+            if let Some(content) = recording.files.get_mut(path) {
                 content.synchronize();
             }
         });
-        method(file).xSync.expect("it has it")(real(file), flags)
+        method(file).xSync.expect("the default VFS has this method")(real(file), flags)
     }
 }
 
@@ -250,14 +251,14 @@ unsafe extern "C" fn close(file: *mut ffi::sqlite3_file) -> c_int {
         if !path.is_null() {
             drop(Box::from_raw(path));
         }
-        method(file).xClose.expect("it has it")(real(file))
+        method(file).xClose.expect("the default VFS has this method")(real(file))
     }
 }
 
 macro_rules! pass_on {
     ($($name:ident = $method:ident ($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => {$(
         unsafe extern "C" fn $name(file: *mut ffi::sqlite3_file $(, $argument: $type)*) $(-> $result)? {
-            unsafe { method(file).$method.expect("it has it")(real(file) $(, $argument)*) }
+            unsafe { method(file).$method.expect("the default VFS has this method")(real(file) $(, $argument)*) }
         }
     )*};
 }

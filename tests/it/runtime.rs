@@ -1,4 +1,4 @@
-//! Finding ONNX Runtime, from the outside.
+//! Finding and fetching ONNX Runtime, through the program.
 
 use std::process::Command;
 
@@ -7,9 +7,9 @@ use crate::common::Sandbox;
 #[test]
 fn it_is_told_which_library_is_used() {
     let sandbox = Sandbox::new();
-    let told = sandbox.run(&["runtime"]).code(0);
-    assert!(told.stdout.contains("named by --runtime or ORT_DYLIB_PATH"), "{}", told.stdout);
-    let version = told.lines()[0].trim_start_matches("version").trim().to_owned();
+    let shown = sandbox.run(&["runtime"]).code(0);
+    assert!(shown.stdout.contains("named by --runtime or ORT_DYLIB_PATH"), "{}", shown.stdout);
+    let version = shown.lines()[0].trim_start_matches("version").trim().to_owned();
     assert!(version.starts_with("1.") && version.split('.').count() == 3, "{version}");
 }
 
@@ -30,7 +30,7 @@ fn offline_nothing_is_fetched() {
     let sandbox = Sandbox::new();
     sandbox.draw("a.png", 1);
     let mut program = sandbox.program();
-    // No Python is on this path, and no library in this home.
+    // There is no Python on this path and no library in this home.
     program.env_remove("ORT_DYLIB_PATH").env("PATH", "/nowhere").args(["--offline", "add", "photos"]);
     let output = program.output().expect("it starts");
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -68,7 +68,7 @@ fn it_is_fetched_with_pip_into_a_clean_home() {
         return;
     }
     let mut program = sandbox.program();
-    // What pip needs to know of this machine is in its environment.
+    // The environment may have the settings that pip needs on this machine.
     for (name, value) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("PIP_") || name == "SSL_CERT_FILE" {
             program.env(name, value);

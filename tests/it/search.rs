@@ -1,4 +1,4 @@
-//! Search by words and by what pictures look like, through the library and the program.
+//! Search by words, filters and dates, through the library and the program.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,12 +11,12 @@ use imgidx::{Filter, Index, Query, QueryImage, TextQuery};
 
 use crate::common::{Sandbox, picture, write};
 
-/// Gives a picture the classes that a model might have seen in it.
-fn see(sandbox: &Sandbox, path: &Path, classes: &[(&str, f32)]) {
+/// Stores classes for a picture, as if the model had recognised them.
+fn set_classes(sandbox: &Sandbox, path: &Path, classes: &[(&str, f32)]) {
     let index = sandbox.open();
     let hash = index.searcher().content_of(&QueryImage::from(path)).expect("a picture");
     let model = index.searcher().active_model().expect("the built-in one").id;
-    let mut writer = Writer::open(&sandbox.database()).expect("nobody else writes");
+    let mut writer = Writer::open(&sandbox.database()).expect("no other process is writing");
     let row = writer.model(&model).expect("it can be read").expect("it was used").row;
     let batch = writer.batch().expect("a transaction");
     let image = batch.find_content(&hash, row).expect("it can be read").expect("it is indexed").image;
@@ -25,7 +25,7 @@ fn see(sandbox: &Sandbox, path: &Path, classes: &[(&str, f32)]) {
     batch.commit().expect("it is committed");
 }
 
-/// An index of five pictures in which these classes are seen, under names that say nothing.
+/// An index of five pictures with classes of animals and other things, under names without meaning.
 fn zoo() -> Sandbox {
     let sandbox = Sandbox::new();
     for (seed, name) in ["1.png", "2.png", "3.png", "4.png", "5.png"].into_iter().enumerate() {
@@ -40,7 +40,7 @@ fn zoo() -> Sandbox {
         &[("crane", 0.7)],
     ];
     for (at, classes) in classes.into_iter().enumerate() {
-        see(&sandbox, &sandbox.photo(format!("{}.png", at + 1)), classes);
+        set_classes(&sandbox, &sandbox.photo(format!("{}.png", at + 1)), classes);
     }
     sandbox
 }
@@ -59,16 +59,16 @@ fn things_are_found_by_label_synonym_and_kind() {
     let sandbox = zoo();
     let index = sandbox.open();
     assert_eq!(found(&index, "Yorkshire terrier"), ["1.png"]);
-    // A model that is not sure of the breed is sure of the dog.
+    // Two breeds at 0.3 each add up to a dog.
     assert_eq!(found(&index, "dog"), ["1.png", "2.png"]);
     assert_eq!(found(&index, "Dogs"), ["1.png", "2.png"]);
-    assert_eq!(found(&index, "cairn terrier"), Vec::<String>::new(), "0.3 is not enough to count as seen");
+    assert_eq!(found(&index, "cairn terrier"), Vec::<String>::new(), "0.3 is below the threshold");
     assert_eq!(found(&index, "hot dog"), ["3.png"]);
     assert_eq!(found(&index, "sandwich"), ["3.png"]);
     assert_eq!(found(&index, "bird"), ["5.png"]);
     assert_eq!(found(&index, "construction crane"), ["4.png"]);
     assert_eq!(found(&index, "crane"), ["4.png", "5.png"]);
-    assert_eq!(found(&index, "dog bird"), Vec::<String>::new(), "all of it has to be there");
+    assert_eq!(found(&index, "dog bird"), Vec::<String>::new(), "every term must match");
     assert_eq!(found(&index, "unicorn"), Vec::<String>::new());
 }
 
@@ -98,7 +98,7 @@ fn words_of_paths_follow_the_files() {
     assert_eq!(finds("0001"), ["IMG_0001.png"]);
     assert_eq!(finds("ferien garden"), Vec::<String>::new());
     assert_eq!(finds("ROSE garden"), ["rosé.png"]);
-    assert_eq!(finds("photos").len(), 2, "the folder that was added has a name, too");
+    assert_eq!(finds("photos").len(), 2, "the name of the root counts too");
 
     fs::rename(sandbox.photo("garden"), sandbox.photo("balcony")).expect("it can be renamed");
     let report = sandbox.add();
@@ -107,7 +107,7 @@ fn words_of_paths_follow_the_files() {
 
     fs::remove_file(sandbox.photo("balcony/rosé.png")).expect("it is there");
     sandbox.add();
-    assert_eq!(finds("balcony").len(), 0, "a missing file is no answer");
+    assert_eq!(finds("balcony").len(), 0, "a missing file is found");
     sandbox.open().prune().expect("it can be pruned");
     sandbox.draw("garden/rosé.png", 2);
     sandbox.add();
@@ -122,14 +122,14 @@ fn of_copies_the_one_whose_path_has_the_words_is_told() {
     sandbox.draw("été/z.png", 1);
     sandbox.draw("winter/m.png", 1);
     sandbox.add();
-    let told = |text: &str| {
+    let first_name = |text: &str| {
         let hits = sandbox.open().searcher().search(&TextQuery::new(text), 10).expect("an answer").hits;
         assert_eq!((hits.len(), hits[0].paths.len()), (1, 3));
         assert_eq!(hits[0].path, hits[0].paths[0]);
         names([&hits[0].path]).remove(0)
     };
-    assert_eq!((told("été"), told("winter")), ("z.png".into(), "m.png".into()));
-    assert_eq!(told("photos"), "a.png");
+    assert_eq!((first_name("été"), first_name("winter")), ("z.png".into(), "m.png".into()));
+    assert_eq!(first_name("photos"), "a.png");
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn a_model_without_labels_says_so_and_words_of_paths_are_searched() {
     assert!(shown.stdout.contains("looks like   not known: the model gives vectors only"), "{}", shown.stdout);
 }
 
-/// A picture as filters see it.
+/// The properties of a picture that filters test.
 struct Facts {
     name: String,
     width: u32,
@@ -193,7 +193,7 @@ struct Facts {
     color: [u8; 3],
 }
 
-/// One-coloured pictures of many sizes.
+/// Single-coloured pictures of many sizes.
 fn facts() -> Vec<Facts> {
     let sizes = [(30, 20), (20, 30), (25, 25), (64, 20), (20, 64), (64, 64), (65, 64)];
     let colors = [[200, 20, 20], [20, 160, 40], [30, 40, 200], [128, 128, 128]];
@@ -258,7 +258,7 @@ fn filters_let_the_same_pictures_pass_as_a_naive_search_everywhere() {
         assert_eq!(names(searched.iter().map(|hit| &hit.path)).into_iter().collect::<BTreeSet<_>>(), expected);
         let answer = index.searcher().similar(&Query::image(&query).filter(filter), 100).expect("an answer");
         let mut similar: BTreeSet<String> = names(answer.hits.iter().map(|hit| &hit.path)).into_iter().collect();
-        // The asked picture itself is no answer.
+        // The answer leaves out the queried picture itself.
         if expected.contains(&facts[0].name) {
             similar.insert(facts[0].name.clone());
         }
@@ -276,26 +276,26 @@ fn colours_are_wanted_by_name_or_number_and_the_most_of_it_comes_first() {
     }
     sandbox.add();
     for color in ["#c00", "#CC0000", "cc0000", "red"] {
-        let answer = sandbox.run_on_index(&["search", "--color", color, "--paths"]).code(0);
+        let answer = sandbox.run_on_index(&["search", "--with-color", color, "--paths"]).code(0);
         assert_eq!(names(answer.lines()), ["much.png", "some.png"], "{color}");
     }
     assert_eq!(
-        names(sandbox.run_on_index(&["search", "--color", "#00c", "--paths"]).code(0).lines()),
+        names(sandbox.run_on_index(&["search", "--with-color", "#00c", "--paths"]).code(0).lines()),
         Vec::<String>::new()
     );
-    assert_eq!(names(sandbox.run_on_index(&["list", "--color", "#c00"]).code(0).lines()).len(), 2);
-    let wrong = sandbox.run_on_index(&["search", "--color", "reddish"]).code(2);
+    assert_eq!(names(sandbox.run_on_index(&["list", "--with-color", "#c00"]).code(0).lines()).len(), 2);
+    let wrong = sandbox.run_on_index(&["search", "--with-color", "reddish"]).code(2);
     assert!(wrong.stderr.contains("#rrggbb"), "{}", wrong.stderr);
 }
 
-/// A JPEG with a camera's date, after "Exif 2.32" (CIPA DC-008): a tag of ASCII text in the Exif directory.
+/// A JPEG with a date of capture (Exif 2.32, CIPA DC-008): a tag of ASCII text in the Exif directory.
 fn jpeg_taken(at: &str, seed: u8) -> Vec<u8> {
     let mut jpeg = Vec::new();
     DynamicImage::from(picture(seed))
         .write_to(&mut std::io::Cursor::new(&mut jpeg), image::ImageFormat::Jpeg)
         .expect("it encodes");
     let mut tiff = b"MM\0\x2a\0\0\0\x08".to_vec();
-    // One entry: where the Exif directory is. There, one entry: DateTimeOriginal, 20 characters at 44.
+    // The only entry points to the Exif directory, whose only entry is DateTimeOriginal: 20 characters at offset 44.
     tiff.extend(b"\0\x01\x87\x69\0\x04\0\0\0\x01\0\0\0\x1a\0\0\0\0");
     tiff.extend(b"\0\x01\x90\x03\0\x02\0\0\0\x14\0\0\0\x2c\0\0\0\0");
     tiff.extend(at.as_bytes());

@@ -1,4 +1,4 @@
-//! Random sequences of what people do to their pictures, against a naive model of what the index has to say.
+//! Random sequences of changes to files, compared with a simple model of what the index must contain.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use crate::common::{Sandbox, png, runtime, write};
 
-/// Contents: pictures, one that is damaged, and one that is no picture.
+/// The numbers of two contents that are not pictures; smaller numbers are the seeds of pictures.
 const DAMAGED: u8 = 8;
 const TEXT: u8 = 9;
 
@@ -54,11 +54,11 @@ fn bytes(content: u8) -> Vec<u8> {
     }
 }
 
-/// What the disk holds and what the index should say.
+/// A model of the files on the disk and of what the index should contain.
 #[derive(Default)]
 struct Naive {
     disk: BTreeMap<&'static str, u8>,
-    /// Rows of the index: content, and whether it is missing.
+    /// The rows of the index: the content, and whether the file is missing.
     rows: BTreeMap<&'static str, (u8, bool)>,
     embedded: BTreeSet<(u8, bool)>,
     mounted: bool,
@@ -78,7 +78,7 @@ impl World {
         let models = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
         let catalog = Catalog::new(&sandbox.path("data"));
         for model in ["bytes", "dino"] {
-            catalog.add(&models.join(model), None, &runtime).expect("a good model");
+            catalog.add(&models.join(model), None, &runtime).expect("the model is valid");
         }
         sandbox.open().use_model("mean-color").expect("it is there");
         Self { sandbox, naive: Naive { mounted: true, ..Naive::default() } }
@@ -116,7 +116,7 @@ impl World {
             }
             Op::Rename(from, to) if from != to => {
                 if let Some(content) = disk.remove(NAMES[from]) {
-                    fs::create_dir_all(path(to).parent().expect("it has one")).expect("a folder");
+                    fs::create_dir_all(path(to).parent().expect("the path has a parent")).expect("a folder");
                     fs::rename(path(from), path(to)).expect("it can be renamed");
                     disk.insert(NAMES[to], content);
                 }
@@ -143,11 +143,11 @@ impl World {
         let is_new_root = naive.rows.is_empty() && !naive.mounted;
         let result = self.sandbox.open().add([self.sandbox.photos()], &AddOptions::default());
         let Ok(report) = result else {
-            // A path that is not there and was never a root.
+            // The path does not exist and was never a root.
             assert!(is_new_root || !naive.mounted, "{result:?}");
             return;
         };
-        // Nothing at all where there was something is taken for an unmounted drive.
+        // An empty folder where files were is taken for an unmounted drive.
         let vanished = naive.disk.is_empty() && naive.rows.values().any(|(_, missing)| !missing);
         let emptied = fs::read_dir(self.sandbox.photos()).map_or(true, |mut entries| entries.next().is_none());
         if !naive.mounted || (vanished && emptied) {
@@ -193,7 +193,10 @@ impl World {
         }
         for (name, (content, _)) in &naive.rows {
             let elsewhere = naive.disk.values().any(|other| other == content);
-            assert!(rows.contains_key(name) || elsewhere, "the row of {name} is gone, and its content is nowhere");
+            assert!(
+                rows.contains_key(name) || elsewhere,
+                "the row of {name} is gone, although no other file has its content"
+            );
         }
         rows
     }

@@ -1,4 +1,4 @@
-//! What makes it fast and keeps it small: settings that are found and remembered, memory that is bounded, and what tells of both.
+//! Speed and memory: settings that `tune` finds and `add` uses, the limit on memory, profiles, and the history of runs.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ fn drawn(count: u8) -> Sandbox {
     sandbox
 }
 
-/// The file that remembers settings, wherever the data directory is.
+/// The file of tuned settings, wherever the data directory is.
 fn tuning_file(sandbox: &Sandbox) -> PathBuf {
     fn find(folder: &std::path::Path) -> Option<PathBuf> {
         fs::read_dir(folder)
@@ -24,7 +24,7 @@ fn tuning_file(sandbox: &Sandbox) -> PathBuf {
             .map(|entry| entry.path())
             .find_map(|path| if path.is_dir() { find(&path) } else { path.ends_with("tuning.json").then_some(path) })
     }
-    find(&sandbox.path("home")).expect("it is somewhere in the home")
+    find(&sandbox.path("home")).expect("tuning.json is below the home directory")
 }
 
 #[test]
@@ -36,9 +36,9 @@ fn a_setting_is_found_once_and_add_goes_by_it() {
     assert_eq!((&found["pictures"], &found["drawn"]), (&json!(4), &json!(false)));
     let again = sandbox.run(&["tune", "--json"]).code(0).json();
     assert_eq!(again["remembered"]["workers"], found["best"]["workers"]);
-    assert_eq!(again["trials"], Value::Null, "nothing is tried again");
+    assert_eq!(again["trials"], Value::Null, "settings were measured again");
 
-    // No machine would choose this by itself.
+    // No machine would choose these values by itself.
     let file = tuning_file(&sandbox);
     let mut remembered: Value = serde_json::from_slice(&fs::read(&file).expect("a file")).expect("JSON");
     remembered["tuned"][0]["workers"] = 3.into();
@@ -47,30 +47,30 @@ fn a_setting_is_found_once_and_add_goes_by_it() {
     let added = sandbox.run(&["add", "photos", "--json"]).code(0).json();
     assert_eq!((&added["workers"], &added["batch_size"], &added["device"]), (&json!(3), &json!(5), &json!("cpu")));
     sandbox.draw("5.png", 5);
-    let told = sandbox.run(&["add", "photos", "--threads", "1", "--batch-size", "2", "--json"]).code(0).json();
-    assert_eq!((&told["workers"], &told["batch_size"]), (&json!(1), &json!(2)), "what is asked for comes first");
+    let output = sandbox.run(&["add", "photos", "--threads", "1", "--batch-size", "2", "--json"]).code(0).json();
+    assert_eq!((&output["workers"], &output["batch_size"]), (&json!(1), &json!(2)), "options take precedence");
 
     remembered["tuned"][0]["machine"] = "another".into();
     write(&file, remembered.to_string().as_bytes());
     sandbox.draw("6.png", 6);
     let elsewhere = sandbox.run(&["add", "photos", "--json"]).code(0).json();
-    assert_ne!(elsewhere["batch_size"], json!(5), "a setting is for one machine");
+    assert_ne!(elsewhere["batch_size"], json!(5), "settings of another machine were used");
 }
 
 #[test]
 fn generated_pictures_are_measured_where_there_are_none() {
     let sandbox = Sandbox::new();
-    let told = sandbox.run(&["tune", "--pictures", "2"]).code(0);
-    assert!(told.stderr.contains("generated pictures"), "{}", told.stderr);
-    assert!(told.lines().last().is_some_and(|line| line.starts_with("best: ")), "{}", told.stdout);
+    let output = sandbox.run(&["tune", "--pictures", "2"]).code(0);
+    assert!(output.stderr.contains("generated pictures"), "{}", output.stderr);
+    assert!(output.lines().last().is_some_and(|line| line.starts_with("best: ")), "{}", output.stdout);
 }
 
 #[test]
 fn a_profile_tells_every_stage_of_every_thread() {
     let sandbox = drawn(3);
-    let told = sandbox.run(&["add", "photos", "--profile", "trace.json", "--threads", "2"]).code(0);
+    let output = sandbox.run(&["add", "photos", "--profile", "trace.json", "--threads", "2"]).code(0);
     for stage in ["read", "hash", "decode", "features", "scale", "embed", "record", "commit", "walk"] {
-        assert!(told.stderr.lines().any(|line| line.starts_with(stage)), "{stage} is missing in\n{}", told.stderr);
+        assert!(output.stderr.lines().any(|line| line.starts_with(stage)), "{stage} is missing in\n{}", output.stderr);
     }
     let trace: Value = serde_json::from_slice(&fs::read(sandbox.path("trace.json")).expect("a file")).expect("JSON");
     let events = trace.as_array().expect("events");
@@ -98,11 +98,11 @@ fn the_last_hundred_runs_are_remembered() {
         index.add([sandbox.photos()], &imgidx::AddOptions::default()).expect("it can be indexed");
     }
     assert_eq!(index.searcher().runs(1000).expect("runs").len(), 100);
-    let told = sandbox.run(&["status"]).code(0);
-    assert!(told.stdout.contains("last add  20"), "{}", told.stdout);
+    let output = sandbox.run(&["status"]).code(0);
+    assert!(output.stdout.contains("last add  20"), "{}", output.stdout);
 }
 
-/// Peak memory in MiB of an `add` within 256 MiB.
+/// The peak memory in MiB of an `add` with `--memory 256M`.
 fn peak_within_256_mib(sandbox: &Sandbox, threads: &str, expected: u64) -> u64 {
     let added = sandbox.run(&["add", "photos", "--memory", "256M", "--threads", threads, "--json"]).code(0).json();
     assert_eq!(added["embedded"], json!(expected), "{added:#}");
@@ -113,7 +113,7 @@ fn peak_within_256_mib(sandbox: &Sandbox, threads: &str, expected: u64) -> u64 {
 fn pictures_that_are_decoded_whole_wait_for_room() {
     let sandbox = Sandbox::new();
     for shade in 0..8_u8 {
-        // 7 bytes a pixel while it is decoded: 34 MB, for which there is room once.
+        // Decoding takes 7 bytes a pixel, 34 MB in all; the budget has room for one at a time.
         let picture = image::RgbaImage::from_pixel(2400, 2000, image::Rgba([shade, 0, 0, 255]));
         picture.save(sandbox.photo(format!("{shade}.gif"))).expect("a picture");
     }
@@ -142,6 +142,6 @@ fn a_device_that_is_not_there_is_an_error_that_tells_what_is() {
     assert!(refused.stderr.contains("`tensorrt` is not offered") && refused.stderr.contains("which has cpu"));
     let unknown = sandbox.run(&["add", "photos", "--device", "gpu"]).code(2);
     assert!(unknown.stderr.contains("cuda, tensorrt"), "{}", unknown.stderr);
-    let told = sandbox.run(&["runtime", "--json"]).code(0).json();
-    assert_eq!((&told["devices"][0], &told["auto"]), (&json!("cpu"), &json!("cpu")));
+    let output = sandbox.run(&["runtime", "--json"]).code(0).json();
+    assert_eq!((&output["devices"][0], &output["auto"]), (&json!("cpu"), &json!("cpu")));
 }

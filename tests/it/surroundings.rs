@@ -1,5 +1,5 @@
-//! What surrounds the program: folders of strangers, links in the place of files, media that cannot be written to, and a system that
-//! gives no more.
+//! The environment of the program: untrusted folders, links in the place of files, read-only media, and limits of the
+//! system.
 #![cfg(unix)]
 
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use crate::common::{Finished, Sandbox, runtime, write};
 
-/// A command line of the shell, in the folder of a sandbox; `$P` is the program, with its index.
+/// Runs a shell command in the folder of a sandbox; `$P` is the program with its index.
 fn shell(sandbox: &Sandbox, script: &str) -> Finished {
     let mut program = sandbox.program();
     let mut command = Command::new("sh");
@@ -16,7 +16,7 @@ fn shell(sandbox: &Sandbox, script: &str) -> Finished {
     command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command.env("PROGRAM", program.get_program()).current_dir(sandbox.path(""));
     program.current_dir(".");
-    Finished::new(&["sh"], command.output().expect("a shell is there"))
+    Finished::new(&["sh"], command.output().expect("a shell can be run"))
 }
 
 #[test]
@@ -33,11 +33,15 @@ fn nothing_in_the_working_directory_is_run() {
     for arguments in [["runtime", "--offline"], ["runtime", "install"]] {
         let mut command = sandbox.program();
         command.env_remove("ORT_DYLIB_PATH").env("MARKER", sandbox.path("marker")).current_dir(sandbox.photos());
-        // Nothing is to be fetched here, and an empty place in this list is the working directory.
+        // Nothing can be fetched from this URL, and an empty entry in PYTHONPATH is the working directory.
         command.env("PIP_INDEX_URL", "http://127.0.0.1:1").env("PIP_RETRIES", "0").env("PYTHONPATH", ":/nowhere");
         command.env("PIP_CONFIG_FILE", "/dev/null");
         let finished = Finished::new(&arguments, command.args(arguments).output().expect("the program starts"));
-        assert!(!sandbox.path("marker").exists(), "{arguments:?} ran it: {}", finished.stderr);
+        assert!(
+            !sandbox.path("marker").exists(),
+            "{arguments:?} ran code of the working directory: {}",
+            finished.stderr
+        );
         assert!(!finished.stderr.contains(library.to_str().expect("UTF-8")), "{arguments:?}: {}", finished.stderr);
     }
 }
@@ -83,7 +87,7 @@ fn links_beside_the_database_are_refused_and_what_they_lead_to_stays() {
         let kept = if suffix == "-ann" { precious.join("mine.codes") } else { precious.clone() };
         assert_eq!(fs::read(kept).expect("it is there"), b"precious", "{suffix}");
         if precious.is_dir() {
-            assert_eq!(fs::read_dir(&precious).expect("a folder").count(), 1, "nothing was made there");
+            assert_eq!(fs::read_dir(&precious).expect("a folder").count(), 1, "a file was created behind the link");
         }
     }
 }
@@ -94,12 +98,16 @@ fn a_link_to_the_database_is_the_database() {
     sandbox.draw("a.png", 1);
     sandbox.add();
     symlink("photos.db", sandbox.path("link.db")).expect("a link");
-    let writer = imgidx::store::Writer::open(&sandbox.path("link.db")).expect("nobody else writes");
-    assert!(matches!(imgidx::store::Writer::try_open(&sandbox.database()), Ok(None)), "it is the same lock");
+    let writer = imgidx::store::Writer::open(&sandbox.path("link.db")).expect("no other process is writing");
+    assert!(matches!(imgidx::store::Writer::try_open(&sandbox.database()), Ok(None)), "the link has another lock");
     drop(writer);
     sandbox.run(&["--db", "link.db", "add", "photos"]).code(0);
     let names = fs::read_dir(sandbox.path("")).expect("a folder").flatten().map(|entry| entry.file_name());
-    assert_eq!(names.filter(|name| name.to_string_lossy().starts_with("link.db")).count(), 1, "one lock, one folder");
+    assert_eq!(
+        names.filter(|name| name.to_string_lossy().starts_with("link.db")).count(),
+        1,
+        "the link has files of its own"
+    );
 }
 
 #[test]
@@ -107,7 +115,7 @@ fn what_is_no_file_is_neither_a_database_nor_a_picture() {
     let sandbox = Sandbox::new();
     sandbox.draw("a.png", 1);
     sandbox.add();
-    assert!(Command::new("mkfifo").arg(sandbox.path("pipe")).status().expect("mkfifo is there").success());
+    assert!(Command::new("mkfifo").arg(sandbox.path("pipe")).status().expect("`mkfifo` can be run").success());
     for database in ["pipe", "photos"] {
         for command in [["list", "-q"], ["add", "photos"]] {
             let refused = sandbox.run(&[&["--db", database], &command[..]].concat()).code(1);
@@ -148,14 +156,14 @@ fn an_index_on_read_only_media_answers() {
     let Some(finished) = sandbox.in_namespace(script) else { return };
     assert_eq!(finished.lines().len(), 4, "{}", finished.stdout);
     assert!(finished.stderr.contains("cannot open the lock file"), "{}", finished.stderr);
-    // With a log beside it that cannot be read.
+    // Now with a write-ahead log beside it that cannot be read.
     let script = r#"
         mkdir again; mount -t tmpfs none again; cp photos.db again; echo "a log" > again/photos.db-wal
         mount -o remount,ro none again
         if $PROGRAM --db again/photos.db list 2> refused; then exit 7; fi
         cat refused >&2
     "#;
-    let finished = sandbox.in_namespace(script).expect("there was one before");
+    let finished = sandbox.in_namespace(script).expect("namespaces are allowed, as above");
     assert!(finished.stderr.contains("its write-ahead log must be read too"), "{}", finished.stderr);
 }
 
@@ -165,7 +173,7 @@ fn a_limit_on_the_size_of_files_is_like_a_full_disk() {
     for seed in 0..60 {
         sandbox.draw(&format!("{seed}.png"), seed);
     }
-    // In blocks of 512 bytes: enough for the tables, and not for the vectors.
+    // In blocks of 512 bytes: enough for the tables, but not for the vectors.
     let ended = shell(&sandbox, "ulimit -f 600; $P add photos");
     assert_eq!(ended.code, 1, "{}", ended.stderr);
     assert!(ended.stderr.starts_with("error: ") && ended.stderr.contains("photos.db"), "{}", ended.stderr);
@@ -199,11 +207,11 @@ fn what_was_tuned_is_not_believed_blindly() {
     sandbox.draw("a.png", 1);
     sandbox.run_on_index(&["tune", "photos"]).code(0);
     let file = sandbox.path("home/.local/share/imgidx/tuning.json");
-    let tuned = fs::read_to_string(&file).expect("it is remembered");
+    let tuned = fs::read_to_string(&file).expect("the settings are saved");
     for (field, value) in
         [("workers", "0"), ("workers", "9223372036854775808"), ("model_threads", "100000"), ("batch_size", "0")]
     {
-        let at = tuned.rfind(&format!("\"{field}\":")).expect("it is told") + field.len() + 3;
+        let at = tuned.rfind(&format!("\"{field}\":")).expect("the file has the field") + field.len() + 3;
         let end = at + tuned[at..].find([',', '\n', '}']).expect("it ends");
         write(&file, [&tuned[..at], value, &tuned[end..]].concat().as_bytes());
         let database = format!("{field}{value}.db");
@@ -224,5 +232,5 @@ fn what_cannot_be_written_to_is_an_error_and_not_a_panic() {
     shell(&sandbox, "$P list >&- 2>&- <&-");
     let mut command = sandbox.program();
     command.args(["--db", "photos.db", "list"]).stdout(Stdio::null()).env_remove("HOME");
-    assert!(command.status().expect("it starts").success(), "without a home, a database that is named is enough");
+    assert!(command.status().expect("it starts").success(), "a database that is named needs no home directory");
 }

@@ -1,4 +1,5 @@
-//! Many processes at once, of every kind, on one index: none of them shows an error, and what is left is what a fresh scan finds.
+//! Many processes of every kind on one index at once: none shows an error, and the index ends up as a fresh scan would
+//! make it.
 #![cfg(unix)]
 
 use std::fs;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{Daemon, Random, Sandbox, png, rounds, write};
 
-/// What is run again and again, each by a thread of its own.
+/// The commands that are run repeatedly, each in a thread of its own.
 const COMMANDS: [&[&str]; 9] = [
     &["add", "photos", "--direct"],
     &["add", "photos/2", "--direct"],
@@ -21,8 +22,8 @@ const COMMANDS: [&[&str]; 9] = [
     &["backup", "copy.db"],
 ];
 
-/// Changes files as programs do that are careful: makes, copies, renames, replaces and removes them. Of a file that is empty just while it is
-/// looked at, `add` would rightly say so.
+/// Creates, copies, renames, replaces or removes a file. New contents appear by a rename, because `add` would rightly
+/// report a file that is still empty when it is read.
 fn change(sandbox: &Sandbox, random: &mut Random) {
     let path = |random: &mut Random| sandbox.photo(format!("{}/{}.png", random.below(4), random.below(12)));
     let (one, other) = (path(random), path(random));
@@ -58,7 +59,7 @@ fn processes_of_all_kinds_at_once_show_no_error_and_lose_nothing() {
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     let ended = sandbox.run_on_index(arguments);
-                    // A panic here ends the test only when all threads have ended.
+                    // A panic in this thread ends the test only after all threads have ended.
                     stop.fetch_or(ended.code != 0, Ordering::Relaxed);
                     assert_eq!(ended.code, 0, "{arguments:?}: {}{}", ended.stdout, ended.stderr);
                     assert!(!ended.stderr.contains("error"), "{arguments:?}: {}", ended.stderr);

@@ -1,4 +1,4 @@
-//! `imgidx trace`: pictures to SVGs, remembered and learned from.
+//! `imgidx trace`: SVGs of pictures, stored traces, and estimates that learn from them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::common::{Sandbox, corpus};
 
-/// A disc before a square, with soft edges; another one for each seed.
+/// A disc in front of a square, with soft edges; each seed gives a different colour.
 fn logo(side: u32, seed: u8) -> RgbImage {
     let large = 4 * side;
     let sharp = RgbImage::from_fn(large, large, |x, y| {
@@ -36,7 +36,7 @@ fn svg(path: &Path) -> String {
     fs::read_to_string(path).expect("an SVG")
 }
 
-/// A photograph of the corpus, if it is there.
+/// A copy of a real photograph, if the folder of real pictures exists.
 fn photo(sandbox: &Sandbox) -> Option<PathBuf> {
     let mut all: Vec<PathBuf> =
         fs::read_dir(corpus("photos")?).expect("a folder").map(|entry| entry.expect("a file").path()).collect();
@@ -62,7 +62,7 @@ fn a_logo_becomes_an_svg_of_its_size_and_a_second_trace_is_free() {
     assert_eq!((shown.get_pixel(62, 38).0, shown.get_pixel(20, 80).0), ([20, 90, 200], [250, 180, 30]));
 
     fs::remove_file(sandbox.path("logo.svg")).expect("it is there");
-    // By the content: another name is no other picture.
+    // Traces are stored by content, so that another name does not matter.
     fs::rename(sandbox.photo("logo.png"), sandbox.photo("other")).expect("it can be renamed");
     let second = sandbox.run_on_index(&["--json", "trace", "photos/other", "-o", "logo.svg"]).code(0).json();
     assert_eq!((second["traces"][0]["stored"].as_bool(), second["stored"].as_u64()), (Some(true), Some(1)));
@@ -132,7 +132,7 @@ fn photographs_are_refused_where_they_are_named_and_left_out_in_folders() {
     assert!(!sandbox.path("svgs/a photo.svg").exists());
     sandbox.run_on_index(&["trace", photo.to_str().expect("UTF-8"), "--force", "--tier", "fast"]).code(0);
     assert!(sandbox.path("a photo.svg").exists());
-    // Its trace is known now, and it is a photograph all the same.
+    // A stored trace does not make it less of a photograph.
     let refused = sandbox.run_on_index(&["trace", "photos/a photo.jpg", "--tier", "fast"]).code(1).stderr;
     assert!(refused.contains("looks like a photograph"), "{refused}");
     let refused = sandbox.run_on_index(&["trace", "photos", "photos/a photo.jpg", "-o", "svgs"]).code(3).stderr;
@@ -148,7 +148,7 @@ fn what_somebody_has_drawn_is_not_replaced() {
     assert!(refused.contains("`logo.svg` already exists") && refused.contains("--overwrite"), "{refused}");
     assert_eq!(svg(&sandbox.path("logo.svg")), "<svg>mine</svg>");
     sandbox.run_on_index(&["trace", "photos/logo.png", "--overwrite"]).code(0);
-    // Our own is replaced without a word, until somebody changes it.
+    // An SVG that imgidx wrote is replaced, unless it was edited.
     sandbox.run_on_index(&["trace", "photos/logo.png", "--tier", "quality"]).code(0);
     let changed = svg(&sandbox.path("logo.svg")).replacen("<path", "<path id=\"mine\"", 1);
     fs::write(sandbox.path("logo.svg"), &changed).expect("a file");
@@ -177,17 +177,17 @@ fn several_pictures_need_a_folder_and_come_in_their_order() {
     fs::write(sandbox.photo("broken.png"), b"\x89PNG\r\n\x1A\nbroken").expect("a file");
     sandbox.run_on_index(&["trace", "photos"]).code(2);
     sandbox.run_on_index(&["trace", "photos/a.png", "photos/b.png", "-o", "photos/a.png"]).code(2);
-    let told = sandbox.run_on_index(&["trace", "photos", "-o", "out/svgs", "--tier", "fast"]).code(3);
-    let files: Vec<&str> = told.stdout.lines().map(|line| line.rsplit("  ").next().expect("a path")).collect();
+    let output = sandbox.run_on_index(&["trace", "photos", "-o", "out/svgs", "--tier", "fast"]).code(3);
+    let files: Vec<&str> = output.stdout.lines().map(|line| line.rsplit("  ").next().expect("a path")).collect();
     assert_eq!(files, ["out/svgs/a.svg", "out/svgs/b.svg", "out/svgs/sub/c.svg"]);
     assert!(
-        told.stderr.contains("broken.png") && told.stderr.contains("3 pictures traced, 1 failed"),
+        output.stderr.contains("broken.png") && output.stderr.contains("3 pictures traced, 1 failed"),
         "{}",
-        told.stderr
+        output.stderr
     );
-    let told = sandbox.run_on_index(&["--json", "trace", "photos", "-o", "out/svgs"]).code(3).json();
-    assert_eq!(told["failed"][0]["path"], "photos/broken.png");
-    assert_eq!(told["traces"].as_array().map(Vec::len), Some(3));
+    let output = sandbox.run_on_index(&["--json", "trace", "photos", "-o", "out/svgs"]).code(3).json();
+    assert_eq!(output["failed"][0]["path"], "photos/broken.png");
+    assert_eq!(output["traces"].as_array().map(Vec::len), Some(3));
 }
 
 #[test]
@@ -227,9 +227,9 @@ fn strange_pictures_have_svgs_that_can_be_drawn() {
     for (name, picture) in pictures {
         save(&sandbox, name, picture);
     }
-    let told = sandbox.run_on_index(&["--json", "trace", "photos", "-o", "svgs", "--force"]).code(0).json();
-    assert_eq!(told["traces"].as_array().map(Vec::len), Some(count));
-    for traced in told["traces"].as_array().expect("rows") {
+    let output = sandbox.run_on_index(&["--json", "trace", "photos", "-o", "svgs", "--force"]).code(0).json();
+    assert_eq!(output["traces"].as_array().map(Vec::len), Some(count));
+    for traced in output["traces"].as_array().expect("rows") {
         let file = sandbox.path(traced["svg"].as_str().expect("a path"));
         assert!(render(&svg(&file), 50, 50, [255; 3]).is_some(), "{traced}");
         assert!(traced["score"].as_f64().is_some_and(f64::is_finite), "{traced}");
@@ -242,7 +242,7 @@ fn the_page_shows_each_picture_its_trace_and_the_difference() {
     save(&sandbox, "<b onload='x'>.png", logo(48, 0));
     save(&sandbox, "second.png", logo(48, 1));
     for _ in 0..2 {
-        // The second time from what is remembered.
+        // The second round uses the stored traces.
         sandbox.run_on_index(&["trace", "photos", "-o", "svgs", "--preview-html", "page.html"]).code(0);
         let page = svg(&sandbox.path("page.html"));
         assert_eq!(page.matches("data:image/png;base64,").count(), 4);
@@ -275,7 +275,7 @@ fn an_estimate_is_told_as_one_and_learns_from_fifty_traces() {
     assert_eq!(after["estimate"]["lessons"].as_u64(), Some(50));
     let traced = sandbox.run_on_index(&["--json", "trace", "photos/new/new.png"]).code(0).json();
     let score = traced["traces"][0]["score"].as_f64().expect("a score");
-    let off = |told: &Value| (told["estimate"]["score"].as_f64().expect("a score") - score).abs();
+    let off = |predicted: &Value| (predicted["estimate"]["score"].as_f64().expect("a score") - score).abs();
     assert!(off(&after) < off(&before).min(5.0), "{before} {after} {score}");
     assert_eq!(estimate()["traced"]["score"].as_f64(), Some(score));
 }
@@ -300,8 +300,8 @@ fn an_index_that_cannot_be_written_to_keeps_nobody_from_tracing() {
         .execute_batch("CREATE TRIGGER no BEFORE INSERT ON trace BEGIN SELECT RAISE(FAIL, 'no'); END")
         .expect("a trigger");
     drop(broken);
-    let told = sandbox.run_on_index(&["trace", picture.to_str().expect("UTF-8")]).code(0);
-    assert!(told.stderr.contains("cannot store traces"), "{}", told.stderr);
+    let output = sandbox.run_on_index(&["trace", picture.to_str().expect("UTF-8")]).code(0);
+    assert!(output.stderr.contains("cannot store traces"), "{}", output.stderr);
     assert!(sandbox.path("logo.svg").exists());
 }
 
@@ -315,7 +315,7 @@ fn traces_outlast_a_repair() {
     let first = trace();
     (0..60).for_each(|seed| drop(sandbox.draw(&format!("{seed}.png"), seed)));
     sandbox.run_on_index(&["add", "photos"]).code(0);
-    // The last page is one of those that were filled last.
+    // The last page holds rows that were added last.
     let mut bytes = fs::read(sandbox.database()).expect("it is there");
     let at = bytes.len() - 5000;
     bytes[at] ^= 1;
@@ -336,14 +336,14 @@ fn the_library_traces_too() {
         found.push(step);
         Ok(())
     });
-    let report = report.expect("it works");
+    let report = report.expect("the picture can be traced");
     assert_eq!((report.traced, report.stored, report.failed, found.len()), (1, 0, 0, 1));
-    let traced = found.remove(0).result.expect("it was named").expect("it is a drawing");
+    let traced = found.remove(0).result.expect("the picture is not left out").expect("it is a drawing");
     assert!(CANDIDATES.contains(&traced.parameters) && traced.tried == 1);
-    assert_eq!(traced.compared.expect("it was asked for").pixels.dimensions(), (48, 48));
+    assert_eq!(traced.compared.expect("the pixels were requested").pixels.dimensions(), (48, 48));
 }
 
-/// Draws the SVGs of a folder at a size, on white and on nothing, into a folder of a sandbox.
+/// Renders every `every`-th SVG of a folder, once transparent and once on white, into the folder of pictures.
 fn draw_all(sandbox: &Sandbox, from: &Path, side: u32, every: usize) {
     let mut all: Vec<PathBuf> =
         fs::read_dir(from).expect("a folder").map(|entry| entry.expect("a file").path()).collect();
@@ -379,19 +379,20 @@ fn real_logos_of_every_size_have_svgs_that_look_like_them() {
     for (side, every) in [(64, 3), (256, 12), (1024, 48)] {
         let sandbox = Sandbox::new();
         draw_all(&sandbox, &folder, side, every);
-        let told = sandbox
+        let output = sandbox
             .run_on_index(&["--json", "trace", "photos", "-o", "svgs", "--force", "--tier", "fast"])
             .code(0)
             .json();
-        let traces = told["traces"].as_array().expect("rows");
+        let traces = output["traces"].as_array().expect("rows");
         assert!(traces.len() >= 2 * (185 / every), "{side}");
         for traced in traces {
             let file = sandbox.path(traced["svg"].as_str().expect("a path"));
             assert!(render(&svg(&file), 64, 64, [255; 3]).is_some(), "{traced}");
         }
-        let mut alike: Vec<f64> = traces.iter().map(|traced| traced["ssim"].as_f64().expect("a number")).collect();
-        alike.sort_by(f64::total_cmp);
-        assert!(alike[alike.len() / 2] > 0.96 && alike[0] > 0.5, "{side}: {alike:?}");
+        let mut similarities: Vec<f64> =
+            traces.iter().map(|traced| traced["ssim"].as_f64().expect("a number")).collect();
+        similarities.sort_by(f64::total_cmp);
+        assert!(similarities[similarities.len() / 2] > 0.96 && similarities[0] > 0.5, "{side}: {similarities:?}");
     }
 }
 
@@ -399,15 +400,15 @@ fn real_logos_of_every_size_have_svgs_that_look_like_them() {
 fn a_picture_is_never_replaced_by_its_trace() {
     let sandbox = Sandbox::new();
     let path = save(&sandbox, "logo.png", logo(64, 0));
-    // A picture whose name is the one that its trace would get.
+    // A picture with the name that its trace would get.
     fs::copy(&path, sandbox.photo("named.svg")).expect("a copy");
     #[cfg(unix)]
     std::os::unix::fs::symlink(&path, sandbox.photo("link.svg")).expect("a link");
     fs::hard_link(&path, sandbox.photo("name.svg")).expect("a link");
     let before = fs::read(&path).expect("it is there");
     let refused = |arguments: &[&str]| {
-        let told = sandbox.run_on_index(&[&["trace", "--overwrite"], arguments].concat()).code(1);
-        assert!(told.stderr.contains("pictures are never replaced"), "{arguments:?}: {}", told.stderr);
+        let output = sandbox.run_on_index(&[&["trace", "--overwrite"], arguments].concat()).code(1);
+        assert!(output.stderr.contains("pictures are never replaced"), "{arguments:?}: {}", output.stderr);
         for file in ["logo.png", "named.svg"] {
             assert_eq!(fs::read(sandbox.photo(file)).expect("it is there"), before, "{arguments:?}: {file}");
         }

@@ -1,6 +1,7 @@
-//! Databases that earlier versions of the program made: `tests/data/old` has them as SQL, with the pictures that they are of.
+//! Databases of earlier versions of the program: `tests/data/old` has them as SQL, with their pictures.
 //!
-//! Each was written by the program of its time for a folder `/photos` with `beach.png`, `dog.png` and `dog copy.png`.
+//! Each was written by the program of that version for a folder `/photos` with `beach.png`, `dog.png` and
+//! `dog copy.png`.
 
 use std::fs;
 use std::path::Path;
@@ -10,24 +11,24 @@ use serde_json::Value;
 
 use crate::common::Sandbox;
 
-/// "imgx".
+/// "imgx" in ASCII.
 const APPLICATION_ID: i64 = 0x696D_6778;
 
-/// Puts a database of an earlier version, and the pictures that it is of, into a sandbox.
+/// Puts a database of an earlier version and its pictures into a sandbox.
 pub fn restore(sandbox: &Sandbox, version: i64) {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/old");
     for (from, to) in [("beach.png", "beach.png"), ("dog.png", "dog.png"), ("dog.png", "dog copy.png")] {
         fs::copy(data.join(from), sandbox.photo(to)).expect("a picture");
     }
     let sql = fs::read_to_string(data.join(format!("version-{version}.sql"))).expect("the database");
-    let database = rusqlite::Connection::open(sandbox.database()).expect("a new one");
-    // Tables come in the order of their names.
+    let database = rusqlite::Connection::open(sandbox.database()).expect("a new database");
+    // The SQL has the tables in alphabetical order, so that rows come before the rows that they refer to.
     database.pragma_update(None, "foreign_keys", false).expect("a pragma");
     database.execute_batch(&sql).expect("it is SQL");
     database.pragma_update(None, "application_id", APPLICATION_ID).expect("a pragma");
     database.pragma_update(None, "user_version", version).expect("a pragma");
     let root = sandbox.photos().into_os_string().into_encoded_bytes();
-    database.execute("UPDATE root SET path = ?1", [root]).expect("the root is somewhere else");
+    database.execute("UPDATE root SET path = ?1", [root]).expect("the root can be changed");
 }
 
 #[test]
@@ -65,7 +66,7 @@ fn databases_without_what_watching_and_runs_need_are_used_as_they_are() {
         let before = index.searcher().runs(10).expect("runs").len();
         let report = index.add([sandbox.photos()], &AddOptions::default()).expect("it can be indexed");
         assert_eq!((report.unchanged, report.embedded, report.measured), (3, 0, 0), "of {version}: {report:?}");
-        assert_eq!(index.searcher().runs(10).expect("one more").len(), before + 1);
+        assert_eq!(index.searcher().runs(10).expect("runs").len(), before + 1);
         assert_eq!(index.searcher().search(&TextQuery::new("dog"), 10).expect("an answer").hits.len(), 1);
         assert_eq!(index.check(false).expect("it can be checked"), []);
     }
@@ -83,7 +84,7 @@ fn what_databases_of_all_earlier_versions_tell_is_what_a_new_one_tells() {
             let mut rows: Vec<Value> =
                 exported.lines().iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
             for labels in rows.iter_mut().filter_map(|row| row["labels"].as_array_mut()) {
-                // The first versions stored guesses too.
+                // The first versions also stored classes with low scores.
                 labels.retain(|label| label["score"].as_f64().is_some_and(|score| score >= 0.05));
             }
             rows
@@ -108,7 +109,7 @@ fn a_backup_of_a_large_database_without_page_checksums_is_the_same() {
     let sandbox = Sandbox::new();
     restore(&sandbox, 6);
     sandbox.run_on_index(&["list"]).code(0);
-    // More than SQLite holds in memory: pages go to the disk before the first one does, which tells that they have no checksums.
+    // More than SQLite's cache holds: pages go to the disk before the first page, which says that there are no checksums.
     let fill = "WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 30000)
                 INSERT INTO setting (key, value) SELECT 'key ' || n, hex(randomblob(500)) FROM number";
     let database = rusqlite::Connection::open(sandbox.database()).expect("it opens");

@@ -1,4 +1,4 @@
-//! `imgidx watch`: what people and programs do to files, and what the index says after that.
+//! `imgidx watch`: changes to files, and how the index follows them.
 
 use std::fs;
 use std::io::Write;
@@ -32,7 +32,7 @@ fn new_changed_renamed_and_deleted_files_are_followed() {
     let found = sandbox.run_on_index(&["similar", "photos/new.png", "--paths"]).code(0);
     assert_eq!(found.lines(), [sandbox.photo("before.png").to_str().expect("UTF-8")]);
 
-    // As editors save: beside it, and then over it.
+    // Editors save to a file beside it and rename that over it.
     write(&sandbox.photo(".new.png.part"), &png(3));
     fs::rename(sandbox.photo(".new.png.part"), sandbox.photo("new.png")).expect("it can be renamed");
     daemon.sync();
@@ -60,10 +60,10 @@ fn a_file_that_is_written_slowly_is_indexed_once_and_whole() {
     let mut file = fs::File::create(sandbox.photo("slow.png")).expect("a file");
     for part in bytes.chunks(bytes.len() / 20) {
         file.write_all(part).expect("it can be written");
-        file.sync_data().expect("it can be synced");
+        file.sync_data().expect("it can be synchronised");
         std::thread::sleep(std::time::Duration::from_millis(150));
     }
-    assert_eq!(daemon.logged("updated"), 0, "it is open still: {}", daemon.log());
+    assert_eq!(daemon.logged("updated"), 0, "the file is still open: {}", daemon.log());
     drop(file);
     daemon.sync();
     assert_eq!((daemon.logged("updated"), daemon.total("new"), daemon.total("embedded")), (1, 1, 1));
@@ -75,14 +75,14 @@ fn folders_are_followed_wherever_they_go() {
     fs::create_dir(sandbox.path("other")).expect("a folder");
     let daemon = Daemon::start(&sandbox, &["photos", "other"]);
     daemon.sync();
-    // Deep folders that are filled at once: before anybody can listen in them.
+    // Nested folders are filled before the daemon can watch them.
     for seed in 0..10 {
         sandbox.draw(&format!("a/b/c{}/d/{seed}.png", seed % 3), seed);
     }
     daemon.sync();
     assert_eq!(present(&sandbox).len(), 10);
     assert_eq!(daemon.total("embedded"), 10);
-    // What happens in a folder that was new then is told now.
+    // By now the daemon gets events of the new folders.
     sandbox.draw("a/b/c0/d/later.png", 20);
     daemon.sync();
     assert_eq!(present(&sandbox).len(), 11);
@@ -92,9 +92,9 @@ fn folders_are_followed_wherever_they_go() {
     assert_eq!(present(&sandbox).iter().filter(|path| path.starts_with("z/")).count(), 11);
     sandbox.draw("z/c1/d/later.png", 21);
     daemon.sync();
-    assert_eq!(present(&sandbox).len(), 12, "a folder is listened to under its new name");
+    assert_eq!(present(&sandbox).len(), 12, "a renamed folder is not watched");
 
-    // To another root, and back under a name that it had before.
+    // To another root, and back under an earlier name.
     fs::rename(sandbox.photo("z"), sandbox.path("other/z")).expect("it can be renamed");
     daemon.sync();
     assert_eq!(present(&sandbox), [] as [&str; 0]);
@@ -104,7 +104,7 @@ fn folders_are_followed_wherever_they_go() {
     assert_eq!(present(&sandbox).len(), 12);
     assert_eq!((daemon.total("embedded"), daemon.total("moved")), (12, 11 + 12 + 12));
 
-    // Removed, and made again in the same moment.
+    // Removed and immediately created again.
     fs::remove_dir_all(sandbox.photo("a")).expect("it can be removed");
     sandbox.draw("a/b/again.png", 22);
     daemon.sync();
@@ -127,16 +127,16 @@ fn attributes_and_times_make_nothing_new() {
     for seed in 0..20 {
         let path = sandbox.photo(format!("sub/{seed}.png"));
         if seed % 2 == 0 {
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it is ours");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("we own the file");
         } else {
             let file = fs::File::options().append(true).open(&path).expect("it is there");
-            file.set_modified(std::time::SystemTime::UNIX_EPOCH).expect("it is ours");
+            file.set_modified(std::time::SystemTime::UNIX_EPOCH).expect("we own the file");
         }
     }
     daemon.sync();
     assert_eq!(daemon.total("embedded"), 20, "{}", daemon.log());
     assert_eq!((daemon.total("changed"), daemon.total("missing")), (0, 0));
-    // The rows say what the files say now: nothing is left to do.
+    // The rows have the new times of the files, so that nothing is left to do.
     daemon.stop();
     let planned = sandbox.run_on_index(&["add", "--dry-run", "photos"]).code(0);
     assert_eq!(planned.stdout, "");
@@ -158,14 +158,14 @@ fn links_and_what_is_excluded_are_left_alone() {
     sandbox.draw("f.png", 6);
     daemon.sync();
     assert_eq!(present(&sandbox), ["a.png", "f.png"]);
-    // What is excluded is not even watched: the root is all that is.
+    // Excluded folders are not even watched: only the root is.
     assert_eq!(daemon.status()["roots"][0]["folders"], 1);
-    // A picture that has become a link is not the picture that it was.
+    // A picture that is replaced by a link is missing.
     fs::remove_file(sandbox.photo("f.png")).expect("it is there");
     symlink(sandbox.path("elsewhere/b.png"), sandbox.photo("f.png")).expect("a link");
     daemon.sync();
     assert_eq!(present(&sandbox), ["a.png"]);
-    // The options of the last `add` count from then on.
+    // From now on the options of the last `add` apply.
     sandbox.run_on_index(&["add", "photos", "--follow-links"]).code(0);
     daemon.sync();
     assert_eq!(present(&sandbox), ["a.png", "f.png", "folder/b.png", "link.png", "skip/c.png"]);
@@ -204,7 +204,7 @@ fn files_that_were_given_one_by_one_are_followed_and_their_neighbors_are_not() {
     fs::remove_file(&one).expect("it is there");
     daemon.sync();
     assert_eq!(present(&sandbox), [] as [&str; 0]);
-    // One more, while it watches.
+    // Another file is added while the daemon is watching.
     sandbox.run_on_index(&["add", "photos/two.png"]).code(0);
     write(&sandbox.photo("two.png"), &png(6));
     daemon.sync();
@@ -305,11 +305,11 @@ fn an_index_among_its_pictures_does_not_keep_itself_busy() {
         command.args(["--db", "photos/photos.db", "watch"]).stderr(log).spawn().expect("the program starts");
     let on_index = |arguments: &[&str]| sandbox.run(&[&["--db", "photos/photos.db"], arguments].concat());
     while on_index(&["daemon", "sync"]).code != 0 {
-        assert!(child.try_wait().expect("it is ours").is_none());
+        assert!(child.try_wait().expect("it is our child").is_none());
     }
     sandbox.draw("two.png", 2);
     on_index(&["daemon", "sync"]).code(0);
-    // Whatever the index did to its own files is no work: nothing is waiting, and no row tells of them.
+    // Changes to the index's own files are no work: nothing is waiting, and they have no rows.
     let status = on_index(&["daemon", "status", "--json"]).code(0).json();
     assert_eq!(status["daemon"]["activity"], "idle", "{status}");
     assert_eq!(present_of(&sandbox, "photos/photos.db"), ["one.png", "two.png"]);
@@ -327,7 +327,7 @@ fn an_index_that_is_deleted_ends_its_daemon() {
     sandbox.draw("two.png", 2);
     let code = daemon.wait();
     assert_eq!(code, Some(1), "{}", daemon.log());
-    assert!(!sandbox.database().exists(), "it was made again, and empty");
+    assert!(!sandbox.database().exists(), "the index was created again, without rows");
 }
 
 #[test]
@@ -378,7 +378,7 @@ fn a_root_that_is_away_keeps_its_rows_and_comes_back_without_work() {
     let status = sandbox.run_on_index(&["status", "--json"]).code(0).json();
     assert_eq!(status["roots"][1]["state"], "offline", "{status}");
     assert_eq!(status["daemon"]["roots"][1]["state"], "offline");
-    // Another root goes on being watched.
+    // The other root is still watched.
     write(&sandbox.path("other/new.png"), &png(99));
     daemon.sync();
     assert_eq!(daemon.total("new"), 31);
@@ -391,7 +391,7 @@ fn a_root_that_is_away_keeps_its_rows_and_comes_back_without_work() {
     daemon.sync();
     assert_eq!(present(&sandbox).len(), 31);
 
-    // Emptied, which is what an unmounted drive looks like.
+    // An empty root looks like an unmounted drive.
     fs::rename(sandbox.photo("sub"), sandbox.path("sub")).expect("it can be renamed");
     daemon.sync();
     daemon.wait_for("it is offline", |daemon| daemon.logged("offline") == 2);
@@ -410,7 +410,7 @@ fn a_daemon_that_was_killed_goes_on_where_it_was() {
     }
     for round in 0..4_u8 {
         let daemon = Daemon::start(&sandbox, &["photos"]);
-        // In the middle of the work, while there is any.
+        // In the middle of the work, in the rounds that have work.
         std::thread::sleep(std::time::Duration::from_millis(u64::from(round) * 70));
         daemon.kill();
         sandbox.run_on_index(&["check"]).code(0);
@@ -451,7 +451,7 @@ fn a_signal_makes_it_look_up_its_roots() {
     let mut daemon = Daemon::start(&sandbox, &[]);
     daemon.sync();
     assert_eq!(daemon.status()["roots"].as_array().map(Vec::len), Some(0));
-    // Added behind its back.
+    // Added without the daemon.
     sandbox.run_on_index(&["--direct", "add", "photos"]).code(0);
     daemon.signal("HUP");
     daemon.wait_for("it is watched", |daemon| daemon.status()["roots"].as_array().is_some_and(|it| it.len() == 1));

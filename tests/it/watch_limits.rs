@@ -1,6 +1,7 @@
-//! A daemon where the system gives no more: lost events, too few watches, drives that are pulled out, full disks.
+//! A daemon at the limits of the system: lost events, too few watches, drives that are pulled out, full disks.
 //!
-//! Most of it needs a namespace of its own, where an ordinary user may mount and set limits; where there is none, tests say so.
+//! Most of the tests need a namespace in which an ordinary user may mount file systems and set limits. Where the system
+//! does not allow one, they print that they were skipped.
 
 use std::fs;
 
@@ -20,9 +21,9 @@ fn total(log: &[Value], count: &str) -> u64 {
 
 #[test]
 fn events_that_the_system_has_lost_are_made_up_for_by_a_scan() {
-    let most =
+    let max_events =
         fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").ok().and_then(|text| text.trim().parse().ok());
-    let Some(most @ ..=20_000_usize) = most else {
+    let Some(max_events @ ..=20_000_usize) = max_events else {
         eprintln!("skipped: the system queues too many events for any to be lost");
         return;
     };
@@ -33,9 +34,9 @@ fn events_that_the_system_has_lost_are_made_up_for_by_a_scan() {
     }
     let mut daemon = Daemon::start(&sandbox, &["photos"]);
     daemon.sync();
-    // While it is stopped, more happens than the system keeps. What happens last is lost for certain.
+    // While the daemon is stopped, more events happen than the system queues. The last ones are certainly lost.
     daemon.signal("STOP");
-    for number in 0..=most / 2 {
+    for number in 0..=max_events / 2 {
         let (from, to) = if number % 2 == 0 { ("0.png", "renamed.png") } else { ("renamed.png", "0.png") };
         fs::rename(sandbox.photo(from), sandbox.photo(to)).expect("it can be renamed");
     }
@@ -50,7 +51,7 @@ fn events_that_the_system_has_lost_are_made_up_for_by_a_scan() {
     let names: Vec<_> = sandbox.present("photos.db").into_keys().collect();
     assert_eq!(names.len(), 8, "{names:?}");
     assert!(names.contains(&sandbox.photo("deep/in/a new folder.png")) && !names.contains(&sandbox.photo("7.png")));
-    // Folders that came meanwhile are listened to.
+    // Folders that were created meanwhile are watched.
     write(&sandbox.photo("deep/in/another.png"), &content);
     daemon.sync();
     assert_eq!(sandbox.present("photos.db").len(), 9);
@@ -72,7 +73,7 @@ fn folders_that_cannot_be_watched_are_scanned_and_that_is_told() {
         await '"event":"degraded"'
         $I daemon status
         cp new.png photos/11/new.png
-        # No event tells of it.
+        # There is no event for it.
         for _ in $(seq 100); do
             if $I list | grep -q 11/new.png; then break; fi
             sleep 0.1
@@ -83,11 +84,11 @@ fn folders_that_cannot_be_watched_are_scanned_and_that_is_told() {
     ) else {
         return;
     };
-    let said = &finished.stdout;
-    assert!(said.contains("scanned periodically: not all of its folders can be watched"), "{said}");
+    let stdout = &finished.stdout;
+    assert!(stdout.contains("scanned periodically: not all of its folders can be watched"), "{stdout}");
     let hint = "this user's limit of watched folders is reached; scanning it every 300ms instead; to raise the limit, run \
                 `sudo sysctl fs.inotify.max_user_watches=1048576`";
-    assert!(said.contains(hint), "{said}");
+    assert!(stdout.contains(hint), "{stdout}");
 }
 
 #[test]
@@ -130,7 +131,7 @@ fn a_drive_that_is_pulled_out_takes_no_rows_with_it() {
         echo "rows $($I list | wc -l)"
         $I similar backup/1/1.png -k 3 --paths
         $I status | grep offline
-        # Another drive in its place: not the one that is known, and empty.
+        # Another, empty drive in its place.
         mount -t tmpfs none photos
         sleep 1
         echo "rows $($I list | wc -l)"

@@ -1,7 +1,7 @@
-//! Random sequences of what people and programs do to files while a daemon watches: when it is quiet, the index has to say what a
-//! fresh scan of the disk says.
+//! Random sequences of changes to files while a daemon watches. When the daemon is idle, the index must equal that of a
+//! fresh scan.
 //!
-//! `IMGIDX_WATCH_SEEDS` and `IMGIDX_WATCH_OPS` ask for more or longer sequences.
+//! `IMGIDX_WATCH_SEEDS` sets the number of sequences, `IMGIDX_WATCH_OPS` their length.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -13,11 +13,11 @@ use crate::common::{Daemon, Random, Sandbox, png, write};
 
 const ROOTS: [&str; 3] = ["one", "two", "three"];
 
-/// A file that is being written, with what is still to come.
+/// A file that is being written, with the bytes that are still to be written.
 struct Open {
     file: File,
     rest: Vec<u8>,
-    /// Where it was made; it may be somewhere else by now.
+    /// Where the file was created; it may have been moved since.
     path: PathBuf,
 }
 
@@ -26,12 +26,12 @@ struct World<'a> {
     random: Random,
     open: Vec<Open>,
     contents: Vec<Vec<u8>>,
-    /// What was done since the last comparison, for whoever has to find out what went wrong.
+    /// The operations since the last comparison, for the failure message.
     done: Vec<String>,
 }
 
 impl World<'_> {
-    /// A path that may be there or not, in a folder that may be there or not.
+    /// A random path; neither it nor its folder need exist.
     fn path(&mut self) -> PathBuf {
         let root = ROOTS[self.random.below(3)];
         let folders = ["", "a", "b", "a/c", "a/c/d", "e f/g", ".hidden", "node_modules"];
@@ -40,7 +40,7 @@ impl World<'_> {
         self.sandbox.path(root).join(folder).join(name)
     }
 
-    /// Everything that is there, without the roots and what keeps them from being empty.
+    /// All existing files or folders, without the roots and the files that keep them from being empty.
     fn entries(&self, folders: bool) -> Vec<PathBuf> {
         let mut found = Vec::new();
         let mut left: Vec<PathBuf> = ROOTS.iter().map(|root| self.sandbox.path(root)).collect();
@@ -64,12 +64,12 @@ impl World<'_> {
         self.contents[at].clone()
     }
 
-    /// Does something. What the system refuses, such as a file where a folder is, is not done.
+    /// Runs a random operation. Errors, such as writing a file where a folder is, are only noted.
     fn act(&mut self) {
         let file = self.random.pick(&self.entries(false)).cloned().unwrap_or_else(|| self.sandbox.path("none"));
         let folder = self.random.pick(&self.entries(true)).cloned().unwrap_or_else(|| self.sandbox.path("none"));
         let (target, content, what) = (self.path(), self.content(), self.random.below(21));
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is later");
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("the clock is after 1970");
         let result = self.act_on(what, &file, &folder, &target, &content);
         let result = result.map_or_else(|error| error.kind().to_string(), |name| name.to_owned());
         self.done.push(format!("{:.3} {result}: {file:?} {folder:?} to {target:?}", now.as_secs_f64() % 1000.0));
@@ -83,15 +83,15 @@ impl World<'_> {
         target: &Path,
         content: &[u8],
     ) -> std::io::Result<&'static str> {
-        let make_room = |path: &Path| fs::create_dir_all(path.parent().expect("it has one"));
+        let create_parent = |path: &Path| fs::create_dir_all(path.parent().expect("the path has a parent"));
         Ok(match what {
             0..=3 => {
-                make_room(target)?;
+                create_parent(target)?;
                 fs::write(target, content)?;
                 "write"
             }
             4 => {
-                make_room(target)?;
+                create_parent(target)?;
                 let mut file = File::create(target)?;
                 let rest = content[content.len() / 2..].to_vec();
                 file.write_all(&content[..content.len() / 2])?;
@@ -103,21 +103,21 @@ impl World<'_> {
                 "close"
             }
             7 | 8 => {
-                make_room(target)?;
+                create_parent(target)?;
                 let part = target.with_extension("part");
                 fs::write(&part, content)?;
                 fs::rename(part, target)?;
                 "save"
             }
             9 | 10 => {
-                make_room(target)?;
+                create_parent(target)?;
                 fs::rename(file, target)?;
                 "rename"
             }
             11 => {
-                // A whole folder, within a root or across.
+                // A whole folder, within a root or to another one.
                 let to = target.with_file_name("moved");
-                make_room(&to)?;
+                create_parent(&to)?;
                 fs::rename(folder, to)?;
                 "move"
             }
@@ -130,7 +130,7 @@ impl World<'_> {
                 "remove all"
             }
             15 => {
-                // Nested and filled at once, perhaps where a folder was removed a moment ago.
+                // Nested folders, filled immediately, perhaps where a folder was just removed.
                 let folder = target.with_file_name("filled").join("at").join("once");
                 fs::create_dir_all(&folder)?;
                 (0..3).try_for_each(|number| fs::write(folder.join(format!("{number}.png")), content))?;
@@ -145,12 +145,12 @@ impl World<'_> {
                 "touch"
             }
             18 => {
-                make_room(target)?;
+                create_parent(target)?;
                 fs::copy(file, target)?;
                 "copy"
             }
             19 => {
-                make_room(target)?;
+                create_parent(target)?;
                 symlink(file, target)?;
                 "symlink"
             }
@@ -178,8 +178,8 @@ impl World<'_> {
         open.file.write_all(&open.rest)
     }
 
-    /// Gives some files second names. What is written under a name that nobody watches is not told, and neither is what is written
-    /// under one that is gone before anybody has seen it; so this is done where it can be seen.
+    /// Gives some files second names. The system reports no writes under a name that is not watched, or that is gone
+    /// before the daemon has seen it. So this links only watched paths, right before a comparison.
     fn link_some(&mut self) {
         for _ in 0..3 {
             let target = self.path();
@@ -220,7 +220,7 @@ fn run(seed: u64, operations: u64) {
         World { sandbox: &sandbox, random: Random::new(seed), open: Vec::new(), contents, done: Vec::new() };
     for operation in 0..operations {
         world.act();
-        // Now and then a moment in which it may look, and now and then it ends in the middle.
+        // Now and then the daemon gets time to work, and now and then it is killed.
         if world.random.below(40) == 0 {
             std::thread::sleep(std::time::Duration::from_millis(world.random.below(120) as u64));
         }
@@ -239,7 +239,7 @@ fn run(seed: u64, operations: u64) {
     assert_eq!(status["index"]["pending"], 0, "a picture has no vector");
 }
 
-/// Lets the daemon come to rest, and compares its index with one that is made of what is on the disk.
+/// Waits until the daemon is idle, and compares its index with a fresh one of the same roots.
 fn compare(world: &mut World<'_>, daemon: &Daemon<'_>, seed: u64, operation: u64) {
     world.close_all();
     world.link_some();

@@ -73,6 +73,19 @@ impl Error {
         move |source| Self::Io { action, path, source }
     }
 
+    /// A name for this kind of error that stays the same from version to version, for programs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Io { .. } => "io",
+            Self::Runtime { .. } => "runtime",
+            Self::Device { .. } => "device",
+            Self::BrokenDevice { .. } => "broken_device",
+            Self::Model { .. } => "model",
+            Self::UnknownModel { .. } => "unknown_model",
+            Self::Invalid(_) => "invalid",
+        }
+    }
+
     /// What the user can do about the error, if anything.
     pub fn hint(&self) -> Option<String> {
         match self {

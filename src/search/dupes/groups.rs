@@ -1,15 +1,16 @@
-//! From pairs to groups.
+//! Grouping of linked pairs.
 //!
-//! Items are grouped around those that have the most links to what is in no group yet, and each is linked to the centre of its group: chains, in which the first
-//! and the last have nothing to do with each other, do not come about. That is done twice, with the links of near copies, and then with
-//! those of similar pictures between what came out, so that near copies are not scattered over groups.
+//! The item with the most links to items without a group becomes the centre of the next group, and every member is
+//! linked to the centre of its group. This avoids chains whose first and last items have nothing in common. The first
+//! pass uses the links between near copies. The second pass uses the links between similar pictures to join the groups
+//! of the first one, so near copies always stay together.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashSet};
 
 use super::rule::DupeTier;
 
-/// Two items that belong together, by their numbers.
+/// A link between two items, given by their positions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Link {
     pub a: usize,
@@ -18,34 +19,36 @@ pub(super) struct Link {
     pub cosine: f32,
 }
 
-/// An item in a group.
+/// A member of a group.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Member {
     pub item: usize,
-    /// The loosest tier on the way to the centre, and the least cosine on it; of the centre itself, exact and 1.
+    /// The loosest tier of the links to the centre; exact for the centre itself.
     pub tier: DupeTier,
+    /// The minimum cosine of the links to the centre; 1 for the centre itself.
     pub cosine: f32,
 }
 
-/// Groups of two items or more, the centre first in each.
+/// Groups of at least two items, each with its centre first.
 ///
-/// `rank` is the order among equals: lower ones become centres first. No group has both of a pair that is `apart`.
+/// Among items with equally many links, those with a lower `rank` become centres first. The two items of a dismissed
+/// pair are never in the same group.
 pub(super) fn groups(
     items: usize,
     links: &[Link],
     rank: impl Fn(usize) -> usize,
-    apart: &HashSet<(usize, usize)>,
+    dismissed: &HashSet<(usize, usize)>,
 ) -> Vec<Vec<Member>> {
     let (near, similar): (Vec<Link>, Vec<Link>) = links.iter().partition(|link| link.tier < DupeTier::Similar);
-    let near = stars(items, &near, &rank, apart);
-    // Each item now stands for its group, and so do the pairs.
+    let near = stars(items, &near, &rank, dismissed);
+    // From here on, the centres stand for their groups, in links and in dismissed pairs.
     let mut centre: Vec<usize> = (0..items).collect();
-    near.iter().flatten().for_each(|(of, link)| centre[other(link, *of)] = *of);
-    let of_centres = |a: usize, b: usize| (centre[a].min(centre[b]), centre[a].max(centre[b]));
-    let apart: HashSet<(usize, usize)> = apart.iter().map(|(a, b)| of_centres(*a, *b)).collect();
+    near.iter().flatten().for_each(|(star, link)| centre[other(link, *star)] = *star);
+    let centres_of = |a: usize, b: usize| (centre[a].min(centre[b]), centre[a].max(centre[b]));
+    let dismissed: HashSet<(usize, usize)> = dismissed.iter().map(|(a, b)| centres_of(*a, *b)).collect();
     let mut best: BTreeMap<(usize, usize), f32> = BTreeMap::new();
     for link in &similar {
-        let (a, b) = of_centres(link.a, link.b);
+        let (a, b) = centres_of(link.a, link.b);
         if a != b {
             let cosine = best.entry((a, b)).or_insert(link.cosine);
             *cosine = cosine.max(link.cosine);
@@ -53,21 +56,26 @@ pub(super) fn groups(
     }
     let similar: Vec<Link> =
         best.into_iter().map(|((a, b), cosine)| Link { a, b, tier: DupeTier::Similar, cosine }).collect();
-    let similar = stars(items, &similar, &rank, &apart);
+    let similar = stars(items, &similar, &rank, &dismissed);
     join(&near, &similar)
 }
 
-/// A centre with a link to another item, for each of its others.
+/// A centre with its links, one for each other member.
 type Star = Vec<(usize, Link)>;
 
 fn other(link: &Link, item: usize) -> usize {
     if link.a == item { link.b } else { link.a }
 }
 
-fn stars(items: usize, links: &[Link], rank: &impl Fn(usize) -> usize, apart: &HashSet<(usize, usize)>) -> Vec<Star> {
-    let are_apart = |a: usize, b: usize| apart.contains(&(a.min(b), a.max(b)));
+fn stars(
+    items: usize,
+    links: &[Link],
+    rank: &impl Fn(usize) -> usize,
+    dismissed: &HashSet<(usize, usize)>,
+) -> Vec<Star> {
+    let is_dismissed = |a: usize, b: usize| dismissed.contains(&(a.min(b), a.max(b)));
     let mut linked: Vec<Vec<&Link>> = vec![Vec::new(); items];
-    for link in links.iter().filter(|link| !are_apart(link.a, link.b)) {
+    for link in links.iter().filter(|link| !is_dismissed(link.a, link.b)) {
         linked[link.a].push(link);
         linked[link.b].push(link);
     }
@@ -79,7 +87,7 @@ fn stars(items: usize, links: &[Link], rank: &impl Fn(usize) -> usize, apart: &H
         if taken[centre] {
             continue;
         }
-        // Others may have been taken since it was counted, and then it has to stand back.
+        // If linked items have been taken since the links were counted, the candidate goes back with its new count.
         let free = linked[centre].iter().filter(|link| !taken[other(link, centre)]).count();
         if free < count {
             candidates.push((free, rank_of, centre));
@@ -90,7 +98,7 @@ fn stars(items: usize, links: &[Link], rank: &impl Fn(usize) -> usize, apart: &H
         let mut star: Star = Vec::new();
         for link in links.iter() {
             let item = other(link, centre);
-            if !taken[item] && star.iter().all(|(_, member)| !are_apart(other(member, centre), item)) {
+            if !taken[item] && star.iter().all(|(_, member)| !is_dismissed(other(member, centre), item)) {
                 star.push((centre, **link));
             }
         }
@@ -103,7 +111,7 @@ fn stars(items: usize, links: &[Link], rank: &impl Fn(usize) -> usize, apart: &H
     stars
 }
 
-/// Puts stars of near copies into the stars of similar pictures that their centres are in.
+/// Merges stars of near copies into the stars of similar pictures that contain their centres.
 fn join(near: &[Star], similar: &[Star]) -> Vec<Vec<Member>> {
     let mut inner: BTreeMap<usize, &Star> = near.iter().map(|star| (star[0].0, star)).collect();
     let mut groups = Vec::new();

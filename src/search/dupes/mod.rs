@@ -1,8 +1,9 @@
-//! Duplicates: the same bytes, near copies, and pictures that are only about the same.
+//! Duplicates: identical files, near copies and similar pictures.
 //!
-//! Candidates come from the hashes ([`BitTable`]) and the signs of all vectors ([`SignTable`]), so that pictures are not compared each
-//! with each. A candidate's tier follows from the cosine of its vectors and the bits in which its hashes differ: hashes alone
-//! take pictures for copies that share nothing but a dark upper half, and vectors alone two that show the same kind of thing.
+//! Candidate pairs come from the hashes ([`BitTable`]) and the signs of all vectors ([`SignTable`]), which avoids
+//! comparing every picture with every other one. The tier of a pair depends on the cosine of its vectors and on the
+//! number of bits in which its hashes differ. Hashes alone would match pictures that share nothing but a dark upper
+//! half, and vectors alone would match pictures that show the same kind of thing.
 
 mod groups;
 mod redundant;
@@ -14,55 +15,55 @@ use std::path::PathBuf;
 use self::groups::{Link, Member, groups};
 pub(crate) use self::redundant::find_redundant;
 pub use self::redundant::{Redundant, RedundantFile, Withheld, WithheldFile};
-use self::rule::{CANDIDATE_BITS, Likeness, tier};
-pub use self::rule::{DupeTier, SIMILAR};
+pub use self::rule::{DupeTier, SIMILAR_THRESHOLD};
+use self::rule::{MAX_CANDIDATE_BITS, Similarity, tier};
 use super::filter::Filter;
 use crate::ann::{BitTable, SignTable};
 use crate::error::Result;
 use crate::store::{Fingerprint, Store, StoredModel};
 use crate::types::{ContentHash, Embedding, VectorId};
 
-/// What is looked for.
+/// A query for duplicates.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DupeQuery {
     /// The loosest tier.
     pub tier: DupeTier,
-    /// The likeness from which on pictures are similar: the cosine of their vectors, less 0.0015 for each bit over 32 in which their
-    /// hashes differ.
+    /// Minimum similarity of similar pictures: the cosine of their vectors, minus 0.0015 for each differing bit of
+    /// their hashes beyond 32.
     pub threshold: f32,
-    /// Only among pictures that pass.
+    /// Only pictures that pass this filter are compared.
     pub filter: Filter,
 }
 
 impl Default for DupeQuery {
     fn default() -> Self {
-        Self { tier: DupeTier::Similar, threshold: SIMILAR, filter: Filter::default() }
+        Self { tier: DupeTier::Similar, threshold: SIMILAR_THRESHOLD, filter: Filter::default() }
     }
 }
 
-/// Pictures that are copies of each other.
+/// A group of duplicates.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DupeGroup {
-    /// The loosest tier that a picture in it is in.
+    /// The loosest tier of its pictures.
     pub tier: DupeTier,
-    /// The least cosine in it, of a picture to the one in its centre.
+    /// The minimum cosine of a picture in the group to its central picture.
     pub score: f32,
-    /// The contents, the best one first: the one with the most pixels, and of those the one with the most bytes.
+    /// The contents, best first: most pixels, then most bytes.
     pub pictures: Vec<DupePicture>,
 }
 
 /// A content in a group.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DupePicture {
-    /// Its digest.
+    /// Digest of the content.
     pub image: ContentHash,
-    /// Width in pixels, upright.
+    /// Width of the upright picture in pixels.
     pub width: u32,
-    /// Height in pixels, upright.
+    /// Height of the upright picture in pixels.
     pub height: u32,
     /// Length in bytes.
     pub bytes: u64,
-    /// Cosine to the picture in the centre of its group; 1 for that one itself.
+    /// Cosine to the central picture of the group; 1 for that picture itself.
     pub score: f32,
     /// The files that hold it.
     pub paths: Vec<PathBuf>,
@@ -71,18 +72,18 @@ pub struct DupePicture {
 /// The answer to a [`DupeQuery`].
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DupeAnswer {
-    /// The groups: exact ones first, then near and similar ones; large ones first.
+    /// The groups: exact ones first, then near and similar ones, and the largest first within each tier.
     pub groups: Vec<DupeGroup>,
-    /// Pairs of contents that were left out because somebody has dismissed them.
+    /// Number of pairs of contents that were left out because they are dismissed.
     pub dismissed: u64,
-    /// Pictures without features or a vector, of which only exact copies can be told.
+    /// Number of pictures without features or without a vector, for which only exact copies are found.
     pub incomplete: u64,
 }
 
 /// Finds duplicates.
 ///
 /// # Errors
-/// When the database fails.
+/// If the database fails.
 pub(crate) fn find_dupes(store: &Store, model: Option<&StoredModel>, query: &DupeQuery) -> Result<DupeAnswer> {
     let selection = query.filter.selection(store)?;
     let prints = store.fingerprints(&selection)?;
@@ -116,7 +117,7 @@ pub(crate) fn find_dupes(store: &Store, model: Option<&StoredModel>, query: &Dup
     Ok(answer)
 }
 
-/// The place of each picture among all, the best first.
+/// The rank of each picture by quality, 0 for the best.
 fn ranks(prints: &[Fingerprint]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..prints.len()).collect();
     let quality = |print: &Fingerprint| (u64::from(print.width) * u64::from(print.height), print.bytes);
@@ -126,7 +127,7 @@ fn ranks(prints: &[Fingerprint]) -> Vec<usize> {
     ranks
 }
 
-/// Pairs of items that are dismissed, the lower one first.
+/// The dismissed pairs of items, the lower position first.
 fn dismissed_pairs(store: &Store, prints: &[Fingerprint]) -> Result<HashSet<(usize, usize)>> {
     let dismissals = store.dismissals()?;
     if dismissals.is_empty() {
@@ -141,7 +142,7 @@ fn dismissed_pairs(store: &Store, prints: &[Fingerprint]) -> Result<HashSet<(usi
     Ok(dismissals.into_iter().filter_map(pair).collect())
 }
 
-/// All pairs that are near or similar, and how many pictures could not be compared.
+/// The links between near and similar pictures, and the number of pictures that could not be compared.
 fn links_among(
     store: &Store,
     model: &StoredModel,
@@ -160,43 +161,43 @@ fn links_among(
     })?;
     let mut hashes = BitTable::new(2);
     items.iter().filter_map(|(item, _)| prints[*item].hashes).for_each(|(d, p)| hashes.push([d, p]));
-    let mut pairs = hashes.pairs(CANDIDATE_BITS);
+    let mut pairs = hashes.pairs(MAX_CANDIDATE_BITS);
     if query.tier == DupeTier::Similar {
         pairs.extend(signs.pairs(query.threshold));
     }
     pairs.sort_unstable();
     pairs.dedup();
     let mut links = Vec::new();
-    // Pairs come by their first ones, whose vectors are read once.
-    for of_one in pairs.chunk_by(|x, y| x.0 == y.0) {
-        let (first, id) = items[of_one[0].0 as usize];
+    // The pairs are grouped by their first picture, whose vector is read once.
+    for with_same_first in pairs.chunk_by(|x, y| x.0 == y.0) {
+        let (first, id) = items[with_same_first[0].0 as usize];
         let Some(vector) = store.vector(id, model.row)? else { continue };
-        for (_, other) in of_one {
+        for (_, other) in with_same_first {
             let (second, id) = items[*other as usize];
-            let Some(likeness) = likeness(&prints[first], &prints[second], &vector.embedding, || {
+            let Some(similarity) = similarity(&prints[first], &prints[second], &vector.embedding, || {
                 Ok(store.vector(id, model.row)?.map(|vector| vector.embedding))
             })?
             else {
                 continue;
             };
-            if let Some(tier) = tier(likeness, query.threshold).filter(|tier| *tier <= query.tier) {
+            if let Some(tier) = tier(similarity, query.threshold).filter(|tier| *tier <= query.tier) {
                 let (a, b) = (first.min(second), first.max(second));
-                links.push(Link { a, b, tier, cosine: likeness.cosine });
+                links.push(Link { a, b, tier, cosine: similarity.cosine });
             }
         }
     }
     Ok((links, (prints.len() - items.len()) as u64))
 }
 
-fn likeness(
+fn similarity(
     a: &Fingerprint,
     b: &Fingerprint,
     vector: &Embedding,
     other: impl FnOnce() -> Result<Option<Embedding>>,
-) -> Result<Option<Likeness>> {
+) -> Result<Option<Similarity>> {
     let (Some((da, pa)), Some((db, pb))) = (a.hashes, b.hashes) else { return Ok(None) };
     let cosine = other()?.map(|other| vector.cosine(&other));
-    Ok(cosine.map(|cosine| Likeness { cosine, dhash: (da ^ db).count_ones(), phash: (pa ^ pb).count_ones() }))
+    Ok(cosine.map(|cosine| Similarity { cosine, dhash: (da ^ db).count_ones(), phash: (pa ^ pb).count_ones() }))
 }
 
 fn group(store: &Store, prints: &[Fingerprint], mut members: Vec<Member>, rank: &[usize]) -> Result<DupeGroup> {

@@ -1,8 +1,9 @@
-//! Which copies may go: only those whose kept copy was seen on the disk just now.
+//! Which copies can be removed safely: only those whose kept copy was just verified on disk.
 //!
-//! The index is as old as the last `add`. Whoever removes what it calls redundant must not lose a picture because the copy that
-//! would be kept is gone, was overwritten, lies on a drive that is not there, or is another name of the same file. So every file
-//! is checked when it is offered, and what cannot be shown to be safe is withheld with a reason.
+//! The index is as old as the last `add`. Removing the files that it calls redundant must not lose a picture because
+//! the kept copy was deleted or overwritten, lies on a disconnected drive, or is another name of the same file.
+//! Therefore every file is checked before it is offered. A file that is not provably safe to remove is withheld with a
+//! reason.
 
 use std::collections::HashSet;
 use std::io;
@@ -15,77 +16,77 @@ use crate::error::Result;
 use crate::store::{Store, StoredCopy};
 use crate::types::{ContentHash, FileStat, open_regular};
 
-/// A file that may be removed: another file holds its content, or a better version of it.
+/// A file that can be removed, because another file holds its content or a better version of the picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedundantFile {
-    /// The file.
+    /// Its path.
     pub path: PathBuf,
     /// Its length in bytes.
     pub bytes: u64,
-    /// The file that is kept in its place, which was there and unchanged when this was found out.
+    /// The file that is kept instead. It existed and was unchanged at the time of the check.
     pub kept: PathBuf,
-    /// The tier of the group that both are in.
+    /// The tier of the group that contains both.
     pub tier: DupeTier,
 }
 
 /// A file of a group that must not be removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WithheldFile {
-    /// The file.
+    /// Its path.
     pub path: PathBuf,
-    /// Why not.
+    /// The reason.
     pub reason: Withheld,
 }
 
-/// Why a file is not offered for removal.
+/// The reason for which a file is not offered for removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Withheld {
-    /// It is not there, or cannot be read.
+    /// It does not exist, or cannot be read.
     Gone,
-    /// It has changed since it was indexed, so that it may be the only one of its content.
+    /// It has changed since it was indexed, so it may be the only file with its content.
     Changed,
-    /// It is a symbolic link, or no regular file.
+    /// It is a symbolic link, or another file that is not regular.
     NotRegular,
-    /// It is the kept file under another name: a hard link, or reached through a link or a second mount.
+    /// It is the kept file under another name: a hard link, or a path through a link or a second mount.
     SameFile,
-    /// No other file of its group is there, unchanged and a file of its own.
-    NoKeeper,
+    /// No other file of its group exists unchanged as a separate file.
+    OnlyCopy,
 }
 
 impl Withheld {
-    /// The reason as a sentence's end: "the file …".
+    /// The reason as a predicate, to follow "the file".
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Gone => "is not there or cannot be read",
+            Self::Gone => "does not exist or cannot be read",
             Self::Changed => "has changed since it was indexed",
-            Self::NotRegular => "is a link, not a file of its own",
+            Self::NotRegular => "is a link, not a regular file",
             Self::SameFile => "is the kept file under another name",
-            Self::NoKeeper => "is the only copy that could be verified",
+            Self::OnlyCopy => "is the only copy that could be verified",
         }
     }
 }
 
-/// What may be removed, and what must not be.
+/// The files that can be removed, and the files that must stay.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Redundant {
-    /// Files that may go, by group.
+    /// Files that can be removed, by group.
     pub files: Vec<RedundantFile>,
-    /// Files that are not offered, but for the kept ones.
+    /// Files that are not offered, without the kept ones.
     pub withheld: Vec<WithheldFile>,
 }
 
-/// Checks the files of all groups on the disk and sorts them into those that may go and those that must not. In each group the
-/// first file that is safe is kept.
+/// Checks the files of all groups on disk, and separates those that can be removed from those that must stay. In each
+/// group, the first verified file is kept.
 ///
 /// # Errors
-/// When the database fails.
+/// If the database fails.
 pub(crate) fn find_redundant(store: &Store, groups: &[DupeGroup]) -> Result<Redundant> {
     let mut redundant = Redundant::default();
-    // Two paths that lead to one file through a link or not: it can be removed once.
+    // Several paths can lead to one file, for example through links. It can be removed only once.
     let mut seen = HashSet::new();
     for group in groups {
         let offered = redundant.files.len();
-        let mut keeper: Option<(PathBuf, Handle)> = None;
+        let mut kept: Option<(PathBuf, Handle)> = None;
         let mut withheld = Vec::new();
         for picture in &group.pictures {
             let Some(image) = store.image(&picture.image)? else { continue };
@@ -95,28 +96,28 @@ pub(crate) fn find_redundant(store: &Store, groups: &[DupeGroup]) -> Result<Redu
                     let real = path.canonicalize().map_err(|_| Withheld::Gone)?;
                     if seen.insert(real) { Ok(handle) } else { Err(Withheld::SameFile) }
                 });
-                match (verified, &keeper) {
+                match (verified, &kept) {
                     (Err(reason), _) => withheld.push(WithheldFile { path, reason }),
-                    (Ok(handle), None) => keeper = Some((path, handle)),
-                    (Ok(handle), Some((_, kept))) if handle == *kept => {
+                    (Ok(handle), None) => kept = Some((path, handle)),
+                    (Ok(handle), Some((_, kept_handle))) if handle == *kept_handle => {
                         withheld.push(WithheldFile { path, reason: Withheld::SameFile });
                     }
-                    (Ok(_), Some((kept, _))) => {
-                        let (bytes, kept, tier) = (picture.bytes, kept.clone(), group.tier);
+                    (Ok(_), Some((kept_path, _))) => {
+                        let (bytes, kept, tier) = (picture.bytes, kept_path.clone(), group.tier);
                         redundant.files.push(RedundantFile { path, bytes, kept, tier });
                     }
                 }
             }
         }
-        if let (true, Some((path, _))) = (redundant.files.len() == offered, keeper) {
-            withheld.push(WithheldFile { path, reason: Withheld::NoKeeper });
+        if let (true, Some((path, _))) = (redundant.files.len() == offered, kept) {
+            withheld.push(WithheldFile { path, reason: Withheld::OnlyCopy });
         }
         redundant.withheld.append(&mut withheld);
     }
     Ok(redundant)
 }
 
-/// Whether a path is a regular file that still holds a content, and which file it is.
+/// Checks that a path is a regular file that still holds the given content, and returns a handle that identifies it.
 fn verify(copy: &StoredCopy, hash: &ContentHash) -> std::result::Result<Handle, Withheld> {
     let metadata = copy.path.symlink_metadata().map_err(|_| Withheld::Gone)?;
     if !metadata.is_file() {

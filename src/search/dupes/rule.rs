@@ -1,16 +1,16 @@
-//! When two pictures are copies of each other.
+//! The rule that decides whether two pictures are duplicates.
 
 use serde::Serialize;
 
-/// How alike the pictures of a group are.
+/// How similar the pictures of a group are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DupeTier {
     /// The same bytes.
     Exact,
-    /// The same picture: scaled, compressed again, in other colours or a little brighter.
+    /// The same picture, scaled, recompressed, recoloured or slightly brightened.
     Near,
-    /// About the same picture: cropped, framed or written on, too; or two shots of one scene.
+    /// Almost the same picture: cropped, framed or with text on it, or two shots of one scene.
     Similar,
 }
 
@@ -18,7 +18,7 @@ impl DupeTier {
     /// All tiers, the strictest first.
     pub const ALL: [Self; 3] = [Self::Exact, Self::Near, Self::Similar];
 
-    /// The name by which it is asked for and shown.
+    /// The name: `exact`, `near` or `similar`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Exact => "exact",
@@ -27,71 +27,74 @@ impl DupeTier {
         }
     }
 
-    /// The tier of a name.
+    /// The tier with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|tier| tier.as_str() == name)
     }
 }
 
-/// How alike two contents are.
+/// How similar two contents are.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Likeness {
+pub(super) struct Similarity {
     /// Cosine of their vectors.
     pub cosine: f32,
-    /// Differing bits of their difference hashes and of their perceptual hashes, 0 to 64.
+    /// Differing bits of their difference hashes, 0 to 64.
     pub dhash: u32,
+    /// Differing bits of their perceptual hashes, 0 to 64.
     pub phash: u32,
 }
 
-impl Likeness {
-    /// Bits in which both hashes differ, of 128.
+impl Similarity {
+    /// Differing bits of both hashes together, 0 to 128.
     fn bits(self) -> u32 {
         self.dhash + self.phash
     }
 }
 
-// What follows was measured on 150 photographs with nine transformations each, among 650 others and 185 logos:
-// `cargo bench --bench duplicates`. Of grey versions one in a hundred has a cosine of 0.55 and hardly any bit of difference; cropped
-// and framed ones have 0.83 and up to 45 bits; different clothes on the same floor have 0.9 and 35 bits, or 0.7 and 13.
+// These values were measured with `cargo bench --bench duplicates`, on 150 photographs with nine transformations each
+// among 650 others and 185 logos. One in a hundred grey versions has a cosine of 0.55, with hardly any differing bit.
+// Cropped and framed versions have 0.83 and up to 45 bits. Different clothes on the same floor have 0.9 and 35 bits, or
+// 0.7 and 13 bits.
 
-/// Bits in which the hashes of near copies may differ.
-const NEAR_BITS: u32 = 10;
-/// The least cosine of near copies.
-const NEAR: f32 = 0.5;
-/// What the cosine of near copies must be above that for each further bit.
+/// Number of bits in which the hashes of near copies may differ without a higher minimum cosine.
+const FREE_NEAR_BITS: u32 = 10;
+/// Minimum cosine of near copies.
+const MIN_NEAR_COSINE: f32 = 0.5;
+/// Increase of that minimum for each further bit.
 const NEAR_SLOPE: f32 = 0.075;
-/// Bits beyond which no cosine makes near copies.
-const MOST_NEAR_BITS: u32 = 16;
+/// Maximum number of bits in which the hashes of near copies may differ.
+const MAX_NEAR_BITS: u32 = 16;
 
-/// The likeness from which on pictures are similar, unless another one is asked for.
-pub const SIMILAR: f32 = 0.85;
-/// Bits in which the hashes of similar pictures may differ for nothing, and what each further one takes off the cosine.
-const SIMILAR_BITS: u32 = 32;
+/// Default minimum similarity of similar pictures.
+pub const SIMILAR_THRESHOLD: f32 = 0.85;
+/// Number of bits in which the hashes of similar pictures may differ without a deduction.
+const FREE_SIMILAR_BITS: u32 = 32;
+/// Deduction from the cosine for each further bit.
 const SIMILAR_SLOPE: f32 = 0.0015;
 
-/// The strictest tier that two different contents are in, where `similar` is the least likeness of similar ones: their cosine, less
-/// 0.0015 for each bit over 32 in which their hashes differ.
-pub(super) fn tier(likeness: Likeness, similar: f32) -> Option<DupeTier> {
-    let Likeness { cosine, .. } = likeness;
-    let further = likeness.bits().saturating_sub(NEAR_BITS) as f32;
-    if likeness.bits() <= MOST_NEAR_BITS && cosine >= NEAR + NEAR_SLOPE * further {
+/// The strictest tier of two different contents. `similar` is the minimum similarity of similar pictures: their cosine,
+/// minus 0.0015 for each differing bit of their hashes beyond 32.
+pub(super) fn tier(similarity: Similarity, similar: f32) -> Option<DupeTier> {
+    let (cosine, bits) = (similarity.cosine, similarity.bits());
+    let further = bits.saturating_sub(FREE_NEAR_BITS) as f32;
+    if bits <= MAX_NEAR_BITS && cosine >= MIN_NEAR_COSINE + NEAR_SLOPE * further {
         Some(DupeTier::Near)
-    } else if cosine - SIMILAR_SLOPE * likeness.bits().saturating_sub(SIMILAR_BITS) as f32 >= similar {
+    } else if cosine - SIMILAR_SLOPE * bits.saturating_sub(FREE_SIMILAR_BITS) as f32 >= similar {
         Some(DupeTier::Similar)
     } else {
         None
     }
 }
 
-/// Bits in which the hashes of pictures may differ that are compared whatever their vectors say.
-pub(super) const CANDIDATE_BITS: u32 = MOST_NEAR_BITS;
+/// Maximum number of differing bits with which two pictures are candidates regardless of their vectors.
+pub(super) const MAX_CANDIDATE_BITS: u32 = MAX_NEAR_BITS;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn of(cosine: f32, bits: u32) -> Option<DupeTier> {
-        tier(Likeness { cosine, dhash: bits / 2, phash: bits - bits / 2 }, SIMILAR)
+        tier(Similarity { cosine, dhash: bits / 2, phash: bits - bits / 2 }, SIMILAR_THRESHOLD)
     }
 
     #[test]
