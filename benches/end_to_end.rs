@@ -146,7 +146,9 @@ impl Bench {
 
     fn query(&self, directories: &[PathBuf]) {
         let database = self.scratch.join("query.db");
-        Index::open(&database).and_then(|mut index| index.add(directories, &AddOptions::default())).expect("it can be indexed");
+        Index::open(&database)
+            .and_then(|mut index| index.add(directories, &AddOptions::default()))
+            .expect("it can be indexed");
         let known = first_file(&directories[0]);
         let new = self.scratch.join("new.png");
         fs::write(&new, png(200)).expect("a file");

@@ -6,9 +6,9 @@
 //!
 //! Needs real pictures, and writes several thousand copies of them into a temporary folder:
 //!
-//! - **saved → searchable**: from the closing of a JPEG file until `similar` finds it by another version of the picture;
-//! - **unpacked at once**: thousands of new files, from the first write until all are indexed, compared with writing them
-//!   and then running `add`;
+//! - **saved → searchable**: from closing a JPEG file until `similar` finds it by another version of the picture;
+//! - **unpacked at once**: thousands of new files, from the first write until all are indexed, compared with writing
+//!   them and then running `add`;
 //! - **chmod and touch**: how many files are embedded again, which is none;
 //! - **query** as a new process: with the daemon and without it;
 //! - **idle**: CPU time and memory of a daemon that has nothing to do;

@@ -1,4 +1,4 @@
-//! The model at work: one [`Encoder`] for each model of a process, which indexing, watching and queries share.
+//! Running models: one [`Encoder`] per model and process, shared by indexing, watching and queries.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -11,38 +11,40 @@ use crate::model::{self, Device, Embedded, Embedder, Model, ModelSpec, Runtime, 
 use crate::sandbox::Sandbox;
 use crate::types::{InvalidEmbedding, ModelId};
 
-/// Turns pictures into vectors with one model.
+/// Computes the vectors of pictures with one model.
 ///
-/// Sessions are made when the first picture needs them, so that a run without new pictures does not touch ONNX Runtime. Indexing has
-/// one single-threaded session for each worker on the processor, and one session for all workers on an accelerator. A query uses one of
-/// them where one is idle. Otherwise it makes a session on all cores, which is dropped when workers hand theirs back.
+/// Sessions are created when the first picture needs them, so a run without new pictures does not load ONNX Runtime.
+/// Indexing uses one session per worker on the CPU, single-threaded by default, and one session for all workers on an
+/// accelerator. A query uses one of these if it is idle. Otherwise it creates a session on all cores, which is dropped
+/// when workers return theirs.
 #[derive(Debug)]
 pub(crate) struct Encoder {
     model: Model,
     runtime: RuntimeOptions,
     sandbox: Arc<Sandbox>,
-    /// The device that was asked for.
+    /// The requested device.
     device: Device,
-    /// Threads of a worker's session: 1 where each worker has its own.
+    /// Number of threads of a worker's session.
     threads: usize,
-    /// The fastest device that was found, tried first where none is asked for.
+    /// The fastest device that `tune` has found, tried first if no device is requested.
     preferred: Option<Device>,
-    /// The device in use, once it is known. Never locked for long: progress reports read it.
+    /// The device in use, once it is known. Never locked for long, because progress reports read it.
     used: Mutex<Option<Device>>,
-    /// Held while the device in use is being found.
+    /// Locked while the device to use is determined.
     starting: Mutex<()>,
+    /// The session of all workers on an accelerator.
     shared: Mutex<Option<Embedder>>,
-    /// Sessions that workers have handed back.
+    /// Sessions that workers have returned.
     idle: Mutex<Vec<Embedder>>,
-    /// The session of queries while no worker's session is idle.
+    /// The session for queries while no worker's session is idle.
     for_queries: Mutex<Option<Embedder>>,
-    /// Whether making a session failed in this run: then not every worker tries again.
+    /// Whether creating a session has failed in this run, so that not every worker tries it.
     failed: Mutex<bool>,
     last_used: Mutex<Instant>,
 }
 
 impl Encoder {
-    /// Prepares an encoder; nothing is loaded yet. `threads` is for one session of indexing.
+    /// Creates an encoder without loading anything. `threads` is the number of threads of a worker's session.
     pub(crate) fn new(
         model: Model,
         runtime: RuntimeOptions,
@@ -76,22 +78,22 @@ impl Encoder {
         self.model.spec()
     }
 
-    /// Where pictures are decoded.
+    /// The sandbox that decodes pictures.
     pub(crate) fn sandbox(&self) -> &Sandbox {
         &self.sandbox
     }
 
-    /// The device that the model runs on; `None` as long as it did not run.
+    /// The device that the model runs on; `None` before its first run.
     pub(crate) fn device(&self) -> Option<Device> {
         *locked(&self.used)
     }
 
-    /// Whether workers will have sessions of their own, as far as is known before the runtime is loaded.
+    /// Whether each worker may get its own session, as far as is known before ONNX Runtime is loaded.
     pub(crate) fn may_have_own_sessions(&self) -> bool {
         !self.device().unwrap_or(self.device).is_accelerator()
     }
 
-    /// Pictures that go through the model at once on the device that is used, where nothing else is known.
+    /// The default batch size for the device in use.
     pub(crate) fn usual_batch(&self) -> usize {
         let device = self.device().unwrap_or_default();
         let memory = if device.is_accelerator() { self.device_memory(device) } else { None };
@@ -102,25 +104,25 @@ impl Encoder {
         Runtime::load(&self.runtime).ok()?.device_memory(device)
     }
 
-    /// Whether the model is in memory for somebody who may come, as far as is known without waiting.
+    /// Whether an idle or shared session is in memory, as far as is known without waiting.
     pub(crate) fn is_loaded(&self) -> bool {
-        // Where somebody holds the lock, the session is there, or is about to be.
-        let is_there = |slot: &Mutex<Option<Embedder>>| slot.try_lock().map_or(true, |slot| slot.is_some());
-        !locked(&self.idle).is_empty() || is_there(&self.shared) || is_there(&self.for_queries)
+        // If the lock is taken, the session exists or is being created.
+        let is_present = |slot: &Mutex<Option<Embedder>>| slot.try_lock().map_or(true, |slot| slot.is_some());
+        !locked(&self.idle).is_empty() || is_present(&self.shared) || is_present(&self.for_queries)
     }
 
-    /// Takes back a worker's session for the next run, or for queries.
+    /// Takes back a worker's session, for the next run or for queries.
     pub(crate) fn keep(&self, embedder: Option<Embedder>) {
         let Some(embedder) = embedder else { return };
         locked(&self.idle).push(embedder);
         *locked(&self.last_used) = Instant::now();
-        // Queries use the worker's session from now on: the model is in memory once.
+        // Queries use the worker's session from now on, so that the model is in memory only once.
         if let Ok(mut slot) = self.for_queries.try_lock() {
             *slot = None;
         }
     }
 
-    /// Frees the memory of sessions that are not at work. The next picture makes new ones.
+    /// Frees the memory of idle sessions. The next picture creates a new one.
     pub(crate) fn unload(&self) {
         locked(&self.idle).clear();
         for slot in [&self.shared, &self.for_queries] {
@@ -131,7 +133,8 @@ impl Encoder {
         self.sandbox.unload();
     }
 
-    /// Unloads the model if nothing has used it for this long; otherwise returns how long to wait before asking again.
+    /// Unloads the model if nothing has used it for this long. Otherwise returns how long to wait before the next call.
+    /// Returns `None` if the model is not loaded.
     pub(crate) fn unload_after(&self, idle: Duration) -> Option<Duration> {
         if !self.is_loaded() {
             return None;
@@ -144,7 +147,7 @@ impl Encoder {
         Some(rest)
     }
 
-    /// Decodes a picture for a query, with the pixels that the model wants.
+    /// Decodes a picture for a query, with the pixels that the model needs.
     pub(crate) fn decode(&self, bytes: &[u8], format: Format) -> Result<Decoded, DecodeError> {
         let request = self.spec().decode_request();
         self.sandbox.decode_and_measure(bytes, format, DecodeLimits::default(), &request, |_| ())
@@ -183,13 +186,13 @@ impl Encoder {
         Ok(embedder.embed(&[pixels]))
     }
 
-    /// Forgets that an embedder could not be made: what was wrong then may have been mended.
+    /// Starts a run: sessions may be created again, even if that failed in an earlier run.
     pub(crate) fn begin(&self) {
         *locked(&self.failed) = false;
     }
 
-    /// An embedder of an earlier run, or a new one. The first worker whose attempt fails tells why, and the others are
-    /// only stopped.
+    /// Returns an idle session, or a new one. Only the first worker whose attempt fails returns the cause; the others
+    /// return [`Error::Interrupted`].
     fn embedder(&self) -> Result<Embedder> {
         if let Some(embedder) = locked(&self.idle).pop() {
             return Ok(embedder);
@@ -203,7 +206,7 @@ impl Encoder {
         embedder
     }
 
-    /// Makes an embedder on the device that is used, or finds out which one that is: the first that works of those worth a try.
+    /// Creates a session on the device in use. If that is not known yet, it becomes the first candidate that works.
     fn make_embedder(&self, threads: usize) -> Result<Embedder> {
         let runtime = Runtime::load(&self.runtime)?;
         let candidates = match (self.device(), self.device) {
@@ -211,14 +214,14 @@ impl Encoder {
             (None, Device::Auto) => self.candidates(&runtime),
             (None, named) => vec![named],
         };
-        let (last, others) = candidates.split_last().expect("the processor is always a candidate");
+        let (last, others) = candidates.split_last().expect("there is at least one candidate");
         for device in others {
             match Embedder::new(&self.model, &runtime, *device, threads) {
                 Ok(embedder) => {
                     *locked(&self.used) = Some(*device);
                     return Ok(embedder);
                 }
-                Err(error) => (self.runtime.notice)(&format!("{error}; going on without it")),
+                Err(error) => (self.runtime.notice)(&format!("{error}; trying another device")),
             }
         }
         let embedder = Embedder::new(&self.model, &runtime, *last, threads)?;
@@ -226,7 +229,7 @@ impl Encoder {
         Ok(embedder)
     }
 
-    /// Devices to try where none is asked for.
+    /// The devices to try in this order if none is requested.
     fn candidates(&self, runtime: &Runtime) -> Vec<Device> {
         let offered = runtime.devices();
         match self.preferred {
@@ -236,7 +239,7 @@ impl Encoder {
         }
     }
 
-    /// Whether all workers use one session. Makes the first one if that is not known yet.
+    /// Whether all workers share one session. Creates the first session if that is not known yet.
     fn is_shared(&self) -> Result<bool> {
         if self.device != Device::Auto {
             return Ok(self.device.is_accelerator());
@@ -245,7 +248,7 @@ impl Encoder {
             return Ok(device.is_accelerator());
         }
         let _starting = locked(&self.starting);
-        // Another worker may have found it out meanwhile.
+        // Another worker may have determined the device meanwhile.
         if let Some(device) = self.device() {
             return Ok(device.is_accelerator());
         }
@@ -259,7 +262,8 @@ impl Encoder {
         Ok(is_shared)
     }
 
-    /// As [`Encoder::embed`], but halves a batch that fails: an accelerator may have too little memory for all of it.
+    /// Like [`Encoder::embed`], but splits a batch that fails in half, because an accelerator may have too little
+    /// memory for all of it.
     pub(crate) fn embed_in_parts(
         &self,
         own: &mut Option<Embedder>,
@@ -276,7 +280,7 @@ impl Encoder {
         }
     }
 
-    /// Embeds pictures with the shared session, or with the worker's own one.
+    /// Embeds pictures with the shared session, or with the worker's own session.
     fn embed(
         &self,
         own: &mut Option<Embedder>,
@@ -301,17 +305,17 @@ impl Encoder {
     }
 }
 
-/// The encoders of a process that somebody uses, one for each model.
+/// The encoders in use in a process, one per model.
 #[derive(Debug, Default)]
 pub(crate) struct Encoders(Mutex<Vec<Weak<Encoder>>>);
 
 impl Encoders {
-    /// The encoder of a model that somebody uses already.
+    /// The encoder of a model, if it is in use.
     pub(crate) fn get(&self, model: ModelId) -> Option<Arc<Encoder>> {
         locked(&self.0).iter().filter_map(Weak::upgrade).find(|encoder| encoder.model.id() == model)
     }
 
-    /// The encoder of a model on a device; `make` makes it if there is none.
+    /// The encoder of a model on a device. `make` creates it if there is none.
     pub(crate) fn get_on(
         &self,
         model: ModelId,
@@ -333,7 +337,7 @@ fn all_cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// No state behind these locks is ever half changed, so that a panic elsewhere does not matter.
+/// Locks a mutex and ignores poisoning: no panic can leave the guarded values half changed.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,7 @@
 //! Finds any picture on your disk by what it looks like.
 //!
-//! An [`Index`] is one SQLite file. [`Index::add`] brings it up to date with directories of pictures, and
-//! [`Index::similar`] finds the pictures that look most like a given one:
+//! An [`Index`] is one SQLite file. [`Index::add`] brings it up to date with directories of pictures, and its
+//! [`Searcher`] finds the pictures that look most like a given one:
 //!
 //! ```
 //! use imgidx::{AddOptions, Index, Query};
@@ -18,7 +18,7 @@
 //! let mut index = Index::open(&database)?;
 //! let report = index.add([&photos], &AddOptions::default())?;
 //! println!("{} new, {} failed", report.new, report.failed);
-//! for hit in index.similar(&Query::image(photos.join("red.png")), 10)? {
+//! for hit in index.searcher().similar(&Query::image(photos.join("red.png")), 10)? {
 //!     println!("{:.3}  {}", hit.score, hit.path.display());
 //! }
 //! # assert_eq!((report.new, report.failed), (3, 0));
@@ -26,8 +26,9 @@
 //! # }
 //! ```
 //!
-//! [`Index::search`] finds pictures by what they show and by words in their paths ([`TextQuery`]), and [`Index::dupes`]
-//! finds copies ([`search::DupeQuery`]). A [`Filter`] narrows each of them by place, size, type, colour and date.
+//! A [`Searcher`] only reads: it is cheap to clone, and many threads can use it at once. [`Searcher::search`] finds pictures
+//! by what they show and by words in their paths ([`TextQuery`]), and [`Searcher::dupes`] finds copies
+//! ([`search::DupeQuery`]). A [`Filter`] narrows each of them by place, size, type, colour and date. An [`Index`] writes;
 //! [`Index::trace`] turns drawings into SVGs.
 //!
 //! # Modules
@@ -44,7 +45,8 @@
 //!
 //! [`search`] answers queries from the last two. [`trace`] searches for the parameters with which [`vector`] traces a
 //! drawing best. Modules use only modules to their right in
-//! `index → {indexer, search, trace} → {scan, media, model, sandbox, vector, store, ann} → {types, error}`.
+//! `index → {indexer, search, trace} → {encoder, options} → {scan, store} → {types, error}`, and [`media`], [`model`],
+//! [`ann`] and [`vector`] are crates of their own.
 
 #[cfg(unix)]
 pub mod daemon;

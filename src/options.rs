@@ -1,4 +1,4 @@
-//! How an index is opened: which model and ONNX Runtime it uses, and where pictures are decoded.
+//! Options for opening an index: which model and ONNX Runtime it uses, and where pictures are decoded.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::model::{Notice, RuntimeOptions};
 use crate::sandbox::{Helper, Sandbox};
 use crate::types::Stage;
 
-/// How an index is opened: where models and ONNX Runtime are found, and where pictures are decoded.
+/// Options for opening an index: where to find models and ONNX Runtime, and where to decode pictures.
 #[derive(Clone)]
 pub struct OpenOptions {
     data_dir: Option<PathBuf>,
@@ -23,7 +23,7 @@ pub struct OpenOptions {
     pub(crate) model: Option<String>,
     notice: Notice,
     sandbox: Arc<Sandbox>,
-    /// Shared by all that is opened with these options or a clone of them.
+    /// Shared by everything that is opened with these options or a clone of them.
     encoders: Arc<Encoders>,
 }
 
@@ -51,44 +51,44 @@ impl std::fmt::Debug for OpenOptions {
 }
 
 impl OpenOptions {
-    /// Keeps models and a fetched ONNX Runtime in this directory instead of the user's data directory.
+    /// Keeps models and the downloaded ONNX Runtime in this directory instead of the user's data directory.
     #[must_use]
     pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.data_dir = Some(path.into());
         self
     }
 
-    /// Uses this library of ONNX Runtime and no other.
+    /// Uses this ONNX Runtime library and no other.
     #[must_use]
     pub fn runtime(mut self, library: impl Into<PathBuf>) -> Self {
         self.runtime = Some(library.into());
         self
     }
 
-    /// Never fetches anything.
+    /// Whether to never download anything.
     #[must_use]
     pub fn offline(mut self, offline: bool) -> Self {
         self.offline = offline;
         self
     }
 
-    /// Uses this model of the catalog instead of the one that the database is set to.
+    /// Uses this model of the catalog instead of the one stored in the database.
     #[must_use]
     pub fn model(mut self, name: impl Into<String>) -> Self {
         self.model = Some(name.into());
         self
     }
 
-    /// Is told of what takes long and was not asked for, such as ONNX Runtime being fetched, and of what went wrong without
-    /// keeping anything from being done.
+    /// Sets a callback for notices: about slow work that was not requested, such as downloading ONNX Runtime, and about
+    /// problems that did not make an operation fail.
     #[must_use]
     pub fn notice(mut self, notice: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.notice = Arc::new(notice);
         self
     }
 
-    /// Decodes pictures in processes of this program, which has to call [`sandbox::serve`](crate::sandbox::serve) when it is
-    /// started with these arguments. Without, they are decoded in this process.
+    /// Decodes pictures in separate processes. They run this program with these arguments, and must then call
+    /// [`sandbox::serve`](crate::sandbox::serve). By default, pictures are decoded in this process.
     #[must_use]
     pub fn decoder(
         mut self,
@@ -107,22 +107,22 @@ impl OpenOptions {
         self
     }
 
-    /// A picture, upright and scaled down to at most so many pixels a side.
+    /// A picture, upright and scaled down to at most `side` pixels on each side.
     ///
     /// # Errors
-    /// [`Error::Picture`] when it cannot be read or decoded.
+    /// [`Error::Picture`] if it cannot be read or decoded.
     pub fn thumbnail(&self, path: &Path, side: u32) -> Result<RgbImage> {
         let failed = |stage, reason| Error::Picture { path: path.to_owned(), stage, reason };
         let content = read_named_picture(path).map_err(|reason| failed(Stage::Read, reason))?;
         let frame = Some(Frame { fit: Fit::Inside, width: side, height: side, filter: Filter::Lanczos });
-        let wanted = DecodeRequest { side, feature_time: Some(Duration::ZERO), frame, alpha: false };
+        let request = DecodeRequest { side, feature_time: Some(Duration::ZERO), frame, alpha: false };
         let limits = DecodeLimits::default();
-        let decoded = self.sandbox.decode_and_measure(&content.bytes, content.format, limits, &wanted, |_| ());
+        let decoded = self.sandbox.decode_and_measure(&content.bytes, content.format, limits, &request, |_| ());
         let decoded = decoded.map_err(|error| failed(Stage::Decode, error.to_string()))?;
-        Ok(decoded.pixels.expect("they were asked for"))
+        Ok(decoded.pixels.expect("the decode request asks for pixels"))
     }
 
-    /// Says something beside the results.
+    /// Reports a notice.
     pub(crate) fn tell(&self, text: &str) {
         (self.notice)(text);
     }
@@ -135,10 +135,10 @@ impl OpenOptions {
         &self.encoders
     }
 
-    /// Where models and a fetched ONNX Runtime are kept.
+    /// The directory for models and the downloaded ONNX Runtime.
     ///
     /// # Errors
-    /// When none was given and the user has no home directory.
+    /// If no directory was given and the user has no home directory.
     pub fn resolve_data_dir(&self) -> Result<PathBuf> {
         match &self.data_dir {
             Some(path) => Ok(path.clone()),
@@ -146,7 +146,7 @@ impl OpenOptions {
         }
     }
 
-    /// Where ONNX Runtime is looked for.
+    /// Options for finding ONNX Runtime.
     ///
     /// # Errors
     /// Those of [`OpenOptions::resolve_data_dir`].
@@ -160,12 +160,12 @@ impl OpenOptions {
     }
 }
 
-/// The directory of imgidx in the user's data directory, such as `~/.local/share/imgidx`.
+/// The default directory for data: that of imgidx in the user's data directory, such as `~/.local/share/imgidx`.
 ///
 /// # Errors
-/// When the user has no home directory.
+/// If the user has no home directory.
 pub fn default_data_dir() -> Result<PathBuf> {
     directories::ProjectDirs::from("", "", "imgidx")
         .map(|dirs| dirs.data_dir().to_owned())
-        .ok_or_else(|| Error::Invalid("there is no home directory to keep data in: name a database with --db".into()))
+        .ok_or_else(|| Error::Invalid("cannot find a home directory for the data; name a database with `--db`".into()))
 }

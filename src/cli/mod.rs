@@ -28,6 +28,7 @@ mod list;
 mod log;
 mod model;
 mod output;
+mod output_file;
 mod profile;
 mod progress;
 mod prune;

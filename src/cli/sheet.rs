@@ -12,7 +12,7 @@ use imgidx::{Error, OpenOptions, Result};
 use rayon::prelude::*;
 
 use super::output::{escaped, printable};
-use super::trace::refuse_picture;
+use super::output_file::refuse_picture;
 
 /// The longer side of a thumbnail in pixels: twice the size on the page, for high-density screens.
 const THUMBNAIL_SIDE: u32 = 480;

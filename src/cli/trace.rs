@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
 use imgidx::index::{TraceEstimate, TraceReport, TraceStep};
-use imgidx::media::{Format, Kind, SNIFF_BYTES, sniff};
 use imgidx::trace::{Tier, TraceFacts, TraceOptions, Traced};
 use imgidx::types::share_freed_memory;
 use imgidx::vector::is_unchanged_trace;
@@ -18,6 +17,7 @@ use serde_json::{Map, Value, json};
 
 use super::add::cancel_on_interrupt;
 use super::output::{Done, Failure, Out, count, human_bytes, insert_path, object};
+use super::output_file::{beginning, refuse_picture};
 use super::progress::CountBar;
 use super::trace_sheet::TraceSheet;
 use super::{Global, parse_size};
@@ -339,34 +339,6 @@ fn write_svg(file: &Path, svg: &str, overwrite: bool) -> Result<()> {
     let mut scratch = builder.tempfile_in(folder).map_err(Error::io("write to", folder))?;
     scratch.write_all(svg.as_bytes()).map_err(Error::io("write", file))?;
     scratch.persist(file).map_err(|error| Error::io("write", file)(error.error)).map(|_| ())
-}
-
-/// Refuses to overwrite a picture, such as the one that is being traced.
-///
-/// # Errors
-/// [`Error::IsPicture`] if the file is a picture by its content, other than an SVG.
-pub(super) fn refuse_picture(file: &Path) -> Result<()> {
-    match sniff(&beginning(file, SNIFF_BYTES as u64)?, file.extension()) {
-        Kind::Picture(Format::Svg) | Kind::Other => Ok(()),
-        Kind::Picture(_) | Kind::Unsupported(_) => Err(Error::IsPicture { path: file.to_owned() }),
-    }
-}
-
-/// Whether a file is missing or empty, or has a mark of this command in its first KiB.
-pub(super) fn may_replace(file: &Path, mark: &str) -> Result<bool> {
-    let start = beginning(file, 1024)?;
-    Ok(start.is_empty() || start.windows(mark.len()).any(|part| part == mark.as_bytes()))
-}
-
-/// The first `length` bytes of a file, or none if there is no file.
-fn beginning(file: &Path, length: u64) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    match File::open(file) {
-        Ok(opened) => opened.take(length).read_to_end(&mut bytes).map_err(Error::io("read", file))?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
-        Err(error) => return Err(Error::io("read", file)(error)),
-    };
-    Ok(bytes)
 }
 
 fn line(traced: &Traced) -> String {

@@ -14,8 +14,8 @@ use imgidx::vector::render;
 use imgidx::{Error, Result};
 
 use super::output::{count, escaped, human_bytes};
+use super::output_file::{may_replace, refuse_picture};
 use super::sheet::{STYLE, text};
-use super::trace::{may_replace, refuse_picture};
 
 /// The longer side of pictures on the page, in pixels.
 const SIDE: u32 = 512;

@@ -1,4 +1,4 @@
-//! The client's side of the socket.
+//! The client side of the socket.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -13,13 +13,13 @@ use super::socket::{is_safe, socket_path};
 use crate::indexer::{IndexReport, Progress};
 use crate::search::{Answer, TextAnswer};
 
-/// The longest answer: some millions of hits.
-const MOST_BYTES: usize = 1 << 30;
+/// Maximum length of an answer: some millions of hits.
+const MAX_ANSWER_BYTES: usize = 1 << 30;
 
-/// How long to wait for an answer, or for a sign of life.
-const READ_TIME: Duration = Duration::from_secs(20);
+/// How long to wait for the next line from the daemon.
+const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
-const WRITE_TIME: Duration = Duration::from_secs(5);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection to the daemon of a database.
 #[derive(Debug)]
@@ -32,13 +32,14 @@ impl Client {
     pub fn connect(database: &Path) -> Option<Self> {
         let socket = socket_path(database).ok().filter(|socket| is_safe(socket))?;
         let stream = UnixStream::connect(socket).ok()?;
-        Some(Self { lines: Lines::new(stream, WRITE_TIME).ok()? })
+        Some(Self { lines: Lines::new(stream, WRITE_TIMEOUT).ok()? })
     }
 
-    /// As [`Searcher::similar`](crate::Searcher::similar).
+    /// Like [`Searcher::similar`](crate::Searcher::similar).
     ///
     /// # Errors
-    /// When the daemon refuses or does not answer; the caller can ask the index instead.
+    /// If the daemon refuses the request or does not answer. The caller can use a [`Searcher`](crate::Searcher)
+    /// instead.
     pub fn similar(&mut self, request: SimilarRequest) -> Result<Answer, ErrorReply> {
         match self.ask(Op::Similar(request))? {
             Answered::Similar(answer) => Ok(answer),
@@ -46,10 +47,11 @@ impl Client {
         }
     }
 
-    /// As [`Index::search`](crate::Index::search).
+    /// Like [`Searcher::search`](crate::Searcher::search).
     ///
     /// # Errors
-    /// When the daemon refuses or does not answer; the caller can ask the index instead.
+    /// If the daemon refuses the request or does not answer. The caller can use a [`Searcher`](crate::Searcher)
+    /// instead.
     pub fn search(&mut self, request: SearchRequest) -> Result<TextAnswer, ErrorReply> {
         match self.ask(Op::Search(request))? {
             Answered::Search(answer) => Ok(answer),
@@ -57,10 +59,10 @@ impl Client {
         }
     }
 
-    /// Hands an `add` over. `progress` is told how far it has come, and nothing as long as it has to wait.
+    /// Lets the daemon run an `add`. `progress` is called with the progress, and with `None` while the run has to wait.
     ///
     /// # Errors
-    /// When the daemon refuses, fails, or ends.
+    /// If the daemon refuses the request, fails, or stops.
     pub fn add(
         &mut self,
         request: AddRequest,
@@ -72,10 +74,10 @@ impl Client {
         }
     }
 
-    /// How the daemon is.
+    /// The status of the daemon.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// If the daemon does not answer.
     pub fn status(&mut self) -> Result<DaemonStatus, ErrorReply> {
         match self.ask(Op::Status)? {
             Answered::Status(status) => Ok(status),
@@ -83,10 +85,10 @@ impl Client {
         }
     }
 
-    /// Lets the daemon do something that has no answer but that it is done.
+    /// Sends a request whose answer has no content.
     ///
     /// # Errors
-    /// When it refuses or does not answer.
+    /// If the daemon refuses the request or does not answer.
     pub fn order(&mut self, op: Op) -> Result<(), ErrorReply> {
         match self.ask(op)? {
             Answered::Done => Ok(()),
@@ -94,19 +96,19 @@ impl Client {
         }
     }
 
-    /// Keeps the daemon from writing, until the returned client is dropped.
+    /// Keeps the daemon from writing until the returned client is dropped.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// If the daemon does not answer.
     pub fn make_way(mut self) -> Result<Self, ErrorReply> {
         self.order(Op::Yield)?;
         Ok(self)
     }
 
-    /// A second hold on the connection, to close it from another thread.
+    /// Returns a function that closes the connection, for use from another thread.
     ///
     /// # Errors
-    /// When the system has no more to give.
+    /// If the system has no file descriptor left.
     pub fn closer(&self) -> io::Result<impl Fn() + Send + 'static> {
         let stream = self.lines.stream().try_clone()?;
         Ok(move || drop(stream.shutdown(std::net::Shutdown::Both)))
@@ -117,21 +119,21 @@ impl Client {
     }
 
     fn ask_with(&mut self, op: Op, progress: &mut dyn FnMut(Option<Progress>)) -> Result<Answered, ErrorReply> {
-        let silent = |error: io::Error| ErrorReply::new(format!("the daemon does not answer: {error}"));
-        self.lines.write(&Request { version: VERSION, op }).map_err(silent)?;
+        let no_answer = |error: io::Error| ErrorReply::new(format!("the daemon does not answer: {error}"));
+        self.lines.write(&Request { version: VERSION, op }).map_err(no_answer)?;
         loop {
-            let line = self.lines.read(MOST_BYTES, READ_TIME).map_err(silent)?;
-            let Some(line) = line else { return Err(ErrorReply::new("the daemon has closed the connection")) };
+            let line = self.lines.read(MAX_ANSWER_BYTES, READ_TIMEOUT).map_err(no_answer)?;
+            let Some(line) = line else { return Err(ErrorReply::new("the daemon closed the connection")) };
             let reply = serde_json::from_slice(&line);
-            match reply.map_err(|error| ErrorReply::new(format!("the daemon's answer makes no sense: {error}")))? {
+            match reply.map_err(|error| ErrorReply::new(format!("cannot read the daemon's answer: {error}")))? {
                 Reply::Answer(answered) => return Ok(*answered),
-                Reply::Error(refusal) => return Err(refusal),
-                Reply::Progress(told) => progress(told),
+                Reply::Error(error) => return Err(error),
+                Reply::Progress(current) => progress(current),
             }
         }
     }
 }
 
 fn unexpected(answered: &Answered) -> ErrorReply {
-    ErrorReply::new(format!("the daemon has answered something else: {answered:?}"))
+    ErrorReply::new(format!("unexpected answer from the daemon: {answered:?}"))
 }

@@ -1,4 +1,4 @@
-//! Lines over a stream, bounded in length and in time.
+//! Lines over a stream, with limits on length and time.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -6,25 +6,25 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-/// A stream that is read and written by lines.
+/// A stream that is read and written line by line.
 #[derive(Debug)]
 pub(super) struct Lines {
     reader: BufReader<UnixStream>,
 }
 
 impl Lines {
-    /// `write_time` is how long the other side may let a written line wait.
-    pub(super) fn new(stream: UnixStream, write_time: Duration) -> io::Result<Self> {
-        stream.set_write_timeout(Some(write_time))?;
+    /// `write_timeout` limits how long a written line may wait for the other side to read.
+    pub(super) fn new(stream: UnixStream, write_timeout: Duration) -> io::Result<Self> {
+        stream.set_write_timeout(Some(write_timeout))?;
         Ok(Self { reader: BufReader::new(stream) })
     }
 
-    /// Reads a line of at most `most` bytes, within a time; `None` at the end of the stream.
-    pub(super) fn read(&mut self, most: usize, time: Duration) -> io::Result<Option<Vec<u8>>> {
-        let until = Instant::now() + time;
+    /// Reads a line of at most `max_bytes` bytes within a timeout. Returns `None` at the end of the stream.
+    pub(super) fn read(&mut self, max_bytes: usize, timeout: Duration) -> io::Result<Option<Vec<u8>>> {
+        let deadline = Instant::now() + timeout;
         let mut line = Vec::new();
         loop {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(io::ErrorKind::TimedOut.into());
             }
@@ -41,8 +41,9 @@ impl Lines {
             let taken = end.map_or(chunk.len(), |end| end + 1);
             line.extend_from_slice(&chunk[..end.unwrap_or(chunk.len())]);
             self.reader.consume(taken);
-            if line.len() > most {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a line of more than {most} bytes")));
+            if line.len() > max_bytes {
+                let message = format!("the line is longer than {max_bytes} bytes");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
             }
             if end.is_some() {
                 return Ok(Some(line));
@@ -50,7 +51,7 @@ impl Lines {
         }
     }
 
-    /// Writes a document as a line.
+    /// Writes a JSON document as a line.
     pub(super) fn write(&mut self, document: &impl Serialize) -> io::Result<()> {
         let mut line = serde_json::to_vec(document)?;
         line.push(b'\n');
@@ -69,7 +70,7 @@ impl Lines {
         }
     }
 
-    /// The stream.
+    /// The underlying stream.
     pub(super) fn stream(&self) -> &UnixStream {
         self.reader.get_ref()
     }

@@ -1,16 +1,18 @@
-//! The socket of a process that watches: other processes ask it, and find the model loaded and the codes in memory.
+//! The daemon: a watching process that answers other processes over a socket, with the model and the quantized vectors
+//! already in memory.
 //!
 //! # Protocol
-//! Version 1: JSON, one document a line, over a Unix socket that only its owner can open. A [`Request`] is answered by one line
-//! ([`Reply`]), and an `add` by lines of progress before that. Fields that are not known are left unread, so that clients and
-//! daemons of different age understand each other; another version is refused.
+//! Version 1: JSON, one document per line, over a Unix socket that only its owner can open. Each [`Request`] is
+//! answered with one line ([`Reply`]). Lines with progress may precede it while an `add` runs or a request waits.
+//! Unknown fields are ignored, so that clients and daemons of different releases understand each other. Another
+//! protocol version is refused.
 //!
 //! ```text
 //! {"version":1,"op":"similar","images":["/home/me/logo.png"],"top":10}
 //! {"answer":{"similar":{"query":[…],"model":"mobilenetv3-large-100","method":"scan","hits":[…],…}}}
 //! ```
 //!
-//! Nothing depends on the daemon: whoever gets no answer in time asks the database.
+//! Nothing depends on the daemon: a client that gets no answer in time uses the database.
 
 mod client;
 mod line;
@@ -31,8 +33,8 @@ pub(crate) mod fuzzed {
     use super::{Op, Reply};
 
     pub(crate) fn line(line: &[u8]) -> Option<Op> {
-        // What a client may be told.
+        // The same line as a client would read it.
         let _ = serde_json::from_slice::<Reply>(line);
-        super::server::read(line).ok()
+        super::server::parse_request(line).ok()
     }
 }

@@ -1,4 +1,4 @@
-//! What goes over the socket.
+//! The messages of the protocol.
 
 use std::path::PathBuf;
 
@@ -18,69 +18,69 @@ pub const VERSION: u32 = 1;
 pub struct Request {
     /// The version of the protocol that the client speaks.
     pub version: u32,
-    /// What it wants.
+    /// The operation.
     #[serde(flatten)]
     pub op: Op,
 }
 
-/// What can be asked for. All paths are absolute: the daemon is in another folder.
+/// An operation. All paths must be absolute, because the daemon has another current folder.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "lowercase")]
 pub enum Op {
-    /// Neighbours of pictures.
+    /// Find similar pictures.
     Similar(SimilarRequest),
-    /// Pictures by words.
+    /// Find pictures by words.
     Search(SearchRequest),
-    /// Index paths, and watch them from now on. Closing the connection cancels it.
+    /// Index paths, and watch them from now on. Closing the connection cancels the run.
     Add(AddRequest),
-    /// Scan paths, or everything.
+    /// Scan paths, or all roots.
     Rescan {
-        /// What to scan; everything if it is empty.
+        /// The paths to scan; all roots if empty.
         #[serde(with = "paths_text", default)]
         paths: Vec<PathBuf>,
     },
-    /// How the daemon is.
+    /// Return the status of the daemon.
     Status,
-    /// Do nothing until `resume`.
+    /// Stop working until `resume`.
     Pause,
-    /// Go on.
+    /// Continue after `pause`.
     Resume,
-    /// Answer when everything that had happened on the disk before is in the index.
+    /// Answer once all earlier changes on disk are in the index.
     Sync,
     /// Do not write until this connection is closed.
     Yield,
-    /// Finish what is in hand, and end.
+    /// Finish the current work, and exit.
     Stop,
 }
 
-/// The pictures to find neighbours of.
+/// A request for similar pictures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SimilarRequest {
-    /// Pictures, filter and threshold.
+    /// The pictures, the filter and the threshold.
     #[serde(flatten)]
     pub query: Query,
-    /// How many to find.
+    /// Maximum number of hits.
     pub top: usize,
 }
 
-/// The words to find pictures by.
+/// A request for pictures by words.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SearchRequest {
-    /// Text, filter and threshold.
+    /// The text, the filter and the threshold.
     #[serde(flatten)]
     pub query: TextQuery,
-    /// How many to find; all if there is no number.
+    /// Maximum number of hits; all if absent.
     #[serde(default)]
     pub top: Option<usize>,
 }
 
-/// What to index, and how.
+/// A request to index paths.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AddRequest {
     /// Directories and files.
     #[serde(with = "paths_text")]
     pub paths: Vec<PathBuf>,
-    /// The options, but for the device, which is the daemon's.
+    /// The options. The device is not among them; the daemon uses its own.
     #[serde(flatten)]
     pub options: AddOptions,
 }
@@ -89,15 +89,15 @@ pub struct AddRequest {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reply {
-    /// The answer, which is the last line for its request.
+    /// The answer. It is the last line for its request.
     Answer(Box<Answered>),
-    /// It was not done.
+    /// The request failed or was refused.
     Error(ErrorReply),
-    /// How far an `add` has come; nothing if it has to wait for something else.
+    /// The progress of an `add`; `None` while the request has to wait.
     Progress(Option<Progress>),
 }
 
-/// What was asked for.
+/// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Answered {
@@ -109,16 +109,16 @@ pub enum Answered {
     Added(IndexReport),
     /// To `status`.
     Status(DaemonStatus),
-    /// It is done, or under way.
+    /// The request is done, or has been started.
     Done,
 }
 
-/// Why something was not done.
+/// An error message with a hint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorReply {
-    /// The reason, for a person.
+    /// The reason, as readable text.
     pub message: String,
-    /// What can be done about it.
+    /// What the user can do about it.
     #[serde(default)]
     pub hint: Option<String>,
 }
@@ -135,14 +135,14 @@ impl From<&Error> for ErrorReply {
     }
 }
 
-/// How a daemon is.
+/// The status of a daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaemonStatus {
-    /// Its process.
+    /// Its process id.
     pub pid: u32,
-    /// Its version of the program.
+    /// The version of its program.
     pub version: String,
-    /// How its watcher is.
+    /// The status of its watcher.
     #[serde(flatten)]
     pub watch: WatchStatus,
 }
@@ -156,12 +156,12 @@ mod tests {
         serde_json::from_value::<Request>(line).expect("a request").op
     }
 
-    /// What clients of today send must be understood for ever.
+    /// Later daemons must understand every request that a client of version 1 sends.
     #[test]
     fn requests_are_read_as_they_were_first_written() {
         let similar = read(json!({"version": 1, "op": "similar", "images": ["/a.png", [47, 255]], "top": 3}));
         let Op::Similar(request) = similar else { panic!("{similar:?}") };
-        let images = Query::image("/a.png").and("/\u{ff}");
+        let images = Query::image("/a.png").and(crate::types::path_from_bytes(&[47, 255]));
         assert_eq!((request.query, request.top), (images, 3));
         let filter = json!({"under": ["/photos"], "formats": ["jpeg"], "types": ["photo"], "width": [1000, null],
                             "colors": [[50.0, 1.0, 2.0]], "after": "2024"});

@@ -1,4 +1,4 @@
-//! The daemon's side of the socket: a thread that accepts, and one for each client.
+//! The daemon side of the socket: one thread that accepts connections, and one thread per client.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -21,27 +21,27 @@ use crate::error::{Error, Result};
 use crate::search::{Searcher, SearcherOptions};
 use crate::watch::{Activity, AddTold, Control};
 
-/// The longest request.
-const MOST_BYTES: usize = 1 << 20;
+/// Maximum length of a request.
+const MAX_REQUEST_BYTES: usize = 1 << 20;
 
-/// How long a client may take for a request, and keep silent before it.
-const READ_TIME: Duration = Duration::from_secs(30);
+/// How long a client may take to send its next request.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a client may take to read an answer.
-const WRITE_TIME: Duration = Duration::from_secs(10);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Clients at a time. Others are refused, and do their work themselves.
-const MOST_CLIENTS: usize = 64;
+/// Maximum number of simultaneous clients. Further ones are refused, and do their work themselves.
+const MAX_CLIENTS: usize = 64;
 
-/// How often a client that has to wait is told so.
-const WAITING: Duration = Duration::from_secs(2);
+/// How often a waiting client gets a line without progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Answers clients until it is dropped.
 #[derive(Debug)]
 pub struct Server {
     shared: Arc<Shared>,
     path: PathBuf,
-    /// Closed to end the thread that accepts.
+    /// Closed to end the accepting thread.
     wake: Option<UnixStream>,
     thread: Option<JoinHandle<()>>,
 }
@@ -49,18 +49,18 @@ pub struct Server {
 #[derive(Debug)]
 struct Shared {
     searcher: Searcher,
-    /// How long the model stays in memory when nothing uses it.
+    /// How long an unused model stays in memory.
     keep_model: Duration,
     control: Control,
     clients: AtomicUsize,
 }
 
 impl Server {
-    /// Opens the socket of a database for a watcher, which holds the watcher's lock, so that any other socket there is one that
-    /// was left behind.
+    /// Opens the socket of a database. The caller must hold the watcher's lock, so an existing socket at this path is
+    /// one that a killed process left behind.
     ///
     /// # Errors
-    /// When the socket or a thread cannot be made.
+    /// If the socket or the thread cannot be created.
     pub fn start(searcher: &Searcher, keep_model: Duration, control: Control) -> Result<Self> {
         let path = socket_path(searcher.path())?;
         make_folder_of(&path)?;
@@ -70,8 +70,8 @@ impl Server {
         }
         let listener = UnixListener::bind(&path).map_err(Error::io("listen at", &path))?;
         let private = std::fs::Permissions::from_mode(0o600);
-        std::fs::set_permissions(&path, private).map_err(Error::io("set the mode of", &path))?;
-        let (wake, woken) = UnixStream::pair().map_err(Error::io("make a pair of sockets for", &path))?;
+        std::fs::set_permissions(&path, private).map_err(Error::io("set the permissions of", &path))?;
+        let (wake, woken) = UnixStream::pair().map_err(Error::io("create a socket pair for", &path))?;
         let searcher = searcher.resident_later(SearcherOptions::default());
         let shared = Arc::new(Shared { searcher, keep_model, control, clients: AtomicUsize::new(0) });
         let for_thread = shared.clone();
@@ -82,21 +82,21 @@ impl Server {
         Ok(Self { shared, path, wake: Some(wake), thread: Some(thread) })
     }
 
-    /// The socket.
+    /// The path of the socket.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Loads what queries need, so that the first one does not have to wait for it.
+    /// Loads the vector index, so that the first query does not wait for it.
     pub fn warm_up(&self) {
-        // What is wrong is told to whoever asks.
+        // A query reports the same error to its client.
         let _ = self.shared.searcher.warm_up();
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Nobody is to connect any more, and whoever looks finds nothing.
+        // From here on, clients find no socket and cannot connect.
         let _ = std::fs::remove_file(&self.path);
         self.wake = None;
         if let Some(thread) = self.thread.take() {
@@ -107,11 +107,11 @@ impl Drop for Server {
 
 fn accept_all(shared: &Arc<Shared>, listener: &UnixListener, woken: &UnixStream) {
     loop {
-        let rest = shared.searcher.unload_model_after(shared.keep_model);
-        // Also where the model is not loaded: a client that was accepted a moment ago may be about to need it.
-        let rest = Timespec { tv_sec: rest.unwrap_or(shared.keep_model).as_secs() as i64 + 1, tv_nsec: 0 };
+        let idle = shared.searcher.unload_model_after(shared.keep_model);
+        // Also wake up if the model is not loaded: a client that has just connected may be about to load it.
+        let timeout = Timespec { tv_sec: idle.unwrap_or(shared.keep_model).as_secs() as i64 + 1, tv_nsec: 0 };
         let mut ready = [PollFd::new(listener, PollFlags::IN), PollFd::new(woken, PollFlags::IN)];
-        match poll(&mut ready, Some(&rest)) {
+        match poll(&mut ready, Some(&timeout)) {
             Ok(0) | Err(rustix::io::Errno::INTR) => continue,
             Ok(_) => {}
             Err(_) => return,
@@ -121,23 +121,23 @@ fn accept_all(shared: &Arc<Shared>, listener: &UnixListener, woken: &UnixStream)
         }
         match listener.accept() {
             Ok((stream, _)) => serve(shared, stream),
-            // Too many open files: give others time to close some, instead of trying without pause.
+            // There are too many open files. Wait for others to close some instead of retrying at once.
             Err(_) => std::thread::sleep(Duration::from_millis(100)),
         }
     }
 }
 
 fn serve(shared: &Arc<Shared>, stream: UnixStream) {
-    let Ok(mut lines) = Lines::new(stream, WRITE_TIME) else { return };
-    if shared.clients.fetch_add(1, Ordering::Relaxed) >= MOST_CLIENTS {
+    let Ok(mut lines) = Lines::new(stream, WRITE_TIMEOUT) else { return };
+    if shared.clients.fetch_add(1, Ordering::Relaxed) >= MAX_CLIENTS {
         shared.clients.fetch_sub(1, Ordering::Relaxed);
-        // It fits into the buffer of any socket, so that this does not wait for a client that does not read.
+        // The reply fits into any socket's buffer, so this does not wait for a client that does not read.
         let _ = lines.write(&Reply::Error(ErrorReply::new("the daemon has too many clients")));
         return;
     }
     let for_thread = shared.clone();
     let client = move || {
-        // A client that has gone away has no more questions.
+        // An error means that the client has disconnected.
         let _ = answer_all(&for_thread, &mut lines);
         for_thread.clients.fetch_sub(1, Ordering::Relaxed);
     };
@@ -148,7 +148,7 @@ fn serve(shared: &Arc<Shared>, stream: UnixStream) {
 
 fn answer_all(shared: &Shared, lines: &mut Lines) -> io::Result<()> {
     loop {
-        let line = match lines.read(MOST_BYTES, READ_TIME) {
+        let line = match lines.read(MAX_REQUEST_BYTES, READ_TIMEOUT) {
             Ok(Some(line)) => line,
             Ok(None) => return Ok(()),
             Err(error) => {
@@ -158,12 +158,12 @@ fn answer_all(shared: &Shared, lines: &mut Lines) -> io::Result<()> {
                 return Err(error);
             }
         };
-        match read(&line) {
+        match parse_request(&line) {
             Ok(Op::Add(request)) => add(shared, lines, &request)?,
             Ok(Op::Sync) => sync(shared, lines)?,
             Ok(Op::Yield) => {
                 let lease = shared.control.make_way();
-                while !lease.wait(WAITING) {
+                while !lease.wait(PROGRESS_INTERVAL) {
                     lines.write(&Reply::Progress(None))?;
                 }
                 lines.write(&Reply::Answer(Box::new(Answered::Done)))?;
@@ -176,28 +176,28 @@ fn answer_all(shared: &Shared, lines: &mut Lines) -> io::Result<()> {
                 };
                 lines.write(&reply)?;
             }
-            Err(refusal) => lines.write(&Reply::Error(refusal))?,
+            Err(error) => lines.write(&Reply::Error(error))?,
         }
     }
 }
 
-pub(super) fn read(line: &[u8]) -> Result<Op, ErrorReply> {
-    // The version first: what a later one asks for need not make sense here.
+pub(super) fn parse_request(line: &[u8]) -> Result<Op, ErrorReply> {
+    // The version is checked first, because a request of a later version may not parse here.
     #[derive(serde::Deserialize)]
     struct Version {
         version: u32,
     }
-    let wrong = |error: serde_json::Error| ErrorReply::new(format!("this is no request: {error}"));
-    let Version { version } = serde_json::from_slice(line).map_err(wrong)?;
+    let invalid = |error: serde_json::Error| ErrorReply::new(format!("invalid request: {error}"));
+    let Version { version } = serde_json::from_slice(line).map_err(invalid)?;
     if version != VERSION {
         return Err(ErrorReply::new(format!(
-            "this daemon speaks version {VERSION} of the protocol, and not {version}"
+            "this daemon speaks version {VERSION} of the protocol, not version {version}"
         )));
     }
-    Ok(serde_json::from_slice::<Request>(line).map_err(wrong)?.op)
+    Ok(serde_json::from_slice::<Request>(line).map_err(invalid)?.op)
 }
 
-/// Answers what takes no longer than a query.
+/// Answers a request that takes no longer than a query.
 fn answer(shared: &Shared, op: Op) -> Result<Answered> {
     let control = &shared.control;
     match op {
@@ -217,14 +217,14 @@ fn answer(shared: &Shared, op: Op) -> Result<Answered> {
         Op::Pause => control.pause(),
         Op::Resume => control.resume(),
         Op::Stop => control.stop(),
-        Op::Add(_) | Op::Sync | Op::Yield => unreachable!("they take their time, and are answered elsewhere"),
+        Op::Add(_) | Op::Sync | Op::Yield => unreachable!("`answer_all` handles operations that wait"),
     }
     Ok(Answered::Done)
 }
 
-/// Who waits for a paused daemon would wait for ever.
+/// The error for requests that would wait forever while the daemon is paused.
 fn paused() -> ErrorReply {
-    let hint = Some("`imgidx daemon resume` lets it go on".into());
+    let hint = Some("run `imgidx daemon resume` to continue".into());
     ErrorReply { message: "the daemon is paused".into(), hint }
 }
 
@@ -236,10 +236,10 @@ fn add(shared: &Shared, lines: &mut Lines, request: &AddRequest) -> io::Result<(
     if shared.control.status().activity == Activity::Paused {
         return lines.write(&Reply::Error(paused()));
     }
-    // When this returns because the client has gone away, the receiver is dropped, and that cancels the work.
-    let told = shared.control.add(request.paths.clone(), request.options.clone());
+    // If the client disconnects, this function returns and drops the receiver, which cancels the run.
+    let updates = shared.control.add(request.paths.clone(), request.options.clone());
     loop {
-        match told.recv_timeout(WAITING) {
+        match updates.recv_timeout(PROGRESS_INTERVAL) {
             Ok(AddTold::Waiting) => lines.write(&Reply::Progress(None))?,
             Ok(AddTold::Progress(progress)) => lines.write(&Reply::Progress(Some(progress)))?,
             Ok(AddTold::Done(Ok(report))) => return lines.write(&Reply::Answer(Box::new(Answered::Added(report)))),
@@ -249,7 +249,7 @@ fn add(shared: &Shared, lines: &mut Lines, request: &AddRequest) -> io::Result<(
             }
             Err(RecvTimeoutError::Timeout) => lines.write(&Reply::Progress(None))?,
             Err(RecvTimeoutError::Disconnected) => {
-                return lines.write(&Reply::Error(ErrorReply::new("the daemon has ended")));
+                return lines.write(&Reply::Error(ErrorReply::new("the daemon has stopped")));
             }
         }
     }
@@ -261,7 +261,7 @@ fn sync(shared: &Shared, lines: &mut Lines) -> io::Result<()> {
     }
     let done = shared.control.sync();
     loop {
-        match done.recv_timeout(WAITING) {
+        match done.recv_timeout(PROGRESS_INTERVAL) {
             Ok(Ok(())) => return lines.write(&Reply::Answer(Box::new(Answered::Done))),
             Ok(Err(reason)) => return lines.write(&Reply::Error(ErrorReply::new(reason))),
             Err(RecvTimeoutError::Timeout) if shared.control.status().activity == Activity::Paused => {
@@ -269,7 +269,7 @@ fn sync(shared: &Shared, lines: &mut Lines) -> io::Result<()> {
             }
             Err(RecvTimeoutError::Timeout) => lines.write(&Reply::Progress(None))?,
             Err(RecvTimeoutError::Disconnected) => {
-                return lines.write(&Reply::Error(ErrorReply::new("the daemon has ended")));
+                return lines.write(&Reply::Error(ErrorReply::new("the daemon has stopped")));
             }
         }
     }

@@ -1,18 +1,18 @@
-//! Where the socket of a database lies.
+//! The path of a database's socket.
 
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// The socket of the daemon of a database, whether or not there is one, and the directory that it is in: in the user's runtime directory, named after the path of
-/// the database, because a socket's own path must be short.
+/// The socket path of a database's daemon, whether or not one is running. The socket lies in the user's runtime
+/// directory. Its name is a hash of the path of the database, because the path of a socket must be short.
 ///
 /// # Errors
-/// When the database's path cannot be made absolute.
+/// If the path of the database cannot be made absolute.
 pub fn socket_path(database: &Path) -> Result<PathBuf> {
-    let database = std::fs::canonicalize(database).or_else(|_| std::path::absolute(database));
-    let database = database.map_err(Error::io("find", "the database"))?;
-    let name = blake3::hash(database.as_os_str().as_encoded_bytes()).to_hex();
+    let absolute = std::fs::canonicalize(database).or_else(|_| std::path::absolute(database));
+    let absolute = absolute.map_err(Error::io("find", database))?;
+    let name = blake3::hash(absolute.as_os_str().as_encoded_bytes()).to_hex();
     Ok(runtime_dir().join(format!("{}.sock", &name[..16])))
 }
 
@@ -20,32 +20,32 @@ fn user() -> u32 {
     rustix::process::getuid().as_raw()
 }
 
-/// The directory of sockets.
+/// The directory for sockets.
 fn runtime_dir() -> PathBuf {
     let user = user();
     let given = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
     let usual = PathBuf::from(format!("/run/user/{user}"));
-    // Without one of its own, a user's directory in the place that all users share.
+    // A user without a runtime directory gets a directory in the temporary folder, which all users share.
     match given.or(Some(usual)).filter(|path| is_private(path, user)) {
         Some(dir) => dir.join("imgidx"),
         None => std::env::temp_dir().join(format!("imgidx-{user}")),
     }
 }
 
-/// Makes the directory of a socket, if it is not there.
+/// Creates the directory of a socket, if it does not exist.
 ///
 /// # Errors
-/// When it is not one that only this user can use.
+/// If it cannot be created, or other users can write to it.
 pub(super) fn make_folder_of(socket: &Path) -> Result<()> {
     let dir = socket.parent().unwrap_or(socket);
     make_private(dir)?;
     if is_safe(socket) {
         return Ok(());
     }
-    Err(Error::Invalid(format!("`{}` is not a directory that only this user can use", dir.display())))
+    Err(Error::Invalid(format!("`{}` is not a directory that only this user can write to", dir.display())))
 }
 
-/// Whether nobody else can have put a socket there.
+/// Whether no other user can have put a socket there.
 pub(super) fn is_safe(socket: &Path) -> bool {
     socket.parent().is_some_and(|dir| is_private(dir, user()))
 }
@@ -60,7 +60,7 @@ fn make_private(dir: &Path) -> Result<()> {
     }
 }
 
-/// Whether nobody else can put anything there: not a link, of this user, and closed to others.
+/// Whether a path is a directory, not a link, that belongs to this user and that others cannot write to.
 fn is_private(dir: &Path, user: u32) -> bool {
     use std::os::unix::fs::MetadataExt;
     dir.symlink_metadata().is_ok_and(|dir| dir.is_dir() && dir.uid() == user && dir.mode() & 0o022 == 0)

@@ -1,6 +1,7 @@
-//! The library's front door: one database, and all that can be done with it.
+//! The entry point of the library: one index, with everything that opens, changes and tunes it.
 
 mod benchmark;
+mod measurement;
 mod open;
 mod trace;
 mod tuning;
@@ -10,8 +11,9 @@ mod write;
 
 use std::path::Path;
 
+pub use measurement::Measurement;
 pub use trace::{TraceEstimate, TraceReport, TraceStep};
-pub use tuning::{Measurement, TuneOptions, TuneReport};
+pub use tuning::{TuneOptions, TuneReport};
 pub use tuning_file::Tuned;
 pub use updater::Updater;
 pub use write::CheckProblem;
@@ -25,8 +27,9 @@ use crate::store::Store;
 
 /// An index of pictures: one SQLite file.
 ///
-/// Reading needs no lock and sees the last committed state, also while another process is adding. Methods that write
-/// take the writer's lock for as long as they run.
+/// This type changes the index. [`Index::searcher`] returns the type that reads it. Reading needs no lock and sees the
+/// last committed state, even while another process is adding. Methods that write hold the writer's lock while they
+/// run.
 #[derive(Debug)]
 pub struct Index {
     store: Store,
@@ -34,10 +37,10 @@ pub struct Index {
 }
 
 impl Index {
-    /// Opens the index at a path, and makes it if it is not there.
+    /// Opens the index at a path, and creates it if it does not exist.
     ///
     /// # Errors
-    /// When the file is no index, or of a newer version, or cannot be made.
+    /// If the file is not an index, has a newer version, or cannot be created.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         OpenOptions::default().open(path)
     }
@@ -47,7 +50,7 @@ impl Index {
         Ok(Self { store, searcher: Searcher::new(for_reading, options)? })
     }
 
-    /// What reads this index: cheap to clone, and for many threads.
+    /// The reader of this index. It is cheap to clone, and many threads can use it at once.
     pub fn searcher(&self) -> &Searcher {
         &self.searcher
     }

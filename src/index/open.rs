@@ -1,4 +1,4 @@
-//! Opening an index: one that is there, a new one, or a damaged one.
+//! Opening an index: an existing one, a new one, or a damaged one.
 
 use std::path::Path;
 
@@ -9,10 +9,10 @@ use crate::search::Searcher;
 use crate::store::{Store, Writer, salvage};
 
 impl OpenOptions {
-    /// Opens the index, and makes it if it is not there.
+    /// Opens the index, and creates it if it does not exist.
     ///
     /// # Errors
-    /// When the file is no index, or of a newer version, or cannot be made.
+    /// If the file is not an index, has a newer version, or cannot be created.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Index> {
         let path = path.as_ref();
         match Store::open(path) {
@@ -25,25 +25,25 @@ impl OpenOptions {
         }
     }
 
-    /// Opens the index if it is there.
+    /// Opens an existing index.
     ///
     /// # Errors
-    /// [`Error::NoIndex`] if it is not, and the errors of [`OpenOptions::open`].
+    /// [`Error::NoIndex`] if it does not exist, and the errors of [`OpenOptions::open`].
     pub fn open_existing(self, path: impl AsRef<Path>) -> Result<Index> {
         Index::new(Store::open(path.as_ref())?, self)
     }
 
-    /// Opens an index that is too damaged for [`OpenOptions::open_existing`]: a new database is made of all that can be read of it. The
-    /// old one is kept beside it, under a name that the notice is told.
+    /// Opens an index that is too damaged for [`OpenOptions::open_existing`]. A new database is made of everything that
+    /// can be read. The old one is kept beside it, under a name that is reported as a notice.
     ///
     /// # Errors
-    /// When nothing can be read, another process is writing, or there is no room for it.
+    /// If nothing can be read, another process is writing, or there is not enough space.
     pub fn open_damaged(self, path: impl AsRef<Path>) -> Result<Index> {
         self.salvage(path.as_ref())?;
         self.open_existing(path)
     }
 
-    /// Opens the index for reading only, if it is there.
+    /// Opens an existing index for reading only.
     ///
     /// # Errors
     /// Those of [`OpenOptions::open_existing`].

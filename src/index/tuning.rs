@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::Index;
 use super::benchmark::Benchmark;
+use super::measurement::Measurement;
 use super::tuning_file::{FILE, Tuned, find_tuned, remember};
 use crate::error::{Error, Result};
 use crate::indexer::{CancelToken, Setting};
@@ -32,16 +33,6 @@ impl Default for TuneOptions {
     fn default() -> Self {
         Self { device: Device::Auto, pictures: (128 * cores()).min(2048), cancel: CancelToken::default() }
     }
-}
-
-/// A setting with its measured speed.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Measurement {
-    /// The setting.
-    #[serde(flatten)]
-    pub setting: Setting,
-    /// Pictures a second, the median of some rounds: what `add` reports for the same pictures.
-    pub images_per_second: f64,
 }
 
 /// What [`Index::tune`] has found.

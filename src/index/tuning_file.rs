@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::tuning::Measurement;
+use super::measurement::Measurement;
 use crate::indexer::machine;
 use crate::model::Device;
 use crate::types::ModelId;

@@ -1,4 +1,4 @@
-//! Runs of `add` that follow one another in one process, with the model kept loaded between them.
+//! Repeated runs of `add` in one process, with the model kept loaded between them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,26 +15,26 @@ use crate::search::refresh_codes;
 use crate::store::{ModelRow, Root, RunRow, Writer};
 use crate::types::{ModelId, give_back_memory};
 
-/// Brings an index up to date again and again. The model is loaded for the first picture that needs it, and kept.
+/// Updates an index repeatedly. The model is loaded for the first picture that needs it, and stays loaded.
 ///
-/// Each run takes the writer's lock and gives it back.
+/// Each run takes the writer's lock and releases it.
 #[derive(Debug)]
 pub struct Updater {
     database: PathBuf,
     model: ActiveModel,
     dimension: usize,
     encoder: Arc<Encoder>,
-    /// The device that is asked for.
+    /// The requested device.
     device: Device,
-    /// Where it is remembered what is the fastest on this machine.
+    /// The file with the fastest settings for this machine; `None` if there is no data directory.
     tuning: Option<PathBuf>,
 }
 
 impl Index {
-    /// Makes an updater for the model in use.
+    /// Creates an updater for the model in use.
     ///
     /// # Errors
-    /// When the model is not in the catalog or cannot be read.
+    /// If the model is not in the catalog or cannot be read.
     pub fn updater(&self, device: Device) -> Result<Updater> {
         let entry = self.searcher.catalog_entry()?;
         let dimension = entry.spec.outputs.dimension;
@@ -58,12 +58,13 @@ impl Index {
 }
 
 impl Updater {
-    /// The model whose vectors it makes.
+    /// The model whose vectors the updater computes.
     pub fn model(&self) -> &ActiveModel {
         &self.model
     }
 
-    /// As [`Index::add_with_progress`], but what only many runs together need is left to [`Updater::tidy`].
+    /// Like [`Index::add_with_progress`], but without the maintenance in [`Updater::tidy`], which is worthwhile only
+    /// after many runs.
     ///
     /// # Errors
     /// Those of [`Index::add`].
@@ -84,11 +85,11 @@ impl Updater {
         Ok(report)
     }
 
-    /// Brings parts of known roots up to date, which may have changed or be gone. Which files are looked at is what each root
-    /// was last added with, and not what `options` say.
+    /// Updates parts of known roots that may have changed or been deleted. Each root is scanned with the scan options
+    /// of its last `add`, not with those in `options`.
     ///
     /// # Errors
-    /// When another process is writing, or the database, the model or ONNX Runtime fails.
+    /// If another process is writing, or the database, the model or ONNX Runtime fails.
     pub fn update(
         &self,
         changes: &[Change],
@@ -106,11 +107,12 @@ impl Updater {
         Ok(all)
     }
 
-    /// Makes paths roots, or parts of them, without scanning anything. A root that is new, or that options are given for, is
-    /// looked at with those from now on. Returns the parts.
+    /// Registers paths as roots, or as parts of known roots, without scanning anything. The given scan options are
+    /// stored for these roots; without them, a known root keeps its own, and a new root gets the defaults. Returns the
+    /// parts.
     ///
     /// # Errors
-    /// When a path is not there, another process is writing, or the database fails.
+    /// If a path does not exist, another process is writing, or the database fails.
     pub fn register(&self, paths: &[PathBuf], scan: Option<&ScanOptions>) -> Result<Vec<Change>> {
         let mut writer = Writer::open(&self.database)?;
         let roots = writer.roots()?;
@@ -133,21 +135,21 @@ impl Updater {
         let batch = writer.batch()?;
         let row = batch.put_model(&self.model.id, &self.model.name, self.dimension)?;
         batch.commit()?;
-        // Read anew each time: it may have been found while a daemon runs.
+        // Read again for each run, because `tune` may have run while a daemon is running.
         let tuned = self.tuning.as_ref().and_then(|file| find_tuned(file, &self.model.id, self.device));
         let tuned = tuned.map(|tuned| tuned.best.setting);
         indexer::add(writer, targets, row, &self.encoder, options, tuned, progress)
     }
 
-    /// Does what only many runs together need: counts, what is derived from vectors, and bringing the log into the database file.
-    /// Returns what went wrong without keeping the index from being complete.
+    /// Does the maintenance that is worthwhile only after many runs: updates the stored counts and the quantized
+    /// vectors, and checkpoints the database. Returns warnings about problems that do not make the index incomplete.
     ///
     /// # Errors
-    /// When another process is writing, or the database fails.
+    /// If another process is writing, or the database fails.
     pub fn tidy(&self) -> Result<Vec<String>> {
         let mut writer = Writer::open(&self.database)?;
         indexer::tidy(&mut writer)?;
-        // Without the file of codes queries are slower and still right: no reason for all this to have failed.
+        // Without quantized vectors, queries are slower but still correct, so this is only a warning.
         let refreshed = refresh_codes(&mut writer, &self.model.id, false);
         Ok(refreshed.err().map(not_refreshed).into_iter().collect())
     }
@@ -157,8 +159,8 @@ impl Updater {
         self.encoder.is_loaded()
     }
 
-    /// Frees the memory of the model if nothing, be it indexing or a query, has used it for this long. Otherwise returns how long to wait
-    /// before asking again; `None` if it is not loaded.
+    /// Unloads the model if neither indexing nor a query has used it for this long. Otherwise returns how long to wait
+    /// before the next call. Returns `None` if the model is not loaded.
     pub fn unload_after(&self, idle: Duration) -> Option<Duration> {
         let was_loaded = self.is_loaded();
         let rest = self.encoder.unload_after(idle);
@@ -169,7 +171,7 @@ impl Updater {
     }
 }
 
-/// What is written down of a run that has just ended.
+/// The row to store for a run that has just ended.
 fn run_row(report: &IndexReport, now: i64) -> RunRow {
     RunRow {
         started_at: now - (report.seconds * 1e3) as i64,
@@ -182,10 +184,10 @@ fn run_row(report: &IndexReport, now: i64) -> RunRow {
 }
 
 fn not_refreshed(error: Error) -> String {
-    format!("the file of codes was not brought up to date: {error}")
+    format!("cannot update the quantized vectors: {error}")
 }
 
-/// Targets whose roots are looked at with the same options, together.
+/// Groups targets by the scan options of their roots.
 fn by_scan_options(targets: Vec<Target>, roots: &[Root]) -> Vec<(String, Vec<Target>)> {
     let mut groups: Vec<(String, Vec<Target>)> = Vec::new();
     for target in targets {
@@ -199,20 +201,20 @@ fn by_scan_options(targets: Vec<Target>, roots: &[Root]) -> Vec<(String, Vec<Tar
     groups
 }
 
-/// Marks as missing what has vanished from roots where that was not believed, now that somebody has said that it is gone.
-pub(super) fn believe_vanished(writer: &mut Writer, model: &ModelId) -> Result<()> {
+/// Confirms mass deletions: marks files of these roots as missing if they still do not exist.
+pub(super) fn confirm_missing(writer: &mut Writer, model: &ModelId) -> Result<()> {
     let row = writer.model(model)?.map_or(ModelRow::NONE, |model| model.row);
     for root in writer.roots()?.into_iter().filter(|root| root.vanished > 0) {
         if indexer::health(writer, &root)?.is_none() {
             continue;
         }
-        let gone = indexer::missing_in(writer, &root, row)?;
-        // A drive may have been pulled out while it was walked; then what was not found is not gone.
+        let missing = indexer::missing_in(writer, &root, row)?;
+        // If the drive was disconnected during the scan, files that were not found are not missing.
         if indexer::health(writer, &root)?.is_none() {
             continue;
         }
         let batch = writer.batch()?;
-        batch.mark_missing(&gone, batch.now())?;
+        batch.mark_missing(&missing, batch.now())?;
         batch.set_vanished(root.id, 0)?;
         batch.commit()?;
     }

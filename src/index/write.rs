@@ -1,11 +1,11 @@
-//! What changes an index: adding, removing and mending.
+//! Changes to an index: adding, removing and repairing.
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::Index;
-use super::updater::believe_vanished;
+use super::updater::confirm_missing;
 use crate::error::{Error, Result};
 use crate::indexer::{self, AddOptions, IndexReport, PlanStep, Planner, Progress};
 use crate::search::{
@@ -17,29 +17,33 @@ use crate::types::ContentHash;
 /// A problem that [`Index::check`] found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CheckProblem {
-    /// What is wrong.
+    /// The problem.
     pub what: String,
-    /// Where.
+    /// The place of the problem.
     #[serde(rename = "where")]
     pub place: String,
-    /// Whether it was mended.
+    /// Whether it was repaired.
     pub repaired: bool,
 }
 
-fn told(problems: impl IntoIterator<Item = Problem>, is_repaired: impl Fn(&Problem) -> bool) -> Vec<CheckProblem> {
-    let told = |problem: Problem| {
+fn check_problems(
+    problems: impl IntoIterator<Item = Problem>,
+    is_repaired: impl Fn(&Problem) -> bool,
+) -> Vec<CheckProblem> {
+    let check_problem = |problem: Problem| {
         let repaired = is_repaired(&problem);
         CheckProblem { what: problem.what, place: problem.place, repaired }
     };
-    problems.into_iter().map(told).collect()
+    problems.into_iter().map(check_problem).collect()
 }
 
 impl Index {
-    /// Indexes files and directories; what is known and unchanged costs one `stat` for each file.
+    /// Indexes files and directories. A file that is known and unchanged costs one `stat`.
     ///
     /// # Errors
-    /// When a path is not there, another process is writing, or the database, the model or ONNX Runtime fails. Files
-    /// that cannot be indexed are no error: they are counted, and [`Index::failures`] lists them.
+    /// If a path does not exist, another process is writing, or the database, the model or ONNX Runtime fails. Files
+    /// that cannot be indexed are not errors. They are counted, and [`Searcher::failures`](crate::Searcher::failures)
+    /// lists them.
     pub fn add<P: AsRef<Path>>(
         &mut self,
         paths: impl IntoIterator<Item = P>,
@@ -48,7 +52,7 @@ impl Index {
         self.add_with_progress(paths, options, |_| {})
     }
 
-    /// As [`Index::add`], telling of its progress about ten times a second.
+    /// Like [`Index::add`], but calls `progress` about ten times a second.
     ///
     /// # Errors
     /// Those of [`Index::add`].
@@ -65,20 +69,20 @@ impl Index {
             false => updater.tidy(),
         };
         match tidied {
-            // Whoever writes now will tidy up too.
+            // The process that is writing now will tidy up too.
             Err(Error::Locked { .. }) => {}
             tidied => report.warnings.extend(tidied?),
         }
         Ok(report)
     }
 
-    /// Tells what [`Index::add`] would do, without reading any file or writing anything.
+    /// Reports what [`Index::add`] would do, without reading any file or writing anything.
     ///
-    /// `each` is called with the root and the step for each file, `missing` with the paths of the files that are
-    /// gone, and `offline` with the roots that are not there.
+    /// `each` is called with the root and the step for each file, `missing` with the path of each file that no longer
+    /// exists, and `offline` with each root that is not available.
     ///
     /// # Errors
-    /// When a path is not there, or the database fails.
+    /// If a path does not exist, or the database fails.
     pub fn plan<P: AsRef<Path>>(
         &self,
         paths: impl IntoIterator<Item = P>,
@@ -122,27 +126,28 @@ impl Index {
         Ok(())
     }
 
-    /// How many rows of missing files, and how many contents that no file holds, [`Index::prune`] would remove.
+    /// The number of rows of missing files, and of contents that no file holds, that [`Index::prune`] would remove.
     ///
     /// # Errors
-    /// When the database fails.
+    /// If the database fails.
     pub fn prunable(&self) -> Result<(u64, u64)> {
         let vanished: u64 = self.store.roots()?.iter().map(|root| root.vanished).sum();
         Ok((self.store.missing_files()? + vanished, self.store.unused_images()?))
     }
 
-    /// Removes the rows of missing files, and the contents that no file holds any more. No picture is touched.
+    /// Removes the rows of missing files, and the contents that no file holds any more. Picture files are not touched.
     ///
-    /// Files that vanished from a root, too many at once to be believed, are looked for once more, and are missing then.
+    /// Files that disappeared in an unconfirmed mass deletion are checked again first, and count as missing if they
+    /// still do not exist.
     ///
-    /// Returns how many rows and contents there were.
+    /// Returns the number of removed rows and of removed contents.
     ///
     /// # Errors
-    /// When another process is writing, or the database fails.
+    /// If another process is writing, or the database fails.
     pub fn prune(&mut self) -> Result<(u64, u64)> {
         let model = self.searcher.active_model()?;
         let mut writer = Writer::open(self.path())?;
-        believe_vanished(&mut writer, &model.id)?;
+        confirm_missing(&mut writer, &model.id)?;
         let batch = writer.batch()?;
         let files = batch.delete_missing()?;
         let images = batch.delete_unused_images()?;
@@ -154,27 +159,27 @@ impl Index {
     /// The root of a path that was given to [`Index::add`].
     ///
     /// # Errors
-    /// When there is no such root, or the database fails.
+    /// If there is no such root, or the database fails.
     pub fn root(&self, path: &Path) -> Result<Root> {
         let absolute = std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or(path.to_owned());
         let roots = self.store.roots()?;
         roots.into_iter().find(|root| root.path == absolute || root.path == path).ok_or_else(|| {
-            Error::Invalid(format!("`{}` is no root of the index; `imgidx status` lists them", path.display()))
+            Error::Invalid(format!("`{}` is not a root of the index; `imgidx status` lists the roots", path.display()))
         })
     }
 
-    /// How many present picture files a root has.
+    /// Number of present picture files in a root.
     ///
     /// # Errors
-    /// When the database fails.
+    /// If the database fails.
     pub fn files_in_root(&self, root: &Root) -> Result<u64> {
         self.store.files_in_root(root.id)
     }
 
-    /// Removes a root with its file rows, and the contents that no other file holds. No picture is touched.
+    /// Removes a root with its file rows, and the contents that no other file holds. Picture files are not touched.
     ///
     /// # Errors
-    /// When another process is writing, or the database fails.
+    /// If another process is writing, or the database fails.
     pub fn forget(&mut self, root: &Root) -> Result<()> {
         let mut writer = Writer::open(self.path())?;
         let batch = writer.batch()?;
@@ -185,26 +190,27 @@ impl Index {
         Ok(())
     }
 
-    /// Notes that pictures are no duplicates of each other, so that [`Index::dupes`] does not put them into one group any more. Of files
-    /// with the same content, their being copies is dismissed. The pictures need not be in the index.
+    /// Dismisses pictures as duplicates of each other, so that [`Searcher::dupes`](crate::Searcher::dupes) does not
+    /// group them any more. If a content is given twice, its exact copies are dismissed. The pictures need not be in
+    /// the index.
     ///
-    /// Returns how many pairs were not dismissed before.
+    /// Returns the number of pairs that were not dismissed before.
     ///
     /// # Errors
-    /// When another process is writing, or the database fails.
+    /// If another process is writing, or the database fails.
     pub fn dismiss(&mut self, images: &[ContentHash]) -> Result<u64> {
-        self.for_pairs(images, |batch, a, b| batch.dismiss(a, b))
+        self.change_pairs(images, |batch, a, b| batch.dismiss(a, b))
     }
 
-    /// Takes back what [`Index::dismiss`] has noted, and returns for how many pairs there was anything to take back.
+    /// Reverts [`Index::dismiss`], and returns the number of pairs that were dismissed before.
     ///
     /// # Errors
-    /// When another process is writing, or the database fails.
+    /// If another process is writing, or the database fails.
     pub fn undismiss(&mut self, images: &[ContentHash]) -> Result<u64> {
-        self.for_pairs(images, |batch, a, b| batch.undismiss(a, b))
+        self.change_pairs(images, |batch, a, b| batch.undismiss(a, b))
     }
 
-    fn for_pairs(
+    fn change_pairs(
         &mut self,
         images: &[ContentHash],
         change: impl Fn(&Batch<'_>, &ContentHash, &ContentHash) -> Result<bool>,
@@ -221,8 +227,8 @@ impl Index {
         Ok(changed)
     }
 
-    /// Brings up to date what is derived, after rows were removed. The rows are gone in any case, and everything that is derived is made
-    /// again when it is found to be missing: what goes wrong here is no reason for that to have failed.
+    /// Updates derived data after rows were removed. A failure is only reported as a notice: the removal itself has
+    /// succeeded, and derived data is rebuilt when it is found to be missing.
     fn tidy(&self, writer: &mut Writer) {
         let tidy = |writer: &mut Writer| {
             for model in writer.models()? {
@@ -231,17 +237,15 @@ impl Index {
             collect(writer)
         };
         if let Err(error) = tidy(writer).and_then(|()| indexer::tidy(writer)) {
-            self.searcher
-                .options()
-                .tell(&format!("what is derived from the index was not brought up to date: {error}"));
+            self.searcher.options().tell(&format!("cannot update the data that is derived from the index: {error}"));
         }
     }
 
-    /// Sets the database to another model. Vectors of the old one stay. Returns how many pictures the new one has no
-    /// vector of; the next [`Index::add`] of their directories makes them.
+    /// Switches the database to another model. The vectors of the old one stay. Returns the number of pictures without
+    /// a vector of the new model; the next [`Index::add`] of their directories computes them.
     ///
     /// # Errors
-    /// When it is not in the catalog, or another process is writing.
+    /// If the model is not in the catalog, another process is writing, or the database fails.
     pub fn use_model(&mut self, name: &str) -> Result<u64> {
         let entry = self.searcher.catalog().entry(name)?;
         let mut writer = Writer::open(self.path())?;
@@ -254,35 +258,35 @@ impl Index {
         Ok(writer.model(&entry.id)?.map_or(0, |model| model.pending))
     }
 
-    /// Looks for damage: in every page, reference and vector of the database, and in the file of codes.
+    /// Checks every page, reference and vector of the database, and its derived files, for damage.
     ///
-    /// With `repair`, what is damaged is removed so that the next [`Index::add`] makes it again, and derived files are written
-    /// again. If pages of the database are damaged, a new one is made of all that can be read; the old one is kept beside it, under a name
-    /// that the options' notice is told.
+    /// With `repair`, damaged rows are removed, so that the next [`Index::add`] creates them again, and damaged derived
+    /// files are rebuilt. If pages of the database are damaged, a new database is made of everything that can be read.
+    /// The old one is kept beside it, under a name that is reported as a notice.
     ///
     /// # Errors
-    /// When the database cannot be read at all, or another process is writing.
+    /// If the database cannot be read at all, or another process is writing.
     pub fn check(&mut self, repair: bool) -> Result<Vec<CheckProblem>> {
         let problems = self.store.check()?;
         if !repair {
             let is_readable = !problems.iter().any(Problem::needs_salvage);
             let derived = if is_readable { self.check_derived()? } else { Vec::new() };
-            return Ok(told(problems.into_iter().chain(derived), |_| false));
+            return Ok(check_problems(problems.into_iter().chain(derived), |_| false));
         }
         let left = if problems.is_empty() { Vec::new() } else { self.repair(&problems)? };
         let new: Vec<Problem> = left.iter().filter(|problem| !problems.contains(problem)).cloned().collect();
-        let mut all = told(problems.into_iter().chain(new), |problem| !left.contains(problem));
+        let mut all = check_problems(problems.into_iter().chain(new), |problem| !left.contains(problem));
         if left.is_empty() {
             let derived = self.check_derived()?;
             if !derived.is_empty() {
                 self.renew_derived()?;
             }
-            all.extend(told(derived, |_| true));
+            all.extend(check_problems(derived, |_| true));
         }
         Ok(all)
     }
 
-    /// Mends the database, and returns the problems that are left.
+    /// Repairs the database, and returns the remaining problems.
     fn repair(&mut self, problems: &[Problem]) -> Result<Vec<Problem>> {
         let path = self.path().to_owned();
         let mut problems = problems.to_vec();
@@ -305,7 +309,7 @@ impl Index {
         let active = self.searcher.active_model()?;
         let mut problems: Vec<Problem> = self.check_codes(&active)?.into_iter().collect();
         let graph = self.store.model(&active.id)?.and_then(|model| damaged_graph(&self.store, &active.id, &model));
-        problems.extend(graph.iter().map(|_| Problem::of_derived("it does not match its checksums", "graph")));
+        problems.extend(graph.iter().map(|_| Problem::of_derived("the file does not match its checksums", "graph")));
         Ok(problems)
     }
 
@@ -320,15 +324,17 @@ impl Index {
         let model = self.store.model(&active.id)?;
         let Some(model) = model.filter(|model| model.codes.is_some()) else { return Ok(None) };
         let row = model.row;
-        let place = "file of codes";
+        let place = "quantized vectors";
         let Some(codes) = open_codes(&self.store, &active.id, &model) else {
-            return Ok(Some(Problem::of_derived("it is missing, cut off, or of another state of the database", place)));
+            let what = "the file is missing, truncated, or from another state of the database";
+            return Ok(Some(Problem::of_derived(what, place)));
         };
         if !codes.verify() {
-            return Ok(Some(Problem::of_derived("it does not match its checksum", place)));
+            return Ok(Some(Problem::of_derived("the file does not match its checksum", place)));
         }
         let (covered, stored) = (codes.status().count, self.store.vectors_up_to(row, codes.status().last)?);
-        let fits = stored <= covered;
-        Ok((!fits).then(|| Problem::of_derived(format!("it covers {covered} vectors, and there are {stored}"), place)))
+        let is_consistent = stored <= covered;
+        let what = || format!("the file covers {covered} vectors, but the database has {stored}");
+        Ok((!is_consistent).then(|| Problem::of_derived(what(), place)))
     }
 }

@@ -20,28 +20,28 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Only pictures in this folder, or in another given one.
+    /// Only pictures in this folder. Further calls add alternatives.
     #[must_use]
     pub fn under(mut self, folder: impl Into<PathBuf>) -> Self {
         self.under.push(folder.into());
         self
     }
 
-    /// Only pictures of this format, or of another given one: `jpeg`, `png` …, as `show` prints it.
+    /// Only pictures of this format: `jpeg`, `png` …, as `show` prints it. Further calls add alternatives.
     #[must_use]
     pub fn format(mut self, format: impl Into<String>) -> Self {
         self.selection.formats.push(format.into());
         self
     }
 
-    /// Only pictures of this type, or of another given one.
+    /// Only pictures of this type. Further calls add alternatives.
     #[must_use]
     pub fn kind(mut self, kind: ImageType) -> Self {
         self.selection.types.push(kind);
         self
     }
 
-    /// Only pictures of this shape, or of another given one.
+    /// Only pictures of this shape. Further calls add alternatives.
     #[must_use]
     pub fn shape(mut self, shape: Shape) -> Self {
         self.selection.shapes.push(shape);
@@ -76,8 +76,8 @@ impl Filter {
         self
     }
 
-    /// Only pictures of which at least a twentieth has about this colour, and about every other given one. The colour
-    /// must be within a ΔE of 25 of a dominant colour.
+    /// Only pictures of which at least a twentieth has about this colour: a dominant colour within a ΔE of 25. Further
+    /// calls add colours that must also occur.
     #[must_use]
     pub fn color(mut self, color: Lab) -> Self {
         self.selection.colors.push(color);
@@ -141,7 +141,7 @@ fn checked_moment(text: &str) -> Result<String> {
     let moment = text.trim().replace('T', " ");
     let fits = |(is, form): (u8, &u8)| if *form == b'0' { is.is_ascii_digit() } else { is == *form };
     let is_formed = matches!(moment.len(), 4 | 7 | 10 | 16 | 19) && moment.bytes().zip(FORM).all(fits);
-    // The rest of a beginning, so that the calendar can tell whether the date exists.
+    // Completes a prefix, so that the calendar can check whether the date exists.
     const FIRST: &str = "0000-01-01 00:00:00";
     if is_formed && format!("{moment}{}", &FIRST[moment.len()..]).parse::<jiff::civil::DateTime>().is_ok() {
         return Ok(moment);

@@ -8,7 +8,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::derived_files::{Age, derived_folder, open_codes, renew_codes};
 use super::readers::locked;
-use super::resident::{ResidentIndex, Signals};
+use super::resident_index::{ResidentIndex, Signals};
 use crate::ann::{DamagedFile, Graph, QuantizedVectors, VectorIndex, build_graph, graph_memory};
 use crate::error::{Error, Result};
 use crate::store::{Store, StoredModel};

@@ -11,6 +11,7 @@ mod model;
 mod query;
 mod readers;
 mod resident;
+mod resident_index;
 mod searcher;
 mod status;
 mod text;
@@ -26,7 +27,7 @@ pub use filter::Filter;
 pub use model::ActiveModel;
 pub(crate) use model::{MODEL_ID_SETTING, MODEL_SETTING};
 pub use query::{Answer, Derived, Hit, QueriedImage, Query, QueryImage};
-pub use resident::{SearcherOptions, SearcherStatus};
+pub use resident_index::{SearcherOptions, SearcherStatus};
 pub use searcher::Searcher;
 pub use status::{NeighborStatus, RootStatus, Status};
 #[cfg(any(test, fuzzing))]

@@ -5,10 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{OptionalExtension, Params, Row, Transaction, params};
 
-use super::Store;
 use super::lock::WriterLock;
-use super::open::BUSY_TIMEOUT;
 use super::sqlite_error::At;
+use super::{BUSY_TIMEOUT, Store};
 use crate::error::{Error, Result};
 use crate::types::{Classification, ContentHash, ImageId, ImageInfo, ModelId};
 

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::Store;
 use super::batch::Batch;
-use super::list::OrphanState;
+use super::orphans::OrphanState;
 use super::sqlite_error::At;
 use crate::error::Result;
 use crate::types::{

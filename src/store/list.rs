@@ -6,6 +6,7 @@ use rusqlite::{OptionalExtension, Row};
 
 use super::Store;
 use super::files::full_path;
+use super::orphans::OrphanState;
 use super::select::{SelectedFiles, Selection};
 use super::sqlite_error::At;
 use crate::error::Result;
@@ -39,30 +40,6 @@ pub struct Counts {
     pub skipped: u64,
     /// Present files that hold a truncated picture.
     pub truncated: u64,
-}
-
-/// Whether there are orphans: images that no present file holds.
-///
-/// Usually there are none, and counting need not look up the files of each image. With these look-ups, counting 100,000
-/// images takes four times as long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OrphanState {
-    /// There are no orphans: all images are held by some present file.
-    All,
-    /// There may be orphans: the files of some images are missing or have different content now.
-    Some,
-}
-
-impl OrphanState {
-    /// The SQL condition that some present file holds the image whose row id is the expression `image`.
-    pub(super) fn condition(self, image: &str) -> String {
-        match self {
-            Self::All => "TRUE".into(),
-            Self::Some => {
-                format!("EXISTS (SELECT 1 FROM file held WHERE held.image = {image} AND held.missing_since IS NULL)")
-            }
-        }
-    }
 }
 
 const PICTURES: &str = "SELECT root.path, file.path, image.id, hash, bytes, format, width, height, orientation,

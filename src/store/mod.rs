@@ -29,6 +29,7 @@ mod files;
 mod list;
 mod lock;
 mod open;
+mod orphans;
 mod pages;
 mod roots;
 mod runs;
@@ -48,8 +49,9 @@ pub use check::Problem;
 pub use dupes::Fingerprint;
 pub use failure::FailureRow;
 pub use files::{ContentState, FileState, FoundFile, KnownContent, KnownFile, KnownFileAt, StoredCopy};
-pub use list::{Counts, OrphanState, PictureRow};
+pub use list::{Counts, PictureRow};
 pub use lock::WatcherLock;
+pub use orphans::OrphanState;
 pub use roots::{Root, RootState};
 pub use runs::RunRow;
 pub use salvage::salvage;
@@ -66,6 +68,9 @@ use crate::error::Result;
 /// It also makes short reads cheaper, because SQLite takes its locks once instead of once per statement.
 #[derive(Debug)]
 pub struct Snapshot<'a>(#[expect(dead_code, reason = "dropping it ends the transaction")] Transaction<'a>);
+
+/// How long a statement waits for another process.
+const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// A connection that reads the database.
 #[derive(Debug)]

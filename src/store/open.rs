@@ -12,7 +12,7 @@ use super::batch::Writer;
 use super::lock::WriterLock;
 use super::select::add_functions;
 use super::sqlite_error::At;
-use super::{OwnFiles, Store, pages};
+use super::{BUSY_TIMEOUT, OwnFiles, Store, pages};
 use crate::error::{Error, Result};
 use crate::types::{open_nofollow, open_regular};
 
@@ -41,8 +41,6 @@ const CACHE_KIB: i64 = 8192;
 
 /// How long to wait for another writer. A search also writes briefly, to publish derived files.
 const WRITER_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
-
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Store {
     /// Opens an existing database for reading, also on read-only media. Migrates it if its schema is old.

@@ -4,7 +4,7 @@ use rusqlite::{Row, params};
 
 use super::Store;
 use super::batch::ModelRow;
-use super::list::OrphanState;
+use super::orphans::OrphanState;
 use super::sqlite_error::At;
 use crate::error::Result;
 use crate::types::{ImageId, RootId};

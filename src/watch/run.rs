@@ -55,6 +55,16 @@ pub(super) struct Run<'a> {
     pub(super) on_event: &'a mut dyn FnMut(&WatchEvent),
 }
 
+impl Watcher {
+    /// Watches until it is stopped, and passes each event to `on_event`.
+    ///
+    /// # Errors
+    /// If the index cannot be read, or no thread can be started. Later failures are reported as events and retried.
+    pub fn run(self, mut on_event: impl FnMut(&WatchEvent)) -> Result<()> {
+        Run::new(self, &mut on_event)?.run()
+    }
+}
+
 impl<'a> Run<'a> {
     pub(super) fn new(watcher: Watcher, on_event: &'a mut dyn FnMut(&WatchEvent)) -> Result<Self> {
         let now = Instant::now();

@@ -8,9 +8,8 @@ use crossbeam_channel::{Receiver, unbounded};
 
 use super::dirty::Delays;
 use super::options::WatchOptions;
-use super::run::Run;
 use super::shared::{AddRequest, AddTold, Request, Shared};
-use super::status::{WatchEvent, WatchStatus};
+use super::status::WatchStatus;
 use crate::error::Result;
 use crate::index::{Index, Updater};
 use crate::indexer::{AddOptions, Change};
@@ -130,13 +129,5 @@ impl Watcher {
     /// Returns a handle for other threads.
     pub fn control(&self) -> Control {
         Control { shared: self.shared.clone() }
-    }
-
-    /// Watches until it is stopped, and passes each event to `on_event`.
-    ///
-    /// # Errors
-    /// If the index cannot be read, or no thread can be started. Later failures are reported as events and retried.
-    pub fn run(self, mut on_event: impl FnMut(&WatchEvent)) -> Result<()> {
-        Run::new(self, &mut on_event)?.run()
     }
 }

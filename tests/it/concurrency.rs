@@ -54,7 +54,7 @@ fn when_nobody_is_at_work_the_index_is_one_file_that_other_programs_may_open() {
         for suffix in ["-wal", "-shm", "-journal"] {
             assert!(!sandbox.path(format!("photos.db{suffix}")).exists(), "{command:?} leaves a {suffix} behind");
         }
-        // Another program has no VFS for page checksums. When it closes the database as the last user, it writes nothing.
+        // Another program has no VFS for page checksums; it writes nothing when it is the last to close the database.
         let other = rusqlite::Connection::open(sandbox.database()).expect("it opens");
         other.query_row("SELECT count(*) FROM file", [], |row| row.get::<_, u64>(0)).expect("a number");
         drop(other);

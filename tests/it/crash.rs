@@ -40,8 +40,8 @@ fn dies_at_write(sandbox: &Sandbox, number: usize, arguments: &[&str]) -> bool {
     }
 }
 
-/// Kills a command at points that are spread over all of its writes. Each time it starts from the same state, and `finish`
-/// follows.
+/// Kills a command at points that are spread over all of its writes. It starts from the same state each time, and
+/// `finish` runs after each kill.
 fn kill_at_all(points: usize, prepare: impl Fn(&Sandbox), arguments: &[&str], finish: impl Fn(&Sandbox, &str)) {
     let sandbox = drawn(24);
     let begin = || {

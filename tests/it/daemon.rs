@@ -181,7 +181,7 @@ fn what_is_no_request_is_refused_and_harms_nobody() {
         assert!(raw.receive()["error"]["message"].is_string(), "{}", String::from_utf8_lossy(line));
     }
     let newer = raw.ask(&json!({"version": 2, "op": "status"}));
-    assert_eq!(newer["error"]["message"], "this daemon speaks version 1 of the protocol, and not 2");
+    assert_eq!(newer["error"]["message"], "this daemon speaks version 1 of the protocol, not version 2");
     assert_eq!(raw.ask(&json!({"version": 1, "op": "status"}))["answer"]["status"]["activity"], "idle");
 
     // The daemon stops reading a line that is too long.

@@ -62,7 +62,8 @@ fn formats_are_told_from_their_bytes_and_decoded_alike() {
     assert_eq!(difference(&decode(&encode(ImageFormat::Png, &deep), "x.png").0, &expected), 0.0);
     for format in [ImageFormat::Hdr, ImageFormat::OpenExr] {
         let (decoded, _) = decode(&encode(format, &DynamicImage::ImageRgb32F(original.to_rgb32f())), "x");
-        // Floats are linear light, so that mid-tones are brighter than the bytes they were made of: only the size is equal.
+        // Floats are linear light, so that mid-tones are brighter than the bytes they were made of. Only the size is
+        // equal.
         let info = decoded.info(Format::Raster(format));
         assert_eq!((info.width, info.height), (48, 40));
     }

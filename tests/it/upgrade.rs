@@ -109,7 +109,8 @@ fn a_backup_of_a_large_database_without_page_checksums_is_the_same() {
     let sandbox = Sandbox::new();
     restore(&sandbox, 6);
     sandbox.run_on_index(&["list"]).code(0);
-    // More than SQLite's cache holds: pages go to the disk before the first page, which says that there are no checksums.
+    // More than SQLite's cache holds, so that pages go to the disk before the first one, which says that there are no
+    // checksums.
     let fill = "WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 30000)
                 INSERT INTO setting (key, value) SELECT 'key ' || n, hex(randomblob(500)) FROM number";
     let database = rusqlite::Connection::open(sandbox.database()).expect("it opens");

@@ -4,6 +4,38 @@
 //! memory-mapped file of compact codes, one per vector, ordered by id. A search scans it. [`Graph`] is a file with an
 //! HNSW graph over these codes, for long-running processes. Newer vectors are scanned in the database or in memory.
 //! Codes only select candidates: the answer is ranked by the stored vectors, which a [`VectorSource`] supplies.
+//!
+//! ```
+//! use std::convert::Infallible;
+//!
+//! use imgidx_ann::{NeighborQuery, VectorIndex, VectorSource};
+//! use imgidx_types::{Embedding, VectorId};
+//!
+//! /// Vectors in memory, with their places as ids.
+//! struct Vectors(Vec<Embedding>);
+//!
+//! impl VectorSource for Vectors {
+//!     type Error = Infallible;
+//!
+//!     fn vector(&self, id: VectorId) -> Result<Option<Embedding>, Infallible> {
+//!         Ok(self.0.get(id.0 as usize - 1).cloned())
+//!     }
+//!
+//!     fn for_each_after(&self, after: VectorId, each: &mut dyn FnMut(VectorId, &Embedding)) -> Result<(), Infallible> {
+//!         let newer = (1..).zip(&self.0).skip(after.0 as usize);
+//!         newer.for_each(|(id, vector)| each(VectorId(id), vector));
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let vector = |x, y| Embedding::normalized(vec![x, y]).expect("it has a direction");
+//! let source = Vectors(vec![vector(1.0, 0.0), vector(0.0, 1.0), vector(1.0, 0.5)]);
+//! let query = vector(1.0, 0.1);
+//! let wanted = NeighborQuery { query: &query, count: 2, among: None, exact: false };
+//! let found = VectorIndex::default().nearest(wanted, &source, |_| Ok(true))?;
+//! assert_eq!(found.neighbors.iter().map(|neighbor| neighbor.id.0).collect::<Vec<_>>(), [1, 3]);
+//! # Ok::<(), Infallible>(())
+//! ```
 
 mod audit;
 mod best;

@@ -6,6 +6,20 @@
 //!
 //! No input is trusted: sizes are checked before memory is allocated, and a panic inside a decoder is returned as an
 //! error. The [`sandbox`] module runs decoders in separate processes.
+//!
+//! ```
+//! use imgidx_media::{DecodeLimits, DecodeRequest, Kind, decode_and_measure, sniff};
+//!
+//! let mut png = std::io::Cursor::new(Vec::new());
+//! image::RgbImage::from_pixel(40, 30, image::Rgb([200, 30, 30]))
+//!     .write_to(&mut png, image::ImageFormat::Png)
+//!     .expect("it encodes");
+//! let Kind::Picture(format) = sniff(png.get_ref(), None) else { panic!("it is a picture") };
+//! let request = DecodeRequest { side: 64, feature_time: None, frame: None, alpha: false };
+//! let decoded = decode_and_measure(png.get_ref(), format, DecodeLimits::default(), &request, |_| ())?;
+//! assert_eq!((format.name(), decoded.info.width, decoded.info.height), ("png", 40, 30));
+//! # Ok::<(), imgidx_media::DecodeError>(())
+//! ```
 
 mod camera;
 mod color;

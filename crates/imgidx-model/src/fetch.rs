@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use super::runtime::{Notice, is_library_name};
+use super::library::{Notice, is_library_name};
 use imgidx_types::io_reason;
 
 /// The version to fetch.

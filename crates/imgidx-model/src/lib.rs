@@ -3,6 +3,18 @@
 //! A [`Model`] is an ONNX graph and a [`ModelSpec`], which describes the graph's input and outputs. The [`Catalog`]
 //! lists the built-in model and the models that were added. A [`Runtime`] is the loaded ONNX Runtime library. An
 //! [`Embedder`] is one session of a model on that library; each worker has its own.
+//!
+//! ```
+//! use imgidx_model::{BUILTIN_NAME, Catalog, Vocabulary};
+//!
+//! # let folder = tempfile::tempdir().expect("a directory");
+//! # let folder = folder.path();
+//! let builtin = Catalog::new(folder).entry(BUILTIN_NAME)?;
+//! assert!(builtin.spec.outputs.dimension > 0);
+//! let terms = Vocabulary::get().terms("hot dog");
+//! assert_eq!(terms.iter().map(|term| term.text()).collect::<Vec<_>>(), ["hot dog"]);
+//! # Ok::<(), imgidx_model::Error>(())
+//! ```
 
 mod builtin;
 mod catalog;
@@ -14,6 +26,7 @@ mod external;
 mod fetch;
 mod files;
 mod infer;
+mod library;
 mod onnx;
 mod preprocessor;
 mod runtime;
@@ -29,8 +42,9 @@ pub use catalog::{Catalog, CatalogEntry};
 pub use device::Device;
 pub use embedder::{Embedded, Embedder, MIN_SCORE, TOP_CLASSES};
 pub use error::{Error, Result};
+pub use library::Notice;
 pub use onnx::Runtime;
-pub use runtime::{Notice, RuntimeOptions, RuntimePlace, fetch_runtime};
+pub use runtime::{RuntimeOptions, RuntimePlace, fetch_runtime};
 pub use spec::{Distance, Element, InputSpec, Layout, ModelSpec, OutputSpec, Pooling, Resize};
 pub use vocabulary::{Term, Vocabulary};
 

@@ -6,13 +6,10 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
 
 use super::fetch;
+use super::library::{Notice, is_library_name};
 use crate::error::{Error, Result};
-
-/// Callback that receives a one-sentence notice when something slow starts that the user did not ask for.
-pub type Notice = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Where to look for ONNX Runtime, and whether it may be fetched.
 #[derive(Clone)]
@@ -151,14 +148,6 @@ fn system_name() -> PathBuf {
     format!("{}onnxruntime{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX).into()
 }
 
-/// Whether this is the library's file name, with or without a version, such as `libonnxruntime.so.1.31.1`.
-pub(super) fn is_library_name(name: &str) -> bool {
-    let prefix = std::env::consts::DLL_PREFIX;
-    let extension = std::env::consts::DLL_EXTENSION;
-    let Some(rest) = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix("onnxruntime.")) else { return false };
-    rest == extension || rest.starts_with(&format!("{extension}.")) || rest.ends_with(&format!(".{extension}"))
-}
-
 /// The libraries in a folder, in descending order of their names, so that later versions come first.
 fn libraries_in(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
@@ -204,7 +193,7 @@ mod tests {
             library: library.map(PathBuf::from),
             offline,
             data_dir: data_dir.into(),
-            notice: Arc::new(|_| {}),
+            notice: std::sync::Arc::new(|_| {}),
         }
     }
 

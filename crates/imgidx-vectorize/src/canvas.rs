@@ -4,7 +4,8 @@ use image::RgbImage;
 
 use super::color::Rgb;
 use super::fit::Point;
-use super::palette::{Kind, Nearest, Palette};
+use super::palette::{Nearest, Palette};
+use super::pixel_kinds::Kind;
 use super::source::{MAX_PIXELS, Source};
 use crate::scale::scale_to;
 

@@ -1,5 +1,11 @@
 //! Distances between colours.
 
+/// Maximum distance of colours that look the same or differ by noise only.
+pub(super) const SAME_COLOR_THRESHOLD: f32 = 6.0;
+
+/// Minimum distance between two colours whose mixture can be recognised.
+pub(super) const DISTINCT_COLOR_THRESHOLD: f32 = 12.0;
+
 /// A colour: red, green, blue.
 pub(super) type Rgb = [u8; 3];
 

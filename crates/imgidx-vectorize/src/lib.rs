@@ -10,16 +10,28 @@
 //! 6. Fit corners, straight lines and curves to the outlines (`fit`).
 //!
 //! [`Reference`] renders an SVG again (resvg) and compares it with the source.
+//!
+//! ```
+//! use image::{Rgb, RgbImage};
+//! use imgidx_vectorize::{Parameters, Source};
+//!
+//! let drawing = RgbImage::from_fn(32, 32, |x, _| if x < 16 { Rgb([20, 90, 200]) } else { Rgb([255; 3]) });
+//! let drawn = Source::new(drawing, None, (32, 32)).trace(&Parameters::DEFAULT, &|| false)?;
+//! assert!(drawn.svg.starts_with("<svg"));
+//! # Ok::<(), imgidx_vectorize::NotDrawn>(())
+//! ```
 
 mod canvas;
 mod color;
 mod edge;
+mod facts;
 mod fit;
 mod gradient;
 mod outline;
 mod paint;
 mod palette;
 mod parameters;
+mod pixel_kinds;
 mod provenance;
 mod quality;
 mod render;
@@ -28,9 +40,10 @@ mod smooth;
 mod source;
 mod spread;
 
+pub use facts::SourceFacts;
 pub use outline::{Drawn, NotDrawn};
 pub use parameters::{Compositing, Parameters};
 pub use provenance::is_unchanged_trace;
 pub use quality::{Quality, Reference, score, structural_similarity};
 pub use render::render;
-pub use source::{MAX_PIXELS, Source, SourceFacts};
+pub use source::{MAX_PIXELS, Source};

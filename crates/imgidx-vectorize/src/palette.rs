@@ -4,74 +4,17 @@ use std::collections::HashMap;
 
 use image::RgbImage;
 
-use super::color::{Rgb, distance, distance_from_mixtures, squared_distance};
+use super::color::{DISTINCT_COLOR_THRESHOLD, Rgb, distance, distance_from_mixtures, squared_distance};
 use super::fit::Point;
 use super::gradient::Gradient;
+use super::pixel_kinds::Kind;
 use super::source::Source;
-
-/// Maximum distance of colours that look the same or differ by noise only.
-const SAME_COLOR_THRESHOLD: f32 = 6.0;
-
-/// Minimum distance between two colours whose mixture can be recognised.
-const DISTINCT_COLOR_THRESHOLD: f32 = 12.0;
 
 /// Minimum distance from all mixtures of other colours for a colour that forms no area.
 const OWN_COLOR_THRESHOLD: f32 = 16.0;
 
 /// Maximum number of colours while similar ones are merged.
 const MAX_COLORS: usize = 1024;
-
-/// The role of a pixel among its neighbours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Looks the same as its neighbours.
-    Flat,
-    /// A mixture of the pixels on two opposite sides. Pixels on the border that are not flat also count as mixtures,
-    /// because one side is unknown.
-    Mixture,
-    /// Neither: part of a line, a point or a corner.
-    Fine,
-}
-
-/// Determines the kind of each pixel.
-pub(super) fn kinds(pixels: &RgbImage) -> Vec<Kind> {
-    let (width, height) = (pixels.width() as i32, pixels.height() as i32);
-    let at = |x: i32, y: i32| {
-        let is_inside = x >= 0 && y >= 0 && x < width && y < height;
-        is_inside.then(|| pixels.get_pixel(x as u32, y as u32).0)
-    };
-    let places = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
-    places.map(|(x, y)| kind(at(x, y).expect("the pixel is inside the picture"), |dx, dy| at(x + dx, y + dy))).collect()
-}
-
-fn kind(color: Rgb, beside: impl Fn(i32, i32) -> Option<Rgb>) -> Kind {
-    let (mut is_flat, mut is_mixture) = (true, false);
-    for (dx, dy) in [(1, 0), (0, 1), (1, 1), (1, -1)] {
-        let (a, b) = (beside(-dx, -dy), beside(dx, dy));
-        is_flat &= [a, b]
-            .into_iter()
-            .flatten()
-            .all(|side| squared_distance(side, color) <= SAME_COLOR_THRESHOLD * SAME_COLOR_THRESHOLD);
-        match (a, b) {
-            (Some(a), Some(b)) => is_mixture |= !is_flat && mixes(color, a, b),
-            _ => is_mixture = true,
-        }
-    }
-    match (is_flat, is_mixture) {
-        (true, _) => Kind::Flat,
-        (false, true) => Kind::Mixture,
-        (false, false) => Kind::Fine,
-    }
-}
-
-/// Whether a colour lies between two others and differs from both.
-fn mixes(color: Rgb, a: Rgb, b: Rgb) -> bool {
-    let (whole, to_a, to_b) = (distance(a, b), distance(a, color), distance(color, b));
-    whole > DISTINCT_COLOR_THRESHOLD
-        && to_a > SAME_COLOR_THRESHOLD / 2.0
-        && to_b > SAME_COLOR_THRESHOLD / 2.0
-        && to_a + to_b < whole * 1.1 + 2.0
-}
 
 /// The colours of a drawing, the most frequent first, followed by stand-ins for its gradients.
 #[derive(Debug, Clone)]

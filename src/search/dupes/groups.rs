@@ -220,7 +220,7 @@ mod tests {
                     for other in group.iter().filter(|other| other.item > member.item) {
                         prop_assert!(!apart.contains(&(member.item, other.item)));
                     }
-                    // Everything has some link into its group.
+                    // Every member is linked to another member.
                     prop_assert!(group.iter().any(|other| is_linked(member.item, other.item, None)));
                 }
             }

@@ -1,0 +1,54 @@
+//! Properties of a drawing that predict how good its trace will be.
+
+use serde::{Deserialize, Serialize};
+
+use super::palette::Palette;
+use super::pixel_kinds::Kind;
+use super::source::Source;
+
+/// Properties of a picture, known before it is traced, that predict how good its trace will be.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SourceFacts {
+    /// Number of pixels, in millions.
+    pub megapixels: f32,
+    /// Number of palette colours, including gradients.
+    pub colors: u32,
+    /// Fraction of pixels that look the same as their neighbours, 0 to 1.
+    pub flat: f32,
+    /// Fraction of pixels that are mixtures of their neighbours, as anti-aliasing produces at edges, 0 to 1.
+    pub mixed: f32,
+    /// Fraction of all other pixels: lines, points and texture, 0 to 1.
+    pub fine: f32,
+    /// Mean colour distance of the pixels from the palette, 0 to 442; large for texture.
+    pub off_palette: f32,
+    /// Total length of all edges: neighbouring pixels with different palette colours, per pixel, 0 to 2.
+    pub edges: f32,
+    /// Whether the picture has transparent parts.
+    pub transparent: bool,
+}
+
+impl Source {
+    /// Properties that predict how good the trace will be.
+    pub fn facts(&self) -> SourceFacts {
+        let palette = Palette::of(self, 12.0, 256);
+        let indices = palette.indices(self);
+        let count = self.kinds.len() as f32;
+        let part = |kind: Kind| self.kinds.iter().filter(|k| **k == kind).count() as f32 / count;
+        let (width, height) = (self.pixels.width() as usize, self.pixels.height() as usize);
+        let at = |x: usize, y: usize| indices[y * width + x].color;
+        let right =
+            (0..height).flat_map(|y| (1..width).map(move |x| (x, y))).filter(|&(x, y)| at(x, y) != at(x - 1, y));
+        let down = (1..height).flat_map(|y| (0..width).map(move |x| (x, y))).filter(|&(x, y)| at(x, y) != at(x, y - 1));
+        let edges = (right.count() + down.count()) as f32 / count;
+        SourceFacts {
+            megapixels: count / 1e6,
+            colors: palette.colors().len() as u32,
+            flat: part(Kind::Flat),
+            mixed: part(Kind::Mixture),
+            fine: part(Kind::Fine),
+            off_palette: indices.iter().map(|nearest| nearest.distance).sum::<f32>() / count,
+            edges,
+            transparent: self.ground.is_some(),
+        }
+    }
+}
