@@ -71,7 +71,7 @@ fn main() {
 fn files(folder: &Path) -> Vec<PathBuf> {
     let walk = walkdir::WalkDir::new(folder).into_iter().map(|entry| entry.expect("an entry"));
     let mut files: Vec<PathBuf> =
-        walk.filter(|entry| entry.file_type().is_file()).map(|entry| entry.into_path()).collect();
+        walk.filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path).collect();
     files.sort();
     files
 }

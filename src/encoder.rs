@@ -1,9 +1,10 @@
 //! Running models: one [`Encoder`] per model and process, shared by indexing, watching and queries.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use image::RgbImage;
+use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
 use crate::media::{DecodeError, DecodeLimits, Decoded, Format};
@@ -85,7 +86,7 @@ impl Encoder {
 
     /// The device that the model runs on; `None` before its first run.
     pub(crate) fn device(&self) -> Option<Device> {
-        *locked(&self.used)
+        *self.used.lock()
     }
 
     /// Whether each worker may get its own session, as far as is known before ONNX Runtime is loaded.
@@ -107,26 +108,26 @@ impl Encoder {
     /// Whether an idle or shared session is in memory, as far as is known without waiting.
     pub(crate) fn is_loaded(&self) -> bool {
         // If the lock is taken, the session exists or is being created.
-        let is_present = |slot: &Mutex<Option<Embedder>>| slot.try_lock().map_or(true, |slot| slot.is_some());
-        !locked(&self.idle).is_empty() || is_present(&self.shared) || is_present(&self.for_queries)
+        let is_present = |slot: &Mutex<Option<Embedder>>| slot.try_lock().is_none_or(|slot| slot.is_some());
+        !self.idle.lock().is_empty() || is_present(&self.shared) || is_present(&self.for_queries)
     }
 
     /// Takes back a worker's session, for the next run or for queries.
     pub(crate) fn keep(&self, embedder: Option<Embedder>) {
         let Some(embedder) = embedder else { return };
-        locked(&self.idle).push(embedder);
-        *locked(&self.last_used) = Instant::now();
+        self.idle.lock().push(embedder);
+        *self.last_used.lock() = Instant::now();
         // Queries use the worker's session from now on, so that the model is in memory only once.
-        if let Ok(mut slot) = self.for_queries.try_lock() {
+        if let Some(mut slot) = self.for_queries.try_lock() {
             *slot = None;
         }
     }
 
     /// Frees the memory of idle sessions. The next picture creates a new one.
     pub(crate) fn unload(&self) {
-        locked(&self.idle).clear();
+        self.idle.lock().clear();
         for slot in [&self.shared, &self.for_queries] {
-            if let Ok(mut slot) = slot.try_lock() {
+            if let Some(mut slot) = slot.try_lock() {
                 *slot = None;
             }
         }
@@ -139,7 +140,7 @@ impl Encoder {
         if !self.is_loaded() {
             return None;
         }
-        let rest = idle.saturating_sub(locked(&self.last_used).elapsed());
+        let rest = idle.saturating_sub(self.last_used.lock().elapsed());
         if rest.is_zero() {
             self.unload();
             return None;
@@ -155,17 +156,17 @@ impl Encoder {
 
     /// The vector and the classes of one picture, for a query.
     pub(crate) fn encode(&self, pixels: RgbImage) -> Result<Embedded> {
-        *locked(&self.last_used) = Instant::now();
-        let worker = locked(&self.idle).pop();
+        *self.last_used.lock() = Instant::now();
+        let worker = self.idle.lock().pop();
         let embedded = match worker {
             Some(mut embedder) => {
                 let embedded = embedder.embed(&[pixels]);
-                locked(&self.idle).push(embedder);
+                self.idle.lock().push(embedder);
                 embedded
             }
             None => self.encode_without_worker(pixels)?,
         };
-        *locked(&self.last_used) = Instant::now();
+        *self.last_used.lock() = Instant::now();
         let embedded = embedded?.pop().expect("one result for one picture");
         let model = || self.spec().name.clone();
         Ok(embedded.map_err(|error| model::Error::Model { model: model(), reason: error.to_string() })?)
@@ -175,10 +176,10 @@ impl Encoder {
         &self,
         pixels: RgbImage,
     ) -> Result<model::Result<Vec<Result<Embedded, InvalidEmbedding>>>> {
-        if let Some(embedder) = &mut *locked(&self.shared) {
+        if let Some(embedder) = &mut *self.shared.lock() {
             return Ok(embedder.embed(&[pixels]));
         }
-        let mut slot = locked(&self.for_queries);
+        let mut slot = self.for_queries.lock();
         let embedder = match &mut *slot {
             Some(embedder) => embedder,
             none => none.insert(self.make_embedder(all_cores())?),
@@ -188,16 +189,16 @@ impl Encoder {
 
     /// Starts a run: sessions may be created again, even if that failed in an earlier run.
     pub(crate) fn begin(&self) {
-        *locked(&self.failed) = false;
+        *self.failed.lock() = false;
     }
 
     /// Returns an idle session, or a new one. Only the first worker whose attempt fails returns the cause; the others
     /// return [`Error::Interrupted`].
     fn embedder(&self) -> Result<Embedder> {
-        if let Some(embedder) = locked(&self.idle).pop() {
+        if let Some(embedder) = self.idle.lock().pop() {
             return Ok(embedder);
         }
-        let mut failed = locked(&self.failed);
+        let mut failed = self.failed.lock();
         if *failed {
             return Err(Error::Interrupted);
         }
@@ -218,14 +219,14 @@ impl Encoder {
         for device in others {
             match Embedder::new(&self.model, &runtime, *device, threads) {
                 Ok(embedder) => {
-                    *locked(&self.used) = Some(*device);
+                    *self.used.lock() = Some(*device);
                     return Ok(embedder);
                 }
                 Err(error) => (self.runtime.notice)(&format!("{error}; trying another device")),
             }
         }
         let embedder = Embedder::new(&self.model, &runtime, *last, threads)?;
-        *locked(&self.used) = Some(*last);
+        *self.used.lock() = Some(*last);
         Ok(embedder)
     }
 
@@ -247,7 +248,7 @@ impl Encoder {
         if let Some(device) = self.device() {
             return Ok(device.is_accelerator());
         }
-        let _starting = locked(&self.starting);
+        let _starting = self.starting.lock();
         // Another worker may have determined the device meanwhile.
         if let Some(device) = self.device() {
             return Ok(device.is_accelerator());
@@ -255,9 +256,9 @@ impl Encoder {
         let embedder = self.embedder()?;
         let is_shared = self.device().is_some_and(Device::is_accelerator);
         if is_shared {
-            *locked(&self.shared) = Some(embedder);
+            *self.shared.lock() = Some(embedder);
         } else {
-            locked(&self.idle).push(embedder);
+            self.idle.lock().push(embedder);
         }
         Ok(is_shared)
     }
@@ -287,7 +288,7 @@ impl Encoder {
         pictures: &[RgbImage],
     ) -> Result<Vec<Result<Embedded, InvalidEmbedding>>> {
         if self.is_shared()? {
-            return self.embed_with(&mut locked(&self.shared), pictures);
+            return self.embed_with(&mut self.shared.lock(), pictures);
         }
         self.embed_with(own, pictures)
     }
@@ -312,7 +313,7 @@ pub(crate) struct Encoders(Mutex<Vec<Weak<Encoder>>>);
 impl Encoders {
     /// The encoder of a model, if it is in use.
     pub(crate) fn get(&self, model: ModelId) -> Option<Arc<Encoder>> {
-        locked(&self.0).iter().filter_map(Weak::upgrade).find(|encoder| encoder.model.id() == model)
+        self.0.lock().iter().filter_map(Weak::upgrade).find(|encoder| encoder.model.id() == model)
     }
 
     /// The encoder of a model on a device. `make` creates it if there is none.
@@ -326,7 +327,7 @@ impl Encoders {
             return Ok(encoder);
         }
         let made = Arc::new(make()?);
-        let mut encoders = locked(&self.0);
+        let mut encoders = self.0.lock();
         encoders.retain(|other| other.upgrade().is_some_and(|other| other.model.id() != model));
         encoders.push(Arc::downgrade(&made));
         Ok(made)
@@ -335,9 +336,4 @@ impl Encoders {
 
 fn all_cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// Locks a mutex and ignores poisoning: no panic can leave the guarded values half changed.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,7 +3,9 @@
 //!
 //! A function may reject its input, but must not panic, hang or use much memory.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
+
+use parking_lot::Mutex;
 
 use crate::search::TextQuery;
 use crate::store::{ModelRow, Store, Writer};
@@ -22,7 +24,7 @@ fn with_store(run: impl FnOnce(&Store)) {
         drop(Writer::open(&path).expect("the database can be created"));
         Mutex::new(Store::open(&path).expect("the database exists"))
     });
-    run(&store.lock().unwrap_or_else(PoisonError::into_inner));
+    run(&store.lock());
 }
 
 /// `spec.json` and `preprocessor_config.json`.

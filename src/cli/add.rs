@@ -2,17 +2,18 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use imgidx::indexer::{PlanStep, ReadCause, Vanished};
+use imgidx::documents::{Added, PlannedStep};
+use imgidx::indexer::{PlanStep, ReadCause};
 use imgidx::model::Device;
 use imgidx::scan::on_network_file_system;
 use imgidx::types::path_from_bytes;
 use imgidx::{AddOptions, CancelToken, Error, Index, IndexReport, Result};
-use serde_json::{Map, Value, json};
+use parking_lot::Mutex;
 
-use super::output::{Done, Failure, Out, count, escaped, human_bytes, insert_path, object};
+use super::output::{Done, Failure, Out, count, human_bytes};
 use super::profile::Profile;
 use super::progress::Bar;
 use super::work::{ScanArgs, WorkArgs};
@@ -131,7 +132,7 @@ pub(super) fn is_interrupted() -> bool {
 /// Lets the first interrupt cancel the work, which then finishes what is in progress. A second one ends the process.
 pub(super) fn cancel_on_interrupt(cancel: &CancelToken) {
     // A command that waited for another process starts over with a new token.
-    *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = Some(cancel.clone());
+    *CURRENT.lock() = Some(cancel.clone());
     if is_interrupted() {
         cancel.cancel();
     }
@@ -140,7 +141,7 @@ pub(super) fn cancel_on_interrupt(cancel: &CancelToken) {
             std::process::exit(130);
         }
         let _ = writeln!(std::io::stderr(), "\nfinishing the work in progress; interrupt again to stop immediately");
-        if let Some(cancel) = &*CURRENT.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(cancel) = &*CURRENT.lock() {
             cancel.cancel();
         }
     };
@@ -182,22 +183,11 @@ fn print_report(global: &Global, index: &Index, report: &IndexReport) -> Result<
     }
     let mut out = Out::new();
     if global.json {
-        let mut fields = object(serde_json::to_value(report).expect("a report is plain data"));
-        fields.insert("offline_roots".into(), report.offline_roots.iter().map(|root| json!(escaped(root))).collect());
-        fields.insert("vanished".into(), report.vanished.iter().map(vanished).collect());
-        out.document(fields)?;
+        out.document(Added::from(report))?;
     } else {
         out.line(summary(report))?;
     }
     Ok(out.finish()?)
-}
-
-fn vanished(vanished: &Vanished) -> Value {
-    let mut fields = Map::new();
-    insert_path(&mut fields, "root", &vanished.root);
-    fields.insert("files".into(), json!(vanished.files));
-    fields.insert("of".into(), json!(vanished.of));
-    fields.into()
 }
 
 fn summary(report: &IndexReport) -> String {
@@ -224,11 +214,9 @@ fn dry_run(global: &Global, args: &Args, options: &AddOptions) -> Result<Done, F
     };
     let mut out = Out::new();
     let mut failed = None;
-    let mut print = |what: &str, path: PathBuf| {
+    let mut print = |what: &'static str, path: PathBuf| {
         let result = if global.json {
-            let mut fields = Map::from_iter([("plan".to_owned(), json!(what))]);
-            insert_path(&mut fields, "path", &path);
-            out.json_line(&fields)
+            out.json_line(&PlannedStep::new(what, &path))
         } else {
             out.path(&format!("{what}\t"), &path, '\n')
         };
@@ -243,7 +231,7 @@ fn dry_run(global: &Global, args: &Args, options: &AddOptions) -> Result<Done, F
         options,
         |root, step| match step {
             PlanStep::Read(file, cause) => {
-                (print.borrow_mut())(cause_name(cause), root.join(path_from_bytes(&file.path)))
+                (print.borrow_mut())(cause_name(cause), root.join(path_from_bytes(&file.path)));
             }
             PlanStep::Moved(_, file, _) => (print.borrow_mut())("moved", root.join(path_from_bytes(&file.path))),
             PlanStep::Unlisted(error) => (print.borrow_mut())("unreadable", root.join(path_from_bytes(&error.path))),

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use imgidx::Result;
-use serde_json::{Map, json};
+use imgidx::documents::BackedUp;
 
 use super::Global;
-use super::output::{Done, Failure, Out, human_bytes, insert_path};
+use super::output::{Done, Failure, Out, human_bytes};
 
 /// Time between two updates of the progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
@@ -42,10 +42,7 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let bytes = std::fs::metadata(&args.file).map_or(0, |metadata| metadata.len());
     let mut out = Out::new();
     if global.json {
-        let mut fields = Map::new();
-        insert_path(&mut fields, "file", &args.file);
-        fields.insert("bytes".into(), json!(bytes));
-        out.document(fields)?;
+        out.document(BackedUp { file: (&args.file).into(), bytes })?;
     } else {
         out.path(&format!("{}\t", human_bytes(bytes)), &args.file, '\n')?;
     }

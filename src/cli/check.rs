@@ -1,7 +1,7 @@
 //! `imgidx check`
 
+use imgidx::documents::Checked;
 use imgidx::{Error, Result};
-use serde_json::{Map, json};
 
 use super::output::{Done, Failure, Out, count};
 use super::{Global, ask};
@@ -44,8 +44,7 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let ok = problems.iter().all(|problem| problem.repaired);
     let mut out = Out::new();
     if global.json {
-        let problems_json = serde_json::to_value(&problems).expect("problems are plain data");
-        out.document(Map::from_iter([("ok".to_owned(), json!(ok)), ("problems".to_owned(), problems_json)]))?;
+        out.document(Checked::from(problems.as_slice()))?;
     } else if problems.is_empty() {
         out.line("no problems found")?;
     } else {

@@ -7,10 +7,11 @@ use std::process::{Command as Process, Stdio};
 use std::time::{Duration, Instant};
 
 use imgidx::daemon::{Client, DaemonStatus, Op};
+use imgidx::documents::Daemon;
 use imgidx::index::default_data_dir;
 use imgidx::store::RootState;
+use imgidx::types::resolved;
 use imgidx::{Error, Result};
-use serde_json::{Map, Value, json};
 
 use super::Global;
 use super::output::{Done, Failure, Out, count};
@@ -108,7 +109,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) fn run(global: &Global, command: Command) -> Result<Done, Failure> {
     let database = global.database()?;
-    let database = fs::canonicalize(&database).or_else(|_| std::path::absolute(&database)).unwrap_or(database);
+    let database = resolved(&database);
     match command {
         Command::Install(args) => install(global, &database, &args),
         Command::Uninstall => uninstall(global, &database),
@@ -118,8 +119,7 @@ pub(super) fn run(global: &Global, command: Command) -> Result<Done, Failure> {
         Command::Logs(args) => logs(&Manager::of(&database)?, &args),
         Command::Sync => order(&database, Op::Sync),
         Command::Rescan { paths } => {
-            let absolute =
-                |path: PathBuf| fs::canonicalize(&path).or_else(|_| std::path::absolute(&path)).unwrap_or(path);
+            let absolute = |path: PathBuf| resolved(&path);
             order(&database, Op::Rescan { paths: paths.into_iter().map(absolute).collect() })
         }
         Command::Pause => order(&database, Op::Pause),
@@ -328,28 +328,13 @@ fn status(global: &Global, database: &Path) -> Result<Done, Failure> {
     let status = client(database)?.status().map_err(Failure::refused)?;
     let mut out = Out::new();
     if global.json {
-        out.document(Map::from_iter([("daemon".to_owned(), document(&status))]))?;
+        out.document(Daemon { daemon: (&status).into() })?;
     } else {
         for line in lines(&status) {
             out.line(line)?;
         }
     }
     Ok(out.finish().map(|()| Done::All)?)
-}
-
-/// The state of a daemon as JSON.
-pub(super) fn document(status: &DaemonStatus) -> Value {
-    let mut fields = super::output::object(serde_json::to_value(status).expect("a status is plain data"));
-    let roots = status.watch.roots.iter().map(|root| {
-        let mut fields = Map::new();
-        super::output::insert_path(&mut fields, "path", &root.path);
-        fields.insert("state".into(), json!(root.state));
-        fields.insert("folders".into(), json!(root.folders));
-        fields.insert("polled".into(), json!(root.polled));
-        Value::Object(fields)
-    });
-    fields.insert("roots".into(), roots.collect());
-    fields.into()
 }
 
 /// The state of a daemon as lines of text.

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use imgidx::documents::{Dismissed, Dupes};
 use imgidx::search::{DupeAnswer, DupeGroup, DupeQuery, DupeTier, Redundant, Withheld};
 use imgidx::types::ContentHash;
 use imgidx::{QueryImage, Result, Searcher};
-use serde_json::{Map, Value, json};
 
 use super::Global;
 use super::filters::Filters;
-use super::output::{Done, Failure, Out, count, human_bytes, insert_path};
+use super::output::{Done, Failure, Out, count, human_bytes};
 use super::sheet::{Section, Sheet, Tile};
 
 const EXAMPLES: &str = examples![
@@ -88,7 +88,7 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     }
     let mut out = Out::new();
     if global.json {
-        out.document(document(&answer))?;
+        out.document(Dupes::from(&answer))?;
     } else if args.null {
         print_redundant(global, &mut out, &index.redundant(&answer)?)?;
     } else {
@@ -160,32 +160,6 @@ fn print(out: &mut Out, answer: &DupeAnswer, args: &Args) -> Result<(), Failure>
     Ok(())
 }
 
-fn document(answer: &DupeAnswer) -> Map<String, Value> {
-    Map::from_iter([
-        ("groups".to_owned(), answer.groups.iter().map(group).collect()),
-        ("dismissed".to_owned(), json!(answer.dismissed)),
-        ("incomplete".to_owned(), json!(answer.incomplete)),
-    ])
-}
-
-fn group(group: &DupeGroup) -> Value {
-    let mut files: Vec<Value> = Vec::new();
-    for picture in &group.pictures {
-        for path in &picture.paths {
-            let mut fields = Map::new();
-            insert_path(&mut fields, "path", path);
-            fields.insert("image".into(), json!(picture.image.to_string()));
-            fields.insert("width".into(), json!(picture.width));
-            fields.insert("height".into(), json!(picture.height));
-            fields.insert("bytes".into(), json!(picture.bytes));
-            fields.insert("score".into(), json!(picture.score));
-            fields.insert("keep".into(), json!(files.is_empty()));
-            files.push(fields.into());
-        }
-    }
-    json!({"tier": group.tier, "score": group.score, "files": files})
-}
-
 fn sheet(answer: &DupeAnswer) -> Sheet<'_> {
     Sheet {
         title: "Duplicates".into(),
@@ -223,7 +197,7 @@ fn dismiss(global: &Global, args: &DismissArgs) -> Result<Done, Failure> {
     };
     let mut out = Out::new();
     if global.json {
-        out.document(Map::from_iter([("pairs".to_owned(), json!(pairs)), ("undo".to_owned(), json!(args.undo))]))?;
+        out.document(Dismissed { pairs, undo: args.undo })?;
     } else {
         out.line(format_args!("{} {done}", count(pairs, "pair")))?;
     }

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
+use imgidx::documents::Exported;
 use imgidx::search::ExportFormat;
 use imgidx::store::PictureRow;
+use imgidx::types::escape_path;
 use imgidx::{Error, Filter, Result, Searcher};
-use serde_json::json;
 
 use super::Global;
-use super::output::{Done, Failure, Out, count, escaped};
+use super::output::{Done, Failure, Out, count};
 
 const EXAMPLES: &str = examples![
     "Export one JSON document per file" => "imgidx export > index.jsonl",
@@ -52,20 +53,14 @@ fn stream_json(index: &Searcher, with_vector: bool) -> Result<Done, Failure> {
     let model = index.active_model()?.name;
     let mut out = Out::new();
     index.for_each_picture(&Filter::default(), |row| {
-        let mut fields = super::list::fields(&row);
+        let mut file = Exported::new(&row);
         if let Some(features) = index.stored_features(&row)? {
-            super::show::insert_features(&mut fields, Some(&features));
+            file.measured(features);
         }
         if let Some((embedding, classes)) = index.stored_embedding(&row)? {
-            let labels = classes.iter().map(|class| json!({"label": class.label, "score": class.score})).collect();
-            fields.insert("labels".into(), labels);
-            let mut described = json!({"model": model, "dim": embedding.dimension()});
-            if with_vector {
-                described["vector"] = json!(embedding.as_slice());
-            }
-            fields.insert("embedding".into(), described);
+            file.embedded(&model, &embedding, &classes, with_vector);
         }
-        out.json_line(&fields).map_err(output_failed)
+        out.json_line(&file).map_err(output_failed)
     })?;
     Ok(out.finish().map(|()| Done::All)?)
 }
@@ -87,7 +82,7 @@ fn csv_line(row: &PictureRow, label: &str, score: &str) -> String {
     let info = row.info.as_ref();
     let number = |value: Option<u32>| value.map(|n| n.to_string()).unwrap_or_default();
     let fields = [
-        csv_field(&escaped(&row.path)),
+        csv_field(&escape_path(&row.path)),
         row.hash.to_string(),
         row.bytes.to_string(),
         info.map(|info| info.format.clone()).unwrap_or_default(),

@@ -1,11 +1,10 @@
 //! `imgidx failures`
 
 use imgidx::Result;
-use imgidx::store::FailureRow;
-use serde_json::{Map, Value, json};
+use imgidx::documents::Failures;
 
 use super::Global;
-use super::output::{Done, Failure, Out, insert_path, printable};
+use super::output::{Done, Failure, Out, printable};
 
 const EXAMPLES: &str = examples![
     "List files that could not be indexed, with the stage and the reason" => "imgidx failures",
@@ -24,7 +23,7 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let failures = global.open_searcher(None)?.failures()?;
     let mut out = Out::new();
     if global.json {
-        out.document(Map::from_iter([("failures".to_owned(), failures.iter().map(document).collect())]))?;
+        out.document(Failures { failures })?;
     } else {
         for failure in &failures {
             if args.null {
@@ -36,14 +35,4 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         }
     }
     Ok(out.finish().map(|()| Done::All)?)
-}
-
-fn document(failure: &FailureRow) -> Value {
-    let mut fields = Map::new();
-    insert_path(&mut fields, "path", &failure.path);
-    fields.insert("stage".into(), json!(failure.stage));
-    fields.insert("reason".into(), json!(failure.reason));
-    fields.insert("attempts".into(), json!(failure.attempts));
-    fields.insert("at".into(), json!(failure.at));
-    fields.into()
 }

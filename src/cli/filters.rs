@@ -51,7 +51,7 @@ pub(super) struct Filters {
 impl Filters {
     /// The filter that these options describe.
     pub(super) fn filter(&self) -> Result<Filter> {
-        let mut filter = self.under.iter().fold(Filter::default(), |filter, folder| filter.under(folder));
+        let mut filter = self.under.iter().fold(Filter::default(), Filter::under);
         for format in &self.format {
             filter = filter.format(format.name());
         }

@@ -2,11 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use imgidx::types::ContentHash;
-use serde_json::{Map, Value, json};
-
 use super::filters::Filters;
-use super::output::{Out, escaped, insert_path};
+use super::output::Out;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct HitArgs {
@@ -30,7 +27,6 @@ pub(super) struct HitArgs {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HitRow<'a> {
     pub score: f32,
-    pub image: ContentHash,
     /// The file that is shown first.
     pub path: &'a Path,
     /// All files with this content.
@@ -53,16 +49,5 @@ impl HitArgs {
             }
         }
         Ok(())
-    }
-}
-
-impl HitRow<'_> {
-    /// The fields of its JSON object.
-    pub(super) fn fields(self) -> Map<String, Value> {
-        let mut fields = Map::from_iter([("score".to_owned(), json!(self.score))]);
-        insert_path(&mut fields, "path", self.path);
-        fields.insert("image".into(), json!(self.image.to_string()));
-        fields.insert("paths".into(), self.paths.iter().map(|path| json!(escaped(path))).collect());
-        fields
     }
 }

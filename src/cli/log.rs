@@ -4,9 +4,10 @@ use std::io::Write;
 use std::path::Path;
 use std::time::SystemTime;
 
+use imgidx::types::escape_path;
 use serde_json::{Map, Value, json};
 
-use super::output::{escaped, printable};
+use super::output::printable;
 
 /// The severity of a line, with the numbers of syslog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +100,7 @@ fn pairs(fields: &[(&str, Value)]) -> String {
 
 /// A path as a field value.
 pub(super) fn path(path: &Path) -> Value {
-    json!(escaped(path))
+    json!(escape_path(path))
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
+use imgidx::documents::{Model, Models};
 use imgidx::model::{Catalog, CatalogEntry, Runtime};
 use imgidx::{Error, Result};
-use serde_json::{Map, Value, json};
 
 use super::Global;
-use super::output::{Done, Failure, Out, count, escaped};
+use super::output::{Done, Failure, Out, count};
 
 const EXAMPLES: &str = examples![
     "List the available models" => "imgidx model list",
@@ -105,7 +105,7 @@ fn print_entry(
     entry: &CatalogEntry,
     text: std::fmt::Arguments<'_>,
 ) -> std::io::Result<()> {
-    if global.json { out.document(describe(entry, None)) } else { out.line(text) }
+    if global.json { out.document(Model::new(entry, None)) } else { out.line(text) }
 }
 
 fn list(global: &Global, catalog: &Catalog, out: &mut Out) -> Result<(), Failure> {
@@ -119,8 +119,8 @@ fn list(global: &Global, catalog: &Catalog, out: &mut Out) -> Result<(), Failure
         }
     }
     if global.json {
-        let models = models.iter().map(|entry| Value::Object(describe(entry, Some(is_active(entry))))).collect();
-        return Ok(out.document(Map::from_iter([("models".to_owned(), models)]))?);
+        let models = models.iter().map(|entry| Model::new(entry, Some(is_active(entry)))).collect();
+        return Ok(out.document(Models { models })?);
     }
     for entry in &models {
         let (mark, spec) = (if is_active(entry) { "*" } else { " " }, &entry.spec);
@@ -139,22 +139,4 @@ fn active_name(global: &Global) -> Result<Option<String>> {
         Err(Error::NoIndex { .. }) => Ok(Some(imgidx::model::BUILTIN_NAME.to_owned())),
         Err(error) => Err(error),
     }
-}
-
-fn describe(entry: &CatalogEntry, active: Option<bool>) -> Map<String, Value> {
-    let spec = &entry.spec;
-    let mut fields = super::output::object(json!({
-        "name": spec.name,
-        "id": entry.id.to_string(),
-        "dim": spec.outputs.dimension,
-        "width": spec.input.width,
-        "height": spec.input.height,
-        "labels": spec.labels.is_some(),
-        "licence": spec.licence,
-        "folder": entry.folder.as_ref().map(|folder| escaped(folder)),
-    }));
-    if let Some(active) = active {
-        fields.insert("active".into(), json!(active));
-    }
-    fields
 }

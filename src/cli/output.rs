@@ -5,8 +5,9 @@ use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use std::path::{Path, PathBuf};
 
 use imgidx::Error;
+use imgidx::documents::{Document, ErrorDetails, ErrorDocument};
 use imgidx::types::path_to_bytes;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
 use super::color::When;
 
@@ -116,9 +117,10 @@ impl Style {
     pub(super) fn error(self, failure: &Failure) {
         let hint = failure.hint();
         if self.json {
-            let error = json!({"kind": failure.kind(), "message": failure.to_string(), "hint": hint});
+            let error = ErrorDetails { kind: failure.kind(), message: failure.to_string(), hint };
+            let document = serde_json::to_string(&ErrorDocument { error }).expect("an error is plain data");
             // If standard error is closed, there is nowhere to report it.
-            let _ = writeln!(io::stderr(), "{}", json!({ "error": error }));
+            let _ = writeln!(io::stderr(), "{document}");
             return;
         }
         self.line("error", "1;31", &failure.to_string());
@@ -184,16 +186,14 @@ impl Out {
     }
 
     /// Writes one JSON document, indented for a reader.
-    pub(super) fn document(&mut self, mut fields: Map<String, Value>) -> io::Result<()> {
-        let mut document = Map::from_iter([("schema".to_owned(), json!(1))]);
-        document.append(&mut fields);
-        serde_json::to_writer_pretty(&mut self.writer, &document)?;
+    pub(super) fn document<T: Serialize>(&mut self, content: T) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut self.writer, &Document::new(content))?;
         writeln!(self.writer)
     }
 
     /// Writes one JSON document on a line of its own.
-    pub(super) fn json_line(&mut self, fields: &Map<String, Value>) -> io::Result<()> {
-        serde_json::to_writer(&mut self.writer, fields)?;
+    pub(super) fn json_line<T: Serialize>(&mut self, document: &T) -> io::Result<()> {
+        serde_json::to_writer(&mut self.writer, document)?;
         writeln!(self.writer)
     }
 
@@ -222,32 +222,6 @@ pub(super) fn printable(text: &str) -> String {
 /// Like [`printable`], but on one line: a name that spans lines would look like several files.
 fn printable_name(name: &str) -> String {
     printable(name).replace(['\n', '\t'], "\u{FFFD}")
-}
-
-/// Puts a path into a JSON object: escaped and, if it is not UTF-8, also as bytes.
-pub(super) fn insert_path(fields: &mut Map<String, Value>, key: &str, path: &Path) {
-    fields.insert(key.to_owned(), json!(escaped(path)));
-    if path.to_str().is_none() {
-        fields.insert(format!("{key}_bytes"), json!(path_to_bytes(path)));
-    }
-}
-
-/// A path as text, with `\xNN` for bytes that are not UTF-8.
-pub(super) fn escaped(path: &Path) -> String {
-    let mut text = String::new();
-    for chunk in path_to_bytes(path).utf8_chunks() {
-        text.push_str(chunk.valid());
-        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02X}")));
-    }
-    text
-}
-
-/// The fields of a value that is a JSON object.
-pub(super) fn object(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(fields) => fields,
-        other => unreachable!("{other} is not an object"),
-    }
 }
 
 /// A number of bytes in the largest unit that fits, such as `1.5 KiB`.
@@ -285,16 +259,6 @@ pub(super) fn confirm(question: &str) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[cfg(unix)]
-    #[test]
-    fn a_path_that_is_not_utf8_is_escaped_and_given_as_bytes() {
-        use std::os::unix::ffi::OsStrExt;
-        let path = Path::new(std::ffi::OsStr::from_bytes(b"a\xFFb"));
-        let mut fields = Map::new();
-        insert_path(&mut fields, "path", path);
-        assert_eq!(Value::Object(fields), json!({"path": "a\\xFFb", "path_bytes": [97, 255, 98]}));
-    }
 
     #[test]
     fn a_terminal_is_not_commanded_by_a_file_name() {

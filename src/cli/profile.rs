@@ -9,17 +9,19 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use imgidx::types::current_memory;
 use imgidx::{Error, Progress, Result};
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
 use super::output::human_bytes;
+use super::output_file::refuse_picture;
 
 /// Events that are written; viewers cope with about this many.
 const MAX_EVENTS: u64 = 2_000_000;
@@ -79,6 +81,7 @@ impl Profile {
     /// # Errors
     /// If the file cannot be created, or the process has another subscriber.
     pub(super) fn start(path: &Path) -> Result<Self> {
+        refuse_picture(path)?;
         let file = File::create(path).map_err(Error::io("create", path))?;
         let mut file = BufWriter::new(file);
         file.write_all(b"[\n").map_err(Error::io("write", path))?;
@@ -91,7 +94,7 @@ impl Profile {
         };
         if let Some(profile) = STARTED.get() {
             // The command waited for another process and starts over: start with an empty profile.
-            *profile.shared.state() = shared.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+            *profile.shared.state() = shared.state.into_inner();
             return Ok(profile.clone());
         }
         let profile = Self { shared: Arc::new(shared) };
@@ -177,7 +180,7 @@ fn micros(time: Duration) -> f64 {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// The number of this thread. Its first use records the name of the thread too.

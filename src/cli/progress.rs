@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 use std::io::IsTerminal;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use imgidx::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use parking_lot::Mutex;
 
 use super::output::human_bytes;
 
@@ -36,7 +36,7 @@ impl Bar {
         if !progress.scanning {
             self.bar.set_style(style("{wide_bar:.cyan/blue} {pos}/{len} files  {msg}  ETA {eta}"));
         }
-        let mut speed = self.speed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut speed = self.speed.lock();
         let (now, average) = speed.take(Instant::now(), progress.embedded);
         self.bar.set_message(message(&progress, now, average, self.verbose));
     }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use imgidx::Result;
-use serde_json::{Map, json};
+use imgidx::documents::{Forgotten, Pruned};
+use serde::Serialize;
 
 use super::output::{Done, Failure, Out, confirm, count};
 use super::{Global, ask};
@@ -63,7 +64,7 @@ pub(super) fn run(global: &Global, args: PruneArgs) -> Result<Done, Failure> {
         index.prune()?
     };
     let text = format!("{} and {}", count(files, "file"), count(images, "content"));
-    report(global, args.dry_run, &text, &[("files", files), ("images", images)])
+    report(global, args.dry_run, &text, Pruned { files, images, dry_run: args.dry_run })
 }
 
 pub(super) fn run_forget(global: &Global, args: ForgetArgs) -> Result<Done, Failure> {
@@ -82,16 +83,14 @@ pub(super) fn run_forget(global: &Global, args: ForgetArgs) -> Result<Done, Fail
         let _way = ask::make_way(global);
         index.forget(&root)?;
     }
-    report(global, args.dry_run, &count(files, "file"), &[("files", files)])
+    report(global, args.dry_run, &count(files, "file"), Forgotten { files, dry_run: args.dry_run })
 }
 
 /// Prints what was removed, or would be.
-fn report(global: &Global, dry_run: bool, text: &str, numbers: &[(&str, u64)]) -> Result<Done, Failure> {
+fn report(global: &Global, dry_run: bool, text: &str, document: impl Serialize) -> Result<Done, Failure> {
     let mut out = Out::new();
     if global.json {
-        let mut fields: Map<_, _> = numbers.iter().map(|(name, number)| ((*name).to_owned(), json!(number))).collect();
-        fields.insert("dry_run".into(), json!(dry_run));
-        out.document(fields)?;
+        out.document(document)?;
     } else {
         let removed = if dry_run { "would remove" } else { "removed" };
         out.line(format_args!("{removed} rows of {text} from the index"))?;

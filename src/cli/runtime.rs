@@ -1,11 +1,11 @@
 //! `imgidx runtime`
 
 use imgidx::Result;
+use imgidx::documents::RuntimeInUse;
 use imgidx::model::{Device, Runtime, fetch_runtime};
-use serde_json::{Map, json};
 
 use super::Global;
-use super::output::{Done, Failure, Out, insert_path};
+use super::output::{Done, Failure, Out};
 
 const EXAMPLES: &str = examples![
     "Show which ONNX Runtime is used" => "imgidx runtime",
@@ -34,18 +34,11 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         global.note(&format!("installed `{}`", library.display()));
     }
     let runtime = Runtime::load(&options)?;
-    let devices: Vec<&str> = runtime.devices().into_iter().map(|device| device.as_str()).collect();
+    let devices: Vec<&str> = runtime.devices().into_iter().map(imgidx::model::Device::as_str).collect();
     let auto = auto(&runtime);
     let mut out = Out::new();
     if global.json {
-        let mut fields = Map::new();
-        insert_path(&mut fields, "library", runtime.library());
-        fields.insert("version".into(), json!(runtime.version()));
-        fields.insert("place".into(), json!(runtime.place().to_string()));
-        fields.insert("devices".into(), json!(devices));
-        fields.insert("auto".into(), json!(auto));
-        fields.insert("attempts".into(), json!(runtime.attempts()));
-        out.document(fields)?;
+        out.document(RuntimeInUse::new(&runtime, auto))?;
     } else {
         out.line(format_args!("version  {}", runtime.version()))?;
         out.path("library  ", runtime.library(), '\n')?;

@@ -1,8 +1,8 @@
 //! `imgidx search`
 
+use imgidx::documents::Search;
 use imgidx::search::TextHit;
 use imgidx::{Result, TextAnswer, TextQuery};
-use serde_json::{Map, Value, json};
 
 use super::hits::{HitArgs, HitRow};
 use super::output::{Done, Failure, Out, count};
@@ -67,7 +67,7 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     }
     let mut out = Out::new();
     if global.json {
-        out.document(document(&text, &answer))?;
+        out.document(Search::new(&text, &answer))?;
     } else {
         args.hits.print(&mut out, answer.hits.iter().map(row))?;
     }
@@ -89,25 +89,8 @@ fn tell(global: &Global, answer: &TextAnswer) {
     }
 }
 
-fn document(text: &str, answer: &TextAnswer) -> Map<String, Value> {
-    Map::from_iter([
-        ("text".to_owned(), json!(text)),
-        ("terms".to_owned(), json!(answer.terms)),
-        ("model".to_owned(), json!(answer.model)),
-        ("has_labels".to_owned(), json!(answer.has_labels)),
-        ("pending".to_owned(), json!(answer.pending)),
-        ("hits".to_owned(), answer.hits.iter().map(hit).collect()),
-    ])
-}
-
 fn row(hit: &TextHit) -> HitRow<'_> {
-    HitRow { score: hit.score, image: hit.image, path: &hit.path, paths: &hit.paths }
-}
-
-fn hit(hit: &TextHit) -> Value {
-    let mut fields = row(hit).fields();
-    fields.insert("labels".into(), json!(hit.labels));
-    fields.into()
+    HitRow { score: hit.score, path: &hit.path, paths: &hit.paths }
 }
 
 fn sheet<'a>(text: &str, answer: &TextAnswer, shown: &'a [TextHit]) -> Sheet<'a> {

@@ -7,11 +7,11 @@ use std::path::Path;
 
 use base64::Engine;
 use image::codecs::jpeg::JpegEncoder;
-use imgidx::types::path_to_bytes;
+use imgidx::types::{escape_path, path_to_bytes};
 use imgidx::{Error, OpenOptions, Result};
 use rayon::prelude::*;
 
-use super::output::{escaped, printable};
+use super::output::printable;
 use super::output_file::refuse_picture;
 
 /// The longer side of a thumbnail in pixels: twice the size on the page, for high-density screens.
@@ -55,10 +55,8 @@ impl Sheet<'_> {
     /// Writes the page. Refuses to replace a picture.
     pub(super) fn write(&self, file: &Path, options: &OpenOptions) -> Result<()> {
         let failed = |source| Error::Io { action: "write", path: file.to_owned(), source };
-        if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-            // It may be one of the pictures on this page.
-            refuse_picture(file)?;
-        }
+        // It may be one of the pictures on this page.
+        refuse_picture(file)?;
         let mut out = BufWriter::new(File::create(file).map_err(failed)?);
         self.write_to(&mut out, options).and_then(|()| out.flush()).map_err(failed)
     }
@@ -90,8 +88,8 @@ impl Sheet<'_> {
 }
 
 fn tile(tile: &Tile<'_>, options: &OpenOptions) -> String {
-    let name = tile.path.file_name().map_or_else(|| escaped(tile.path), |name| escaped(Path::new(name)));
-    let folder = tile.path.parent().map(escaped).unwrap_or_default();
+    let name = tile.path.file_name().map_or_else(|| escape_path(tile.path), |name| escape_path(Path::new(name)));
+    let folder = tile.path.parent().map(escape_path).unwrap_or_default();
     let picture = match thumbnail(tile.path, options) {
         Ok(data) => format!("<img alt=\"{}\" src=\"data:image/jpeg;base64,{data}\">", text(&name)),
         Err(reason) => format!("<span class=\"gone\">{}</span>", text(&reason)),

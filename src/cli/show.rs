@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
+use imgidx::documents::Shown;
 use imgidx::search::Examined;
 use imgidx::types::{Features, TypeGuess};
-use imgidx::{Error, QueryImage, Result, Searcher};
-use serde_json::{Map, Value, json};
+use imgidx::{Error, QueryImage, Result};
 
 use super::Global;
-use super::output::{Done, Failure, Out, count, escaped, human_bytes, insert_path};
+use super::output::{Done, Failure, Out, count, human_bytes};
 
 const EXAMPLES: &str = examples![
     "Show what is known about a picture" => "imgidx show photo.jpg",
@@ -44,39 +44,11 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let paths = index.paths_of(&picture.hash)?;
     let mut out = Out::new();
     if global.json {
-        let mut fields = describe(&picture, &index, &paths)?;
-        if args.vector {
-            fields["embedding"]["vector"] = json!(picture.embedding.as_slice());
-        }
-        out.document(fields)?;
+        out.document(Shown::new(&picture, &index.active_model()?.name, &paths, args.vector))?;
     } else {
         print(&mut out, &picture, &paths, index.has_classes()?)?;
     }
     Ok(out.finish().map(|()| Done::All)?)
-}
-
-/// The JSON document of `show`.
-fn describe(picture: &Examined, index: &Searcher, paths: &[PathBuf]) -> Result<Map<String, Value>> {
-    let mut fields = Map::new();
-    insert_path(&mut fields, "path", &picture.path);
-    let labels: Vec<Value> =
-        picture.classes.iter().map(|class| json!({"label": class.label, "score": class.score})).collect();
-    fields.insert("image".into(), json!(picture.hash.to_string()));
-    fields.insert("indexed".into(), json!(picture.row.is_some()));
-    fields.insert("bytes".into(), json!(picture.bytes));
-    super::list::insert_info(&mut fields, &picture.info);
-    insert_features(&mut fields, picture.features.as_ref());
-    fields.insert("labels".into(), labels.into());
-    let embedding = json!({"model": index.active_model()?.name, "dim": picture.embedding.dimension()});
-    fields.insert("embedding".into(), embedding);
-    fields.insert("paths".into(), paths.iter().map(|path| json!(escaped(path))).collect());
-    Ok(fields)
-}
-
-/// Adds the measured features of a picture and its type.
-pub(super) fn insert_features(fields: &mut Map<String, Value>, features: Option<&Features>) {
-    fields.insert("features".into(), json!(features));
-    fields.insert("type".into(), json!(features.and_then(|features| features.kind)));
 }
 
 fn print(out: &mut Out, picture: &Examined, paths: &[PathBuf], has_classes: bool) -> std::io::Result<()> {

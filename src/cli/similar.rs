@@ -3,13 +3,13 @@
 use std::io::Read;
 use std::path::PathBuf;
 
-use imgidx::search::{Derived, QueriedImage};
+use imgidx::documents::Similar;
+use imgidx::search::Derived;
 use imgidx::types::Stage;
 use imgidx::{Answer, Error, Hit, Query, QueryImage, Result, Searcher};
-use serde_json::{Map, Value, json};
 
 use super::hits::{HitArgs, HitRow};
-use super::output::{Done, Failure, Out, count, insert_path};
+use super::output::{Done, Failure, Out, count};
 use super::sheet::{Section, Sheet, Tile};
 use super::{Global, ask};
 
@@ -64,7 +64,7 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     }
     let mut out = Out::new();
     if global.json {
-        out.document(document(&answer, args.minus.len()))?;
+        out.document(Similar::new(&answer, args.minus.len()))?;
     } else {
         args.hits.print(&mut out, answer.hits.iter().map(row))?;
     }
@@ -159,36 +159,6 @@ fn image(path: &PathBuf) -> Result<QueryImage> {
     }
 }
 
-fn document(answer: &Answer, minus: usize) -> Map<String, Value> {
-    let plus = answer.query.len() - minus;
-    let queries: Vec<Value> = answer
-        .query
-        .iter()
-        .enumerate()
-        .map(|(i, image)| {
-            let mut fields = queried(image);
-            fields.insert("minus".into(), json!(i >= plus));
-            fields.into()
-        })
-        .collect();
-    Map::from_iter([
-        ("query".to_owned(), answer.query.first().map_or(Value::Null, |image| queried(image).into())),
-        ("queries".to_owned(), queries.into()),
-        ("model".to_owned(), json!(answer.model)),
-        ("method".to_owned(), json!(answer.method)),
-        ("pending".to_owned(), json!(answer.pending)),
-        ("hits".to_owned(), answer.hits.iter().map(|hit| Value::from(row(hit).fields())).collect()),
-    ])
-}
-
-fn queried(image: &QueriedImage) -> Map<String, Value> {
-    let mut fields = Map::new();
-    insert_path(&mut fields, "path", &image.path);
-    fields.insert("image".into(), json!(image.image.to_string()));
-    fields.insert("indexed".into(), json!(image.indexed));
-    fields
-}
-
 fn row(hit: &Hit) -> HitRow<'_> {
-    HitRow { score: hit.score, image: hit.image, path: &hit.path, paths: &hit.paths }
+    HitRow { score: hit.score, path: &hit.path, paths: &hit.paths }
 }

@@ -1,14 +1,12 @@
 //! `imgidx status`
 
-use std::time::{Duration, SystemTime};
-
 use imgidx::Result;
+use imgidx::documents::{DaemonState, IndexStatus, Run};
 use imgidx::index::Status;
 use imgidx::store::{RootState, RunRow};
-use serde_json::{Map, Value, json};
 
 use super::Global;
-use super::output::{Done, Failure, Out, count, insert_path};
+use super::output::{Done, Failure, Out, count};
 
 pub(super) fn run(global: &Global) -> Result<Done, Failure> {
     let index = global.open_searcher(None)?;
@@ -18,9 +16,7 @@ pub(super) fn run(global: &Global) -> Result<Done, Failure> {
     let (daemon, lines) = daemon(&status);
     let mut out = Out::new();
     if global.json {
-        let mut fields = document(&status, &skipped, daemon);
-        fields.insert("runs".into(), runs.iter().map(run_document).collect());
-        out.document(fields)?;
+        out.document(IndexStatus::new(status, skipped, daemon, &runs))?;
     } else {
         print(&mut out, &status, &skipped)?;
         if let Some(run) = runs.first() {
@@ -37,72 +33,24 @@ pub(super) fn run(global: &Global) -> Result<Done, Failure> {
 /// Number of runs in the JSON document.
 const RUNS: usize = 20;
 
-fn run_document(run: &RunRow) -> Value {
-    let report: Value = serde_json::from_str(&run.report).unwrap_or_default();
-    let mut fields = Map::from_iter([("started".to_owned(), json!(rfc3339(run.started_at)))]);
-    if let Value::Object(report) = report {
-        fields.extend(report.into_iter().filter(|(key, _)| !matches!(key.as_str(), "offline_roots" | "vanished")));
-    }
-    Value::Object(fields)
-}
-
 fn run_line(run: &RunRow) -> String {
     let pictures = count(run.embedded, "picture");
     let rate = if run.embedded > 0 { format!(" ({:.1} images/s)", run.images_per_second) } else { String::new() };
-    format!("{}: {pictures} embedded in {:.2} s{rate}", rfc3339(run.started_at), run.seconds)
+    format!("{}: {pictures} embedded in {:.2} s{rate}", Run::from(run).started, run.seconds)
 }
 
-/// A time in milliseconds since 1970, as text.
-fn rfc3339(milliseconds: i64) -> String {
-    // The end of the year 9999, because RFC 3339 has four digits for the year.
-    const LAST: u64 = 253_402_300_799_999;
-    let time = SystemTime::UNIX_EPOCH + Duration::from_millis((milliseconds.max(0) as u64).min(LAST));
-    humantime::format_rfc3339_seconds(time).to_string()
-}
-
-/// The state of the daemon, as JSON and as lines of text.
+/// The state of the daemon, as part of the document and as lines of text.
 #[cfg(unix)]
-fn daemon(status: &Status) -> (Value, Vec<String>) {
+fn daemon(status: &Status) -> (Option<DaemonState>, Vec<String>) {
     match super::ask::status(&status.database) {
-        Some(daemon) => (super::daemon::document(&daemon), super::daemon::lines(&daemon)),
-        None => (Value::Null, Vec::new()),
+        Some(daemon) => (Some((&daemon).into()), super::daemon::lines(&daemon)),
+        None => (None, Vec::new()),
     }
 }
 
 #[cfg(not(unix))]
-fn daemon(_: &Status) -> (Value, Vec<String>) {
-    (Value::Null, Vec::new())
-}
-
-fn document(status: &Status, skipped: &[(String, u64)], daemon: Value) -> Map<String, Value> {
-    let roots = status.roots.iter().map(|root| {
-        let mut fields = Map::new();
-        insert_path(&mut fields, "path", &root.path);
-        fields.insert("state".into(), json!(root.state));
-        fields.insert("files".into(), json!(root.files));
-        fields.insert("vanished".into(), json!(root.vanished));
-        Value::Object(fields)
-    });
-    let mut fields = Map::new();
-    insert_path(&mut fields, "database", &status.database);
-    let rest = json!({
-        "images": status.counts.images,
-        "files": status.counts.files,
-        "missing": status.counts.missing,
-        "skipped": status.counts.skipped,
-        "skipped_reasons": skipped.iter().map(|(why, n)| (why.clone(), json!(n))).collect::<Map<_, _>>(),
-        "truncated": status.counts.truncated,
-        "roots": roots.collect::<Vec<_>>(),
-        "types": status.types.iter().map(|(kind, n)| (kind.as_str().to_owned(), json!(n))).collect::<Map<_, _>>(),
-        "unmeasured": status.unmeasured,
-        "labels": status.labels.iter().map(|(label, n)| json!({"label": label, "images": n})).collect::<Vec<_>>(),
-        "model": status.model,
-        "index": status.index,
-        "failures": status.failures,
-        "daemon": daemon,
-    });
-    fields.append(&mut super::output::object(rest));
-    fields
+fn daemon(_: &Status) -> (Option<DaemonState>, Vec<String>) {
+    (None, Vec::new())
 }
 
 fn print(out: &mut Out, status: &Status, skipped: &[(String, u64)]) -> std::io::Result<()> {

@@ -8,16 +8,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
+use imgidx::documents::{self, EstimatedTrace, Estimates, NotTraced, Traces};
 use imgidx::index::{TraceEstimate, TraceReport, TraceStep};
-use imgidx::trace::{Tier, TraceFacts, TraceOptions, Traced};
+use imgidx::trace::{Tier, TraceOptions, Traced};
 use imgidx::types::share_freed_memory;
 use imgidx::vector::is_unchanged_trace;
 use imgidx::{CancelToken, Error, Index, Result};
-use serde_json::{Map, Value, json};
 
 use super::add::cancel_on_interrupt;
-use super::output::{Done, Failure, Out, count, human_bytes, insert_path, object};
-use super::output_file::{beginning, refuse_picture};
+use super::output::{Done, Failure, Out, count, human_bytes};
+use super::output_file::{beginning, refuse_raster_picture};
 use super::progress::CountBar;
 use super::trace_sheet::TraceSheet;
 use super::{Global, parse_size};
@@ -190,7 +190,7 @@ fn trace(global: &Global, args: &Args, index: &Index, options: &TraceOptions) ->
         destination: &destination,
         out: Out::new(),
         sheet,
-        rows: Vec::new(),
+        traces: Vec::new(),
         failures: Vec::new(),
         failed: 0,
     };
@@ -220,9 +220,9 @@ struct TraceOutput<'a> {
     destination: &'a Destination,
     out: Out,
     sheet: Option<TraceSheet>,
-    rows: Vec<Value>,
+    traces: Vec<documents::Trace>,
     /// With `--json`: the pictures that could not be traced or written.
-    failures: Vec<Value>,
+    failures: Vec<NotTraced>,
     failed: u64,
 }
 
@@ -245,7 +245,7 @@ impl TraceOutput<'_> {
             Err(error) => {
                 self.failed += 1;
                 match self.global.json {
-                    true => self.failures.push(failed(&path, &error)),
+                    true => self.failures.push(NotTraced::new(&path, error)),
                     false => self.global.style().error(&Failure::Error(error)),
                 }
                 Ok(())
@@ -258,7 +258,7 @@ impl TraceOutput<'_> {
             sheet.add(path, traced)?;
         }
         if self.global.json {
-            self.rows.push(row(path, file, traced).into());
+            self.traces.push(documents::Trace::new(path, file, traced));
         } else if let Some(file) = file {
             self.out.path(&format!("{}  ", line(traced)), file, '\n')?;
             self.out.flush()?;
@@ -277,13 +277,7 @@ impl TraceOutput<'_> {
             ));
         }
         if self.global.json {
-            let mut fields = Map::from_iter([("traces".to_owned(), Value::from(self.rows))]);
-            fields.insert("failed".into(), self.failures.into());
-            fields.insert("photos".into(), json!(report.photos));
-            fields.insert("stored".into(), json!(report.stored));
-            fields.insert("interrupted".into(), json!(report.interrupted));
-            fields.insert("seconds".into(), json!(report.seconds));
-            self.out.document(fields)?;
+            self.out.document(Traces::new(self.traces, self.failures, report))?;
         }
         self.out.finish()?;
         if !self.args.is_single() {
@@ -326,7 +320,7 @@ fn write_svg(file: &Path, svg: &str, overwrite: bool) -> Result<()> {
             return Err(Error::Exists { path: file.to_owned() });
         }
     }
-    refuse_picture(file)?;
+    refuse_raster_picture(file)?;
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -351,44 +345,6 @@ fn line(traced: &Traced) -> String {
     )
 }
 
-fn picture(path: &Path, hash: &imgidx::types::ContentHash, facts: &TraceFacts) -> Map<String, Value> {
-    let mut fields = Map::new();
-    insert_path(&mut fields, "path", path);
-    fields.insert("image".into(), json!(hash.to_string()));
-    fields.insert("type".into(), json!(facts.kind));
-    fields
-}
-
-fn row(path: &Path, file: Option<&Path>, traced: &Traced) -> Map<String, Value> {
-    let mut fields = picture(path, &traced.hash, &traced.facts);
-    match file {
-        Some(file) => insert_path(&mut fields, "svg", file),
-        None => drop(fields.insert("document".into(), json!(traced.svg))),
-    }
-    fields.append(&mut object(json!({
-        "tier": traced.tier,
-        "score": traced.score,
-        "ssimulacra2": traced.quality.ssimulacra2,
-        "ssim": traced.quality.ssim,
-        "bytes": traced.svg.len(),
-        "shapes": traced.shapes,
-        "tried": traced.tried,
-        "complete": traced.complete,
-        "stored": traced.stored,
-        "milliseconds": traced.time.as_millis() as u64,
-        "parameters": traced.parameters,
-        "facts": traced.facts,
-    })));
-    fields
-}
-
-fn failed(path: &Path, error: &Error) -> Value {
-    let mut fields = Map::new();
-    insert_path(&mut fields, "path", path);
-    fields.insert("reason".into(), json!(error.to_string()));
-    fields.into()
-}
-
 fn predict(global: &Global, args: &Args, index: &Index, options: &TraceOptions) -> Result<Done, Failure> {
     let bar = CountBar::new(global.quiet);
     let (mut order, mut steps) = (InOrder::new(), Vec::new());
@@ -400,22 +356,19 @@ fn predict(global: &Global, args: &Args, index: &Index, options: &TraceOptions) 
     bar.finish();
     let report = report?;
     steps.extend(order.rest());
-    let (mut out, mut rows, mut failures) = (Out::new(), Vec::new(), Vec::new());
+    let (mut out, mut estimates, mut failed) = (Out::new(), Vec::new(), Vec::new());
     for TraceStep { path, result, .. } in steps {
         match result {
             None => {}
-            Some(Ok(estimate)) if global.json => rows.push(Value::from(estimate_row(&path, &estimate))),
+            Some(Ok(estimate)) if global.json => estimates.push(EstimatedTrace::new(&path, &estimate)),
             Some(Ok(estimate)) => out.path(&format!("{}  ", estimate_line(&estimate)), &path, '\n')?,
             Some(Err(error)) if args.is_single() => return Err(error.into()),
-            Some(Err(error)) if global.json => failures.push(failed(&path, &error)),
+            Some(Err(error)) if global.json => failed.push(NotTraced::new(&path, error)),
             Some(Err(error)) => global.style().error(&Failure::Error(error)),
         }
     }
     if global.json {
-        out.document(Map::from_iter([
-            ("estimates".to_owned(), Value::from(rows)),
-            ("failed".to_owned(), Value::from(failures)),
-        ]))?;
+        out.document(Estimates { estimates, failed })?;
     }
     out.finish()?;
     if !args.is_single() {
@@ -436,21 +389,6 @@ fn estimate_line(picture: &TraceEstimate) -> String {
     let known =
         picture.known.map_or_else(String::new, |(score, tier)| format!("  (traced: {score:.1}, {})", tier.as_str()));
     format!("estimated {:.0} ± {:.0} {learned}{known}", estimate.score, estimate.error)
-}
-
-fn estimate_row(path: &Path, estimated: &TraceEstimate) -> Map<String, Value> {
-    let mut fields = picture(path, &estimated.hash, &estimated.facts);
-    let estimate = estimated.estimate;
-    fields.insert(
-        "estimate".into(),
-        json!({ "score": estimate.score, "error": estimate.error, "lessons": estimate.lessons }),
-    );
-    fields.insert(
-        "traced".into(),
-        estimated.known.map_or(Value::Null, |(score, tier)| json!({ "score": score, "tier": tier })),
-    );
-    fields.insert("facts".into(), json!(estimated.facts));
-    fields
 }
 
 #[cfg(test)]

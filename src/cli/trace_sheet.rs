@@ -10,10 +10,11 @@ use image::codecs::png::PngEncoder;
 use image::imageops::{FilterType, resize};
 use image::{ImageEncoder, Rgb, RgbImage};
 use imgidx::trace::{Compared, Traced};
+use imgidx::types::escape_path;
 use imgidx::vector::render;
 use imgidx::{Error, Result};
 
-use super::output::{count, escaped, human_bytes};
+use super::output::{count, human_bytes};
 use super::output_file::{may_replace, refuse_picture};
 use super::sheet::{STYLE, text};
 
@@ -36,9 +37,7 @@ impl TraceSheet {
         if is_file && !overwrite && !may_replace(path, TITLE)? {
             return Err(Error::Exists { path: path.to_owned() });
         }
-        if is_file {
-            refuse_picture(path)?;
-        }
+        refuse_picture(path)?;
         let out = BufWriter::new(File::create(path).map_err(Error::io("write", path))?);
         let mut sheet = Self { path: path.to_owned(), out };
         sheet.write(&format!(
@@ -54,7 +53,7 @@ impl TraceSheet {
     /// Adds a picture and its trace.
     pub(super) fn add(&mut self, path: &Path, traced: &Traced) -> Result<()> {
         let Some(Compared { pixels, ground }) = &traced.compared else { return Ok(()) };
-        let name = text(&escaped(path));
+        let name = text(&escape_path(path));
         let (width, height) = shown_size(pixels.dimensions());
         let original = resize(pixels, width, height, FilterType::CatmullRom);
         let drawn = render(&traced.svg, width, height, *ground);

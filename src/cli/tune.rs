@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use imgidx::index::{Measurement, TuneOptions, TuneReport, Tuned};
+use imgidx::documents::Remembered;
+use imgidx::index::{Measurement, TuneOptions, TuneReport, Tuned, UnusableDevice};
 use imgidx::model::Device;
 use imgidx::{CancelToken, Error, Result};
-use serde_json::{Value, json};
 
-use super::output::{Done, Failure, Out, count, object};
+use super::output::{Done, Failure, Out, count};
 use super::{Global, add};
 
 const EXAMPLES: &str = examples![
@@ -42,11 +42,11 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let must_measure = args.again || !args.paths.is_empty();
     if let Some(tuned) = index.tuned(args.device)?.filter(|_| !must_measure) {
         global.note("these settings are remembered; `imgidx tune --again` measures again");
-        return print_remembered(global, &tuned);
+        return print_remembered(global, tuned);
     }
     let cancel = CancelToken::default();
     add::cancel_on_interrupt(&cancel);
-    let options = TuneOptions { device: args.device, pictures: args.pictures, cancel, ..TuneOptions::default() };
+    let options = TuneOptions { device: args.device, pictures: args.pictures, cancel };
     let mut out = Out::new();
     let (mut broken, mut rows) = (None, 0);
     let report = index.tune(&args.paths, &options, |measurement| {
@@ -79,17 +79,14 @@ fn row(measurement: &Measurement) -> String {
 }
 
 fn print_report(global: &Global, mut out: Out, report: &TuneReport) -> Result<Done, Failure> {
-    for (device, reason) in &report.unusable {
+    for UnusableDevice { device, reason } in &report.unusable {
         global.note(&format!("{device} cannot be used: {reason}"));
     }
     if report.drawn {
         global.note("measured with generated pictures, because none are indexed; give a directory to use your own");
     }
     if global.json {
-        let mut fields = object(serde_json::to_value(report).expect("a report is plain data"));
-        let unusable = report.unusable.iter().map(|(device, why)| json!({"device": device, "reason": why}));
-        fields.insert("unusable".into(), unusable.collect::<Value>());
-        out.document(fields)?;
+        out.document(report)?;
     } else {
         let (pictures, seconds) = (count(report.pictures as u64, "picture"), report.seconds);
         out.line(format_args!(
@@ -100,10 +97,10 @@ fn print_report(global: &Global, mut out: Out, report: &TuneReport) -> Result<Do
     Ok(out.finish().map(|()| Done::All)?)
 }
 
-fn print_remembered(global: &Global, tuned: &Tuned) -> Result<Done, Failure> {
+fn print_remembered(global: &Global, tuned: Tuned) -> Result<Done, Failure> {
     let mut out = Out::new();
     if global.json {
-        out.document(object(json!({"remembered": tuned})))?;
+        out.document(Remembered { remembered: tuned })?;
     } else {
         out.line(format_args!("best: {}", describe(&tuned.best)))?;
     }

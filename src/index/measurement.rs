@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::indexer::Setting;
 
 /// A setting with its measured speed.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Measurement {
     /// The setting.
     #[serde(flatten)]

@@ -13,7 +13,7 @@ use std::path::Path;
 
 pub use measurement::Measurement;
 pub use trace::{TraceEstimate, TraceReport, TraceStep};
-pub use tuning::{TuneOptions, TuneReport};
+pub use tuning::{TuneOptions, TuneReport, UnusableDevice};
 pub use tuning_file::Tuned;
 pub use updater::Updater;
 pub use write::CheckProblem;

@@ -36,7 +36,7 @@ impl Default for TuneOptions {
 }
 
 /// What [`Index::tune`] has found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct TuneReport {
     /// All settings that were measured.
     #[serde(rename = "trials")]
@@ -48,9 +48,18 @@ pub struct TuneReport {
     /// Whether these were generated, because there were none.
     pub drawn: bool,
     /// Devices that the runtime offers but that cannot be used, with the reasons.
-    pub unusable: Vec<(Device, String)>,
+    pub unusable: Vec<UnusableDevice>,
     /// How long it took.
     pub seconds: f64,
+}
+
+/// A device that ONNX Runtime offers but that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct UnusableDevice {
+    /// The device.
+    pub device: Device,
+    /// Why it cannot be used.
+    pub reason: String,
 }
 
 /// Rounds in which settings are measured in turn, so that none of them gets all of a machine's bad moments.
@@ -110,7 +119,8 @@ impl Index {
         let benchmark = Benchmark::new(self, entry, pictures, folder, options.cancel.clone());
         let mut search = Search { benchmark, each: &mut each, measurements: Vec::new(), until: start + TIME };
         let unusable = search.usable(&firsts, options.device)?;
-        let usable = firsts.iter().filter(|first| unusable.iter().all(|(device, _)| *device != first.device)).copied();
+        let usable =
+            firsts.iter().filter(|first| unusable.iter().all(|unusable| unusable.device != first.device)).copied();
         let first = search.best_of(&usable.collect::<Vec<_>>())?;
         let by_workers = search.best_of(&with_workers(first.setting, cores()))?;
         let with_batch = |batch_size: &usize| Setting { batch_size: *batch_size, ..by_workers.setting };
@@ -190,7 +200,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// Which devices cannot be used, and why. Of one that was named that is an error.
-    fn usable(&mut self, firsts: &[Setting], asked: Device) -> Result<Vec<(Device, String)>> {
+    fn usable(&mut self, firsts: &[Setting], asked: Device) -> Result<Vec<UnusableDevice>> {
         let mut unusable = Vec::new();
         for first in firsts {
             match self.benchmark.images_per_second(*first) {
@@ -198,7 +208,7 @@ impl Search<'_> {
                     if matches!(error, Error::Interrupted) {
                         return Err(error);
                     }
-                    unusable.push((first.device, error.to_string()));
+                    unusable.push(UnusableDevice { device: first.device, reason: error.to_string() });
                 }
                 result => drop(result?),
             }

@@ -15,7 +15,7 @@ use crate::types::ModelId;
 pub(super) const FILE: &str = "tuning.json";
 
 /// A remembered setting.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Tuned {
     /// The machine: its name, processor and number of cores.
     pub machine: String,

@@ -11,11 +11,11 @@ use crate::indexer::{self, AddOptions, IndexReport, PlanStep, Planner, Progress}
 use crate::search::{
     ActiveModel, MODEL_ID_SETTING, MODEL_SETTING, collect, damaged_graph, derived_folder, open_codes, refresh_codes,
 };
-use crate::store::{Batch, ModelRow, Problem, Root, Store, Writer};
-use crate::types::ContentHash;
+use crate::store::{ModelRow, Problem, Root, Store, Writer};
+use crate::types::{ContentHash, resolved};
 
 /// A problem that [`Index::check`] found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct CheckProblem {
     /// The problem.
     pub what: String,
@@ -161,7 +161,7 @@ impl Index {
     /// # Errors
     /// If there is no such root, or the database fails.
     pub fn root(&self, path: &Path) -> Result<Root> {
-        let absolute = std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or(path.to_owned());
+        let absolute = resolved(path);
         let roots = self.store.roots()?;
         roots.into_iter().find(|root| root.path == absolute || root.path == path).ok_or_else(|| {
             Error::Invalid(format!("`{}` is not a root of the index; `imgidx status` lists the roots", path.display()))
@@ -199,7 +199,7 @@ impl Index {
     /// # Errors
     /// If another process is writing, or the database fails.
     pub fn dismiss(&mut self, images: &[ContentHash]) -> Result<u64> {
-        self.change_pairs(images, |batch, a, b| batch.dismiss(a, b))
+        self.change_pairs(images, true)
     }
 
     /// Reverts [`Index::dismiss`], and returns the number of pairs that were dismissed before.
@@ -207,20 +207,17 @@ impl Index {
     /// # Errors
     /// If another process is writing, or the database fails.
     pub fn undismiss(&mut self, images: &[ContentHash]) -> Result<u64> {
-        self.change_pairs(images, |batch, a, b| batch.undismiss(a, b))
+        self.change_pairs(images, false)
     }
 
-    fn change_pairs(
-        &mut self,
-        images: &[ContentHash],
-        change: impl Fn(&Batch<'_>, &ContentHash, &ContentHash) -> Result<bool>,
-    ) -> Result<u64> {
+    fn change_pairs(&mut self, images: &[ContentHash], dismiss: bool) -> Result<u64> {
         let mut writer = Writer::open(self.path())?;
         let batch = writer.batch()?;
         let mut changed = 0;
         for (i, a) in images.iter().enumerate() {
             for b in &images[i + 1..] {
-                changed += u64::from(change(&batch, a, b)?);
+                let is_changed = if dismiss { batch.dismiss(a, b)? } else { batch.undismiss(a, b)? };
+                changed += u64::from(is_changed);
             }
         }
         batch.commit()?;

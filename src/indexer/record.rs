@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use super::mass_deletion_guard::MassDeletionGuard;
 use super::plan::is_gone;
@@ -70,11 +71,11 @@ pub(super) struct InFlightSet(Mutex<HashSet<ContentHash>>);
 impl InFlightSet {
     /// Claims a content for the calling thread; `false` if it is claimed already.
     pub(super) fn claim(&self, hash: ContentHash) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(hash)
+        self.0.lock().insert(hash)
     }
 
     pub(super) fn release(&self, hash: &ContentHash) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(hash);
+        self.0.lock().remove(hash);
     }
 }
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Device;
-use crate::types::{path_text, paths_text, peak_memory};
+use crate::types::{RootField, paths_text, peak_memory};
 
 /// The result of one `add`. Each file that was found counts in exactly one of `new`, `changed`, `moved`, `unchanged`,
 /// `failed` and `skipped`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct IndexReport {
     /// Files at paths that were not in the index, including copies of known contents.
     pub new: u64,
@@ -36,6 +36,7 @@ pub struct IndexReport {
     pub known_failures: u64,
     /// Roots that could not be read, or whose path holds another directory. Their rows are kept.
     #[serde(with = "paths_text")]
+    #[schemars(with = "Vec<String>")]
     pub offline_roots: Vec<PathBuf>,
     /// The files of `changing`, and files that changed too recently to be read.
     #[serde(skip)]
@@ -65,10 +66,11 @@ pub struct IndexReport {
 }
 
 /// A root from which too many files have disappeared at once; see [`IndexReport::vanished`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Vanished {
     /// Path of the root.
-    #[serde(with = "path_text")]
+    #[serde(flatten, with = "RootField")]
+    #[schemars(with = "RootField")]
     pub root: PathBuf,
     /// Number of files that have disappeared.
     pub files: u64,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::Device;
 
 /// A way to work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Setting {
     /// Where the model runs.
     pub device: Device,

@@ -1,7 +1,8 @@
 //! Passes the concurrency of a run to its workers, and pauses workers for which there is not enough memory.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+
+use parking_lot::{Condvar, Mutex};
 
 use super::concurrency::Concurrency;
 
@@ -30,14 +31,12 @@ impl Throttle {
 
     /// Whether a worker has to wait.
     pub(super) fn is_closed_for(&self, worker: usize) -> bool {
-        worker >= *self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+        worker >= *self.workers.lock()
     }
 
     /// Waits until a worker may take pictures.
     pub(super) fn wait(&self, worker: usize) {
-        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        let opened = self.changed.wait_while(workers, |workers| worker >= *workers);
-        drop(opened.unwrap_or_else(PoisonError::into_inner));
+        self.changed.wait_while(&mut self.workers.lock(), |workers| worker >= *workers);
     }
 
     /// Changes the concurrency.
@@ -52,7 +51,7 @@ impl Throttle {
     }
 
     fn open(&self, count: usize) {
-        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut workers = self.workers.lock();
         // Once open for good, it stays open.
         if *workers != usize::MAX && *workers != count {
             *workers = count;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::store::{ModelRow, Selection, Store, Subtree};
-use crate::types::{ImageType, Lab, Shape, VectorId, path_to_bytes, paths_text};
+use crate::types::{ImageType, Lab, Shape, VectorId, path_to_bytes, paths_text, resolved};
 
 /// Conditions that pictures in an answer must meet. All of them must hold.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -155,7 +155,7 @@ fn subtrees(store: &Store, folders: &[PathBuf]) -> Result<Vec<Subtree>> {
     let mut found = Vec::new();
     for folder in folders {
         // Indexed files can lie in a folder that was deleted or is on a disconnected drive.
-        let folder = std::fs::canonicalize(folder).or_else(|_| std::path::absolute(folder)).unwrap_or(folder.clone());
+        let folder = resolved(folder);
         for root in &roots {
             let path = match (root.path.starts_with(&folder), folder.strip_prefix(&root.path)) {
                 (true, _) => Path::new(""),

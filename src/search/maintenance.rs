@@ -1,13 +1,12 @@
 //! Maintenance: a resident searcher's thread that rebuilds quantized vectors and graphs that are missing, damaged or
 //! out of date.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::derived_files::{Age, derived_folder, open_codes, renew_codes};
-use super::readers::locked;
 use super::resident_index::{ResidentIndex, Signals};
 use crate::ann::{DamagedFile, Graph, QuantizedVectors, VectorIndex, build_graph, graph_memory};
 use crate::error::{Error, Result};
@@ -33,8 +32,8 @@ pub(super) fn run(resident: &ResidentIndex) {
     loop {
         let pause = if outcome == Maintained::Later { RETRY_INTERVAL } else { CHECK_INTERVAL };
         let idle = |signals: &mut Signals| !signals.stop && !signals.check_due;
-        let waited = resident.changed.wait_timeout_while(locked(&resident.signals), pause, idle);
-        let (mut signals, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut signals = resident.signals.lock();
+        resident.changed.wait_while_for(&mut signals, idle, pause);
         if signals.stop {
             return;
         }
@@ -44,7 +43,7 @@ pub(super) fn run(resident: &ResidentIndex) {
             resident.note(error.to_string());
             Maintained::Current
         });
-        locked(&resident.signals).working = false;
+        resident.signals.lock().working = false;
         resident.changed.notify_all();
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::filter::Filter;
 use crate::ann::Method;
-use crate::types::{ContentHash, path_text, paths_text};
+use crate::types::{ContentHash, PathField, path_text, paths_text};
 
 /// A picture that is part of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,12 +137,14 @@ impl Query {
 }
 
 /// A picture of a query, as it was found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct QueriedImage {
     /// Its path, or its name if it is not a file.
-    #[serde(with = "path_text")]
+    #[serde(flatten, with = "PathField")]
+    #[schemars(with = "PathField")]
     pub path: PathBuf,
     /// Digest of its content.
+    #[schemars(with = "String")]
     pub image: ContentHash,
     /// Whether its vector was taken from the index.
     pub indexed: bool,

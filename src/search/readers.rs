@@ -2,7 +2,8 @@
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::error::Result;
 use crate::store::Store;
@@ -28,14 +29,14 @@ impl Readers {
 
     /// Takes a connection from the pool, or opens one. It returns to the pool when it is dropped.
     pub(crate) fn get(&self) -> Result<Reader<'_>> {
-        let idle = locked(&self.idle).pop();
+        let idle = self.idle.lock().pop();
         let store = idle.map_or_else(|| Store::open(&self.database), Ok)?;
         Ok(Reader { readers: self, store: Some(store) })
     }
 
     /// Closes the idle connections after the database file was replaced.
     pub(crate) fn reset(&self) {
-        locked(&self.idle).clear();
+        self.idle.lock().clear();
     }
 }
 
@@ -55,14 +56,9 @@ impl Deref for Reader<'_> {
 
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
-        let mut idle = locked(&self.readers.idle);
+        let mut idle = self.readers.idle.lock();
         if idle.len() < MAX_IDLE {
             idle.extend(self.store.take());
         }
     }
-}
-
-/// Locks a mutex and ignores poisoning: no panic can leave the guarded values half changed.
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

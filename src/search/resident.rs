@@ -1,10 +1,10 @@
 //! A vector index in memory with the thread that keeps it current.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use super::maintenance;
-use super::readers::{Readers, locked};
+use super::readers::Readers;
 use super::resident_index::{ResidentIndex, SearcherOptions, SearcherStatus};
 use crate::error::{Error, Result};
 use crate::types::ModelId;
@@ -41,7 +41,7 @@ impl Resident {
 
     pub(super) fn status(&self) -> SearcherStatus {
         let index = self.index.index();
-        let signals = locked(&self.index.signals);
+        let signals = self.index.signals.lock();
         let codes = index.codes().map(|codes| codes.status());
         SearcherStatus {
             method: index.method(),
@@ -55,15 +55,14 @@ impl Resident {
     }
 
     pub(super) fn wait_until_settled(&self) {
-        let signals = locked(&self.index.signals);
-        let settled = self.index.changed.wait_while(signals, |signals| signals.working || signals.check_due);
-        drop(settled.unwrap_or_else(PoisonError::into_inner));
+        let mut signals = self.index.signals.lock();
+        self.index.changed.wait_while(&mut signals, |signals| signals.working || signals.check_due);
     }
 }
 
 impl Drop for Resident {
     fn drop(&mut self) {
-        locked(&self.index.signals).stop = true;
+        self.index.signals.lock().stop = true;
         self.index.changed.notify_all();
         if let Some(thread) = self.thread.take() {
             // The thread has already noted any error.

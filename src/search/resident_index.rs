@@ -1,10 +1,12 @@
 //! The vector index of a long-running process: quantized vectors, newer vectors and the graph, kept in memory.
 
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::derived_files;
-use super::readers::{Reader, Readers, locked};
+use super::readers::{Reader, Readers};
 use crate::ann::{GraphOptions, GraphStatus, Method, VectorIndex};
 use crate::error::Result;
 use crate::store::{Store, StoredModel};
@@ -112,25 +114,25 @@ impl ResidentIndex {
     }
 
     pub(super) fn index(&self) -> Arc<VectorIndex> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.index.read().clone()
     }
 
     fn set_index(&self, index: VectorIndex) {
-        *self.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(index);
+        *self.index.write() = Arc::new(index);
     }
 
     pub(super) fn is_stopped(&self) -> bool {
-        locked(&self.signals).stop
+        self.signals.lock().stop
     }
 
     /// Asks the maintenance thread to check whether work is due.
     fn wake(&self) {
-        locked(&self.signals).check_due = true;
+        self.signals.lock().check_due = true;
         self.changed.notify_all();
     }
 
     pub(super) fn note(&self, text: String) {
-        let mut signals = locked(&self.signals);
+        let mut signals = self.signals.lock();
         if signals.notes.last() != Some(&text) {
             signals.notes.push(text);
         }
@@ -143,7 +145,7 @@ impl ResidentIndex {
         if index.is_resident() && store.last_vector(model.row)? <= index.last() {
             return Ok(index);
         }
-        let _changing = locked(&self.changing);
+        let _changing = self.changing.lock();
         let mut newer = (*self.index()).clone();
         if !newer.is_resident() {
             newer = VectorIndex::resident(None, None, model.dimension);
@@ -178,7 +180,7 @@ impl ResidentIndex {
                 "the graph has a recall of {recall:.1} % and misses {missed} vectors; queries scan all vectors instead"
             ));
         }
-        let _changing = locked(&self.changing);
+        let _changing = self.changing.lock();
         self.read_newer(&mut index, store, model)?;
         self.set_index(index);
         Ok(())
@@ -186,7 +188,7 @@ impl ResidentIndex {
 
     /// Discards an index whose quantized vectors are damaged.
     pub(super) fn discard(&self, index: &Arc<VectorIndex>) {
-        let _changing = locked(&self.changing);
+        let _changing = self.changing.lock();
         if Arc::ptr_eq(index, &self.index()) {
             self.set_index(VectorIndex::default());
         }

@@ -1,10 +1,11 @@
 //! The only reader of an index.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use image::RgbImage;
+use parking_lot::Mutex;
 
 use super::derived_files;
 use super::dupes::{DupeAnswer, DupeQuery, Redundant, find_dupes, find_redundant};
@@ -14,7 +15,7 @@ use super::filter::Filter;
 use super::lookup::Lookup;
 use super::model::{ActiveModel, active_model};
 use super::query::{Answer, Derived, Query, QueryImage};
-use super::readers::{Reader, Readers, locked};
+use super::readers::{Reader, Readers};
 use super::resident::Resident;
 use super::resident_index::{SearcherOptions, SearcherStatus};
 use super::text::{TextAnswer, TextQuery, search_text};
@@ -86,7 +87,7 @@ impl Searcher {
     pub(crate) fn resident_later(&self, options: SearcherOptions) -> Self {
         let Shared { readers, options: open, catalog, encoder, .. } = &*self.shared;
         let (readers, open, catalog) = (readers.clone(), open.clone(), catalog.clone());
-        let (encoder, slot) = (Mutex::new(locked(encoder).clone()), ResidentSlot { options, index: Mutex::default() });
+        let (encoder, slot) = (Mutex::new(encoder.lock().clone()), ResidentSlot { options, index: Mutex::default() });
         let shared = Shared { readers, options: open, catalog, encoder, resident: Some(slot) };
         Self { shared: Arc::new(shared) }
     }
@@ -163,7 +164,7 @@ impl Searcher {
     /// The resident vector index of the model in use; `None` if this searcher is not resident.
     fn resident_index(&self, active: &ActiveModel) -> Result<Option<Arc<Resident>>> {
         let Some(slot) = &self.shared.resident else { return Ok(None) };
-        let mut index = locked(&slot.index);
+        let mut index = slot.index.lock();
         if let Some(resident) = index.as_ref().filter(|resident| resident.index().model_id == active.id) {
             return Ok(Some(resident.clone()));
         }
@@ -361,7 +362,7 @@ impl Searcher {
     }
 
     fn loaded_index(&self) -> Option<Arc<Resident>> {
-        locked(&self.shared.resident.as_ref()?.index).clone()
+        self.shared.resident.as_ref()?.index.lock().clone()
     }
 
     /// The available models.
@@ -428,19 +429,19 @@ impl Searcher {
                 })?
             }
         };
-        *locked(&self.shared.encoder) = Some(encoder.clone());
+        *self.shared.encoder.lock() = Some(encoder.clone());
         Ok(encoder)
     }
 
     /// Whether the model is in memory.
     pub fn is_model_loaded(&self) -> bool {
-        locked(&self.shared.encoder).as_ref().is_some_and(|encoder| encoder.is_loaded())
+        self.shared.encoder.lock().as_ref().is_some_and(|encoder| encoder.is_loaded())
     }
 
     /// Unloads the model if neither a query nor indexing has used it for this long. Otherwise returns how long to wait
     /// before the next call. Returns `None` if the model is not loaded.
     pub fn unload_model_after(&self, idle: Duration) -> Option<Duration> {
-        let encoder = locked(&self.shared.encoder).clone();
+        let encoder = self.shared.encoder.lock().clone();
         encoder?.unload_after(idle)
     }
 }

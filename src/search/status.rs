@@ -11,7 +11,7 @@ use super::searcher::Searcher;
 use crate::ann::{GraphStatus, Method};
 use crate::error::Result;
 use crate::store::{Counts, Root, RootState, Store, StoredModel};
-use crate::types::ImageType;
+use crate::types::{ImageType, PathField};
 
 /// The state of an index, as `status` shows it.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,9 +37,11 @@ pub struct Status {
 }
 
 /// A root, as `status` shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct RootStatus {
     /// Its path.
+    #[serde(flatten, serialize_with = "PathField::serialize")]
+    #[schemars(with = "PathField")]
     pub path: PathBuf,
     /// Whether it was available when it was last checked.
     pub state: RootState,
@@ -50,7 +52,7 @@ pub struct RootStatus {
 }
 
 /// The nearest-neighbour index, as `status` shows it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct NeighborStatus {
     /// Number of vectors of the model.
     pub rows: u64,

@@ -9,12 +9,14 @@ use super::batch::{Batch, ModelRow};
 use super::files::full_path;
 use super::sqlite_error::At;
 use crate::error::Result;
-use crate::types::{ImageId, RootId, Stage};
+use crate::types::{ImageId, PathField, RootId, Stage};
 
 /// A failure of one file. A failure of an image is listed once for each file that holds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct FailureRow {
     /// The file, or the folder that could not be listed.
+    #[serde(flatten, serialize_with = "PathField::serialize")]
+    #[schemars(with = "PathField")]
     pub path: PathBuf,
     /// The stage that failed.
     pub stage: Stage,

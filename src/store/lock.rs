@@ -24,8 +24,8 @@ impl WriterLock {
     /// Acquires the lock, waiting up to `timeout`.
     pub(super) fn acquire(database: &Path, timeout: Duration) -> Result<Self> {
         match FileLock::acquire(&Store::beside(database, "-lock"), timeout)? {
-            Ok(lock) => Ok(Self { _lock: lock }),
-            Err(LockHolder { pid }) => Err(Error::Locked { path: database.to_owned(), holder: pid }),
+            Attempt::Acquired(lock) => Ok(Self { _lock: lock }),
+            Attempt::HeldBy(holder) => Err(Error::Locked { path: database.to_owned(), holder }),
         }
     }
 }
@@ -44,16 +44,17 @@ impl WatcherLock {
     /// [`Error::Watched`] when another process holds it.
     pub fn acquire(database: &Path) -> Result<Self> {
         match FileLock::acquire(&Store::beside(database, "-watch"), Duration::ZERO)? {
-            Ok(lock) => Ok(Self { _lock: lock }),
-            Err(LockHolder { pid }) => Err(Error::Watched { path: database.to_owned(), holder: pid }),
+            Attempt::Acquired(lock) => Ok(Self { _lock: lock }),
+            Attempt::HeldBy(holder) => Err(Error::Watched { path: database.to_owned(), holder }),
         }
     }
 }
 
-/// The process that holds a lock.
-struct LockHolder {
-    /// Its id; `None` if it has not written it to the lock file.
-    pid: Option<u32>,
+/// The result of an attempt to acquire a lock.
+enum Attempt {
+    Acquired(FileLock),
+    /// The id of the process that holds it; `None` if it has not written it to the lock file.
+    HeldBy(Option<u32>),
 }
 
 /// An advisory lock on a file beside the database, released on drop.
@@ -68,8 +69,8 @@ struct FileLock {
 }
 
 impl FileLock {
-    /// Acquires the lock, waiting up to `timeout`. The inner error names the process that still holds it.
-    fn acquire(path: &Path, timeout: Duration) -> Result<Result<Self, LockHolder>> {
+    /// Acquires the lock, waiting up to `timeout`.
+    fn acquire(path: &Path, timeout: Duration) -> Result<Attempt> {
         let mut file = open_nofollow(path).map_err(Error::io("open the lock file", path))?;
         let deadline = Instant::now() + timeout;
         loop {
@@ -77,7 +78,7 @@ impl FileLock {
                 Ok(()) => break,
                 Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(RETRY_INTERVAL),
                 Err(TryLockError::WouldBlock) => {
-                    return Ok(Err(LockHolder { pid: read_holder(&mut file) }));
+                    return Ok(Attempt::HeldBy(read_holder(&mut file)));
                 }
                 Err(TryLockError::Error(error)) => return Err(Error::io("lock", path)(error)),
             }
@@ -86,7 +87,7 @@ impl FileLock {
         let mut lock = Self { file, is_ours };
         // The process id is optional: a full disk must not prevent `prune`.
         let _ = lock.write(&std::process::id().to_string());
-        Ok(Ok(lock))
+        Ok(Attempt::Acquired(lock))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::types::{RootId, path_from_bytes, path_to_bytes};
 
 /// Whether a root can currently be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RootState {
     /// It was available when it was last checked.

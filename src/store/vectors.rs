@@ -29,29 +29,37 @@ pub(super) fn checksum(vector: &[u8]) -> i64 {
 /// The columns that [`read`] reads.
 const COLUMNS: &str = "id, image, vector, checksum, (SELECT dimension FROM model WHERE model.id = embedding.model)";
 
+/// A row as it was read: a vector, or what is wrong with it.
+enum Read {
+    Vector(StoredVector),
+    Damaged(String),
+}
+
 /// Reads a vector from the columns [`COLUMNS`], and verifies it.
-///
-/// The outer error is SQLite's; the inner one says what is wrong with the vector.
-fn read(row: &Row<'_>) -> rusqlite::Result<Result<StoredVector, String>> {
+fn read(row: &Row<'_>) -> rusqlite::Result<Read> {
     let id = VectorId(row.get(0)?);
     let bytes = row.get_ref(2)?.as_blob()?;
     if checksum(bytes) != row.get::<_, i64>(3)? {
-        return Ok(Err(format!("vector {} does not match its checksum", id.0)));
+        return Ok(Read::Damaged(format!("vector {} does not match its checksum", id.0)));
     }
     let dimension: i64 = row.get(4)?;
     if i64::try_from(bytes.len() / 2) != Ok(dimension) {
         let length = bytes.len() / 2;
-        return Ok(Err(format!("vector {} has {length} components, but its model produces {dimension}", id.0)));
+        let reason = format!("vector {} has {length} components, but its model produces {dimension}", id.0);
+        return Ok(Read::Damaged(reason));
     }
     Ok(match Embedding::from_f16_bytes(bytes) {
-        Ok(embedding) => Ok(StoredVector { id, image: ImageId(row.get(1)?), embedding }),
-        Err(error) => Err(format!("vector {}: {error}", id.0)),
+        Ok(embedding) => Read::Vector(StoredVector { id, image: ImageId(row.get(1)?), embedding }),
+        Err(error) => Read::Damaged(format!("vector {}: {error}", id.0)),
     })
 }
 
 impl Store {
-    fn checked(&self, vector: Result<StoredVector, String>) -> Result<StoredVector> {
-        vector.map_err(|reason| Error::Damaged { path: self.path.clone(), reason })
+    fn checked(&self, read: Read) -> Result<StoredVector> {
+        match read {
+            Read::Vector(vector) => Ok(vector),
+            Read::Damaged(reason) => Err(Error::Damaged { path: self.path.clone(), reason }),
+        }
     }
 
     /// A model's vector of an image.

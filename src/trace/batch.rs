@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
+use parking_lot::{Condvar, Mutex};
 
 use super::pictures::TraceInput;
 use super::{Limits, TraceFacts, TraceOptions, Traced};
@@ -50,6 +50,12 @@ pub(crate) struct Ready<'a> {
     pub known: Option<Traced>,
     /// The source to trace, and its properties; `None` if the picture was not decoded because `known` is enough.
     pub source: Option<(Source, TraceFacts)>,
+}
+
+/// What reading and decoding a picture gave.
+enum Prepared<'a> {
+    Ready(Box<Ready<'a>>),
+    Skipped(SkipReason),
 }
 
 /// The outcome of processing one picture.
@@ -138,7 +144,7 @@ impl<'a> Batch<'a> {
             let result = received.into_iter().try_for_each(|(i, outcome)| {
                 each(i, outcome)?;
                 early.insert(i);
-                let mut delivered = self.delivered.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut delivered = self.delivered.lock();
                 while early.remove(&*delivered) {
                     *delivered += 1;
                 }
@@ -146,7 +152,7 @@ impl<'a> Batch<'a> {
                 Ok(())
             });
             // Wakes all workers that wait for slow pictures: nothing more is delivered.
-            *self.delivered.lock().unwrap_or_else(PoisonError::into_inner) = usize::MAX / 2;
+            *self.delivered.lock() = usize::MAX / 2;
             self.delivered_changed.notify_all();
             result
         })
@@ -175,8 +181,8 @@ impl<'a> Batch<'a> {
     /// Waits until at most [`MAX_AHEAD`] pictures are ahead of the slowest one, because a caller that restores the
     /// order has to keep them in memory.
     fn wait_for_slow_pictures(&self, index: usize) {
-        let delivered = self.delivered.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(self.delivered_changed.wait_while(delivered, |delivered| index > *delivered + MAX_AHEAD));
+        let mut delivered = self.delivered.lock();
+        self.delivered_changed.wait_while(&mut delivered, |delivered| index > *delivered + MAX_AHEAD);
     }
 
     fn process<T>(
@@ -187,8 +193,8 @@ impl<'a> Batch<'a> {
         work: &impl Fn(&Self, Ready<'_>) -> Result<T>,
     ) -> Outcome<T> {
         let process = AssertUnwindSafe(|| match self.prepare(input, store, is_enough) {
-            Ok(Ok(ready)) => work(self, ready).map_or_else(Outcome::Failed, Outcome::Done),
-            Ok(Err(reason)) => Outcome::Skipped(reason),
+            Ok(Prepared::Ready(ready)) => work(self, *ready).map_or_else(Outcome::Failed, Outcome::Done),
+            Ok(Prepared::Skipped(reason)) => Outcome::Skipped(reason),
             Err(error) => Outcome::Failed(error),
         });
         // Without an outcome, the other workers would wait for this picture forever.
@@ -202,19 +208,19 @@ impl<'a> Batch<'a> {
         input: &'w TraceInput,
         store: &mut Option<Store>,
         is_enough: &impl Fn(&Traced) -> bool,
-    ) -> Result<Result<Ready<'w>, SkipReason>> {
+    ) -> Result<Prepared<'w>> {
         let (path, start) = (input.path.as_path(), Instant::now());
         let failed = |stage, reason| Error::Picture { path: path.to_owned(), stage, reason };
         let skip_or_fail = |reason: SkipReason| match input.is_named {
             true => Err(Error::NoDrawing { path: path.to_owned(), is_photo: reason == SkipReason::Photo }),
-            false => Ok(Err(reason)),
+            false => Ok(Prepared::Skipped(reason)),
         };
         if let Some(reason) = &input.unreadable {
             return Err(failed(Stage::Scan, reason.clone()));
         }
         let (reading, _held) = read_content(path, self.max_file_bytes, |bytes| self.files.hold(bytes));
         let content = match reading {
-            Reading::Skipped(..) if !input.is_named => return Ok(Err(SkipReason::NotAPicture)),
+            Reading::Skipped(..) if !input.is_named => return Ok(Prepared::Skipped(SkipReason::NotAPicture)),
             reading => reading.picture(path).map_err(|reason| failed(Stage::Read, reason))?,
         };
         if content.format == Format::Svg {
@@ -232,7 +238,7 @@ impl<'a> Batch<'a> {
         }
         let mut ready = Ready { path, hash: content.hash, time: start.elapsed(), known, source: None };
         if ready.known.as_ref().is_some_and(is_enough) {
-            return Ok(Ok(ready));
+            return Ok(Prepared::Ready(Box::new(ready)));
         }
         let limits = DecodeLimits { memory: self.max_pixel_bytes, time: self.options.picture_time };
         let hold = |bytes| self.pixels.hold(bytes);
@@ -249,7 +255,7 @@ impl<'a> Batch<'a> {
         let facts = TraceFacts::of(&source, &features);
         ready.source = Some((source, facts));
         ready.time = start.elapsed();
-        Ok(Ok(ready))
+        Ok(Prepared::Ready(Box::new(ready)))
     }
 
     /// Waits until there is memory for a search, and returns the limits of that search.

@@ -11,7 +11,7 @@ use crate::vector::{NotDrawn, Parameters, Quality, Reference, Source, score};
 use imgidx_types::catching_panics;
 
 /// The effort to spend on a trace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Tier {
     /// Tries one candidate.

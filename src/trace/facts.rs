@@ -6,7 +6,7 @@ use crate::types::{Features, ImageType};
 use crate::vector::{Source, SourceFacts};
 
 /// Properties of a picture, known before it is traced, that predict how good its trace will be.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TraceFacts {
     /// Kind of picture, if it was classified.
     pub kind: Option<ImageType>,

@@ -82,7 +82,7 @@ impl Sample {
 }
 
 /// The predicted score of a trace.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, schemars::JsonSchema)]
 pub struct Estimate {
     /// Predicted score, at most 100: see [`score`](crate::vector::score).
     pub score: f64,

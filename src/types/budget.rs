@@ -1,6 +1,6 @@
 //! A memory budget that several threads share.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use parking_lot::{Condvar, Mutex};
 
 /// A number of bytes that threads may hold together. A thread that needs more than is free waits.
 #[derive(Debug)]
@@ -26,15 +26,15 @@ impl ByteBudget {
     /// alone rather than never.
     pub(crate) fn hold(&self, bytes: u64) -> MemoryPermit<'_> {
         let bytes = bytes.min(self.total);
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut free = self.freed.wait_while(free, |free| *free < bytes).unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.free.lock();
+        self.freed.wait_while(&mut free, |free| *free < bytes);
         *free -= bytes;
         MemoryPermit { budget: self, bytes }
     }
 
     /// Takes the bytes if they are free; does not wait.
     pub(crate) fn try_hold(&self, bytes: u64) -> Option<MemoryPermit<'_>> {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.free.lock();
         *free = free.checked_sub(bytes)?;
         Some(MemoryPermit { budget: self, bytes })
     }
@@ -42,7 +42,7 @@ impl ByteBudget {
 
 impl Drop for MemoryPermit<'_> {
     fn drop(&mut self) {
-        *self.budget.free.lock().unwrap_or_else(PoisonError::into_inner) += self.bytes;
+        *self.budget.free.lock() += self.bytes;
         self.budget.freed.notify_all();
     }
 }

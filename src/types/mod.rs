@@ -8,6 +8,7 @@ mod cancel;
 mod memory;
 mod path_bytes;
 mod pictures;
+mod time;
 
 pub(crate) use budget::{ByteBudget, MemoryPermit};
 pub use cancel::CancelToken;
@@ -22,5 +23,9 @@ pub use imgidx_types::{
 pub(crate) use imgidx_types::{is_exhausted, nanoseconds_since_1970, now_ns, open_nofollow, open_regular};
 pub(crate) use memory::give_back_memory;
 pub use memory::{current_memory, give_back_large_pieces, peak_memory, share_freed_memory};
-pub use path_bytes::{path_from_bytes, path_text, path_to_bytes, paths_text};
+pub use path_bytes::{
+    DatabaseField, FileField, LibraryField, PathField, RootField, SvgField, escape_path, path_from_bytes, path_text,
+    path_to_bytes, paths_text, resolved,
+};
 pub use pictures::{Shape, Stage};
+pub use time::rfc3339;

@@ -34,7 +34,7 @@ impl Shape {
 }
 
 /// The stage of indexing at which a file failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Listing a folder or reading a file's metadata failed.

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::dirty::{ChangeKind, Delays, DirtyPaths, Due};
 use super::event::WatchError;
@@ -120,7 +121,7 @@ impl Shared {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // No state behind this lock is ever half updated, so a poisoned lock is still safe to use.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Notes a change of a path below a root.
@@ -237,8 +238,9 @@ impl Shared {
 
     /// Waits until no run is active; `false` after the timeout.
     pub(super) fn wait_until_idle(&self, time: Duration) -> bool {
-        let waited = self.changed.wait_timeout_while(self.state(), time, |state| state.running.is_some());
-        waited.unwrap_or_else(PoisonError::into_inner).0.running.is_none()
+        let mut state = self.state();
+        self.changed.wait_while_for(&mut state, |state| state.running.is_some(), time);
+        state.running.is_none()
     }
 
     pub(super) fn release_lease(&self) {
@@ -308,8 +310,7 @@ impl Shared {
             let wake =
                 state.dirty.next().filter(|_| may_work).into_iter().chain(notification_due).fold(until, Instant::min);
             state.sleeps_until = Some(wake);
-            let waited = self.changed.wait_timeout(state, wake.saturating_duration_since(now));
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.changed.wait_for(&mut state, wake.saturating_duration_since(now));
             state.sleeps_until = None;
         }
     }

@@ -1,16 +1,16 @@
 //! What a watcher reports: its status and its events.
 
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use crate::indexer::{IndexReport, Progress, Vanished};
 use crate::store::RootState;
-use crate::types::path_text;
+use crate::types::{PathField, rfc3339};
 
 /// What a watcher is doing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Activity {
     /// Everything is done.
@@ -37,12 +37,12 @@ impl Activity {
 }
 
 /// The state of a watcher.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct WatchStatus {
     /// What the watcher is doing.
     pub activity: Activity,
-    /// Start time of the watcher, in seconds since 1970.
-    pub since: u64,
+    /// Start time of the watcher, in UTC, as specified by RFC 3339.
+    pub since: String,
     /// Number of paths that are waiting to be processed.
     pub waiting: u64,
     /// The roots, or parts of roots, that it keeps current.
@@ -57,7 +57,7 @@ pub struct WatchStatus {
 
 impl WatchStatus {
     pub(super) fn begin(&mut self) {
-        self.since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        self.since = rfc3339(SystemTime::now());
     }
 
     pub(super) fn set_activity(&mut self, paused: bool, running: bool, waiting: bool) {
@@ -71,10 +71,11 @@ impl WatchStatus {
 }
 
 /// A watched root, or a watched part of one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct WatchedRoot {
     /// Path of the root or part.
-    #[serde(with = "path_text")]
+    #[serde(flatten, with = "PathField")]
+    #[schemars(with = "PathField")]
     pub path: PathBuf,
     /// Whether it is online.
     pub state: RootState,
@@ -85,7 +86,7 @@ pub struct WatchedRoot {
 }
 
 /// What a watcher has done since its start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Totals {
     /// New files.
     pub new: u64,

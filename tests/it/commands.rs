@@ -231,7 +231,8 @@ fn a_name_that_is_not_utf8_goes_in_and_out_byte_for_byte() {
     assert!(output.stdout.ends_with(b"/caf\xE9.png\n"), "{:?}", output.stdout);
     let hit = &sandbox.run(&["similar", "photos/b.png", "--json"]).code(0).json()["hits"][0];
     assert!(hit["path"].as_str().is_some_and(|path| path.ends_with("caf\\xE9.png")), "{hit}");
-    let bytes: Vec<u64> = hit["path_bytes"].as_array().expect("bytes").iter().filter_map(|b| b.as_u64()).collect();
+    let bytes: Vec<u64> =
+        hit["path_bytes"].as_array().expect("bytes").iter().filter_map(serde_json::Value::as_u64).collect();
     assert!(bytes.ends_with(&[0xE9, 0x2E, 0x70, 0x6E, 0x67]), "{bytes:?}");
     std::fs::rename(sandbox.photo(name), sandbox.photo("plain.png")).expect("it can be renamed");
     assert!(sandbox.run(&["add", "photos"]).code(0).stdout.contains("1 moved"));

@@ -25,6 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("watch", &["index", "indexer", "scan", "store"]),
     ("fuzzing", &["daemon", "index", "search", "sandbox", "media", "model", "store", "ann"]),
     ("daemon", &["watch", "index", "indexer", "search", "scan", "store"]),
+    ("documents", &["daemon", "watch", "index", "indexer", "search", "trace", "vector", "model", "store", "ann"]),
 ];
 
 /// Crates that only some files may name, with the prefixes of the paths of these files.

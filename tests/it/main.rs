@@ -25,6 +25,7 @@ mod moves;
 mod neighbors;
 mod power;
 mod runtime;
+mod schemas;
 mod search;
 mod sequence;
 mod speed;

@@ -234,3 +234,26 @@ fn what_cannot_be_written_to_is_an_error_and_not_a_panic() {
     command.args(["--db", "photos.db", "list"]).stdout(Stdio::null()).env_remove("HOME");
     assert!(command.status().expect("it starts").success(), "a database that is named needs no home directory");
 }
+
+#[test]
+fn pages_and_profiles_never_replace_a_picture() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("a.png", 1);
+    let drawing =
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"9\" height=\"9\"><rect width=\"9\" height=\"9\"/></svg>";
+    write(&sandbox.photo("b.svg"), drawing.as_bytes());
+    sandbox.add();
+    let before = ["a.png", "b.svg"].map(|name| fs::read(sandbox.photo(name)).expect("it is there"));
+    for target in ["photos/a.png", "photos/b.svg"] {
+        for command in [
+            &["similar", "photos/a.png", "--html"] as &[&str],
+            &["dupes", "--html"],
+            &["search", "photos", "--html"],
+            &["add", "photos", "--profile"],
+        ] {
+            let output = sandbox.run_on_index(&[command, &[target]].concat()).code(1);
+            assert!(output.stderr.contains("pictures are never replaced"), "{command:?}: {}", output.stderr);
+        }
+    }
+    assert_eq!(["a.png", "b.svg"].map(|name| fs::read(sandbox.photo(name)).expect("it is there")), before);
+}

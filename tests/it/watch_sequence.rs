@@ -71,7 +71,7 @@ impl World<'_> {
         let (target, content, what) = (self.path(), self.content(), self.random.below(21));
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("the clock is after 1970");
         let result = self.act_on(what, &file, &folder, &target, &content);
-        let result = result.map_or_else(|error| error.kind().to_string(), |name| name.to_owned());
+        let result = result.map_or_else(|error| error.kind().to_string(), std::borrow::ToOwned::to_owned);
         self.done.push(format!("{:.3} {result}: {file:?} {folder:?} to {target:?}", now.as_secs_f64() % 1000.0));
     }
 

@@ -3,7 +3,9 @@
 //! Of several rows with identical codes only the first is in the graph. The others are found through it.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::best::Scored;
 use super::bits;
@@ -108,7 +110,7 @@ impl Graph {
 
     /// The rows nearest to a query, nearest first, with at most `limit` duplicates of each.
     pub(super) fn search(&self, query: &CodedQuery, breadth: Breadth, limit: usize) -> Vec<Scored> {
-        let mut visited = self.visited.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let mut visited = self.visited.lock().pop().unwrap_or_default();
         visited.become_like(&self.hot.visited);
         let scores = CodeScores::new(&self.codes, &query.code);
         let mut best = match &query.bits {
@@ -126,7 +128,7 @@ impl Graph {
                 walk(&scores, self.neighbors(), first, breadth, &mut visited)
             }
         };
-        self.visited.lock().unwrap_or_else(PoisonError::into_inner).push(visited);
+        self.visited.lock().push(visited);
         self.add_duplicates(&mut best, limit);
         best.sort_unstable_by(|a, b| b.cmp(a));
         best.dedup();

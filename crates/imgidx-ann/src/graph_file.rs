@@ -11,7 +11,7 @@ use super::quantized::QuantizedVectors;
 use super::sealed::{Damaged, SealedFile, SealedWriter, Section, Unpublished};
 
 /// The properties of a graph.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct GraphStatus {
     /// The number of vectors that the graph covers.
     pub vectors: u64,

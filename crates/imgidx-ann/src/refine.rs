@@ -6,7 +6,7 @@
 //! the same rule: a candidate is taken unless it is nearer to one taken before than to the vector (Algorithm 4 of the
 //! HNSW paper).
 
-use std::sync::Mutex;
+use parking_lot::Mutex;
 
 use rayon::prelude::*;
 
@@ -32,14 +32,14 @@ pub(super) fn refine(graph: &Graph, rows: &[u32], should_continue: &(dyn Fn() ->
     let inward: Vec<Mutex<Vec<u32>>> = (0..codes.len()).map(|_| Mutex::default()).collect();
     for (row, links) in rows.iter().zip(&outward) {
         for other in links {
-            inward[*other as usize].lock().expect("the lock is not poisoned").push(*row);
+            inward[*other as usize].lock().push(*row);
         }
     }
     let both_ways: Vec<Vec<u32>> = rows
         .par_iter()
         .zip(outward)
         .map(|(row, mut outward)| {
-            let inward = std::mem::take(&mut *inward[*row as usize].lock().expect("the lock is not poisoned"));
+            let inward = std::mem::take(&mut *inward[*row as usize].lock());
             outward.extend(inward);
             outward.sort_unstable();
             outward.dedup();

@@ -125,7 +125,7 @@ impl<'a> CodedRows<'a> {
     ) -> Result<Vec<Scored>, Damaged> {
         match &query.bits {
             Some(bits) => self.propose_and_score(query, bits, limit, pieces, cores),
-            None => self.best_of(pieces, limit, cores, |piece, best| self.score_piece(piece, query, best)),
+            None => Self::best_of(pieces, limit, cores, |piece, best| self.score_piece(piece, query, best)),
         }
     }
 
@@ -138,7 +138,7 @@ impl<'a> CodedRows<'a> {
         cores: Cores,
     ) -> Result<Vec<Scored>, Damaged> {
         let parts: Vec<&[u32]> = rows.chunks(ROWS_PER_TASK / 8).collect();
-        self.best_of(parts, limit, cores, |part, best| {
+        Self::best_of(parts, limit, cores, |part, best| {
             part.iter().try_for_each(|row| {
                 let block = self.block_of_row(*row)?;
                 score_block(query, block, *row as usize, best);
@@ -157,7 +157,7 @@ impl<'a> CodedRows<'a> {
     ) -> Result<Vec<Scored>, Damaged> {
         let proposals = limit.saturating_mul(PROPOSALS_PER_ROW).max(MIN_PROPOSALS);
         let proposed =
-            self.best_of(pieces, proposals, cores, |piece, best| self.score_bits_of_piece(piece, bits, best))?;
+            Self::best_of(pieces, proposals, cores, |piece, best| self.score_bits_of_piece(piece, bits, best))?;
         let mut rows: Vec<u32> = proposed.into_iter().map(Scored::row).collect();
         rows.sort_unstable();
         self.score_rows(query, &rows, limit, cores)
@@ -172,7 +172,6 @@ impl<'a> CodedRows<'a> {
 
     /// Collects the best rows of all parts.
     fn best_of<P: Send>(
-        &self,
         parts: Vec<P>,
         limit: usize,
         cores: Cores,

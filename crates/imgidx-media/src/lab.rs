@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// A colour in CIE L\*a\*b\* under D65: L\* 0 to 100, a\* and b\* about -128 to 127.
 ///
 /// Distances between colours are about proportional to how different they look (CIE 15).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Lab(pub [f32; 3]);
 
 /// White point D65 in CIE XYZ.

@@ -141,7 +141,7 @@ fn read_folder(folder: &Path, name: Option<&str>, runtime: &Runtime) -> Result<M
         let file = find_graph(folder).map_err(bad)?;
         let path = folder.join(&file);
         let graph = read_graph(&path)?;
-        let session = Session::open(runtime, &graph, Device::Cpu, 1)?.map_err(bad)?;
+        let session = Session::open(runtime, &folder.display().to_string(), &graph, Device::Cpu, 1)?;
         let outputs: OutputSpec = infer::output_spec(&session.outputs).map_err(bad)?;
         let name = folder.file_name().map(|name| name.to_string_lossy().replace(' ', "-")).unwrap_or_default();
         let distance = Distance::Cosine;

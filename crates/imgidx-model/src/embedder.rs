@@ -77,8 +77,7 @@ impl Embedder {
     }
 
     fn unchecked(model: &Model, runtime: &Runtime, device: Device, threads: usize) -> Result<Self> {
-        let session =
-            Session::open(runtime, &model.graph()?, device, threads)?.map_err(|reason| model.error(reason))?;
+        let session = Session::open(runtime, &model.spec().name, &model.graph()?, device, threads)?;
         let input = check_ports(model.spec(), &session).map_err(|reason| model.error(reason))?;
         let (input, fixed_batch) = (input.name, usize::try_from(input.shape[0]).ok().filter(|&count| count > 0));
         Ok(Self { model: model.clone(), session, input, fixed_batch })

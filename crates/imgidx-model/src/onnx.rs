@@ -3,7 +3,8 @@
 #[cfg(feature = "load-runtime")]
 use std::ffi::CStr;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 #[cfg(feature = "load-runtime")]
 use ort::ep::ExecutionProvider;
@@ -34,7 +35,7 @@ impl Runtime {
     /// When no library can be used; the error lists every attempt.
     pub fn load(options: &RuntimeOptions) -> Result<Self> {
         // Held while loading, so that one worker loads the library and the others wait for it.
-        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = LOADED.lock();
         if let Some(runtime) = &*loaded {
             return Ok(runtime.clone());
         }
@@ -193,28 +194,21 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Opens a session for a graph. The inner error is the reason why the graph cannot be used.
+    /// Opens a session for a graph.
     ///
     /// # Errors
-    /// When the runtime does not offer the device, or the device does not work.
-    pub(crate) fn open(
-        runtime: &Runtime,
-        graph: &[u8],
-        device: Device,
-        threads: usize,
-    ) -> Result<Result<Self, String>> {
+    /// When the runtime does not offer the device, the device does not work, or the graph of the model `name` cannot be used.
+    pub(crate) fn open(runtime: &Runtime, name: &str, graph: &[u8], device: Device, threads: usize) -> Result<Self> {
         let offered = runtime.devices();
         if device.is_accelerator() && !offered.contains(&device) {
             let offered = offered.iter().map(ToString::to_string).collect();
             return Err(Error::Device { device: device.to_string(), version: runtime.version().to_owned(), offered });
         }
         let session = options(runtime, device, threads).and_then(|builder| Self::commit(builder, graph));
-        match session {
-            Err(reason) if device.is_accelerator() => {
-                Err(Error::BrokenDevice { device: device.to_string(), reason: loader_message(&reason) })
-            }
-            session => Ok(session),
-        }
+        session.map_err(|reason| match device.is_accelerator() {
+            true => Error::BrokenDevice { device: device.to_string(), reason: loader_message(&reason) },
+            false => Error::Model { model: name.to_owned(), reason },
+        })
     }
 
     fn commit(mut builder: SessionBuilder, graph: &[u8]) -> Result<Self, String> {

@@ -7,7 +7,7 @@ use super::pixel_kinds::Kind;
 use super::source::Source;
 
 /// Properties of a picture, known before it is traced, that predict how good its trace will be.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct SourceFacts {
     /// Number of pixels, in millions.
     pub megapixels: f32,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// How areas are combined into a drawing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Compositing {
     /// Areas overlap, like stacked paper cut-outs.
@@ -13,7 +13,7 @@ pub enum Compositing {
 }
 
 /// The parameters of a trace. Lengths are in pixels of the enlarged picture.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Parameters {
     /// Factor by which the picture is enlarged before it is traced, 1 to 8; reduced to stay within
     /// [`MAX_PIXELS`](crate::MAX_PIXELS).

@@ -7,7 +7,7 @@ use crate::Lab;
 /// Classical features of a picture, measured on upright pixels on white, with a longer side of at most 256 pixels.
 ///
 /// There are three stages of increasing cost. A stage for which there was no time is `None`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Features {
     /// Colours and hashes.
     #[serde(flatten)]
@@ -70,7 +70,7 @@ impl FeatureStage {
 }
 
 /// Colours and hashes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct QuickFeatures {
     /// Width divided by height.
     pub aspect_ratio: f32,
@@ -93,14 +93,16 @@ pub struct QuickFeatures {
     pub dominant_colors: Vec<DominantColor>,
     /// Difference hash of 8 × 8 bits (Krawetz, "Kind of Like That", 2013).
     #[serde(with = "hex")]
+    #[schemars(with = "String")]
     pub dhash: u64,
     /// Perceptual hash of 8 × 8 bits: low frequencies compared with their median (Krawetz, "Looks Like It", 2011).
     #[serde(with = "hex")]
+    #[schemars(with = "String")]
     pub phash: u64,
 }
 
 /// A colour and its share of the picture.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct DominantColor {
     /// The colour.
     pub lab: Lab,
@@ -109,7 +111,7 @@ pub struct DominantColor {
 }
 
 /// Tones and shapes.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ToneFeatures {
     /// Shannon entropy of the 256 luma values in bits, 0 to 8.
     pub entropy: f32,
@@ -129,7 +131,7 @@ pub struct ToneFeatures {
 }
 
 /// Edges and corners.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct DetailFeatures {
     /// Fraction of the pixels that are edges, 0 to 1 (Canny, IEEE PAMI 1986; σ 1, thresholds 0.1 and 0.2).
     pub edge_density: f32,
@@ -144,7 +146,7 @@ pub struct DetailFeatures {
 }
 
 /// Type of a picture, by its appearance and not by its content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ImageType {
     /// A photograph, or a picture with as much detail.
@@ -184,7 +186,7 @@ impl ImageType {
 }
 
 /// The type of a picture and the confidence in it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TypeGuess {
     /// The most likely type; [`ImageType::Uncertain`] if none is likely enough.
     pub label: ImageType,

@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tracing::trace_span;
 
 use super::Helper;
@@ -76,7 +77,7 @@ impl Pool {
             self.peak.fetch_max(process.peak, Ordering::Relaxed);
             match decoded {
                 Ok(decoded) => {
-                    locked(&self.idle).push(process);
+                    self.idle.lock().push(process);
                     return Some(decoded);
                 }
                 Err(failure) => {
@@ -98,7 +99,7 @@ impl Pool {
             return None;
         }
         // A separate statement, so that the lock is released before a process is started.
-        let idle = locked(&self.idle).pop();
+        let idle = self.idle.lock().pop();
         idle.or_else(|| self.start())
     }
 
@@ -107,13 +108,13 @@ impl Pool {
         for _ in 0..MAX_START_ATTEMPTS {
             match Process::start(&self.helper) {
                 Ok(process) => {
-                    locked(&self.alive).insert(process.id());
+                    self.alive.lock().insert(process.id());
                     return Some(process);
                 }
                 // Running processes finish their pictures; if there are none, waiting would be pointless.
-                Err(error) if is_transient(&error) && !locked(&self.alive).is_empty() => {
+                Err(error) if is_transient(&error) && !self.alive.lock().is_empty() => {
                     std::thread::sleep(START_RETRY_DELAY);
-                    let idle = locked(&self.idle).pop();
+                    let idle = self.idle.lock().pop();
                     if idle.is_some() {
                         return idle;
                     }
@@ -128,17 +129,17 @@ impl Pool {
     }
 
     fn remove(&self, process: Process) {
-        locked(&self.alive).remove(&process.id());
+        self.alive.lock().remove(&process.id());
         drop(process);
     }
 
     pub(super) fn unload(&self) {
-        let idle = std::mem::take(&mut *locked(&self.idle));
+        let idle = std::mem::take(&mut *self.idle.lock());
         idle.into_iter().for_each(|process| self.remove(process));
     }
 
     pub(super) fn memory(&self) -> u64 {
-        let processes: Vec<u32> = locked(&self.alive).iter().copied().collect();
+        let processes: Vec<u32> = self.alive.lock().iter().copied().collect();
         let memory = processes.into_iter().map(Process::memory).sum();
         self.peak.fetch_max(memory, Ordering::Relaxed);
         memory
@@ -164,9 +165,4 @@ fn decode_error(failure: &Failure, time: Duration) -> DecodeError {
         Failure::Stack => DecodeError::from_parts("the picture is nested too deeply", None),
         Failure::Crash(how) => DecodeError::from_parts(format!("the decoder crashed ({how})"), None),
     }
-}
-
-/// Locks a mutex and ignores poisoning: a panic cannot leave the protected data half changed.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,0 +1,41 @@
+//! The documents of `add`.
+
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::indexer::IndexReport;
+use crate::types::{PathField, escape_path};
+
+/// The result of an `add`.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Added {
+    /// The report, with escaped paths of offline roots.
+    #[serde(flatten)]
+    report: IndexReport,
+}
+
+/// A line of `add --dry-run`: a file that would be processed.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct PlannedStep {
+    /// `new`, `changed`, `pending`, `retry`, `moved`, `unreadable`, `missing` or `offline`.
+    pub plan: &'static str,
+    /// The file or directory.
+    #[serde(flatten)]
+    pub path: PathField,
+}
+
+impl From<&IndexReport> for Added {
+    fn from(report: &IndexReport) -> Self {
+        let offline_roots = report.offline_roots.iter().map(|root| escape_path(root).into()).collect();
+        Self { report: IndexReport { offline_roots, ..report.clone() } }
+    }
+}
+
+impl PlannedStep {
+    /// The line of a file.
+    pub fn new(plan: &'static str, path: &Path) -> Self {
+        Self { plan, path: path.into() }
+    }
+}

@@ -1,0 +1,129 @@
+//! The document of `show`.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::search::Examined;
+use crate::types::{Classification, Embedding, Features, ImageInfo, PathField, TypeGuess, escape_path};
+
+/// Everything known about a picture.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Shown {
+    /// Its path, or its name if it is not a file.
+    #[serde(flatten)]
+    pub path: PathField,
+    /// BLAKE3 digest of its content.
+    pub image: String,
+    /// Whether its content is in the index.
+    pub indexed: bool,
+    /// Length in bytes.
+    pub bytes: u64,
+    /// What decoding reveals.
+    #[serde(flatten)]
+    pub info: Info,
+    /// Its features and type.
+    #[serde(flatten)]
+    pub measured: Measured,
+    /// Its best labels.
+    pub labels: Vec<Label>,
+    /// Its vector.
+    pub embedding: EmbeddingOf,
+    /// All indexed files that hold it.
+    pub paths: Vec<String>,
+}
+
+/// What decoding reveals about a picture.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Info {
+    /// Lower-case name of the format, for example `jpeg`.
+    pub format: String,
+    /// Width of the upright picture in pixels.
+    pub width: u32,
+    /// Height of the upright picture in pixels.
+    pub height: u32,
+    /// EXIF orientation of the file, 1 to 8.
+    pub orientation: u8,
+    /// Whether the file has an alpha channel.
+    pub has_alpha: bool,
+    /// Whether the file ends before the picture is complete.
+    pub truncated: bool,
+    /// Capture time by the camera's clock, as `YYYY-MM-DDTHH:MM:SS`.
+    pub taken: Option<String>,
+}
+
+/// The features of a picture.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Measured {
+    /// The features; null if they are not measured yet.
+    pub features: Option<Features>,
+    /// The type of the picture; null if it is not known.
+    #[serde(rename = "type")]
+    pub kind: Option<TypeGuess>,
+}
+
+/// A class that a model recognises in a picture.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Label {
+    /// The name of the class.
+    pub label: String,
+    /// Its probability, 0 to 1.
+    pub score: f32,
+}
+
+/// The vector of a picture.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct EmbeddingOf {
+    /// Name of the model.
+    pub model: String,
+    /// Number of its components.
+    pub dim: usize,
+    /// Its components, if `--vector` is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vector: Option<Vec<f32>>,
+}
+
+impl Shown {
+    /// The document of a picture, its vector of this model, and the files that hold it.
+    pub fn new(picture: &Examined, model: &str, paths: &[PathBuf], with_vector: bool) -> Self {
+        Self {
+            path: (&picture.path).into(),
+            image: picture.hash.to_string(),
+            indexed: picture.row.is_some(),
+            bytes: picture.bytes,
+            info: (&picture.info).into(),
+            measured: picture.features.clone().into(),
+            labels: picture.classes.iter().map(Label::from).collect(),
+            embedding: EmbeddingOf::new(&picture.embedding, model, with_vector),
+            paths: paths.iter().map(|path| escape_path(path)).collect(),
+        }
+    }
+}
+
+impl From<&ImageInfo> for Info {
+    fn from(info: &ImageInfo) -> Self {
+        let ImageInfo { format, width, height, orientation, has_alpha, truncated, taken } = info.clone();
+        let taken = taken.map(|taken| taken.replacen(' ', "T", 1));
+        Self { format, width, height, orientation, has_alpha, truncated, taken }
+    }
+}
+
+impl From<Option<Features>> for Measured {
+    fn from(features: Option<Features>) -> Self {
+        Self { kind: features.as_ref().and_then(|features| features.kind), features }
+    }
+}
+
+impl From<&Classification> for Label {
+    fn from(class: &Classification) -> Self {
+        Self { label: class.label.clone(), score: class.score }
+    }
+}
+
+impl EmbeddingOf {
+    pub(super) fn new(embedding: &Embedding, model: &str, with_vector: bool) -> Self {
+        let vector = with_vector.then(|| embedding.as_slice().to_vec());
+        Self { model: model.to_owned(), dim: embedding.dimension(), vector }
+    }
+}
