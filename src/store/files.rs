@@ -128,18 +128,23 @@ fn read_content(row: &Row<'_>) -> rusqlite::Result<KnownContent> {
     Ok(KnownContent { image: ImageId(row.get(0)?), state: content_state(row.get(1)?) })
 }
 
+/// Reads a signature from the columns 2 to 5: size, mtime, ctime and inode.
+fn read_stat(row: &Row<'_>) -> rusqlite::Result<FileStat> {
+    Ok(FileStat {
+        size: row.get::<_, i64>(2)? as u64,
+        mtime_ns: row.get(3)?,
+        ctime_ns: row.get(4)?,
+        inode: row.get::<_, i64>(5)? as u64,
+        device: 0,
+    })
+}
+
 fn read_known(row: &Row<'_>) -> rusqlite::Result<KnownFile> {
     let (has_image, skipped): (bool, bool) = (row.get(8)?, row.get(9)?);
     Ok(KnownFile {
         id: FileId(row.get(0)?),
         path: row.get(1)?,
-        stat: FileStat {
-            size: row.get::<_, i64>(2)? as u64,
-            mtime_ns: row.get(3)?,
-            ctime_ns: row.get(4)?,
-            inode: row.get::<_, i64>(5)? as u64,
-            device: 0,
-        },
+        stat: read_stat(row)?,
         read_at_ns: row.get(6)?,
         missing: row.get(7)?,
         state: match (has_image, skipped) {
@@ -289,17 +294,7 @@ impl Store {
     /// Present files that hold an image, sorted by path, with the signatures that were stored for them.
     pub fn copies_of(&self, image: ImageId) -> Result<Vec<StoredCopy>> {
         let read = |row: &Row<'_>| {
-            Ok(StoredCopy {
-                path: full_path(row, 0, 1)?,
-                stat: FileStat {
-                    size: row.get::<_, i64>(2)? as u64,
-                    mtime_ns: row.get(3)?,
-                    ctime_ns: row.get(4)?,
-                    inode: row.get::<_, i64>(5)? as u64,
-                    device: 0,
-                },
-                read_at_ns: row.get(6)?,
-            })
+            Ok(StoredCopy { path: full_path(row, 0, 1)?, stat: read_stat(row)?, read_at_ns: row.get(6)? })
         };
         self.connection
             .prepare_cached(

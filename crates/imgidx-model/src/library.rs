@@ -1,4 +1,4 @@
-//! The library's file name, and who is told when it is fetched.
+//! The file name of ONNX Runtime's library, and the callback for notices about it.
 
 use std::sync::Arc;
 
