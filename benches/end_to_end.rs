@@ -201,8 +201,8 @@ fn embed_all(contents: &[Content], model: &Model, runtime: &Runtime, workers: us
                 let mut embedder = Embedder::new(model, runtime, Device::Cpu, 1).expect("it opens");
                 let mut batch = Vec::new();
                 while let Some(content) = contents.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let (limits, side) = (DecodeLimits::default(), model.spec().shorter_side());
-                    let decoded = decode_within(&content.bytes, content.format, limits, side, |_| ());
+                    let (limits, request) = (DecodeLimits::default(), model.spec().decode_request());
+                    let decoded = decode_within(&content.bytes, content.format, limits, &request, |_| ());
                     let Ok((picture, ())) = decoded else { continue };
                     if with_features {
                         std::hint::black_box(measure(&picture, None));

@@ -5,7 +5,8 @@
     python benches/image_types.py types.csv
 
 Prints how well each rule does on pictures that it was not fitted to (five folds, all renderings of a drawing in the
-same one), how often it is right where it says how sure it is, and the table for src/media/features/kind.rs.
+same one), how often it is right where it says how sure it is, and the formulas for
+crates/imgidx-media/src/features/kind.rs.
 """
 
 import csv
@@ -19,24 +20,24 @@ GREYS = 16
 
 # The same formulas as in kind.rs.
 TERMS = {
-    "Flat": lambda c: c("flat_fraction"),
-    "FlatForeground": lambda c: np.log(c("foreground_flat") + 0.01),
-    "Colors": lambda c: np.maximum(0, np.log(c("unique_colors") / GREYS)),
-    "NoColors": lambda c: (c("unique_colors") <= GREYS).astype(float),
-    "Inks": lambda c: np.log1p(c("palette_size")),
-    "Shades": lambda c: np.log1p(c("shades")),
-    "Gradient": lambda c: np.log(c("gradient_fraction") + 0.001),
-    "Entropy": lambda c: c("entropy"),
-    "Elongation": lambda c: np.minimum(np.abs(np.log(c("aspect_ratio"))), np.log(4)) * (c("shapes") >= 1),
-    "Glyphs": lambda c: np.log1p(c("glyphs")),
+    "flat": lambda c: c("flat_fraction"),
+    "flat_foreground": lambda c: np.log(c("foreground_flat") + 0.01),
+    "colors": lambda c: np.maximum(0, np.log(c("unique_colors") / GREYS)),
+    "no_colors": lambda c: (c("unique_colors") <= GREYS).astype(float),
+    "inks": lambda c: np.log1p(c("palette_size")),
+    "shades": lambda c: np.log1p(c("shades")),
+    "gradient": lambda c: np.log(c("gradient_fraction") + 0.001),
+    "entropy": lambda c: c("entropy"),
+    "elongation": lambda c: np.minimum(np.abs(np.log(c("aspect_ratio"))), np.log(4)) * (c("shapes") >= 1),
+    "glyphs": lambda c: np.log1p(c("glyphs")),
 }
 
 # Kind, its terms, what it is fitted to, and whether both answers weigh the same. JPEG blurs flat areas into gradients:
 # the rule for those is fitted to drawings as they were rendered.
 RULES = [
-    ("Photo", ["Flat", "FlatForeground", "Colors", "NoColors", "Inks", "Shades", "Entropy"], "all", False),
-    ("Gradient", ["Gradient", "Colors", "NoColors", "Inks", "Shades"], "drawings", True),
-    ("Text", ["Glyphs", "Elongation"], "flat drawings", False),
+    ("Photo", ["flat", "flat_foreground", "colors", "no_colors", "inks", "shades", "entropy"], "all", False),
+    ("Gradient", ["gradient", "colors", "no_colors", "inks", "shades"], "drawings", True),
+    ("Text", ["glyphs", "elongation"], "flat drawings", False),
 ]
 
 
@@ -61,7 +62,7 @@ def main(path):
     column = lambda name: np.array([float(row[name]) for row in rows])
     text = lambda name: np.array([row[name] for row in rows])
     truth, variant, name = text("truth"), text("variant"), text("name")
-    table = []
+    formulas = []
     for kind, terms, scope, balanced in RULES:
         is_kind = truth == kind.lower()
         among = np.ones(len(rows), bool) if scope == "all" else (truth != "photo") & (variant == "plain")
@@ -81,10 +82,9 @@ def main(path):
             there = (confidence >= low) & (confidence < high)
             print(f"  sure by {low:.2f} to {min(high, 1):.2f}: {share((said == true)[there])} right of {there.sum()}")
         rule = fitted(values[among], is_kind[among], balanced)
-        weights = "".join(f"            (Term::{t}, {w:.3}),\n" for t, w in zip(terms, rule.coef_[0].round(3)))
-        table.append(f"    Rule {{\n        kind: ImageType::{kind},\n        bias: {rule.intercept_[0]:.3f},\n"
-                     f"        terms: &[\n{weights}        ],\n    }},")
-    print("\n".join(table))
+        weighted = " + ".join(f"{w:.3f} * {t}" for t, w in zip(terms, rule.coef_[0]))
+        formulas.append(f"{kind.lower()}: {rule.intercept_[0]:.3f} + ({weighted})")
+    print("\n".join(formulas))
 
 
 if __name__ == "__main__":

@@ -265,8 +265,8 @@ impl Report {
 }
 
 fn decode(content: &Content) -> Picture {
-    let (limits, side) = (DecodeLimits::default(), Model::builtin().spec().shorter_side());
-    decode_within(&content.bytes, content.format, limits, side, |_| ()).expect("a picture").0
+    let (limits, request) = (DecodeLimits::default(), Model::builtin().spec().decode_request());
+    decode_within(&content.bytes, content.format, limits, &request, |_| ()).expect("a picture").0
 }
 
 /// All steps of `add` for a picture except reading and storing it.

@@ -10,7 +10,10 @@ use crate::error::{Error, Result};
 use crate::media::{DecodeError, DecodeLimits, Decoded, Format};
 use crate::model::{self, Device, Embedded, Embedder, Model, ModelSpec, Runtime, RuntimeOptions};
 use crate::sandbox::Sandbox;
-use crate::types::{InvalidEmbedding, ModelId};
+use crate::types::{InvalidEmbedding, ModelId, give_back_memory};
+
+/// One result for each picture of a batch.
+type Embeddings = Vec<Result<Embedded, InvalidEmbedding>>;
 
 /// Computes the vectors of pictures with one model.
 ///
@@ -35,13 +38,55 @@ pub(crate) struct Encoder {
     starting: Mutex<()>,
     /// The session of all workers on an accelerator.
     shared: Mutex<Option<Embedder>>,
-    /// Sessions that workers have returned.
-    idle: Mutex<Vec<Embedder>>,
+    /// Sessions of workers that are not embedding.
+    idle: Mutex<IdleSessions<Embedder>>,
     /// The session for queries while no worker's session is idle.
     for_queries: Mutex<Option<Embedder>>,
     /// Whether creating a session has failed in this run, so that not every worker tries it.
     failed: Mutex<bool>,
     last_used: Mutex<Instant>,
+}
+
+/// Sessions that workers have returned, for the next run. A query takes one for the time of one picture.
+#[derive(Debug)]
+struct IdleSessions<S> {
+    here: Vec<S>,
+    /// Number of sessions that queries have taken.
+    lent: usize,
+    /// How many of these end with their query, because a worker found none and creates a session of its own. Otherwise
+    /// there would be more sessions than workers after the run.
+    replaced: usize,
+}
+
+impl<S> IdleSessions<S> {
+    /// Whether a session is here, or will be once its query is done.
+    fn is_any(&self) -> bool {
+        !self.here.is_empty() || self.lent > self.replaced
+    }
+
+    /// Takes a session for a worker, which creates one if there is none.
+    fn take(&mut self) -> Option<S> {
+        let session = self.here.pop();
+        if session.is_none() && self.lent > self.replaced {
+            self.replaced += 1;
+        }
+        session
+    }
+
+    fn lend(&mut self) -> Option<S> {
+        let session = self.here.pop()?;
+        self.lent += 1;
+        Some(session)
+    }
+
+    fn give_back(&mut self, session: S) {
+        self.lent -= 1;
+        if self.replaced > 0 {
+            self.replaced -= 1;
+        } else {
+            self.here.push(session);
+        }
+    }
 }
 
 impl Encoder {
@@ -64,7 +109,7 @@ impl Encoder {
             used: Mutex::default(),
             starting: Mutex::default(),
             shared: Mutex::default(),
-            idle: Mutex::default(),
+            idle: Mutex::new(IdleSessions { here: Vec::new(), lent: 0, replaced: 0 }),
             for_queries: Mutex::default(),
             failed: Mutex::default(),
             last_used: Mutex::new(Instant::now()),
@@ -97,41 +142,25 @@ impl Encoder {
     /// The default batch size for the device in use.
     pub(crate) fn usual_batch(&self) -> usize {
         let device = self.device().unwrap_or_default();
-        let memory = if device.is_accelerator() { self.device_memory(device) } else { None };
-        device.usual_batch(memory)
-    }
-
-    fn device_memory(&self, device: Device) -> Option<u64> {
-        Runtime::load(&self.runtime).ok()?.device_memory(device)
+        let runtime = if device.is_accelerator() { Runtime::load(&self.runtime).ok() } else { None };
+        device.usual_batch(runtime.and_then(|runtime| runtime.device_memory(device)))
     }
 
     /// Whether an idle or shared session is in memory, as far as is known without waiting.
     pub(crate) fn is_loaded(&self) -> bool {
         // If the lock is taken, the session exists or is being created.
         let is_present = |slot: &Mutex<Option<Embedder>>| slot.try_lock().is_none_or(|slot| slot.is_some());
-        !self.idle.lock().is_empty() || is_present(&self.shared) || is_present(&self.for_queries)
+        self.idle.lock().is_any() || is_present(&self.shared) || is_present(&self.for_queries)
     }
 
     /// Takes back a worker's session, for the next run or for queries.
     pub(crate) fn keep(&self, embedder: Option<Embedder>) {
         let Some(embedder) = embedder else { return };
-        self.idle.lock().push(embedder);
+        self.idle.lock().here.push(embedder);
         *self.last_used.lock() = Instant::now();
-        // Queries use the worker's session from now on, so that the model is in memory only once.
-        if let Some(mut slot) = self.for_queries.try_lock() {
-            *slot = None;
-        }
-    }
-
-    /// Frees the memory of idle sessions. The next picture creates a new one.
-    pub(crate) fn unload(&self) {
-        self.idle.lock().clear();
-        for slot in [&self.shared, &self.for_queries] {
-            if let Some(mut slot) = slot.try_lock() {
-                *slot = None;
-            }
-        }
-        self.sandbox.unload();
+        // Queries use the worker's session from now on, so that the model is in memory only once. This waits for a
+        // query that is using the other one.
+        *self.for_queries.lock() = None;
     }
 
     /// Unloads the model if nothing has used it for this long. Otherwise returns how long to wait before the next call.
@@ -141,11 +170,18 @@ impl Encoder {
             return None;
         }
         let rest = idle.saturating_sub(self.last_used.lock().elapsed());
-        if rest.is_zero() {
-            self.unload();
-            return None;
+        if !rest.is_zero() {
+            return Some(rest);
         }
-        Some(rest)
+        self.idle.lock().here.clear();
+        for slot in [&self.shared, &self.for_queries] {
+            if let Some(mut slot) = slot.try_lock() {
+                *slot = None;
+            }
+        }
+        self.sandbox.unload();
+        give_back_memory();
+        None
     }
 
     /// Decodes a picture for a query, with the pixels that the model needs.
@@ -157,34 +193,26 @@ impl Encoder {
     /// The vector and the classes of one picture, for a query.
     pub(crate) fn encode(&self, pixels: RgbImage) -> Result<Embedded> {
         *self.last_used.lock() = Instant::now();
-        let worker = self.idle.lock().pop();
-        let embedded = match worker {
-            Some(mut embedder) => {
-                let embedded = embedder.embed(&[pixels]);
-                self.idle.lock().push(embedder);
-                embedded
-            }
-            None => self.encode_without_worker(pixels)?,
+        let mut lent = self.idle.lock().lend();
+        let embedded = match &mut lent {
+            Some(embedder) => embedder.embed(&[pixels]).map_err(Error::from),
+            None => self.encode_without_worker(&[pixels]),
         };
+        if let Some(embedder) = lent {
+            self.idle.lock().give_back(embedder);
+        }
         *self.last_used.lock() = Instant::now();
         let embedded = embedded?.pop().expect("one result for one picture");
         let model = || self.spec().name.clone();
         Ok(embedded.map_err(|error| model::Error::Model { model: model(), reason: error.to_string() })?)
     }
 
-    fn encode_without_worker(
-        &self,
-        pixels: RgbImage,
-    ) -> Result<model::Result<Vec<Result<Embedded, InvalidEmbedding>>>> {
+    fn encode_without_worker(&self, pictures: &[RgbImage]) -> Result<Embeddings> {
         if let Some(embedder) = &mut *self.shared.lock() {
-            return Ok(embedder.embed(&[pixels]));
+            return Ok(embedder.embed(pictures)?);
         }
-        let mut slot = self.for_queries.lock();
-        let embedder = match &mut *slot {
-            Some(embedder) => embedder,
-            none => none.insert(self.make_embedder(all_cores())?),
-        };
-        Ok(embedder.embed(&[pixels]))
+        let all_cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        embed_with(&mut self.for_queries.lock(), pictures, || self.make_embedder(all_cores()))
     }
 
     /// Starts a run: sessions may be created again, even if that failed in an earlier run.
@@ -195,7 +223,7 @@ impl Encoder {
     /// Returns an idle session, or a new one. Only the first worker whose attempt fails returns the cause; the others
     /// return [`Error::Interrupted`].
     fn embedder(&self) -> Result<Embedder> {
-        if let Some(embedder) = self.idle.lock().pop() {
+        if let Some(embedder) = self.idle.lock().take() {
             return Ok(embedder);
         }
         let mut failed = self.failed.lock();
@@ -245,11 +273,8 @@ impl Encoder {
         if self.device != Device::Auto {
             return Ok(self.device.is_accelerator());
         }
-        if let Some(device) = self.device() {
-            return Ok(device.is_accelerator());
-        }
+        // The first worker determines the device, and the others wait for it.
         let _starting = self.starting.lock();
-        // Another worker may have determined the device meanwhile.
         if let Some(device) = self.device() {
             return Ok(device.is_accelerator());
         }
@@ -258,18 +283,14 @@ impl Encoder {
         if is_shared {
             *self.shared.lock() = Some(embedder);
         } else {
-            self.idle.lock().push(embedder);
+            self.idle.lock().here.push(embedder);
         }
         Ok(is_shared)
     }
 
     /// Like [`Encoder::embed`], but splits a batch that fails in half, because an accelerator may have too little
     /// memory for all of it.
-    pub(crate) fn embed_in_parts(
-        &self,
-        own: &mut Option<Embedder>,
-        pictures: &[RgbImage],
-    ) -> Result<Vec<Result<Embedded, InvalidEmbedding>>> {
+    pub(crate) fn embed_in_parts(&self, own: &mut Option<Embedder>, pictures: &[RgbImage]) -> Result<Embeddings> {
         match self.embed(own, pictures) {
             Err(Error::Model(model::Error::Model { .. })) if pictures.len() > 1 => {
                 let (first, second) = pictures.split_at(pictures.len() / 2);
@@ -282,28 +303,26 @@ impl Encoder {
     }
 
     /// Embeds pictures with the shared session, or with the worker's own session.
-    fn embed(
-        &self,
-        own: &mut Option<Embedder>,
-        pictures: &[RgbImage],
-    ) -> Result<Vec<Result<Embedded, InvalidEmbedding>>> {
+    fn embed(&self, own: &mut Option<Embedder>, pictures: &[RgbImage]) -> Result<Embeddings> {
+        let make = || self.embedder();
         if self.is_shared()? {
-            return self.embed_with(&mut self.shared.lock(), pictures);
+            return embed_with(&mut self.shared.lock(), pictures, make);
         }
-        self.embed_with(own, pictures)
+        embed_with(own, pictures, make)
     }
+}
 
-    fn embed_with(
-        &self,
-        slot: &mut Option<Embedder>,
-        pictures: &[RgbImage],
-    ) -> Result<Vec<Result<Embedded, InvalidEmbedding>>> {
-        let embedder = match slot {
-            Some(embedder) => embedder,
-            None => slot.insert(self.embedder()?),
-        };
-        Ok(embedder.embed(pictures)?)
-    }
+/// Embeds pictures with the session in a slot, which `make` fills if it is empty.
+fn embed_with(
+    slot: &mut Option<Embedder>,
+    pictures: &[RgbImage],
+    make: impl FnOnce() -> Result<Embedder>,
+) -> Result<Embeddings> {
+    let embedder = match slot {
+        Some(embedder) => embedder,
+        none => none.insert(make()?),
+    };
+    Ok(embedder.embed(pictures)?)
 }
 
 /// The encoders in use in a process, one per model.
@@ -334,6 +353,23 @@ impl Encoders {
     }
 }
 
-fn all_cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+#[cfg(test)]
+mod tests {
+    use super::IdleSessions;
+
+    #[test]
+    fn a_query_at_the_start_of_a_run_leaves_as_many_sessions_as_there_are_workers() {
+        for workers in 1..4 {
+            let mut idle = IdleSessions { here: vec!["of an earlier run"; 2], lent: 0, replaced: 0 };
+            let lent: Vec<_> = (0..2).filter_map(|_| idle.lend()).collect();
+            assert!(idle.is_any() && idle.lend().is_none());
+            let mut at_work: Vec<_> = (0..workers).map(|_| idle.take().unwrap_or("new")).collect();
+            lent.into_iter().for_each(|session| idle.give_back(session));
+            assert_eq!(at_work.len() + idle.here.len(), workers.max(2));
+            idle.here.append(&mut at_work);
+            let query = idle.lend().expect("the workers are done");
+            idle.give_back(query);
+            assert_eq!((idle.here.len(), idle.lent, idle.replaced), (workers.max(2), 0, 0));
+        }
+    }
 }

@@ -44,9 +44,8 @@
 //! 6. [`ann`] derives quantized vectors from the vectors, and a graph for long-running processes.
 //!
 //! [`search`] answers queries from the last two. [`trace`] searches for the parameters with which [`vector`] traces a
-//! drawing best. [`documents`] has the JSON documents of the command line. Modules use only modules to their right in
-//! `index → {indexer, search, trace} → {encoder, options} → {scan, store} → {types, error}`, and [`media`], [`model`],
-//! [`ann`] and [`vector`] are crates of their own.
+//! drawing best. [`documents`] has the JSON documents of the command line. [`media`], [`model`], [`ann`] and [`vector`]
+//! are crates of their own.
 
 #[cfg(unix)]
 pub mod daemon;

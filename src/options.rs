@@ -15,30 +15,16 @@ use crate::sandbox::{Helper, Sandbox};
 use crate::types::Stage;
 
 /// Options for opening an index: where to find models and ONNX Runtime, and where to decode pictures.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct OpenOptions {
     data_dir: Option<PathBuf>,
     runtime: Option<PathBuf>,
     offline: bool,
     pub(crate) model: Option<String>,
-    notice: Notice,
+    notice: Option<Notice>,
     sandbox: Arc<Sandbox>,
     /// Shared by everything that is opened with these options or a clone of them.
     encoders: Arc<Encoders>,
-}
-
-impl Default for OpenOptions {
-    fn default() -> Self {
-        Self {
-            data_dir: None,
-            runtime: None,
-            offline: false,
-            model: None,
-            notice: Arc::new(|_| {}),
-            sandbox: Arc::default(),
-            encoders: Arc::default(),
-        }
-    }
 }
 
 impl std::fmt::Debug for OpenOptions {
@@ -83,7 +69,7 @@ impl OpenOptions {
     /// problems that did not make an operation fail.
     #[must_use]
     pub fn notice(mut self, notice: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        self.notice = Arc::new(notice);
+        self.notice = Some(Arc::new(notice));
         self
     }
 
@@ -124,7 +110,9 @@ impl OpenOptions {
 
     /// Reports a notice.
     pub(crate) fn tell(&self, text: &str) {
-        (self.notice)(text);
+        if let Some(notice) = &self.notice {
+            notice(text);
+        }
     }
 
     pub(crate) fn sandbox(&self) -> &Arc<Sandbox> {
@@ -140,10 +128,7 @@ impl OpenOptions {
     /// # Errors
     /// If no directory was given and the user has no home directory.
     pub fn resolve_data_dir(&self) -> Result<PathBuf> {
-        match &self.data_dir {
-            Some(path) => Ok(path.clone()),
-            None => default_data_dir(),
-        }
+        self.data_dir.clone().map_or_else(default_data_dir, Ok)
     }
 
     /// Options for finding ONNX Runtime.
@@ -155,7 +140,7 @@ impl OpenOptions {
             library: self.runtime.clone(),
             offline: self.offline,
             data_dir: self.resolve_data_dir()?,
-            notice: self.notice.clone(),
+            notice: self.notice.clone().unwrap_or_else(|| Arc::new(|_| {})),
         })
     }
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How good traces of real logos are, and how fast: beside vtracer as it comes, tier by tier, with and without experience.
+"""How good traces of real logos are, and how fast: beside vtracer as it comes, tier by tier, and how good estimates are.
 
     cargo build --release && python3 benches/trace/evaluate.py FOLDER [--tiers fast,balanced,quality] [--sets logos,...]
 
@@ -24,7 +24,7 @@ SIDE = 256
 # Name: package, and which of its icons, by name.
 SETS = {
     "logos": ("logos", lambda names: names[3::9][:256]),
-    "experience": ("logos", lambda names: names[0::18]),
+    "fit": ("logos", lambda names: names[0::18]),
     "skill-icons": ("skill-icons", lambda names: names),
     "token-branded": ("token-branded", lambda names: names[0::12]),
 }
@@ -130,34 +130,19 @@ def evaluate(folder, name, tiers):
     return pictures, work, scores
 
 
-def experience(folder, pictures, work, scores):
-    """What 128 other logos teach, for logos that were not among them."""
-    others = folder / "png" / "experience"
+def estimates(folder, pictures, work, scores):
+    """How far off the estimates are, beside the median of 128 other logos, and what one candidate alone loses."""
+    others = folder / "png" / "fit"
     if not others.is_dir():
-        bench("render", svgs(folder, "experience"), SIDE, others)
-    database = work / "experience.db"
-    for stale in work.glob("experience.db*"):
-        stale.unlink() if stale.is_file() else None
-    learned, _ = imgidx(database, "--force", "--tier", "balanced", "-o", work / "experience", others)
-    known = [row["score"] for row in learned["traces"]]
+        bench("render", svgs(folder, "fit"), SIDE, others)
+    traced, _ = imgidx(work / "fit.db", "--force", "--tier", "balanced", "-o", work / "fit", others)
+    median = statistics.median(row["score"] for row in traced["traces"])
+    predicted = of(imgidx(work / "empty.db", "--force", "--predict", pictures)[0]["estimates"])
     balanced = scores["balanced"]
-
-    def error(told):
-        return statistics.mean(abs(balanced[stem] - score) for stem, score in told.items())
-
-    def estimates(db):
-        return {stem: row["estimate"]["score"] for stem, row in of(imgidx(db, "--force", "--predict", pictures)[0]["estimates"]).items()}
-
-    median = statistics.median(known)
-    print(f"\nestimates of the score of balanced, mean error: median of {len(known)} others {error(dict.fromkeys(balanced, median)):.2f}, "
-          f"comes with the program {error(estimates(work / 'empty.db')):.2f}, with those {len(known)} traced {error(estimates(database)):.2f}")
-    fast, _ = imgidx(database, "--force", "--tier", "fast", "-o", work / "experienced", pictures)
-    experienced = {stem: row["score"] for stem, row in of(fast["traces"]).items()}
-
-    def regret(told):
-        return statistics.mean(balanced[stem] - told[stem] for stem in balanced)
-
-    print(f"score lost by trying one candidate only, mean: by kind {regret(scores['fast']):.2f}, by neighbours {regret(experienced):.2f}")
+    mean = lambda difference: statistics.mean(difference(stem) for stem in balanced)
+    print(f"\nestimates of the score of balanced, mean error: {mean(lambda stem: abs(balanced[stem] - predicted[stem]['estimate']['score'])):.2f}, "
+          f"with the median of {len(traced['traces'])} others {mean(lambda stem: abs(balanced[stem] - median)):.2f}")
+    print(f"score lost by trying one candidate only, mean: {mean(lambda stem: balanced[stem] - scores['fast'][stem]):.2f}")
 
 
 def main():
@@ -173,7 +158,7 @@ def main():
     for name in args.sets.split(","):
         pictures, work, scores = evaluate(folder, name, args.tiers.split(","))
         if {"fast", "balanced"} <= scores.keys():
-            experience(folder, pictures, work, scores)
+            estimates(folder, pictures, work, scores)
 
 
 if __name__ == "__main__":

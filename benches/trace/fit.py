@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Finds what `src/trace/candidates.rs` and `src/trace/prior.rs` hold, from logos that nothing is shown on.
 
-    python3 benches/trace/evaluate.py FOLDER --tiers fast --sets logos    fetches and draws the logos
-    cargo bench --bench trace -- grid FOLDER/png/experience grid.json     an hour on two cores
-    python3 benches/trace/fit.py grid.json [more.json ...]                needs numpy
+    python3 benches/trace/evaluate.py FOLDER --tiers fast --sets fit    fetches and draws the logos
+    cargo bench --bench trace -- grid FOLDER/png/fit grid.json          an hour on two cores
+    python3 benches/trace/fit.py grid.json [more.json ...]              needs numpy
 
 Grids of the same pictures are joined.
 """

@@ -1,8 +1,8 @@
 //! `imgidx add`
 
+use std::cell::{Cell, RefCell};
 use std::io::Write;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use imgidx::documents::{Added, PlannedStep};
@@ -58,9 +58,7 @@ impl Args {
 }
 
 pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
-    let cancel = CancelToken::default();
-    cancel_on_interrupt(&cancel);
-    let options = args.options(cancel);
+    let options = args.options(cancel_on_interrupt());
     options.scan.check().map_err(|error| Failure::Usage(error.to_string()))?;
     if args.dry_run {
         return dry_run(global, &args, &options);
@@ -73,13 +71,10 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         ));
     }
     let profile = args.profile.as_deref().map(Profile::start).transpose()?;
-    let bar = Arc::new(Bar::new(global.quiet, global.verbose));
-    let (quiet, style, notice_bar) = (global.quiet, global.style(), bar.clone());
-    let opened = global.options(args.model.as_deref()).notice(move |text| {
-        if !quiet {
-            notice_bar.above(|| style.note(text));
-        }
-    });
+    let bar = Bar::new(global.quiet, global.verbose);
+    let (notice_global, notice_bar) = (global.clone(), bar.bar.clone());
+    let notice = move |text: &str| notice_bar.suspend(|| notice_global.note(text));
+    let opened = global.options(args.model.as_deref()).notice(notice);
     // A profile covers the threads of this process only.
     let opened = if profile.is_some() { opened.decode_here() } else { opened };
     let is_usual = args.model.is_none() && args.work.device == Device::Auto && profile.is_none();
@@ -98,24 +93,21 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
                 }
             });
             if report.is_err() {
-                bar.finish();
+                bar.bar.finish_and_clear();
                 // Keep the profile up to here. The error of the run matters more than one of the profile.
-                let _ = profile.as_ref().map(Profile::finish);
+                let _ = profile.as_ref().map(|profile| profile.finish());
             }
             (index, report?)
         }
     };
-    bar.finish();
+    bar.bar.finish_and_clear();
     if let Some(profile) = &profile {
         for line in profile.finish()? {
             let _ = writeln!(std::io::stderr(), "{line}");
         }
     }
     print_report(global, &index, &report)?;
-    if report.interrupted {
-        return Err(Error::Interrupted.into());
-    }
-    Ok(if report.failed > 0 { Done::SomeFailed } else { Done::All })
+    Done::of(report.interrupted, report.failed)
 }
 
 /// The token that an interrupt cancels.
@@ -129,8 +121,9 @@ pub(super) fn is_interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
-/// Lets the first interrupt cancel the work, which then finishes what is in progress. A second one ends the process.
-pub(super) fn cancel_on_interrupt(cancel: &CancelToken) {
+/// A token that the first interrupt cancels: the work then finishes what is in progress. A second one ends the process.
+pub(super) fn cancel_on_interrupt() -> CancelToken {
+    let cancel = CancelToken::default();
     // A command that waited for another process starts over with a new token.
     *CURRENT.lock() = Some(cancel.clone());
     if is_interrupted() {
@@ -147,6 +140,7 @@ pub(super) fn cancel_on_interrupt(cancel: &CancelToken) {
     };
     // If there can be no handler, an interrupt ends the process at once. Committed work is safe.
     let _ = ctrlc::set_handler(handler);
+    cancel
 }
 
 /// Prints the notes, then the counts.
@@ -181,13 +175,7 @@ fn print_report(global: &Global, index: &Index, report: &IndexReport) -> Result<
             global.note(&format!("{} skipped: {reason}", count(files, "file")));
         }
     }
-    let mut out = Out::new();
-    if global.json {
-        out.document(Added::from(report))?;
-    } else {
-        out.line(summary(report))?;
-    }
-    Ok(out.finish()?)
+    global.print(|| Added::from(report), |out| out.line(summary(report))).map(drop)
 }
 
 fn summary(report: &IndexReport) -> String {
@@ -201,51 +189,41 @@ fn summary(report: &IndexReport) -> String {
 }
 
 fn dry_run(global: &Global, args: &Args, options: &AddOptions) -> Result<Done, Failure> {
-    // Without an index every file is new: plan with an empty one in a temporary directory.
-    let scratch = tempfile::tempdir().map_err(|source| Error::Io {
-        action: "create a directory in",
-        path: std::env::temp_dir(),
-        source,
-    })?;
-    let options_of = || global.options(args.model.as_deref());
-    let index = match options_of().open_existing(global.database()?) {
-        Err(Error::NoIndex { .. }) => options_of().open(scratch.path().join("empty.db"))?,
-        other => other?,
-    };
-    let mut out = Out::new();
-    let mut failed = None;
-    let mut print = |what: &'static str, path: PathBuf| {
+    // Without an index every file is new.
+    let (_scratch, index) = global.open_or_empty(args.model.as_deref())?;
+    let (out, failed) = (RefCell::new(Out::new()), Cell::new(None));
+    let print = |what: &'static str, path: &Path| {
+        let mut out = out.borrow_mut();
         let result = if global.json {
-            out.json_line(&PlannedStep::new(what, &path))
+            out.json_line(&PlannedStep { plan: what, path: path.into() })
         } else {
-            out.path(&format!("{what}\t"), &path, '\n')
+            out.path(&format!("{what}\t"), path, '\n')
         };
         if let Err(error) = result {
-            failed.get_or_insert(error);
+            failed.set(failed.take().or(Some(error)));
             options.cancel.cancel();
         }
     };
-    let print = std::cell::RefCell::new(&mut print);
     let result = index.plan(
         &args.paths,
         options,
-        |root, step| match step {
-            PlanStep::Read(file, cause) => {
-                (print.borrow_mut())(cause_name(cause), root.join(path_from_bytes(&file.path)));
-            }
-            PlanStep::Moved(_, file, _) => (print.borrow_mut())("moved", root.join(path_from_bytes(&file.path))),
-            PlanStep::Unlisted(error) => (print.borrow_mut())("unreadable", root.join(path_from_bytes(&error.path))),
-            PlanStep::Restored(..) | PlanStep::Unchanged(_) => {}
+        |root, step| {
+            let (what, path) = match step {
+                PlanStep::Read(file, cause) => (cause_name(cause), file.path),
+                PlanStep::Moved(_, file, _) => ("moved", file.path),
+                PlanStep::Unlisted(error) => ("unreadable", error.path),
+                PlanStep::Restored(..) | PlanStep::Unchanged(_) => return,
+            };
+            print(what, &root.join(path_from_bytes(&path)));
         },
-        |path| (print.borrow_mut())("missing", path.to_owned()),
-        |path| (print.borrow_mut())("offline", path.to_owned()),
+        |path| print("missing", path),
+        |path| print("offline", path),
     );
-    if let Some(error) = failed {
+    if let Some(error) = failed.take() {
         return Err(error.into());
     }
     result?;
-    out.finish()?;
-    Ok(Done::All)
+    out.into_inner().finish()
 }
 
 fn cause_name(cause: ReadCause) -> &'static str {

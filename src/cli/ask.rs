@@ -19,10 +19,6 @@ mod with_sockets {
         if global.direct { None } else { Client::connect(&global.database().ok()?) }
     }
 
-    fn absolute(paths: &[PathBuf]) -> Option<Vec<PathBuf>> {
-        paths.iter().map(|path| std::path::absolute(path).ok()).collect()
-    }
-
     /// Neighbours of pictures, found by the daemon.
     pub(crate) fn similar(global: &Global, query: &Query, top: usize) -> Option<Answer> {
         let mut client = daemon(global)?;
@@ -48,7 +44,8 @@ mod with_sockets {
     ) -> Option<IndexReport> {
         let mut client = daemon(global)?;
         let close = client.closer().ok()?;
-        let request = AddRequest { paths: absolute(paths)?, options: options.clone() };
+        let paths = paths.iter().map(std::path::absolute).collect::<Result<_, _>>().ok()?;
+        let request = AddRequest { paths, options: options.clone() };
         let on_progress = |update: Option<Progress>| {
             if options.cancel.is_cancelled() {
                 close();
@@ -58,15 +55,9 @@ mod with_sockets {
         client.add(request, on_progress).ok()
     }
 
-    /// Keeps the daemon from writing while it is alive.
-    #[derive(Debug)]
-    pub(crate) struct DaemonHold {
-        _client: Option<Client>,
-    }
-
     /// Asks the daemon, if one runs, not to write until the result is dropped.
-    pub(crate) fn make_way(global: &Global) -> DaemonHold {
-        DaemonHold { _client: daemon(global).and_then(|client| client.make_way().ok()) }
+    pub(crate) fn make_way(global: &Global) -> Option<Client> {
+        daemon(global)?.make_way().ok()
     }
 
     /// The status of the daemon, if one runs.
@@ -95,10 +86,7 @@ mod without_sockets {
         None
     }
 
-    #[derive(Debug)]
-    pub struct DaemonHold;
-
-    pub fn make_way(_: &Global) -> DaemonHold {
-        DaemonHold
+    pub fn make_way(_: &Global) -> Option<()> {
+        None
     }
 }

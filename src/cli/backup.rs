@@ -1,17 +1,13 @@
 //! `imgidx backup`
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use imgidx::Result;
 use imgidx::documents::BackedUp;
 
 use super::Global;
-use super::output::{Done, Failure, Out, human_bytes};
-
-/// Time between two updates of the progress.
-const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
+use super::output::{Done, Failure, human_bytes};
+use super::progress::bar;
 
 const EXAMPLES: &str = examples![
     "Back up the index" => "imgidx backup pictures-backup.db",
@@ -28,24 +24,15 @@ pub(super) struct Args {
 
 pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let index = global.open_searcher(None)?;
-    let shows = !global.quiet && std::io::stderr().is_terminal();
-    let mut last_shown = Instant::now();
+    let bar = bar(global.quiet, "{percent} %");
     index.backup(&args.file, |done, total| {
-        if shows && last_shown.elapsed() >= PROGRESS_INTERVAL {
-            last_shown = Instant::now();
-            eprint!("\r{} %", done * 100 / total.max(1));
-        }
+        bar.set_length(total);
+        bar.set_position(done);
     })?;
-    if shows {
-        eprint!("\r\x1b[K");
-    }
+    bar.finish_and_clear();
     let bytes = std::fs::metadata(&args.file).map_or(0, |metadata| metadata.len());
-    let mut out = Out::new();
-    if global.json {
-        out.document(BackedUp { file: (&args.file).into(), bytes })?;
-    } else {
-        out.path(&format!("{}\t", human_bytes(bytes)), &args.file, '\n')?;
-    }
-    out.finish()?;
-    Ok(Done::All)
+    global.print(
+        || BackedUp { file: (&args.file).into(), bytes },
+        |out| out.path(&format!("{}\t", human_bytes(bytes)), &args.file, '\n'),
+    )
 }

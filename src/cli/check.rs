@@ -37,25 +37,23 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         Err(Error::Damaged { .. }) if args.repair => {
             global.options(None).open_damaged(global.database()?).map_err(beyond_repair)?
         }
-        Err(error @ Error::Damaged { .. }) => return Err(error.into()),
         opened => opened?,
     };
     let problems = index.check(args.repair).map_err(beyond_repair)?;
-    let ok = problems.iter().all(|problem| problem.repaired);
-    let mut out = Out::new();
-    if global.json {
-        out.document(Checked::from(problems.as_slice()))?;
-    } else if problems.is_empty() {
-        out.line("no problems found")?;
-    } else {
-        for problem in &problems {
-            let repaired = if problem.repaired { " (repaired)" } else { "" };
-            out.line(format_args!("{}: {}{repaired}", problem.place, problem.what))?;
+    let left = problems.iter().filter(|problem| !problem.repaired).count() as u64;
+    let document = Checked { ok: left == 0, problems };
+    let problems = &document.problems;
+    let print = |out: &mut Out| {
+        if problems.is_empty() {
+            out.line("no problems found")?;
         }
-    }
-    out.finish()?;
-    if !ok {
-        let left = problems.iter().filter(|problem| !problem.repaired).count() as u64;
+        problems.iter().try_for_each(|problem| {
+            let repaired = if problem.repaired { " (repaired)" } else { "" };
+            out.line(format_args!("{}: {}{repaired}", problem.place, problem.what))
+        })
+    };
+    global.print(|| &document, print)?;
+    if left > 0 {
         let advice = if args.repair {
             "could not be repaired"
         } else {

@@ -47,11 +47,10 @@ pub(super) fn run(args: Args, command: &mut clap::Command) -> Result<Done, Failu
 pub(super) fn run_man(args: ManArgs, command: clap::Command) -> Result<Done, Failure> {
     match args.out {
         Some(folder) => {
-            let failed = |source| Error::Io { action: "write manual pages to", path: folder.clone(), source };
-            std::fs::create_dir_all(&folder).map_err(failed)?;
             let mut command = command.disable_help_subcommand(true);
             command.build();
-            write_pages(command, &folder).map_err(failed)?;
+            let written = std::fs::create_dir_all(&folder).and_then(|()| write_pages(command, &folder));
+            written.map_err(Error::io("write manual pages to", folder))?;
         }
         None => std::io::stdout().write_all(page(&Man::new(command))?.as_bytes())?,
     }

@@ -1,10 +1,10 @@
 //! `imgidx daemon`: the watcher as a service of systemd or launchd.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command as Process, Stdio};
+use std::process::{Command as Process, Output, Stdio};
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use imgidx::daemon::{Client, DaemonStatus, Op};
 use imgidx::documents::Daemon;
@@ -15,7 +15,7 @@ use imgidx::{Error, Result};
 
 use super::Global;
 use super::output::{Done, Failure, Out, count};
-use super::service::{Service, service_name};
+use super::service::{launchd_plist, service_name, systemd_unit};
 
 const EXAMPLES: &str = examples![
     "Install the daemon and start it" => "imgidx daemon install ~/Pictures && imgidx daemon start",
@@ -108,8 +108,7 @@ pub(super) struct LogsArgs {
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) fn run(global: &Global, command: Command) -> Result<Done, Failure> {
-    let database = global.database()?;
-    let database = resolved(&database);
+    let database = resolved(&global.database()?);
     match command {
         Command::Install(args) => install(global, &database, &args),
         Command::Uninstall => uninstall(global, &database),
@@ -119,8 +118,7 @@ pub(super) fn run(global: &Global, command: Command) -> Result<Done, Failure> {
         Command::Logs(args) => logs(&Manager::of(&database)?, &args),
         Command::Sync => order(&database, Op::Sync),
         Command::Rescan { paths } => {
-            let absolute = |path: PathBuf| resolved(&path);
-            order(&database, Op::Rescan { paths: paths.into_iter().map(absolute).collect() })
+            order(&database, Op::Rescan { paths: paths.iter().map(|path| resolved(path)).collect() })
         }
         Command::Pause => order(&database, Op::Pause),
         Command::Resume => order(&database, Op::Resume),
@@ -135,6 +133,8 @@ struct Manager {
 }
 
 const LAUNCHD: bool = cfg!(target_os = "macos");
+
+const PROGRAM: &str = if LAUNCHD { "launchctl" } else { "systemctl" };
 
 impl Manager {
     fn of(database: &Path) -> Result<Self, Failure> {
@@ -158,51 +158,42 @@ impl Manager {
 
     /// Runs a command of the service manager, which must succeed.
     fn order(&self, arguments: &[&OsStr]) -> Result<(), Failure> {
-        let output = Self::process(arguments).stdin(Stdio::null()).output().map_err(|error| no_manager(&error))?;
+        let no_manager = |error: io::Error| Error::Service { command: PROGRAM.into(), reason: error.to_string() };
+        let output = Self::run(arguments).map_err(no_manager)?;
         if output.status.success() {
             return Ok(());
         }
         let stderr = String::from_utf8_lossy(&output.stderr);
         let what = arguments.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
         let user = if LAUNCHD { "" } else { " --user" };
-        Err(Error::Service { command: format!("{}{user} {what}", program()), reason: stderr.trim().to_owned() }.into())
+        Err(Error::Service { command: format!("{PROGRAM}{user} {what}"), reason: stderr.trim().to_owned() }.into())
     }
 
-    fn process(arguments: &[&OsStr]) -> Process {
-        let mut process = Process::new(program());
-        if !LAUNCHD {
-            process.arg("--user");
-        }
-        process.args(arguments);
-        process
+    fn run(arguments: &[&OsStr]) -> io::Result<Output> {
+        let user = (!LAUNCHD).then_some("--user");
+        Process::new(PROGRAM).args(user).args(arguments).stdin(Stdio::null()).output()
+    }
+
+    /// Runs a command of the service manager, with the service as its last argument.
+    fn control(&self, launchd: &[&str], systemd: &[&str]) -> Result<(), Failure> {
+        let unit = self.unit();
+        let (words, service) = if LAUNCHD { (launchd, self.file.as_os_str()) } else { (systemd, unit.as_ref()) };
+        self.order(&words.iter().map(OsStr::new).chain([service]).collect::<Vec<_>>())
     }
 
     fn is_active(&self) -> bool {
         let unit = self.unit();
-        let output = if LAUNCHD {
-            Self::process(&["list".as_ref(), self.name.as_ref()]).output()
-        } else {
-            Self::process(&["is-active".as_ref(), "--quiet".as_ref(), unit.as_ref()]).output()
+        let arguments: &[&OsStr] = match LAUNCHD {
+            true => &["list".as_ref(), self.name.as_ref()],
+            false => &["is-active".as_ref(), "--quiet".as_ref(), unit.as_ref()],
         };
-        output.is_ok_and(|output| output.status.success())
+        Self::run(arguments).is_ok_and(|output| output.status.success())
     }
-}
-
-fn program() -> &'static str {
-    if LAUNCHD { "launchctl" } else { "systemctl" }
-}
-
-fn no_manager(error: &std::io::Error) -> Error {
-    Error::Service { command: program().into(), reason: error.to_string() }
 }
 
 fn install(global: &Global, database: &Path, args: &InstallArgs) -> Result<Done, Failure> {
     let manager = Manager::of(database)?;
-    let program = std::env::current_exe().map_err(|error| Error::Io {
-        action: "find the path of",
-        path: "imgidx".into(),
-        source: error,
-    })?;
+    let program = std::env::current_exe().map_err(Error::io("find the path of", "imgidx"))?;
     let mut command: Vec<OsString> = vec![program.into(), "--db".into(), database.into()];
     if let Some(library) = &global.runtime {
         command.extend(["--runtime".into(), std::path::absolute(library).unwrap_or(library.clone()).into()]);
@@ -210,30 +201,22 @@ fn install(global: &Global, database: &Path, args: &InstallArgs) -> Result<Done,
     command.extend(global.offline.then(|| "--offline".into()));
     command.push("watch".into());
     for path in &args.paths {
-        command.push(
-            fs::canonicalize(path).map_err(|source| Error::Io { action: "find", path: path.clone(), source })?.into(),
-        );
+        command.push(fs::canonicalize(path).map_err(Error::io("find", path))?.into());
     }
     command.extend(args.arguments.iter().cloned());
-    let service = Service { name: manager.name.clone(), command, log: manager.log.clone() };
-    let text = if LAUNCHD { service.launchd_plist() } else { service.systemd_unit() };
+    let text = match LAUNCHD {
+        true => launchd_plist(&manager.name, &command, &manager.log),
+        false => systemd_unit(&command),
+    };
     if args.dry_run {
         let mut out = Out::new();
         out.path("# ", &manager.file, '\n')?;
         out.line(text.trim_end())?;
-        return Ok(out.finish().map(|()| Done::All)?);
+        return out.finish();
     }
     let folder = manager.file.parent().unwrap_or(&manager.file);
-    fs::create_dir_all(folder).map_err(|source| Error::Io {
-        action: "create the directory",
-        path: folder.into(),
-        source,
-    })?;
-    fs::write(&manager.file, text).map_err(|source| Error::Io {
-        action: "write",
-        path: manager.file.clone(),
-        source,
-    })?;
+    fs::create_dir_all(folder).map_err(Error::io("create the directory", folder))?;
+    fs::write(&manager.file, text).map_err(Error::io("write", &manager.file))?;
     global.note(&format!("wrote `{}`", manager.file.display()));
     if !LAUNCHD {
         manager.order(&["daemon-reload".as_ref()])?;
@@ -249,20 +232,11 @@ fn uninstall(global: &Global, database: &Path) -> Result<Done, Failure> {
         global.note("the daemon is not installed");
         return Ok(Done::All);
     }
-    let ended = if LAUNCHD {
-        manager.order(&["unload".as_ref(), manager.file.as_ref()])
-    } else {
-        manager.order(&["disable".as_ref(), "--now".as_ref(), manager.unit().as_ref()])
-    };
     // A service manager that does not answer runs no service. Remove the file all the same.
-    if let Err(failure) = ended {
+    if let Err(failure) = manager.control(&["unload"], &["disable", "--now"]) {
         global.note(&failure.to_string());
     }
-    fs::remove_file(&manager.file).map_err(|source| Error::Io {
-        action: "remove",
-        path: manager.file.clone(),
-        source,
-    })?;
+    fs::remove_file(&manager.file).map_err(Error::io("remove", &manager.file))?;
     global.note(&format!("removed `{}`", manager.file.display()));
     Ok(Done::All)
 }
@@ -279,11 +253,7 @@ fn start(global: &Global, database: &Path) -> Result<Done, Failure> {
                 .into(),
         ));
     }
-    if LAUNCHD {
-        manager.order(&["load".as_ref(), "-w".as_ref(), manager.file.as_ref()])?;
-    } else {
-        manager.order(&["start".as_ref(), manager.unit().as_ref()])?;
-    }
+    manager.control(&["load", "-w"], &["start"])?;
     global.note("the daemon is running");
     Ok(Done::All)
 }
@@ -291,17 +261,13 @@ fn start(global: &Global, database: &Path) -> Result<Done, Failure> {
 fn stop(global: &Global, database: &Path) -> Result<Done, Failure> {
     let manager = Manager::of(database)?;
     if manager.file.exists() && manager.is_active() {
-        if LAUNCHD {
-            manager.order(&["unload".as_ref(), manager.file.as_ref()])?;
-        } else {
-            manager.order(&["stop".as_ref(), manager.unit().as_ref()])?;
-        }
+        manager.control(&["unload"], &["stop"])?;
     } else {
         let Some(mut client) = Client::connect(database) else {
             global.note("no daemon is running");
             return Ok(Done::All);
         };
-        client.order(Op::Stop).map_err(Failure::refused)?;
+        client.order(Op::Stop)?;
         let until = Instant::now() + STOP_TIMEOUT;
         // Poll: a daemon that is about to end may remove its socket first, so that there is nothing to wait on.
         while Client::connect(database).is_some() && Instant::now() < until {
@@ -316,7 +282,7 @@ fn stop(global: &Global, database: &Path) -> Result<Done, Failure> {
 }
 
 fn order(database: &Path, op: Op) -> Result<Done, Failure> {
-    client(database)?.order(op).map_err(Failure::refused)?;
+    client(database)?.order(op)?;
     Ok(Done::All)
 }
 
@@ -325,16 +291,8 @@ fn client(database: &Path) -> Result<Client, Failure> {
 }
 
 fn status(global: &Global, database: &Path) -> Result<Done, Failure> {
-    let status = client(database)?.status().map_err(Failure::refused)?;
-    let mut out = Out::new();
-    if global.json {
-        out.document(Daemon { daemon: (&status).into() })?;
-    } else {
-        for line in lines(&status) {
-            out.line(line)?;
-        }
-    }
-    Ok(out.finish().map(|()| Done::All)?)
+    let document = Daemon { daemon: client(database)?.status()? };
+    global.print(|| &document, |out| lines(&document.daemon).iter().try_for_each(|line| out.line(line)))
 }
 
 /// The state of a daemon as lines of text.

@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use imgidx::Result;
 use imgidx::documents::{Dismissed, Dupes};
 use imgidx::search::{DupeAnswer, DupeGroup, DupeQuery, DupeTier, Redundant, Withheld};
-use imgidx::types::ContentHash;
-use imgidx::{QueryImage, Result, Searcher};
 
-use super::Global;
 use super::filters::Filters;
 use super::output::{Done, Failure, Out, count, human_bytes};
 use super::sheet::{Section, Sheet, Tile};
+use super::{Global, one_of};
 
 const EXAMPLES: &str = examples![
     "Look at all groups on a page" => "imgidx dupes --html groups.html",
@@ -31,8 +30,8 @@ pub(super) struct Args {
     command: Option<Command>,
     /// Loosest tier to list: exact (identical files), near (scaled, compressed again or a little brighter) or similar
     /// (also cropped, framed or with text added)
-    #[arg(long, value_name = "TIER", default_value = "similar", value_parser = clap::builder::PossibleValuesParser::new(DupeTier::ALL.map(DupeTier::as_str)))]
-    tier: String,
+    #[arg(long, value_name = "TIER", default_value = "similar", value_parser = one_of(DupeTier::ALL, DupeTier::as_str))]
+    tier: DupeTier,
     /// Minimum cosine of similar pictures, 0.5 to 1
     #[arg(long, value_name = "SCORE", default_value_t = DupeQuery::default().threshold)]
     threshold: f32,
@@ -78,23 +77,19 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         return Err(Failure::Usage("--threshold must be a number from 0.5 to 1".into()));
     }
     let index = global.open_searcher(args.model.as_deref())?;
-    let tier = DupeTier::from_name(&args.tier).unwrap_or(DupeTier::Similar);
-    let answer = index.dupes(&DupeQuery { tier, threshold: args.threshold, filter: args.filters.filter()? })?;
+    let query = DupeQuery { tier: args.tier, threshold: args.threshold, filter: args.filters.filter()? };
+    let answer = index.dupes(&query)?;
     tell(global, &answer);
-    args.filters.note_unmeasured(global, || global.open_searcher(None))?;
+    args.filters.note_unmeasured(global)?;
     if let Some(file) = &args.html {
         sheet(&answer).write(file, &global.options(None))?;
         global.note(&format!("wrote `{}`", file.display()));
     }
-    let mut out = Out::new();
-    if global.json {
-        out.document(Dupes::from(&answer))?;
-    } else if args.null {
-        print_redundant(global, &mut out, &index.redundant(&answer)?)?;
-    } else {
-        print(&mut out, &answer, &args)?;
-    }
-    out.finish()?;
+    let print_text = |out: &mut Out| match args.null {
+        true => print_redundant(global, out, &index.redundant(&answer)?),
+        false => Ok(print(out, &answer, args.paths)?),
+    };
+    global.print(|| Dupes::from(&answer), print_text)?;
     if answer.groups.is_empty() && !global.json {
         global.note("no duplicates found");
     } else if !global.json && !args.null {
@@ -108,7 +103,8 @@ fn print_redundant(global: &Global, out: &mut Out, redundant: &Redundant) -> Res
     let mut withheld: BTreeMap<Withheld, u64> = BTreeMap::new();
     redundant.withheld.iter().for_each(|file| *withheld.entry(file.reason).or_default() += 1);
     for (reason, files) in withheld {
-        global.note(&format!("{} withheld: each {}", count(files, "file"), reason.as_str()));
+        let subject = if files == 1 { "it" } else { "each" };
+        global.note(&format!("{} withheld: {subject} {}", count(files, "file"), reason.as_str()));
     }
     redundant.files.iter().try_for_each(|file| out.path("", &file.path, '\0'))?;
     let bytes = redundant.files.iter().map(|file| file.bytes).sum();
@@ -138,23 +134,22 @@ fn summary(answer: &DupeAnswer) -> String {
     format!("{groups}; all but the best of each: {}, {}; nothing was deleted", count(files, "file"), human_bytes(bytes))
 }
 
-fn print(out: &mut Out, answer: &DupeAnswer, args: &Args) -> Result<(), Failure> {
+fn print(out: &mut Out, answer: &DupeAnswer, paths_only: bool) -> std::io::Result<()> {
     for (i, group) in answer.groups.iter().enumerate() {
-        let files = || group.pictures.iter().flat_map(|picture| picture.paths.iter().map(move |path| (picture, path)));
         if i > 0 {
             out.line("")?;
         }
-        if args.paths {
-            for (_, path) in files() {
-                out.path("", path, '\n')?;
-            }
-            continue;
+        if !paths_only {
+            out.line(format_args!("{}\t{:.4}", group.tier.as_str(), group.score))?;
         }
-        out.line(format_args!("{}\t{:.4}", group.tier.as_str(), group.score))?;
-        for (j, (picture, path)) in files().enumerate() {
-            let mark = if j == 0 { "best" } else { "    " };
-            let size = format!("{} × {}", picture.width, picture.height);
-            out.path(&format!("  {mark}\t{size}\t{}\t", human_bytes(picture.bytes)), path, '\n')?;
+        let mut mark = "best";
+        for picture in &group.pictures {
+            let facts = format!("{} × {}\t{}", picture.width, picture.height, human_bytes(picture.bytes));
+            for path in &picture.paths {
+                let before = if paths_only { String::new() } else { format!("  {mark}\t{facts}\t") };
+                out.path(&before, path, '\n')?;
+                mark = "    ";
+            }
         }
     }
     Ok(())
@@ -190,20 +185,12 @@ fn section(group: &DupeGroup) -> Section<'_> {
 fn dismiss(global: &Global, args: &DismissArgs) -> Result<Done, Failure> {
     let _way = super::ask::make_way(global);
     let mut index = global.open_existing(None)?;
-    let images = args.files.iter().map(|file| content(index.searcher(), file)).collect::<Result<Vec<_>>>()?;
+    let content = |file: &PathBuf| index.searcher().content_of(&file.into());
+    let images = args.files.iter().map(content).collect::<Result<Vec<_>>>()?;
     let (pairs, done) = match args.undo {
         false => (index.dismiss(&images)?, "dismissed"),
         true => (index.undismiss(&images)?, "no longer dismissed"),
     };
-    let mut out = Out::new();
-    if global.json {
-        out.document(Dismissed { pairs, undo: args.undo })?;
-    } else {
-        out.line(format_args!("{} {done}", count(pairs, "pair")))?;
-    }
-    Ok(out.finish().map(|()| Done::All)?)
-}
-
-fn content(index: &Searcher, file: &PathBuf) -> Result<ContentHash> {
-    index.content_of(&QueryImage::from(file))
+    global
+        .print(|| Dismissed { pairs, undo: args.undo }, |out| out.line(format_args!("{} {done}", count(pairs, "pair"))))
 }

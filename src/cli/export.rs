@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use imgidx::documents::Exported;
-use imgidx::search::ExportFormat;
 use imgidx::store::PictureRow;
-use imgidx::types::escape_path;
+use imgidx::types::{ImageInfo, escape_path};
 use imgidx::{Error, Filter, Result, Searcher};
 
 use super::Global;
@@ -21,8 +20,8 @@ const EXAMPLES: &str = examples![
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// jsonl or csv prints a row for each file; npy writes the vectors to a directory
-    #[arg(long, value_name = "FORMAT", default_value = "jsonl", value_parser = clap::builder::PossibleValuesParser::new(ExportFormat::NAMES))]
-    format: String,
+    #[arg(long, value_name = "FORMAT", default_value = "jsonl")]
+    format: Format,
     /// Directory to write npy files to
     #[arg(long, value_name = "DIR", required_if_eq("format", "npy"))]
     out: Option<PathBuf>,
@@ -34,18 +33,24 @@ pub(super) struct Args {
     model: Option<String>,
 }
 
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Format {
+    Jsonl,
+    Csv,
+    Npy,
+}
+
 pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let index = global.open_searcher(args.model.as_deref())?;
-    match (args.format.parse(), &args.out) {
-        (Ok(ExportFormat::Npy), Some(folder)) => {
+    match (args.format, &args.out) {
+        (Format::Npy, Some(folder)) => {
             let rows = index.export_npy(folder)?;
             global.note(&format!("wrote {} to `{}`", count(rows, "vector"), folder.display()));
             Ok(Done::All)
         }
-        (Ok(ExportFormat::Jsonl), None) => stream_json(&index, args.vector),
-        (Ok(ExportFormat::Csv), None) => stream_csv(&index),
-        (Ok(_), _) => Err(Failure::Usage("--out is only for npy; jsonl and csv are printed to standard output".into())),
-        (Err(reason), _) => Err(Failure::Usage(reason)),
+        (Format::Jsonl, None) => stream_json(&index, args.vector),
+        (Format::Csv, None) => stream_csv(&index),
+        _ => Err(Failure::Usage("--out is only for npy; jsonl and csv are printed to standard output".into())),
     }
 }
 
@@ -53,16 +58,11 @@ fn stream_json(index: &Searcher, with_vector: bool) -> Result<Done, Failure> {
     let model = index.active_model()?.name;
     let mut out = Out::new();
     index.for_each_picture(&Filter::default(), |row| {
-        let mut file = Exported::new(&row);
-        if let Some(features) = index.stored_features(&row)? {
-            file.measured(features);
-        }
-        if let Some((embedding, classes)) = index.stored_embedding(&row)? {
-            file.embedded(&model, &embedding, &classes, with_vector);
-        }
-        out.json_line(&file).map_err(output_failed)
+        let (features, embedded) = (index.stored_features(&row)?, index.stored_embedding(&row)?);
+        let file = Exported::new(&row, features, embedded, &model, with_vector);
+        out.json_line(&file).map_err(Error::io("write to", "standard output"))
     })?;
-    Ok(out.finish().map(|()| Done::All)?)
+    out.finish()
 }
 
 const COLUMNS: &str = "path,image,bytes,format,width,height,orientation,has_alpha,truncated,label,score";
@@ -73,37 +73,26 @@ fn stream_csv(index: &Searcher) -> Result<Done, Failure> {
     index.for_each_picture(&Filter::default(), |row| {
         let best = index.stored_embedding(&row)?.and_then(|(_, classes)| classes.into_iter().next());
         let (label, score) = best.map_or((String::new(), String::new()), |c| (c.label, format!("{:.4}", c.score)));
-        out.line(csv_line(&row, &label, &score)).map_err(output_failed)
+        out.line(csv_line(&row, &label, &score)).map_err(Error::io("write to", "standard output"))
     })?;
-    Ok(out.finish().map(|()| Done::All)?)
+    out.finish()
 }
 
 fn csv_line(row: &PictureRow, label: &str, score: &str) -> String {
-    let info = row.info.as_ref();
-    let number = |value: Option<u32>| value.map(|n| n.to_string()).unwrap_or_default();
-    let fields = [
-        csv_field(&escape_path(&row.path)),
-        row.hash.to_string(),
-        row.bytes.to_string(),
-        info.map(|info| info.format.clone()).unwrap_or_default(),
-        number(info.map(|info| info.width)),
-        number(info.map(|info| info.height)),
-        number(info.map(|info| info.orientation.into())),
-        number(info.map(|info| info.has_alpha.into())),
-        number(info.map(|info| info.truncated.into())),
-        csv_field(label),
-        score.to_owned(),
-    ];
-    fields.join(",")
+    let info = row.info.as_ref().map_or_else(
+        || ",".repeat(5),
+        |ImageInfo { format, width, height, orientation, has_alpha, truncated, .. }| {
+            let (alpha, truncated) = (u8::from(*has_alpha), u8::from(*truncated));
+            format!("{format},{width},{height},{orientation},{alpha},{truncated}")
+        },
+    );
+    let (path, label) = (csv_field(&escape_path(&row.path)), csv_field(label));
+    format!("{path},{},{},{info},{label},{score}", row.hash, row.bytes)
 }
 
 /// A field, quoted as RFC 4180 requires.
 fn csv_field(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
-}
-
-fn output_failed(source: std::io::Error) -> Error {
-    Error::Io { action: "write to", path: "standard output".into(), source }
 }
 
 #[cfg(test)]

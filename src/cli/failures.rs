@@ -4,7 +4,7 @@ use imgidx::Result;
 use imgidx::documents::Failures;
 
 use super::Global;
-use super::output::{Done, Failure, Out, printable};
+use super::output::{Done, Failure, printable};
 
 const EXAMPLES: &str = examples![
     "List files that could not be indexed, with the stage and the reason" => "imgidx failures",
@@ -21,18 +21,17 @@ pub(super) struct Args {
 
 pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let failures = global.open_searcher(None)?.failures()?;
-    let mut out = Out::new();
-    if global.json {
-        out.document(Failures { failures })?;
-    } else {
-        for failure in &failures {
-            if args.null {
-                out.path("", &failure.path, '\0')?;
-                continue;
-            }
-            out.path(&format!("{}\t", failure.stage), &failure.path, '\t')?;
-            out.line(printable(&failure.reason).replace(['\n', '\t'], " "))?;
-        }
-    }
-    Ok(out.finish().map(|()| Done::All)?)
+    let document = Failures { failures };
+    global.print(
+        || &document,
+        |out| {
+            document.failures.iter().try_for_each(|failure| {
+                if args.null {
+                    return out.path("", &failure.path, '\0');
+                }
+                out.path(&format!("{}\t", failure.stage), &failure.path, '\t')?;
+                out.line(printable(&failure.reason).replace(['\n', '\t'], " "))
+            })
+        },
+    )
 }

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use imgidx::media::Format;
 use imgidx::types::{ImageType, Lab, Shape};
-use imgidx::{Filter, Result, Searcher};
+use imgidx::{Filter, Result};
 
-use super::Global;
 use super::color::parse_color;
 use super::output::count;
+use super::{Global, one_of};
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Filters")]
@@ -20,10 +20,10 @@ pub(super) struct Filters {
     #[arg(long, value_name = "FORMAT", value_parser = parse_format)]
     format: Vec<Format>,
     /// Only pictures of this type: photo, gradient, text, simple, complex or uncertain (repeatable)
-    #[arg(long = "type", value_name = "TYPE", value_parser = parse_type)]
+    #[arg(long = "type", value_name = "TYPE", value_parser = one_of(ImageType::ALL, ImageType::as_str), hide_possible_values = true)]
     kind: Vec<ImageType>,
     /// Only pictures of this shape: landscape, portrait or square (repeatable)
-    #[arg(long, value_name = "SHAPE", value_parser = parse_shape)]
+    #[arg(long, value_name = "SHAPE", value_parser = one_of(Shape::ALL, Shape::as_str), hide_possible_values = true)]
     orientation: Vec<Shape>,
     /// Minimum width in pixels
     #[arg(long, value_name = "N")]
@@ -52,24 +52,14 @@ impl Filters {
     /// The filter that these options describe.
     pub(super) fn filter(&self) -> Result<Filter> {
         let mut filter = self.under.iter().fold(Filter::default(), Filter::under);
-        for format in &self.format {
-            filter = filter.format(format.name());
-        }
-        filter = self.kind.iter().fold(filter, |filter, kind| filter.kind(*kind));
-        filter = self.orientation.iter().fold(filter, |filter, shape| filter.shape(*shape));
-        type Limit = fn(Filter, u32) -> Filter;
-        let sizes: [(Option<u32>, Limit); 4] = [
-            (self.min_width, Filter::min_width),
-            (self.max_width, Filter::max_width),
-            (self.min_height, Filter::min_height),
-            (self.max_height, Filter::max_height),
-        ];
-        for (pixels, limit) in sizes {
-            if let Some(pixels) = pixels {
-                filter = limit(filter, pixels);
-            }
-        }
-        filter = self.with_color.iter().fold(filter, |filter, color| filter.color(*color));
+        filter = self.format.iter().map(|format| format.name()).fold(filter, Filter::format);
+        filter = self.kind.iter().copied().fold(filter, Filter::kind);
+        filter = self.orientation.iter().copied().fold(filter, Filter::shape);
+        filter = self.min_width.into_iter().fold(filter, Filter::min_width);
+        filter = self.max_width.into_iter().fold(filter, Filter::max_width);
+        filter = self.min_height.into_iter().fold(filter, Filter::min_height);
+        filter = self.max_height.into_iter().fold(filter, Filter::max_height);
+        filter = self.with_color.iter().copied().fold(filter, Filter::color);
         if let Some(moment) = &self.after {
             filter = filter.after(moment)?;
         }
@@ -78,15 +68,13 @@ impl Filters {
         }
         Ok(filter)
     }
-}
 
-impl Filters {
     /// Notes how many pictures cannot pass because they have not been measured yet.
-    pub(super) fn note_unmeasured(&self, global: &Global, index: impl FnOnce() -> Result<Searcher>) -> Result<()> {
+    pub(super) fn note_unmeasured(&self, global: &Global) -> Result<()> {
         if self.kind.is_empty() && self.with_color.is_empty() {
             return Ok(());
         }
-        let unmeasured = index()?.unmeasured()?;
+        let unmeasured = global.open_searcher(None)?.unmeasured()?;
         if unmeasured > 0 {
             let pictures = count(unmeasured, "indexed picture");
             global.note(&format!(
@@ -98,23 +86,14 @@ impl Filters {
 }
 
 fn parse_format(text: &str) -> Result<Format, String> {
-    let name = match text.to_ascii_lowercase().as_str() {
-        "jpg" => "jpeg".to_owned(),
-        "tif" => "tiff".to_owned(),
-        other => other.to_owned(),
+    let text = text.to_ascii_lowercase();
+    let name = match text.as_str() {
+        "jpg" => "jpeg",
+        "tif" => "tiff",
+        other => other,
     };
     let known = Format::ALL.into_iter().find(|format| format.name() == name);
     known.ok_or_else(|| format!("formats are {}", Format::ALL.map(Format::name).join(", ")))
-}
-
-fn parse_type(text: &str) -> Result<ImageType, String> {
-    let names = ImageType::ALL.map(ImageType::as_str).join(", ");
-    ImageType::from_name(text).ok_or_else(|| format!("types are {names}"))
-}
-
-fn parse_shape(text: &str) -> Result<Shape, String> {
-    let names = Shape::ALL.map(Shape::as_str).join(", ");
-    Shape::from_name(text).ok_or_else(|| format!("shapes are {names}"))
 }
 
 fn parse_moment(text: &str) -> Result<String, String> {

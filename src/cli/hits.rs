@@ -1,6 +1,6 @@
 //! What the commands that find pictures, `similar` and `search`, have in common.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::filters::Filters;
 use super::output::Out;
@@ -23,27 +23,22 @@ pub(super) struct HitArgs {
     pub filters: Filters,
 }
 
-/// A result: one content, which may be in several files.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct HitRow<'a> {
-    pub score: f32,
-    /// The file that is shown first.
-    pub path: &'a Path,
-    /// All files with this content.
-    pub paths: &'a [PathBuf],
-}
-
 impl HitArgs {
-    /// Prints hits in the form that the options ask for.
-    pub(super) fn print<'a>(&self, out: &mut Out, hits: impl Iterator<Item = HitRow<'a>>) -> std::io::Result<()> {
-        for hit in hits {
+    /// Prints hits in the form that the options ask for. Each is a score, the file that is shown first, and all files
+    /// with this content.
+    pub(super) fn print<'a>(
+        &self,
+        out: &mut Out,
+        hits: impl Iterator<Item = (f32, &'a PathBuf, &'a Vec<PathBuf>)>,
+    ) -> std::io::Result<()> {
+        for (score, path, paths) in hits {
             if self.null {
-                out.path("", hit.path, '\0')?;
+                out.path("", path, '\0')?;
             } else if self.paths {
-                out.path("", hit.path, '\n')?;
+                out.path("", path, '\n')?;
             } else {
-                out.path(&format!("{:.4}\t", hit.score), hit.path, '\n')?;
-                for copy in hit.paths.iter().filter(|path| *path != hit.path) {
+                out.path(&format!("{score:.4}\t"), path, '\n')?;
+                for copy in paths.iter().filter(|copy| *copy != path) {
                     out.path("  copy\t", copy, '\n')?;
                 }
             }

@@ -1,7 +1,7 @@
 //! `imgidx list`
 
-use imgidx::Result;
 use imgidx::documents::Listed;
+use imgidx::{Error, Result};
 
 use super::Global;
 use super::filters::Filters;
@@ -25,12 +25,12 @@ pub(super) struct Args {
 
 pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let index = global.open_searcher(None)?;
-    args.filters.note_unmeasured(global, || global.open_searcher(None))?;
+    args.filters.note_unmeasured(global)?;
     let mut out = Out::new();
     let end = if args.null { '\0' } else { '\n' };
     index.for_each_picture(&args.filters.filter()?, |row| {
         let written = if global.json { out.json_line(&Listed::from(&row)) } else { out.path("", &row.path, end) };
-        written.map_err(|source| imgidx::Error::Io { action: "write to", path: "standard output".into(), source })
+        written.map_err(Error::io("write to", "standard output"))
     })?;
-    Ok(out.finish().map(|()| Done::All)?)
+    out.finish()
 }

@@ -46,17 +46,23 @@ mod tune;
 mod watch;
 mod work;
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use imgidx::index::default_data_dir;
 use imgidx::types::give_back_large_pieces;
 use imgidx::{Error, Index, OpenOptions, Result, Searcher};
+use serde::Serialize;
+use tempfile::TempDir;
 
 use color::When;
-use output::{Done, Failure, Style};
+use output::{Done, Failure, Out, Style};
 
 /// Pause between two attempts to open an index that another process writes to. Opening waits some time by itself.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
@@ -92,7 +98,7 @@ struct Cli {
 }
 
 /// Options that every command accepts.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 struct Global {
     /// Index file [default: imgidx.db in the user's data directory]
     #[arg(long, global = true, value_name = "PATH", env = "IMGIDX_DB", hide_env_values = true)]
@@ -261,6 +267,21 @@ impl Global {
         }
     }
 
+    /// Prints a result: the document with `--json`, and otherwise the text.
+    fn print<D: Serialize, E: Into<Failure>>(
+        &self,
+        document: impl FnOnce() -> D,
+        text: impl FnOnce(&mut Out) -> Result<(), E>,
+    ) -> Result<Done, Failure> {
+        let mut out = Out::new();
+        if self.json {
+            out.document(document())?;
+        } else {
+            text(&mut out).map_err(Into::into)?;
+        }
+        out.finish()
+    }
+
     fn database(&self) -> Result<PathBuf> {
         match &self.db {
             Some(path) => Ok(path.clone()),
@@ -279,12 +300,8 @@ impl Global {
         if let Some(model) = model {
             options = options.model(model);
         }
-        let (quiet, style) = (self.quiet, self.style());
-        options.notice(move |text| {
-            if !quiet {
-                style.note(text);
-            }
-        })
+        let global = self.clone();
+        options.notice(move |text| global.note(text))
     }
 
     /// Opens the index, which must exist.
@@ -294,6 +311,21 @@ impl Global {
 
     fn open_existing(&self, model: Option<&str>) -> Result<Index> {
         self.options(model).open_existing(self.database()?)
+    }
+
+    /// Opens an empty index in a temporary directory, for what can be done without the user's index.
+    fn open_empty(&self, model: Option<&str>) -> Result<(TempDir, Index)> {
+        let scratch = tempfile::tempdir().map_err(Error::io("create a directory in", std::env::temp_dir()))?;
+        let index = self.options(model).open(scratch.path().join("empty.db"))?;
+        Ok((scratch, index))
+    }
+
+    /// Opens the index, or an empty one if there is none.
+    fn open_or_empty(&self, model: Option<&str>) -> Result<(Option<TempDir>, Index)> {
+        match self.open_existing(model) {
+            Err(Error::NoIndex { .. }) => self.open_empty(model).map(|(scratch, index)| (Some(scratch), index)),
+            opened => Ok((None, opened?)),
+        }
     }
 }
 
@@ -320,6 +352,26 @@ fn quiet_decoder_panics() {
             print(info);
         }
     }));
+}
+
+/// A parser of an option whose value is the name of one of these.
+fn one_of<T, const N: usize>(all: [T; N], name: fn(T) -> &'static str) -> impl TypedValueParser<Value = T>
+where
+    T: Copy + Send + Sync + 'static,
+{
+    let find = move |text: String| all.into_iter().find(|value| name(*value) == text);
+    PossibleValuesParser::new(all.map(name)).map(move |text| find(text).expect("clap accepts these names only"))
+}
+
+/// A parser of an option whose value is a number in this range.
+fn number_in<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String> + Clone
+where
+    T: FromStr + PartialOrd + Display + Clone,
+{
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| format!("`{text}` is not a number from {} to {}", range.start(), range.end()))
+    }
 }
 
 /// Parses a number of bytes: `800M`, `2G`, `1.5GiB`, `1048576`.

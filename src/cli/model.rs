@@ -87,7 +87,7 @@ pub(super) fn run(global: &Global, command: Command) -> Result<Done, Failure> {
             print_entry(global, &mut out, &catalog.entry(&name)?, format_args!("using {name}"))?;
         }
         Command::Remove { name } => {
-            if active_name(global)? == Some(name.clone()) {
+            if active_name(global)? == name {
                 let reason = format!("`{name}` is in use; select another model with `imgidx model use` first");
                 return Err(Error::Invalid(reason).into());
             }
@@ -96,7 +96,7 @@ pub(super) fn run(global: &Global, command: Command) -> Result<Done, Failure> {
             print_entry(global, &mut out, &entry, format_args!("removed {name}"))?;
         }
     }
-    Ok(out.finish().map(|()| Done::All)?)
+    out.finish()
 }
 
 fn print_entry(
@@ -110,7 +110,7 @@ fn print_entry(
 
 fn list(global: &Global, catalog: &Catalog, out: &mut Out) -> Result<(), Failure> {
     let active = active_name(global)?;
-    let is_active = |entry: &CatalogEntry| active.as_ref().is_some_and(|name| *name == entry.spec.name);
+    let is_active = |entry: &CatalogEntry| active == entry.spec.name;
     let mut models = Vec::new();
     for entry in catalog.list() {
         match entry {
@@ -133,10 +133,9 @@ fn list(global: &Global, catalog: &Catalog, out: &mut Out) -> Result<(), Failure
 }
 
 /// The active model of the index, or the built-in one if there is no index yet.
-fn active_name(global: &Global) -> Result<Option<String>> {
+fn active_name(global: &Global) -> Result<String> {
     match global.open_searcher(None) {
-        Ok(index) => Ok(Some(index.active_model()?.name)),
-        Err(Error::NoIndex { .. }) => Ok(Some(imgidx::model::BUILTIN_NAME.to_owned())),
-        Err(error) => Err(error),
+        Err(Error::NoIndex { .. }) => Ok(imgidx::model::BUILTIN_NAME.to_owned()),
+        opened => Ok(opened?.active_model()?.name),
     }
 }

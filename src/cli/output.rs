@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use imgidx::Error;
 use imgidx::documents::{Document, ErrorDetails, ErrorDocument};
@@ -20,26 +20,35 @@ pub(super) enum Done {
     SomeFailed,
 }
 
-/// Why a command failed.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// An error of the library.
-    Error(Error),
-    /// The index is damaged, and the details are printed already.
-    Damaged(String),
-    /// The arguments do not fit together.
-    Usage(String),
-    /// A request was refused, by the daemon or by the command itself.
-    Refused { message: String, hint: Option<String> },
-    /// The reader of standard output is gone.
-    ClosedPipe,
+impl Done {
+    /// How a run ended in which so many files failed.
+    pub(super) fn of(interrupted: bool, failed: u64) -> Result<Self, Failure> {
+        match (interrupted, failed) {
+            (true, _) => Err(Error::Interrupted.into()),
+            (false, 0) => Ok(Self::All),
+            (false, _) => Ok(Self::SomeFailed),
+        }
+    }
 }
 
-#[cfg(unix)]
-impl Failure {
-    pub(super) fn refused(refusal: imgidx::daemon::ErrorReply) -> Self {
-        Self::Refused { message: refusal.message, hint: refusal.hint }
-    }
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// An error of the library.
+    #[error(transparent)]
+    Error(Error),
+    /// The index is damaged, and the details are printed already.
+    #[error("{0}")]
+    Damaged(String),
+    /// The arguments do not fit together.
+    #[error("{0}")]
+    Usage(String),
+    /// A request was refused, by the daemon or by the command itself.
+    #[error("{message}")]
+    Refused { message: String, hint: Option<String> },
+    /// The reader of standard output is gone.
+    #[error("the output was closed")]
+    ClosedPipe,
 }
 
 impl Failure {
@@ -64,13 +73,10 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Error(error) => error.fmt(f),
-            Self::Damaged(text) | Self::Usage(text) | Self::Refused { message: text, .. } => f.write_str(text),
-            Self::ClosedPipe => f.write_str("the output was closed"),
-        }
+#[cfg(unix)]
+impl From<imgidx::daemon::ErrorReply> for Failure {
+    fn from(reply: imgidx::daemon::ErrorReply) -> Self {
+        Self::Refused { message: reply.message, hint: reply.hint }
     }
 }
 
@@ -91,7 +97,7 @@ impl From<Error> for Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Error::Io { action: "write to", path: PathBuf::from("standard output"), source: error }.into()
+        Error::io("write to", "standard output")(error).into()
     }
 }
 
@@ -134,12 +140,9 @@ impl Style {
     }
 
     fn line(self, head: &str, color: &str, text: &str) {
+        let head = if self.color { format!("\x1b[{color}m{head}:\x1b[0m") } else { format!("{head}:") };
         // If standard error is closed, there is nowhere to report it.
-        let _ = if self.color {
-            writeln!(io::stderr(), "\x1b[{color}m{head}:\x1b[0m {}", printable(text))
-        } else {
-            writeln!(io::stderr(), "{head}: {}", printable(text))
-        };
+        let _ = writeln!(io::stderr(), "{head} {}", printable(text));
     }
 }
 
@@ -203,8 +206,9 @@ impl Out {
     }
 
     /// Writes out what is buffered, and ends the output.
-    pub(super) fn finish(mut self) -> io::Result<()> {
-        self.writer.flush()
+    pub(super) fn finish(mut self) -> Result<Done, Failure> {
+        self.writer.flush()?;
+        Ok(Done::All)
     }
 }
 
@@ -226,17 +230,17 @@ fn printable_name(name: &str) -> String {
 
 /// A number of bytes in the largest unit that fits, such as `1.5 KiB`.
 pub(super) fn human_bytes(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 1024 {
         return format!("{bytes} bytes");
     }
     let mut size = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    while size >= 1024.0 && unit + 1 < UNITS.len() {
+    for unit in ["KiB", "MiB", "GiB"] {
+        if size < 1024.0 {
+            return format!("{size:.1} {unit}");
+        }
         size /= 1024.0;
-        unit += 1;
     }
-    format!("{size:.1} {}", UNITS[unit])
+    format!("{size:.1} TiB")
 }
 
 /// A number and a noun: `1 file`, `2 files`.

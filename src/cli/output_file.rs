@@ -7,44 +7,20 @@ use std::path::Path;
 use imgidx::media::{Format, Kind, SNIFF_BYTES, sniff};
 use imgidx::{Error, Result};
 
-/// Refuses to overwrite a picture, such as the one that is being traced, with an SVG.
-///
-/// # Errors
-/// [`Error::IsPicture`] if the file is a picture by its content, other than an SVG.
-pub(super) fn refuse_raster_picture(file: &Path) -> Result<()> {
-    match sniff_file(file)? {
-        Kind::Picture(Format::Svg) => Ok(()),
-        kind => refuse(file, kind),
-    }
-}
-
-/// Refuses to overwrite a picture with a page or a profile.
+/// Refuses to overwrite a picture. An SVG may be overwritten with another one.
 ///
 /// # Errors
 /// [`Error::IsPicture`] if the file is a picture by its content.
-pub(super) fn refuse_picture(file: &Path) -> Result<()> {
-    refuse(file, sniff_file(file)?)
-}
-
-fn refuse(file: &Path, kind: Kind) -> Result<()> {
-    match kind {
+pub(super) fn refuse_picture(file: &Path, with_svg: bool) -> Result<()> {
+    // A device or a pipe is not read.
+    if file.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return Ok(());
+    }
+    match sniff(&beginning(file, SNIFF_BYTES as u64)?, file.extension()) {
         Kind::Other => Ok(()),
+        Kind::Picture(Format::Svg) if with_svg => Ok(()),
         Kind::Picture(_) | Kind::Unsupported(_) => Err(Error::IsPicture { path: file.to_owned() }),
     }
-}
-
-/// What a file is by its content. A device or a pipe is not read.
-fn sniff_file(file: &Path) -> Result<Kind> {
-    if file.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        return Ok(Kind::Other);
-    }
-    Ok(sniff(&beginning(file, SNIFF_BYTES as u64)?, file.extension()))
-}
-
-/// Whether a file is missing or empty, or has a mark of this command in its first KiB.
-pub(super) fn may_replace(file: &Path, mark: &str) -> Result<bool> {
-    let start = beginning(file, 1024)?;
-    Ok(start.is_empty() || start.windows(mark.len()).any(|part| part == mark.as_bytes()))
 }
 
 /// The first `length` bytes of a file, or none if there is no file.

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use imgidx::types::current_memory;
 use imgidx::{Error, Progress, Result};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -27,12 +27,7 @@ use super::output_file::refuse_picture;
 const MAX_EVENTS: u64 = 2_000_000;
 
 /// The profile of one run.
-#[derive(Clone)]
 pub(super) struct Profile {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
     path: PathBuf,
     start: Instant,
     threads: AtomicU64,
@@ -73,31 +68,30 @@ thread_local! {
 }
 
 /// The profile of this process. There is at most one, because a process has one global subscriber.
-static STARTED: OnceLock<Profile> = OnceLock::new();
+static STARTED: OnceLock<Arc<Profile>> = OnceLock::new();
 
 impl Profile {
     /// Starts measuring, for the rest of the process.
     ///
     /// # Errors
     /// If the file cannot be created, or the process has another subscriber.
-    pub(super) fn start(path: &Path) -> Result<Self> {
-        refuse_picture(path)?;
+    pub(super) fn start(path: &Path) -> Result<Arc<Self>> {
+        refuse_picture(path, false)?;
         let file = File::create(path).map_err(Error::io("create", path))?;
         let mut file = BufWriter::new(file);
         file.write_all(b"[\n").map_err(Error::io("write", path))?;
         let state = State { file: Some(file), failed: None, events: 0, stages: BTreeMap::new(), names: HashMap::new() };
-        let shared = Shared {
+        if let Some(profile) = STARTED.get() {
+            // The command waited for another process and starts over: start with an empty profile.
+            *profile.state.lock() = state;
+            return Ok(profile.clone());
+        }
+        let profile = Arc::new(Self {
             path: path.to_owned(),
             start: Instant::now(),
             threads: AtomicU64::new(0),
             state: Mutex::new(state),
-        };
-        if let Some(profile) = STARTED.get() {
-            // The command waited for another process and starts over: start with an empty profile.
-            *profile.shared.state() = shared.state.into_inner();
-            return Ok(profile.clone());
-        }
-        let profile = Self { shared: Arc::new(shared) };
+        });
         let set = tracing::subscriber::set_global_default(profile.clone());
         set.map_err(|error| Error::Invalid(format!("--profile: {error}")))?;
         Ok(STARTED.get_or_init(|| profile).clone())
@@ -110,8 +104,8 @@ impl Profile {
             ("memory", json!({"MiB": progress.memory.unwrap_or(0) as f64 / f64::from(1 << 20)})),
             ("waiting", json!({"paths": waiting.paths, "pictures": waiting.pictures, "results": waiting.results})),
         ];
-        let at = self.shared.start.elapsed();
-        let mut state = self.shared.state();
+        let at = self.start.elapsed();
+        let mut state = self.state.lock();
         for (name, values) in counters {
             state.write(&json!({"name": name, "ph": "C", "ts": micros(at), "pid": 1, "args": values}));
         }
@@ -119,22 +113,38 @@ impl Profile {
 
     /// Completes the file, and returns the table of stages as lines.
     pub(super) fn finish(&self) -> Result<Vec<String>> {
-        let mut state = self.shared.state();
-        let path = self.shared.path.as_path();
+        let mut state = self.state.lock();
+        let path = self.path.as_path();
         if let Some(mut file) = state.file.take() {
             // Every event so far ends with a comma, so one without a comma must follow.
-            let end = json!({"name": "end", "ph": "i", "ts": micros(self.shared.start.elapsed()), "pid": 1, "tid": 0, "s": "g"});
+            let end =
+                json!({"name": "end", "ph": "i", "ts": micros(self.start.elapsed()), "pid": 1, "tid": 0, "s": "g"});
             let written = writeln!(file, "{end}\n]").and_then(|()| file.flush());
             written.map_err(Error::io("write", path))?;
         }
         if let Some(error) = state.failed.take() {
-            return Err(Error::Io { action: "write", path: path.to_owned(), source: error });
+            return Err(Error::io("write", path)(error));
         }
         let mut lines = table(&state.stages);
         if state.events >= MAX_EVENTS {
             lines.push(format!("`{}` holds only the first {MAX_EVENTS} events", path.display()));
         }
         Ok(lines)
+    }
+
+    /// The number of this thread. Its first use records the name of the thread too.
+    fn thread(&self) -> u64 {
+        THREAD.with_borrow_mut(|thread| {
+            *thread.get_or_insert_with(|| {
+                let number = self.threads.fetch_add(1, Ordering::Relaxed) + 1;
+                let current = std::thread::current();
+                let name = current.name().unwrap_or("thread");
+                let args = json!({"name": if name == "main" { "writer" } else { name }});
+                let event = json!({"name": "thread_name", "ph": "M", "pid": 1, "tid": number, "args": args});
+                self.state.lock().write(&event);
+                number
+            })
+        })
     }
 }
 
@@ -178,26 +188,6 @@ fn micros(time: Duration) -> f64 {
     time.as_nanos() as f64 / 1e3
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
-    }
-
-    /// The number of this thread. Its first use records the name of the thread too.
-    fn thread(&self) -> u64 {
-        THREAD.with_borrow_mut(|thread| {
-            *thread.get_or_insert_with(|| {
-                let number = self.threads.fetch_add(1, Ordering::Relaxed) + 1;
-                let current = std::thread::current();
-                let name = current.name().unwrap_or("thread");
-                let args = json!({"name": if name == "main" { "writer" } else { name }});
-                self.state().write(&json!({"name": "thread_name", "ph": "M", "pid": 1, "tid": number, "args": args}));
-                number
-            })
-        })
-    }
-}
-
 impl State {
     fn write(&mut self, event: &Value) {
         self.events += 1;
@@ -212,13 +202,6 @@ impl State {
     }
 }
 
-impl Stage {
-    fn new() -> Self {
-        let times = Histogram::new(3).expect("0 to 5 significant digits are allowed");
-        Self { times, own: Duration::ZERO, growth: 0 }
-    }
-}
-
 impl Subscriber for Profile {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.is_span() && metadata.target().starts_with("imgidx")
@@ -229,7 +212,7 @@ impl Subscriber for Profile {
     fn new_span(&self, span: &Attributes<'_>) -> Id {
         let place: &'static Metadata<'static> = span.metadata();
         let id = std::ptr::from_ref(place).addr() as u64;
-        self.shared.state().names.entry(id).or_insert_with(|| place.name());
+        self.state.lock().names.entry(id).or_insert_with(|| place.name());
         Id::from_u64(id)
     }
 
@@ -251,11 +234,15 @@ impl Subscriber for Profile {
             return;
         };
         let growth = current_memory().unwrap_or(0).saturating_sub(entered.memory);
-        let thread = self.shared.thread();
-        let at = entered.start.duration_since(self.shared.start);
-        let mut state = self.shared.state();
+        let thread = self.thread();
+        let at = entered.start.duration_since(self.start);
+        let mut state = self.state.lock();
         let Some(name) = state.names.get(&id.into_u64()).copied() else { return };
-        let stage = state.stages.entry(name).or_insert_with(Stage::new);
+        let stage = state.stages.entry(name).or_insert_with(|| Stage {
+            times: Histogram::new(3).expect("0 to 5 significant digits are allowed"),
+            own: Duration::ZERO,
+            growth: 0,
+        });
         // Cannot fail: the histogram resizes itself.
         let own = took.saturating_sub(entered.inner);
         let _ = stage.times.record(own.as_micros() as u64);

@@ -13,9 +13,12 @@ use super::output::human_bytes;
 /// The period over which the current speed is measured.
 const SPEED_WINDOW: Duration = Duration::from_secs(3);
 
+/// The template of a bar over a known number of files.
+pub(super) const OF_KNOWN_NUMBER: &str = "{wide_bar:.cyan/blue} {pos}/{len} files  {msg}  ETA {eta}";
+
 /// Progress of an `add`: files done and found, pictures per second, time left, memory, failures.
 pub(super) struct Bar {
-    bar: ProgressBar,
+    pub bar: ProgressBar,
     verbose: bool,
     speed: Mutex<Speed>,
 }
@@ -23,10 +26,7 @@ pub(super) struct Bar {
 impl Bar {
     /// A bar on standard error; hidden with `--quiet` and without a terminal.
     pub(super) fn new(quiet: bool, verbose: bool) -> Self {
-        let visible = !quiet && std::io::stderr().is_terminal();
-        let target = if visible { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(Some(0), target);
-        bar.set_style(style("{spinner} {pos} of {len}+ files  {msg}"));
+        let bar = bar(quiet, "{spinner} {pos} of {len}+ files  {msg}");
         Self { bar, verbose, speed: Mutex::new(Speed::new(Instant::now())) }
     }
 
@@ -34,51 +34,21 @@ impl Bar {
         self.bar.set_length(progress.found);
         self.bar.set_position(progress.done);
         if !progress.scanning {
-            self.bar.set_style(style("{wide_bar:.cyan/blue} {pos}/{len} files  {msg}  ETA {eta}"));
+            self.bar.set_style(style(OF_KNOWN_NUMBER));
         }
         let mut speed = self.speed.lock();
         let (now, average) = speed.take(Instant::now(), progress.embedded);
         self.bar.set_message(message(&progress, now, average, self.verbose));
     }
-
-    /// Prints a line above the bar.
-    pub(super) fn above(&self, print: impl FnOnce()) {
-        self.bar.suspend(print);
-    }
-
-    pub(super) fn finish(&self) {
-        self.bar.finish_and_clear();
-    }
 }
 
-/// Progress over a known number of files.
-pub(super) struct CountBar(ProgressBar);
-
-impl CountBar {
-    /// A bar on standard error; hidden with `--quiet` and without a terminal.
-    pub(super) fn new(quiet: bool) -> Self {
-        let visible = !quiet && std::io::stderr().is_terminal();
-        let target = if visible { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(Some(0), target);
-        bar.set_style(style("{wide_bar:.cyan/blue} {pos}/{len} files  {msg}  ETA {eta}"));
-        Self(bar)
-    }
-
-    /// Counts one more file as done.
-    pub(super) fn advance(&self, of: usize, message: String) {
-        self.0.set_length(of as u64);
-        self.0.inc(1);
-        self.0.set_message(message);
-    }
-
-    /// Prints above the bar.
-    pub(super) fn above<T>(&self, print: impl FnOnce() -> T) -> T {
-        self.0.suspend(print)
-    }
-
-    pub(super) fn finish(&self) {
-        self.0.finish_and_clear();
-    }
+/// A bar on standard error; hidden with `--quiet` and without a terminal.
+pub(super) fn bar(quiet: bool, template: &str) -> ProgressBar {
+    let visible = !quiet && std::io::stderr().is_terminal();
+    let target = if visible { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(Some(0), target);
+    bar.set_style(style(template));
+    bar
 }
 
 fn message(progress: &Progress, now: f64, average: f64, verbose: bool) -> String {

@@ -6,7 +6,7 @@ use imgidx::Result;
 use imgidx::documents::{Forgotten, Pruned};
 use serde::Serialize;
 
-use super::output::{Done, Failure, Out, confirm, count};
+use super::output::{Done, Failure, confirm, count};
 use super::{Global, ask};
 
 const PRUNE_EXAMPLES: &str = examples![
@@ -46,23 +46,20 @@ pub(super) struct ForgetArgs {
 
 pub(super) fn run(global: &Global, args: PruneArgs) -> Result<Done, Failure> {
     let mut index = global.open_existing(None)?;
-    let (files, images) = index.prunable()?;
+    let (mut files, mut images) = index.prunable()?;
     let rows = format!("{} and {} that no other file has", count(files, "missing file"), count(images, "content"));
     if files + images == 0 {
         global.note("nothing to remove");
     } else {
         global.note(&format!("the index has rows of {rows}; removing them touches no picture"));
-        if !(args.dry_run || args.yes || confirm("remove these rows from the index?")?) {
-            return Ok(Done::All);
+        if !args.dry_run {
+            if !(args.yes || confirm("remove these rows from the index?")?) {
+                return Ok(Done::All);
+            }
+            let _way = ask::make_way(global);
+            (files, images) = index.prune()?;
         }
     }
-    let nothing_to_do = args.dry_run || files + images == 0;
-    let (files, images) = if nothing_to_do {
-        (files, images)
-    } else {
-        let _way = ask::make_way(global);
-        index.prune()?
-    };
     let text = format!("{} and {}", count(files, "file"), count(images, "content"));
     report(global, args.dry_run, &text, Pruned { files, images, dry_run: args.dry_run })
 }
@@ -88,12 +85,6 @@ pub(super) fn run_forget(global: &Global, args: ForgetArgs) -> Result<Done, Fail
 
 /// Prints what was removed, or would be.
 fn report(global: &Global, dry_run: bool, text: &str, document: impl Serialize) -> Result<Done, Failure> {
-    let mut out = Out::new();
-    if global.json {
-        out.document(document)?;
-    } else {
-        let removed = if dry_run { "would remove" } else { "removed" };
-        out.line(format_args!("{removed} rows of {text} from the index"))?;
-    }
-    Ok(out.finish().map(|()| Done::All)?)
+    let removed = if dry_run { "would remove" } else { "removed" };
+    global.print(|| document, |out| out.line(format_args!("{removed} rows of {text} from the index")))
 }

@@ -34,22 +34,20 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         global.note(&format!("installed `{}`", library.display()));
     }
     let runtime = Runtime::load(&options)?;
-    let devices: Vec<&str> = runtime.devices().into_iter().map(imgidx::model::Device::as_str).collect();
-    let auto = auto(&runtime);
-    let mut out = Out::new();
-    if global.json {
-        out.document(RuntimeInUse::new(&runtime, auto))?;
-    } else {
-        out.line(format_args!("version  {}", runtime.version()))?;
+    let document = RuntimeInUse::new(&runtime, auto(&runtime));
+    let print = |out: &mut Out| {
+        let RuntimeInUse { version, place, devices, auto, attempts, .. } = &document;
+        let devices: Vec<&str> = devices.iter().map(|device| device.as_str()).collect();
+        out.line(format_args!("version  {version}"))?;
         out.path("library  ", runtime.library(), '\n')?;
-        out.line(format_args!("found    {}", runtime.place()))?;
+        out.line(format_args!("found    {place}"))?;
         out.line(format_args!("devices  {}", devices.join(", ")))?;
         out.line(format_args!("auto     {auto}"))?;
-        for (i, attempt) in runtime.attempts().iter().enumerate() {
-            out.line(format_args!("{}{attempt}", if i == 0 { "tried    " } else { "         " }))?;
-        }
-    }
-    Ok(out.finish().map(|()| Done::All)?)
+        attempts.iter().enumerate().try_for_each(|(i, attempt)| {
+            out.line(format_args!("{}{attempt}", if i == 0 { "tried    " } else { "         " }))
+        })
+    };
+    global.print(|| &document, print)
 }
 
 /// The device that `--device auto` means before `tune` has measured any.

@@ -4,8 +4,8 @@ use imgidx::documents::Search;
 use imgidx::search::TextHit;
 use imgidx::{Result, TextAnswer, TextQuery};
 
-use super::hits::{HitArgs, HitRow};
-use super::output::{Done, Failure, Out, count};
+use super::hits::HitArgs;
+use super::output::{Done, Failure, count};
 use super::sheet::{Section, Sheet, Tile};
 use super::{Global, ask};
 
@@ -57,7 +57,7 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         }
     };
     tell(global, &answer);
-    args.hits.filters.note_unmeasured(global, || global.open_searcher(None))?;
+    args.hits.filters.note_unmeasured(global)?;
     if let Some(file) = &args.hits.html {
         let shown = &answer.hits[..answer.hits.len().min(args.top.unwrap_or(ON_SHEET))];
         sheet(&text, &answer, shown).write(file, &global.options(None))?;
@@ -65,13 +65,8 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
             if shown.len() < answer.hits.len() { format!(" with the best {}", shown.len()) } else { String::new() };
         global.note(&format!("wrote `{}`{part}", file.display()));
     }
-    let mut out = Out::new();
-    if global.json {
-        out.document(Search::new(&text, &answer))?;
-    } else {
-        args.hits.print(&mut out, answer.hits.iter().map(row))?;
-    }
-    out.finish()?;
+    let rows = answer.hits.iter().map(|hit| (hit.score, &hit.path, &hit.paths));
+    global.print(|| Search::new(&text, &answer), |out| args.hits.print(out, rows))?;
     if answer.hits.is_empty() && !global.json {
         global.note("nothing was found");
     }
@@ -89,14 +84,12 @@ fn tell(global: &Global, answer: &TextAnswer) {
     }
 }
 
-fn row(hit: &TextHit) -> HitRow<'_> {
-    HitRow { score: hit.score, path: &hit.path, paths: &hit.paths }
-}
-
 fn sheet<'a>(text: &str, answer: &TextAnswer, shown: &'a [TextHit]) -> Sheet<'a> {
-    let tiles = shown.iter().map(|hit| {
-        let note = hit.labels.join(", ");
-        Tile { path: &hit.path, score: Some(hit.score), copies: hit.paths.len() - 1, note, is_best: false }
+    let tiles = shown.iter().map(|hit| Tile {
+        score: Some(hit.score),
+        copies: hit.paths.len() - 1,
+        note: hit.labels.join(", "),
+        ..Tile::new(&hit.path)
     });
     Sheet {
         title: if text.is_empty() { "Pictures".into() } else { text.to_owned() },

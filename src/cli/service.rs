@@ -1,77 +1,63 @@
 //! Service files of the daemon: a systemd user unit or a launchd agent.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// What the service file says about the daemon.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Service {
-    /// The name of the service: `imgidx` for the default database, and another one for each other database.
-    pub name: String,
-    /// The program and its arguments.
-    pub command: Vec<OsString>,
-    /// The log file, for launchd; systemd keeps the log in its journal.
-    pub log: PathBuf,
+use super::sheet::xml;
+
+/// The systemd unit that runs a program with its arguments; see systemd.service(5).
+pub(super) fn systemd_unit(command: &[OsString]) -> String {
+    let command: Vec<String> = command.iter().map(|word| systemd_word(&word.to_string_lossy())).collect();
+    format!(
+        "# Written by `imgidx daemon install`; `imgidx daemon uninstall` removes it.\n\
+         [Unit]\n\
+         Description=imgidx daemon, which keeps the index of pictures up to date\n\
+         Documentation=man:imgidx(1)\n\
+         \n\
+         [Service]\n\
+         Type=notify\n\
+         ExecStart={}\n\
+         ExecReload=/bin/kill -HUP $MAINPID\n\
+         Restart=on-failure\n\
+         RestartSec=10\n\
+         WatchdogSec=600\n\
+         TimeoutStartSec=infinity\n\
+         TimeoutStopSec=30\n\
+         Slice=background.slice\n\
+         CPUWeight=20\n\
+         IOWeight=20\n\
+         NoNewPrivileges=yes\n\
+         \n\
+         [Install]\n\
+         WantedBy=default.target\n",
+        command.join(" ")
+    )
 }
 
-impl Service {
-    /// The systemd unit; see systemd.service(5).
-    pub(super) fn systemd_unit(&self) -> String {
-        let command: Vec<String> = self.command.iter().map(|word| systemd_word(&word.to_string_lossy())).collect();
-        format!(
-            "# Written by `imgidx daemon install`; `imgidx daemon uninstall` removes it.\n\
-             [Unit]\n\
-             Description=imgidx daemon, which keeps the index of pictures up to date\n\
-             Documentation=man:imgidx(1)\n\
-             \n\
-             [Service]\n\
-             Type=notify\n\
-             ExecStart={}\n\
-             ExecReload=/bin/kill -HUP $MAINPID\n\
-             Restart=on-failure\n\
-             RestartSec=10\n\
-             WatchdogSec=600\n\
-             TimeoutStartSec=infinity\n\
-             TimeoutStopSec=30\n\
-             Slice=background.slice\n\
-             CPUWeight=20\n\
-             IOWeight=20\n\
-             NoNewPrivileges=yes\n\
-             \n\
-             [Install]\n\
-             WantedBy=default.target\n",
-            command.join(" ")
-        )
-    }
-
-    /// The launchd property list; see launchd.plist(5).
-    pub(super) fn launchd_plist(&self) -> String {
-        let words: String = self
-            .command
-            .iter()
-            .map(|word| format!("    <string>{}</string>\n", xml(&word.to_string_lossy())))
-            .collect();
-        format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-             <!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">\n\
-             <plist version=\"1.0\">\n\
-             <dict>\n  \
-               <key>Label</key>\n  <string>{}</string>\n  \
-               <key>ProgramArguments</key>\n  <array>\n{words}  </array>\n  \
-               <key>RunAtLoad</key>\n  <true/>\n  \
-               <key>KeepAlive</key>\n  <dict>\n    <key>SuccessfulExit</key>\n    <false/>\n  </dict>\n  \
-               <key>ProcessType</key>\n  <string>Background</string>\n  \
-               <key>LowPriorityIO</key>\n  <true/>\n  \
-               <key>StandardErrorPath</key>\n  <string>{}</string>\n\
-             </dict>\n\
-             </plist>\n",
-            xml(&self.name),
-            xml(&self.log.to_string_lossy())
-        )
-    }
+/// The launchd property list of a service, its program with the arguments, and its log file; see launchd.plist(5).
+pub(super) fn launchd_plist(name: &str, command: &[OsString], log: &Path) -> String {
+    let word = |word: &OsString| format!("    <string>{}</string>\n", xml(&word.to_string_lossy()));
+    let words: String = command.iter().map(word).collect();
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">\n\
+         <plist version=\"1.0\">\n\
+         <dict>\n  \
+           <key>Label</key>\n  <string>{}</string>\n  \
+           <key>ProgramArguments</key>\n  <array>\n{words}  </array>\n  \
+           <key>RunAtLoad</key>\n  <true/>\n  \
+           <key>KeepAlive</key>\n  <dict>\n    <key>SuccessfulExit</key>\n    <false/>\n  </dict>\n  \
+           <key>ProcessType</key>\n  <string>Background</string>\n  \
+           <key>LowPriorityIO</key>\n  <true/>\n  \
+           <key>StandardErrorPath</key>\n  <string>{}</string>\n\
+         </dict>\n\
+         </plist>\n",
+        xml(name),
+        xml(&log.to_string_lossy())
+    )
 }
 
-/// The name of the service for a database; `usual` is the default database.
+/// The name of the service for a database: `imgidx` for the default one, `usual`, and another for each other database.
 pub(super) fn service_name(database: &Path, usual: Option<&Path>) -> String {
     if usual == Some(database) {
         return "imgidx".into();
@@ -98,23 +84,17 @@ fn systemd_word(word: &str) -> String {
     quoted
 }
 
-fn xml(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn service() -> Service {
-        let command = ["/opt/my tools/imgidx", "--db", "/100% \"mine\" & $yours.db", "watch"];
-        let command = command.into_iter().map(OsString::from).collect();
-        Service { name: "imgidx".into(), command, log: "/home/me/Library/Logs/imgidx.log".into() }
+    fn command() -> [OsString; 4] {
+        ["/opt/my tools/imgidx", "--db", "/100% \"mine\" & $yours.db", "watch"].map(OsString::from)
     }
 
     #[test]
     fn special_characters_of_systemd_are_quoted() {
-        let unit = service().systemd_unit();
+        let unit = systemd_unit(&command());
         let expected =
             r#"ExecStart="/opt/my tools/imgidx" "--db" "/100%% \"mine\" & $$yours.db" "watch""#.to_owned() + "\n";
         assert!(unit.contains(&expected), "{unit}");
@@ -122,7 +102,7 @@ mod tests {
 
     #[test]
     fn special_characters_of_xml_are_escaped() {
-        let plist = service().launchd_plist();
+        let plist = launchd_plist("imgidx", &command(), Path::new("/home/me/Library/Logs/imgidx.log"));
         assert!(plist.contains("<string>/100% &quot;mine&quot; &amp; $yours.db</string>"), "{plist}");
     }
 

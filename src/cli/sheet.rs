@@ -1,6 +1,5 @@
 //! Contact sheets: HTML pages with thumbnails, each in a single file.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -21,8 +20,6 @@ const JPEG_QUALITY: u8 = 82;
 
 /// Thumbnails in memory at a time.
 const MAX_THUMBNAILS: usize = 64;
-
-pub(super) const STYLE: &str = include_str!("sheet.css");
 
 /// A page with thumbnails.
 pub(super) struct Sheet<'a> {
@@ -51,26 +48,24 @@ pub(super) struct Tile<'a> {
     pub is_best: bool,
 }
 
+impl<'a> Tile<'a> {
+    /// A picture without further text.
+    pub(super) fn new(path: &'a Path) -> Self {
+        Self { path, score: None, copies: 0, note: String::new(), is_best: false }
+    }
+}
+
 impl Sheet<'_> {
     /// Writes the page. Refuses to replace a picture.
     pub(super) fn write(&self, file: &Path, options: &OpenOptions) -> Result<()> {
-        let failed = |source| Error::Io { action: "write", path: file.to_owned(), source };
         // It may be one of the pictures on this page.
-        refuse_picture(file)?;
-        let mut out = BufWriter::new(File::create(file).map_err(failed)?);
-        self.write_to(&mut out, options).and_then(|()| out.flush()).map_err(failed)
+        refuse_picture(file, false)?;
+        let mut out = BufWriter::new(File::create(file).map_err(Error::io("write", file))?);
+        self.write_to(&mut out, options).and_then(|()| out.flush()).map_err(Error::io("write", file))
     }
 
     fn write_to(&self, out: &mut impl Write, options: &OpenOptions) -> std::io::Result<()> {
-        let title = text(&self.title);
-        write!(
-            out,
-            "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <title>{title}</title>\n<style>\n{STYLE}</style>\n\
-             <header>\n<h1>{title}</h1>\n<p>{}</p>\n</header>\n",
-            text(&self.summary),
-        )?;
+        out.write_all(page_start(&self.title, "", &self.summary).as_bytes())?;
         for section in &self.sections {
             if let Some(heading) = &section.heading {
                 writeln!(out, "<h2>{}</h2>", text(heading))?;
@@ -87,6 +82,18 @@ impl Sheet<'_> {
     }
 }
 
+/// The start of a page, with its title, further rules for its style, and the text beside the title.
+pub(super) fn page_start(title: &str, style: &str, summary: &str) -> String {
+    let (title, summary) = (text(title), text(summary));
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{title}</title>\n<style>\n{}{style}</style>\n\
+         <header>\n<h1>{title}</h1>\n<p>{summary}</p>\n</header>\n",
+        include_str!("sheet.css")
+    )
+}
+
 fn tile(tile: &Tile<'_>, options: &OpenOptions) -> String {
     let name = tile.path.file_name().map_or_else(|| escape_path(tile.path), |name| escape_path(Path::new(name)));
     let folder = tile.path.parent().map(escape_path).unwrap_or_default();
@@ -97,17 +104,17 @@ fn tile(tile: &Tile<'_>, options: &OpenOptions) -> String {
     let class = if tile.is_best { " class=\"best\"" } else { "" };
     let mut html = format!("<figure{class}>\n<a href=\"{}\">{picture}</a>\n<figcaption>\n", text(&file_url(tile.path)));
     if let Some(score) = tile.score {
-        html.push_str(&format!("<span class=\"score\">{score:.3}</span>\n"));
+        html += &format!("<span class=\"score\">{score:.3}</span>\n");
     }
-    html.push_str(&format!("<span class=\"name\" title=\"{0}\">{0}</span>\n", text(&name)));
-    html.push_str(&format!("<span class=\"folder\" title=\"{0}\">{0}</span>\n", text(&folder)));
+    html += &format!("<span class=\"name\" title=\"{0}\">{0}</span>\n", text(&name));
+    html += &format!("<span class=\"folder\" title=\"{0}\">{0}</span>\n", text(&folder));
     let copies = match tile.copies {
         0 => String::new(),
         1 => "and 1 copy".to_owned(),
         several => format!("and {several} copies"),
     };
     for line in [&tile.note, &copies].into_iter().filter(|line| !line.is_empty()) {
-        html.push_str(&format!("<span class=\"more\">{}</span>\n", text(line)));
+        html += &format!("<span class=\"more\">{}</span>\n", text(line));
     }
     html.push_str("</figcaption>\n</figure>\n");
     html
@@ -126,18 +133,12 @@ fn thumbnail(path: &Path, options: &OpenOptions) -> Result<String, String> {
 
 /// Escapes text for HTML, in content and in attributes.
 pub(super) fn text(raw: &str) -> String {
-    let mut safe = String::with_capacity(raw.len());
-    for c in printable(raw).chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            c => safe.push(c),
-        }
-    }
-    safe
+    xml(&printable(raw)).replace('\'', "&#39;")
+}
+
+/// Escapes text for XML, in content and in attributes with double quotes.
+pub(super) fn xml(raw: &str) -> String {
+    raw.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// The URL of a file (RFC 8089), with every other byte percent-encoded.
@@ -147,9 +148,7 @@ fn file_url(path: &Path) -> String {
     for byte in path_to_bytes(&absolute).iter() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => url.push(char::from(*byte)),
-            other => {
-                let _ = write!(url, "%{other:02X}");
-            }
+            other => url += &format!("%{other:02X}"),
         }
     }
     url

@@ -34,21 +34,18 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let index = match global.open_searcher(args.model.as_deref()) {
         // A picture can be shown without any index.
         Err(Error::NoIndex { .. }) => {
-            let failed = |source| Error::Io { action: "create a directory in", path: std::env::temp_dir(), source };
-            scratch = tempfile::tempdir().map_err(failed)?;
-            global.options(args.model.as_deref()).open(scratch.path().join("empty.db"))?.searcher().clone()
+            scratch = global.open_empty(args.model.as_deref())?;
+            scratch.1.searcher().clone()
         }
         other => other?,
     };
     let picture = index.examine(&QueryImage::from(&args.file))?;
     let paths = index.paths_of(&picture.hash)?;
-    let mut out = Out::new();
-    if global.json {
-        out.document(Shown::new(&picture, &index.active_model()?.name, &paths, args.vector))?;
-    } else {
-        print(&mut out, &picture, &paths, index.has_classes()?)?;
-    }
-    Ok(out.finish().map(|()| Done::All)?)
+    let model = index.active_model()?.name;
+    global.print(
+        || Shown::new(&picture, &model, &paths, args.vector),
+        |out| Ok::<_, Failure>(print(out, &picture, &paths, index.has_classes()?)?),
+    )
 }
 
 fn print(out: &mut Out, picture: &Examined, paths: &[PathBuf], has_classes: bool) -> std::io::Result<()> {

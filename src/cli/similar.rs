@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use imgidx::documents::Similar;
 use imgidx::search::Derived;
 use imgidx::types::Stage;
-use imgidx::{Answer, Error, Hit, Query, QueryImage, Result, Searcher};
+use imgidx::{Answer, Error, Query, QueryImage, Result, Searcher};
 
-use super::hits::{HitArgs, HitRow};
-use super::output::{Done, Failure, Out, count};
+use super::hits::HitArgs;
+use super::output::{Done, Failure, count};
 use super::sheet::{Section, Sheet, Tile};
 use super::{Global, ask};
 
@@ -57,18 +57,13 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         let text = format!("{pictures} could not be compared: the model `{}` has not processed them", answer.model);
         global.note(&format!("{text}; run `imgidx add` on their directories"));
     }
-    args.hits.filters.note_unmeasured(global, || global.open_searcher(None))?;
+    args.hits.filters.note_unmeasured(global)?;
     if let Some(file) = &args.hits.html {
         sheet(&answer).write(file, &global.options(None))?;
         global.note(&format!("wrote `{}`", file.display()));
     }
-    let mut out = Out::new();
-    if global.json {
-        out.document(Similar::new(&answer, args.minus.len()))?;
-    } else {
-        args.hits.print(&mut out, answer.hits.iter().map(row))?;
-    }
-    out.finish()?;
+    let rows = answer.hits.iter().map(|hit| (hit.score, &hit.path, &hit.paths));
+    global.print(|| Similar::new(&answer, args.minus.len()), |out| args.hits.print(out, rows))?;
     if answer.hits.is_empty() && !global.json {
         global.note("nothing similar was found");
     }
@@ -92,19 +87,11 @@ fn answer(global: &Global, args: &Args) -> Result<(Option<Searcher>, Answer)> {
 }
 
 fn sheet(answer: &Answer) -> Sheet<'_> {
-    let asked = answer.query.iter().map(|image| Tile {
-        path: &image.path,
-        score: None,
-        copies: 0,
-        note: String::new(),
-        is_best: false,
-    });
+    let asked = answer.query.iter().map(|image| Tile::new(&image.path));
     let hits = answer.hits.iter().map(|hit| Tile {
-        path: &hit.path,
         score: Some(hit.score),
         copies: hit.paths.len() - 1,
-        note: String::new(),
-        is_best: false,
+        ..Tile::new(&hit.path)
     });
     Sheet {
         title: "Similar pictures".into(),
@@ -151,14 +138,10 @@ fn image(path: &PathBuf) -> Result<QueryImage> {
     let read = std::io::stdin().lock().take(MAX_STDIN + 1).read_to_end(&mut bytes);
     let name = PathBuf::from("-");
     match read {
-        Err(source) => Err(Error::Io { action: "read", path: "standard input".into(), source }),
+        Err(error) => Err(Error::io("read", "standard input")(error)),
         Ok(_) if bytes.len() as u64 > MAX_STDIN => {
             Err(Error::Picture { path: name, stage: Stage::Read, reason: "more than 512 MiB".into() })
         }
         Ok(_) => Ok(QueryImage::Bytes { name, bytes }),
     }
-}
-
-fn row(hit: &Hit) -> HitRow<'_> {
-    HitRow { score: hit.score, path: &hit.path, paths: &hit.paths }
 }

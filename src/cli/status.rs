@@ -1,9 +1,10 @@
 //! `imgidx status`
 
 use imgidx::Result;
-use imgidx::documents::{DaemonState, IndexStatus, Run};
+use imgidx::documents::{IndexStatus, Run};
 use imgidx::index::Status;
 use imgidx::store::{RootState, RunRow};
+use imgidx::watch::DaemonStatus;
 
 use super::Global;
 use super::output::{Done, Failure, Out, count};
@@ -27,7 +28,7 @@ pub(super) fn run(global: &Global) -> Result<Done, Failure> {
             out.line(format_args!("{head}{line}"))?;
         }
     }
-    Ok(out.finish().map(|()| Done::All)?)
+    out.finish()
 }
 
 /// Number of runs in the JSON document.
@@ -39,17 +40,16 @@ fn run_line(run: &RunRow) -> String {
     format!("{}: {pictures} embedded in {:.2} s{rate}", Run::from(run).started, run.seconds)
 }
 
-/// The state of the daemon, as part of the document and as lines of text.
+/// The status of the daemon, as part of the document and as lines of text.
 #[cfg(unix)]
-fn daemon(status: &Status) -> (Option<DaemonState>, Vec<String>) {
-    match super::ask::status(&status.database) {
-        Some(daemon) => (Some((&daemon).into()), super::daemon::lines(&daemon)),
-        None => (None, Vec::new()),
-    }
+fn daemon(status: &Status) -> (Option<DaemonStatus>, Vec<String>) {
+    let daemon = super::ask::status(&status.database);
+    let lines = daemon.as_ref().map(super::daemon::lines).unwrap_or_default();
+    (daemon, lines)
 }
 
 #[cfg(not(unix))]
-fn daemon(_: &Status) -> (Option<DaemonState>, Vec<String>) {
+fn daemon(_: &Status) -> (Option<DaemonStatus>, Vec<String>) {
     (None, Vec::new())
 }
 
@@ -107,7 +107,9 @@ fn print(out: &mut Out, status: &Status, skipped: &[(String, u64)]) -> std::io::
         out.path(&format!("{head}{state}  {:>8}  ", root.files), &root.path, '\n')?;
         if root.vanished > 0 {
             let files = count(root.vanished, "file");
-            out.line(format_args!("          {files} vanished at once; if they are really gone, run `imgidx prune`"))?;
+            out.line(format_args!(
+                "          {files} disappeared at once; if they are really gone, run `imgidx prune`"
+            ))?;
         }
     }
     Ok(())

@@ -7,20 +7,19 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::ValueEnum;
 use imgidx::documents::{self, EstimatedTrace, Estimates, NotTraced, Traces};
 use imgidx::index::{TraceEstimate, TraceReport, TraceStep};
 use imgidx::trace::{Tier, TraceOptions, Traced};
 use imgidx::types::share_freed_memory;
 use imgidx::vector::is_unchanged_trace;
-use imgidx::{CancelToken, Error, Index, Result};
+use imgidx::{Error, Index, Result};
 
 use super::add::cancel_on_interrupt;
 use super::output::{Done, Failure, Out, count, human_bytes};
-use super::output_file::{beginning, refuse_raster_picture};
-use super::progress::CountBar;
+use super::output_file::{beginning, refuse_picture};
+use super::progress::{OF_KNOWN_NUMBER, bar};
 use super::trace_sheet::TraceSheet;
-use super::{Global, parse_size};
+use super::{Global, number_in, one_of, parse_size};
 
 const EXAMPLES: &str = examples![
     "Trace a logo to logo.svg" => "imgidx trace logo.png",
@@ -40,10 +39,10 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "FILE|DIR")]
     out: Option<PathBuf>,
     /// Effort: fast makes one trace, balanced makes six and keeps the best, quality goes on to improve it
-    #[arg(long, value_name = "TIER", default_value = "balanced")]
-    tier: TierArg,
+    #[arg(long, value_name = "TIER", default_value = "balanced", value_parser = one_of(Tier::ALL, Tier::as_str))]
+    tier: Tier,
     /// Seconds for each picture, after which the best trace so far is used
-    #[arg(long, value_name = "SECONDS", default_value_t = TraceOptions::TIME.as_secs_f64(), value_parser = parse_seconds)]
+    #[arg(long, value_name = "SECONDS", default_value_t = TraceOptions::TIME.as_secs_f64(), value_parser = number_in(0.0..=86_400.0))]
     time_limit: f64,
     /// Print the expected score of each trace, and make none
     #[arg(long, conflicts_with_all = ["out", "preview_html", "overwrite"])]
@@ -65,41 +64,17 @@ pub(super) struct Args {
     memory: Option<u64>,
 }
 
-/// [`Tier`] as a command-line argument.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum TierArg {
-    Fast,
-    Balanced,
-    Quality,
-}
-
-impl From<TierArg> for Tier {
-    fn from(tier: TierArg) -> Self {
-        match tier {
-            TierArg::Fast => Self::Fast,
-            TierArg::Balanced => Self::Balanced,
-            TierArg::Quality => Self::Quality,
-        }
-    }
-}
-
-fn parse_seconds(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(seconds),
-        _ => Err(format!("`{text}` is not a number of seconds from 0 to 86400")),
-    }
-}
-
 impl Args {
-    fn options(&self, cancel: CancelToken) -> TraceOptions {
+    fn options(&self) -> TraceOptions {
         TraceOptions {
+            tier: self.tier,
             time: Duration::from_secs_f64(self.time_limit),
             photos: self.force,
             threads: self.threads,
             memory: self.memory,
             pixels: self.preview_html.is_some(),
-            cancel,
-            ..TraceOptions::of(self.tier.into())
+            cancel: cancel_on_interrupt(),
+            ..TraceOptions::default()
         }
     }
 
@@ -110,10 +85,8 @@ impl Args {
 }
 
 pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
-    let cancel = CancelToken::default();
-    cancel_on_interrupt(&cancel);
     share_freed_memory();
-    let options = args.options(cancel);
+    let options = args.options();
     let index = global.options(None).open(global.database()?)?;
     if args.predict { predict(global, &args, &index, &options) } else { trace(global, &args, &index, &options) }
 }
@@ -152,72 +125,48 @@ impl Destination {
     }
 }
 
-/// Restores the order of items that arrive out of order.
-struct InOrder<T> {
-    next: usize,
-    waiting: BTreeMap<usize, T>,
-}
-
-impl<T> InOrder<T> {
-    fn new() -> Self {
-        Self { next: 0, waiting: BTreeMap::new() }
-    }
-
-    /// Adds an item, and returns the items that are next in order and present.
-    fn push(&mut self, index: usize, item: T) -> Vec<T> {
-        self.waiting.insert(index, item);
-        let mut ready = Vec::new();
-        while let Some(item) = self.waiting.remove(&self.next) {
-            self.next += 1;
-            ready.push(item);
-        }
-        ready
-    }
-
-    /// The items that are left when no more arrive.
-    fn rest(self) -> impl Iterator<Item = T> {
-        self.waiting.into_values()
-    }
-}
-
 fn trace(global: &Global, args: &Args, index: &Index, options: &TraceOptions) -> Result<Done, Failure> {
     let destination = Destination::of(args)?;
     let sheet = args.preview_html.as_deref().map(|file| TraceSheet::create(file, args.overwrite)).transpose()?;
-    let bar = CountBar::new(global.quiet);
+    let bar = bar(global.quiet, OF_KNOWN_NUMBER);
     let mut output = TraceOutput {
         global,
         args,
-        destination: &destination,
+        destination,
+        waiting: BTreeMap::new(),
+        next: 0,
         out: Out::new(),
         sheet,
         traces: Vec::new(),
         failures: Vec::new(),
         failed: 0,
     };
-    let (mut order, mut failure) = (InOrder::new(), None);
+    let mut failure = None;
     let result = index.trace(&args.paths, options, |step| {
-        bar.advance(step.of, String::new());
-        let written = bar.above(|| order.push(step.index, step).into_iter().try_for_each(|step| output.take(step)));
+        bar.set_length(step.of as u64);
+        bar.inc(1);
+        let written = bar.suspend(|| output.take_in_order(step));
         // An error in writing must end the run, and the callback can only do that with an error of the library.
         written.map_err(|error| {
             failure = Some(error);
             Error::Interrupted
         })
     });
-    bar.finish();
+    bar.finish_and_clear();
     if let Some(failure) = failure {
         return Err(failure);
     }
-    let report = result?;
-    order.rest().try_for_each(|step| output.take(step))?;
-    output.finish(&report)
+    output.finish(&result?)
 }
 
 /// Writes SVGs and results.
 struct TraceOutput<'a> {
     global: &'a Global,
     args: &'a Args,
-    destination: &'a Destination,
+    destination: Destination,
+    /// Pictures that were done before the one with the index `next`.
+    waiting: BTreeMap<usize, TraceStep<Traced>>,
+    next: usize,
     out: Out,
     sheet: Option<TraceSheet>,
     traces: Vec<documents::Trace>,
@@ -227,18 +176,25 @@ struct TraceOutput<'a> {
 }
 
 impl TraceOutput<'_> {
+    /// Takes the pictures in the order of the request, as far as they are done.
+    fn take_in_order(&mut self, step: TraceStep<Traced>) -> Result<(), Failure> {
+        self.waiting.insert(step.index, step);
+        while let Some(step) = self.waiting.remove(&self.next) {
+            self.next += 1;
+            self.take(step)?;
+        }
+        Ok(())
+    }
+
     /// Writes the SVG of a traced picture and its result.
     fn take(&mut self, step: TraceStep<Traced>) -> Result<(), Failure> {
         let TraceStep { path, target, result, .. } = step;
+        let Some(result) = result else { return Ok(()) };
         let file = self.destination.path(&target);
-        let written = match result {
-            None => return Ok(()),
-            Some(Ok(traced)) => match &file {
-                Some(file) => write_svg(file, &traced.svg, self.args.overwrite).map(|()| traced),
-                None => Ok(traced),
-            },
-            Some(Err(error)) => Err(error),
-        };
+        let written = result.and_then(|traced| match &file {
+            Some(file) => write_svg(file, &traced.svg, self.args.overwrite).map(|()| traced),
+            None => Ok(traced),
+        });
         match written {
             Ok(traced) => self.add(&path, file.as_deref(), &traced),
             Err(error) if self.args.is_single() => Err(error.into()),
@@ -269,12 +225,11 @@ impl TraceOutput<'_> {
     }
 
     fn finish(mut self, report: &TraceReport) -> Result<Done, Failure> {
-        if let Some(sheet) = self.sheet {
+        // An interrupted run may have gaps.
+        std::mem::take(&mut self.waiting).into_values().try_for_each(|step| self.take(step))?;
+        if let (Some(sheet), Some(file)) = (self.sheet, &self.args.preview_html) {
             sheet.finish()?;
-            self.global.note(&format!(
-                "wrote `{}`",
-                self.args.preview_html.as_ref().expect("there is a sheet only with --preview-html").display()
-            ));
+            self.global.note(&format!("wrote `{}`", file.display()));
         }
         if self.global.json {
             self.out.document(Traces::new(self.traces, self.failures, report))?;
@@ -283,10 +238,7 @@ impl TraceOutput<'_> {
         if !self.args.is_single() {
             note_report(self.global, report, self.failed, "traced");
         }
-        if report.interrupted {
-            return Err(Error::Interrupted.into());
-        }
-        Ok(if self.failed == 0 { Done::All } else { Done::SomeFailed })
+        Done::of(report.interrupted, self.failed)
     }
 }
 
@@ -320,7 +272,7 @@ fn write_svg(file: &Path, svg: &str, overwrite: bool) -> Result<()> {
             return Err(Error::Exists { path: file.to_owned() });
         }
     }
-    refuse_raster_picture(file)?;
+    refuse_picture(file, true)?;
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -346,16 +298,17 @@ fn line(traced: &Traced) -> String {
 }
 
 fn predict(global: &Global, args: &Args, index: &Index, options: &TraceOptions) -> Result<Done, Failure> {
-    let bar = CountBar::new(global.quiet);
-    let (mut order, mut steps) = (InOrder::new(), Vec::new());
+    let bar = bar(global.quiet, OF_KNOWN_NUMBER);
+    let mut steps = Vec::new();
     let report = index.estimate_traces(&args.paths, options, |step| {
-        bar.advance(step.of, String::new());
-        steps.extend(order.push(step.index, step));
+        bar.set_length(step.of as u64);
+        bar.inc(1);
+        steps.push(step);
         Ok(())
     });
-    bar.finish();
+    bar.finish_and_clear();
     let report = report?;
-    steps.extend(order.rest());
+    steps.sort_by_key(|step| step.index);
     let (mut out, mut estimates, mut failed) = (Out::new(), Vec::new(), Vec::new());
     for TraceStep { path, result, .. } in steps {
         match result {
@@ -374,37 +327,20 @@ fn predict(global: &Global, args: &Args, index: &Index, options: &TraceOptions) 
     if !args.is_single() {
         note_report(global, &report, report.failed, "estimated");
     }
-    if report.interrupted {
-        return Err(Error::Interrupted.into());
-    }
-    Ok(if report.failed == 0 { Done::All } else { Done::SomeFailed })
+    Done::of(report.interrupted, report.failed)
 }
 
 fn estimate_line(picture: &TraceEstimate) -> String {
     let estimate = picture.estimate;
-    let learned = match estimate.lessons {
-        0 => "from built-in logos".to_owned(),
-        lessons => format!("from {}", count(lessons as u64, "trace")),
-    };
     let known =
         picture.known.map_or_else(String::new, |(score, tier)| format!("  (traced: {score:.1}, {})", tier.as_str()));
-    format!("estimated {:.0} ± {:.0} {learned}{known}", estimate.score, estimate.error)
+    format!("estimated {:.0} ± {:.0} from built-in logos{known}", estimate.score, estimate.error)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use imgidx::vector::{Parameters, Source};
-
-    #[test]
-    fn items_that_arrive_out_of_order_are_put_in_order() {
-        let mut order = InOrder::new();
-        assert_eq!(order.push(1, 'b'), []);
-        assert_eq!(order.push(3, 'd'), []);
-        assert_eq!(order.push(0, 'a'), ['a', 'b']);
-        assert_eq!(order.push(4, 'e'), []);
-        assert_eq!(order.rest().collect::<Vec<_>>(), ['d', 'e']);
-    }
 
     #[test]
     fn only_unchanged_files_of_this_command_are_replaced() {

@@ -8,21 +8,21 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use image::codecs::png::PngEncoder;
 use image::imageops::{FilterType, resize};
-use image::{ImageEncoder, Rgb, RgbImage};
+use image::{Rgb, RgbImage};
 use imgidx::trace::{Compared, Traced};
 use imgidx::types::escape_path;
 use imgidx::vector::render;
 use imgidx::{Error, Result};
 
 use super::output::{count, human_bytes};
-use super::output_file::{may_replace, refuse_picture};
-use super::sheet::{STYLE, text};
+use super::output_file::{beginning, refuse_picture};
+use super::sheet::{page_start, text};
 
 /// The longer side of pictures on the page, in pixels.
 const SIDE: u32 = 512;
 
 /// Marks a page as made by this command, so that it may be replaced.
-const TITLE: &str = "<title>Traces</title>";
+const TITLE: &[u8] = b"<title>Traces</title>";
 
 /// A page that grows with each trace.
 pub(super) struct TraceSheet {
@@ -33,20 +33,17 @@ pub(super) struct TraceSheet {
 impl TraceSheet {
     /// Starts a page. Replaces only an older page of this command, unless `overwrite` is set, and never a picture.
     pub(super) fn create(path: &Path, overwrite: bool) -> Result<Self> {
-        let is_file = path.metadata().is_ok_and(|metadata| metadata.is_file());
-        if is_file && !overwrite && !may_replace(path, TITLE)? {
-            return Err(Error::Exists { path: path.to_owned() });
+        if path.is_file() && !overwrite {
+            let start = beginning(path, 1024)?;
+            if !start.is_empty() && !start.windows(TITLE.len()).any(|part| part == TITLE) {
+                return Err(Error::Exists { path: path.to_owned() });
+            }
         }
-        refuse_picture(path)?;
+        refuse_picture(path, false)?;
         let out = BufWriter::new(File::create(path).map_err(Error::io("write", path))?);
         let mut sheet = Self { path: path.to_owned(), out };
-        sheet.write(&format!(
-            "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             {TITLE}\n<style>\n{STYLE}{}</style>\n\
-             <header>\n<h1>Traces</h1>\n<p>the picture, its trace, and where they differ</p>\n</header>\n",
-            include_str!("trace_sheet.css")
-        ))?;
+        let summary = "the picture, its trace, and where they differ";
+        sheet.write(&page_start("Traces", include_str!("trace_sheet.css"), summary))?;
         Ok(sheet)
     }
 
@@ -119,12 +116,7 @@ fn difference(a: &RgbImage, b: &RgbImage) -> RgbImage {
 
 fn png(pixels: &RgbImage) -> String {
     let mut bytes = Vec::new();
-    let encoder = PngEncoder::new(&mut bytes);
-    let written = encoder.write_image(pixels.as_raw(), pixels.width(), pixels.height(), image::ExtendedColorType::Rgb8);
-    // Writing to memory does not fail, and the buffer has the right size.
-    if written.is_err() {
-        bytes.clear();
-    }
+    pixels.write_with_encoder(PngEncoder::new(&mut bytes)).expect("writing to memory does not fail");
     STANDARD.encode(bytes)
 }
 

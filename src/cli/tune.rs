@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use imgidx::documents::Remembered;
-use imgidx::index::{Measurement, TuneOptions, TuneReport, Tuned, UnusableDevice};
+use imgidx::index::{Measurement, TuneOptions, TuneReport, UnusableDevice};
 use imgidx::model::Device;
-use imgidx::{CancelToken, Error, Result};
+use imgidx::{Error, Result};
 
 use super::output::{Done, Failure, Out, count};
-use super::{Global, add};
+use super::{Global, add, number_in};
 
 const EXAMPLES: &str = examples![
     "Measure with the indexed pictures, or show what is remembered" => "imgidx tune",
@@ -25,7 +25,7 @@ pub(super) struct Args {
     #[arg(long)]
     again: bool,
     /// Number of pictures to measure with
-    #[arg(long, value_name = "N", default_value_t = TuneOptions::default().pictures, value_parser = parse_pictures)]
+    #[arg(long, value_name = "N", default_value_t = TuneOptions::default().pictures, value_parser = number_in(1..=10_000_usize))]
     pictures: usize,
     /// Device to run the model on; auto measures all that ONNX Runtime offers, except tensorrt
     #[arg(long, value_name = "DEVICE", default_value_t = Device::Auto)]
@@ -34,19 +34,14 @@ pub(super) struct Args {
 
 pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     // Tuning needs a model and no index, and writes nothing to the database: an empty one does.
-    let scratch = tempfile::tempdir().map_err(Error::io("create a directory in", &std::env::temp_dir()))?;
-    let index = match global.open_existing(None) {
-        Err(Error::NoIndex { .. }) => global.options(None).open(scratch.path().join("empty.db"))?,
-        other => other?,
-    };
+    let (_scratch, index) = global.open_or_empty(None)?;
     let must_measure = args.again || !args.paths.is_empty();
     if let Some(tuned) = index.tuned(args.device)?.filter(|_| !must_measure) {
         global.note("these settings are remembered; `imgidx tune --again` measures again");
-        return print_remembered(global, tuned);
+        let best = describe(&tuned.best);
+        return global.print(|| Remembered { remembered: tuned }, |out| out.line(format_args!("best: {best}")));
     }
-    let cancel = CancelToken::default();
-    add::cancel_on_interrupt(&cancel);
-    let options = TuneOptions { device: args.device, pictures: args.pictures, cancel };
+    let options = TuneOptions { device: args.device, pictures: args.pictures, cancel: add::cancel_on_interrupt() };
     let mut out = Out::new();
     let (mut broken, mut rows) = (None, 0);
     let report = index.tune(&args.paths, &options, |measurement| {
@@ -94,17 +89,7 @@ fn print_report(global: &Global, mut out: Out, report: &TuneReport) -> Result<Do
             describe(&report.best)
         ))?;
     }
-    Ok(out.finish().map(|()| Done::All)?)
-}
-
-fn print_remembered(global: &Global, tuned: Tuned) -> Result<Done, Failure> {
-    let mut out = Out::new();
-    if global.json {
-        out.document(Remembered { remembered: tuned })?;
-    } else {
-        out.line(format_args!("best: {}", describe(&tuned.best)))?;
-    }
-    Ok(out.finish().map(|()| Done::All)?)
+    out.finish()
 }
 
 fn describe(best: &Measurement) -> String {
@@ -112,11 +97,4 @@ fn describe(best: &Measurement) -> String {
     let (workers, threads) = (count(setting.workers as u64, "worker"), count(setting.model_threads as u64, "thread"));
     let (device, batch, rate) = (setting.device, setting.batch_size, best.images_per_second);
     format!("{workers} with {threads} each on {device}, batches of {batch}: {rate:.1} images/s")
-}
-
-fn parse_pictures(text: &str) -> Result<usize, String> {
-    text.parse()
-        .ok()
-        .filter(|count| (1..=10_000).contains(count))
-        .ok_or(format!("`{text}` is not a number from 1 to 10000"))
 }

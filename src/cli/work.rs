@@ -8,7 +8,10 @@ use imgidx::media::DecodeLimits;
 use imgidx::model::Device;
 use imgidx::scan::ScanOptions;
 
-use super::parse_size;
+use super::{number_in, parse_size};
+
+/// Maximum number of workers or pictures. More would only exhaust the system.
+const MAX_COUNT: NonZeroUsize = NonZeroUsize::new(1024).expect("it is not zero");
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ScanArgs {
@@ -29,10 +32,10 @@ pub(super) struct ScanArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct WorkArgs {
     /// Number of workers [default: what `tune` found, or one per core]
-    #[arg(long, value_name = "N", value_parser = parse_count)]
+    #[arg(long, value_name = "N", value_parser = number_in(NonZeroUsize::MIN..=MAX_COUNT))]
     threads: Option<NonZeroUsize>,
     /// Pictures per batch of the model [default: what `tune` found, or what suits the device]
-    #[arg(long, value_name = "N", value_parser = parse_count)]
+    #[arg(long, value_name = "N", value_parser = number_in(NonZeroUsize::MIN..=MAX_COUNT))]
     batch_size: Option<NonZeroUsize>,
     /// Memory limit for the whole process, such as 800M or 2G; a picture that needs more by itself fails [default:
     /// 512M, more for large models and many cores]
@@ -73,11 +76,4 @@ impl WorkArgs {
             ..AddOptions::default()
         }
     }
-}
-
-/// Parses a number of workers or pictures. More than 1024 would only exhaust the system.
-fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
-    const MAX_COUNT: usize = 1024;
-    let count: NonZeroUsize = text.parse().map_err(|_| format!("`{text}` is not a number from 1 to {MAX_COUNT}"))?;
-    if count.get() > MAX_COUNT { Err(format!("{count} is more than {MAX_COUNT}")) } else { Ok(count) }
 }

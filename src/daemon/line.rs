@@ -61,13 +61,7 @@ impl Lines {
     /// Waits until the other side has closed the stream.
     pub(super) fn wait_for_end(&mut self) -> io::Result<()> {
         self.reader.get_ref().set_read_timeout(None)?;
-        loop {
-            let read = self.reader.fill_buf()?.len();
-            if read == 0 {
-                return Ok(());
-            }
-            self.reader.consume(read);
-        }
+        io::copy(&mut self.reader, &mut io::sink()).map(drop)
     }
 
     /// The underlying stream.

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::indexer::{AddOptions, IndexReport, Progress};
 use crate::search::{Answer, Query, TextAnswer, TextQuery};
 use crate::types::paths_text;
-use crate::watch::WatchStatus;
+pub use crate::watch::DaemonStatus;
 
 /// The version of the protocol.
 pub const VERSION: u32 = 1;
@@ -97,6 +97,15 @@ pub enum Reply {
     Progress(Option<Progress>),
 }
 
+impl From<Result<Answered>> for Reply {
+    fn from(result: Result<Answered>) -> Self {
+        match result {
+            Ok(answered) => Self::Answer(Box::new(answered)),
+            Err(error) => Self::Error(ErrorReply::from(&error)),
+        }
+    }
+}
+
 /// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -133,18 +142,6 @@ impl From<&Error> for ErrorReply {
     fn from(error: &Error) -> Self {
         Self { message: error.to_string(), hint: error.hint() }
     }
-}
-
-/// The status of a daemon.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DaemonStatus {
-    /// Its process id.
-    pub pid: u32,
-    /// The version of its program.
-    pub version: String,
-    /// The status of its watcher.
-    #[serde(flatten)]
-    pub watch: WatchStatus,
 }
 
 #[cfg(test)]

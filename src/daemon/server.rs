@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::RecvTimeoutError;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::line::Lines;
@@ -159,23 +159,23 @@ fn answer_all(shared: &Shared, lines: &mut Lines) -> io::Result<()> {
             }
         };
         match parse_request(&line) {
-            Ok(Op::Add(request)) => add(shared, lines, &request)?,
-            Ok(Op::Sync) => sync(shared, lines)?,
+            Ok(Op::Add(request)) => add(shared, lines, request)?,
+            Ok(Op::Sync) => {
+                let reply = |done: Result<(), String>| match done {
+                    Ok(()) => Reply::from(Ok(Answered::Done)),
+                    Err(reason) => Reply::Error(ErrorReply::new(reason)),
+                };
+                relay(shared, lines, || shared.control.sync(), reply)?;
+            }
             Ok(Op::Yield) => {
                 let lease = shared.control.make_way();
                 while !lease.wait(PROGRESS_INTERVAL) {
                     lines.write(&Reply::Progress(None))?;
                 }
-                lines.write(&Reply::Answer(Box::new(Answered::Done)))?;
+                lines.write(&Reply::from(Ok(Answered::Done)))?;
                 return lines.wait_for_end();
             }
-            Ok(op) => {
-                let reply = match answer(shared, op) {
-                    Ok(answered) => Reply::Answer(Box::new(answered)),
-                    Err(error) => Reply::Error(ErrorReply::from(&error)),
-                };
-                lines.write(&reply)?;
-            }
+            Ok(op) => lines.write(&Reply::from(answer(shared, op)))?,
             Err(error) => lines.write(&Reply::Error(error))?,
         }
     }
@@ -222,55 +222,46 @@ fn answer(shared: &Shared, op: Op) -> Result<Answered> {
     Ok(Answered::Done)
 }
 
-/// The error for requests that would wait forever while the daemon is paused.
-fn paused() -> ErrorReply {
-    let hint = Some("run `imgidx daemon resume` to continue".into());
-    ErrorReply { message: "the daemon is paused".into(), hint }
-}
-
-fn add(shared: &Shared, lines: &mut Lines, request: &AddRequest) -> io::Result<()> {
+fn add(shared: &Shared, lines: &mut Lines, request: AddRequest) -> io::Result<()> {
     if let Some(path) = request.paths.iter().find(|path| !path.is_absolute()) {
         let text = format!("`{}` is not an absolute path", path.display());
         return lines.write(&Reply::Error(ErrorReply::new(text)));
     }
-    if shared.control.status().activity == Activity::Paused {
-        return lines.write(&Reply::Error(paused()));
-    }
-    // If the client disconnects, this function returns and drops the receiver, which cancels the run.
-    let updates = shared.control.add(request.paths.clone(), request.options.clone());
-    loop {
-        match updates.recv_timeout(PROGRESS_INTERVAL) {
-            Ok(AddTold::Waiting) => lines.write(&Reply::Progress(None))?,
-            Ok(AddTold::Progress(progress)) => lines.write(&Reply::Progress(Some(progress)))?,
-            Ok(AddTold::Done(Ok(report))) => return lines.write(&Reply::Answer(Box::new(Answered::Added(report)))),
-            Ok(AddTold::Done(Err(error))) => return lines.write(&Reply::Error(ErrorReply::from(&error))),
-            Err(RecvTimeoutError::Timeout) if shared.control.status().activity == Activity::Paused => {
-                return lines.write(&Reply::Error(paused()));
-            }
-            Err(RecvTimeoutError::Timeout) => lines.write(&Reply::Progress(None))?,
-            Err(RecvTimeoutError::Disconnected) => {
-                return lines.write(&Reply::Error(ErrorReply::new("the daemon has stopped")));
-            }
-        }
-    }
+    let reply = |told| match told {
+        AddTold::Waiting => Reply::Progress(None),
+        AddTold::Progress(progress) => Reply::Progress(Some(progress)),
+        AddTold::Done(done) => Reply::from(done.map(Answered::Added)),
+    };
+    relay(shared, lines, || shared.control.add(request.paths, request.options), reply)
 }
 
-fn sync(shared: &Shared, lines: &mut Lines) -> io::Result<()> {
-    if shared.control.status().activity == Activity::Paused {
-        return lines.write(&Reply::Error(paused()));
+/// Starts a request of the watcher, and writes its replies until the last one. If the client disconnects, this returns
+/// and drops the receiver, which cancels an `add`.
+fn relay<T>(
+    shared: &Shared,
+    lines: &mut Lines,
+    start: impl FnOnce() -> Receiver<T>,
+    reply: impl Fn(T) -> Reply,
+) -> io::Result<()> {
+    // A request would wait forever while the daemon is paused.
+    let paused = || {
+        let hint = Some("run `imgidx daemon resume` to continue".into());
+        let error = Reply::Error(ErrorReply { message: "the daemon is paused".into(), hint });
+        (shared.control.status().activity == Activity::Paused).then_some(error)
+    };
+    if let Some(error) = paused() {
+        return lines.write(&error);
     }
-    let done = shared.control.sync();
+    let updates = start();
     loop {
-        match done.recv_timeout(PROGRESS_INTERVAL) {
-            Ok(Ok(())) => return lines.write(&Reply::Answer(Box::new(Answered::Done))),
-            Ok(Err(reason)) => return lines.write(&Reply::Error(ErrorReply::new(reason))),
-            Err(RecvTimeoutError::Timeout) if shared.control.status().activity == Activity::Paused => {
-                return lines.write(&Reply::Error(paused()));
-            }
-            Err(RecvTimeoutError::Timeout) => lines.write(&Reply::Progress(None))?,
-            Err(RecvTimeoutError::Disconnected) => {
-                return lines.write(&Reply::Error(ErrorReply::new("the daemon has stopped")));
-            }
+        let reply = match updates.recv_timeout(PROGRESS_INTERVAL) {
+            Ok(update) => reply(update),
+            Err(RecvTimeoutError::Timeout) => paused().unwrap_or(Reply::Progress(None)),
+            Err(RecvTimeoutError::Disconnected) => Reply::Error(ErrorReply::new("the daemon has stopped")),
+        };
+        lines.write(&reply)?;
+        if !matches!(reply, Reply::Progress(_)) {
+            return Ok(());
         }
     }
 }

@@ -37,8 +37,14 @@ fn runtime_dir() -> PathBuf {
 /// # Errors
 /// If it cannot be created, or other users can write to it.
 pub(super) fn make_folder_of(socket: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
     let dir = socket.parent().unwrap_or(socket);
-    make_private(dir)?;
+    match std::fs::DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(Error::io("create the folder", dir)(error));
+        }
+        _ => {}
+    }
     if is_safe(socket) {
         return Ok(());
     }
@@ -48,16 +54,6 @@ pub(super) fn make_folder_of(socket: &Path) -> Result<()> {
 /// Whether no other user can have put a socket there.
 pub(super) fn is_safe(socket: &Path) -> bool {
     socket.parent().is_some_and(|dir| is_private(dir, user()))
-}
-
-fn make_private(dir: &Path) -> Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    match std::fs::DirBuilder::new().mode(0o700).create(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            Err(Error::io("create the folder", dir)(error))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Whether a path is a directory, not a link, that belongs to this user and that others cannot write to.
@@ -74,7 +70,7 @@ mod tests {
     fn a_directory_that_others_can_write_to_is_not_private() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().expect("a folder");
-        let user = rustix::process::getuid().as_raw();
+        let user = user();
         let set =
             |mode| std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(mode)).expect("it is ours");
         set(0o700);

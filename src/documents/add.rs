@@ -1,7 +1,5 @@
 //! The documents of `add`.
 
-use std::path::Path;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -30,12 +28,5 @@ impl From<&IndexReport> for Added {
     fn from(report: &IndexReport) -> Self {
         let offline_roots = report.offline_roots.iter().map(|root| escape_path(root).into()).collect();
         Self { report: IndexReport { offline_roots, ..report.clone() } }
-    }
-}
-
-impl PlannedStep {
-    /// The line of a file.
-    pub fn new(plan: &'static str, path: &Path) -> Self {
-        Self { plan, path: path.into() }
     }
 }

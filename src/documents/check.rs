@@ -13,9 +13,3 @@ pub struct Checked {
     /// The problems that were found.
     pub problems: Vec<CheckProblem>,
 }
-
-impl From<&[CheckProblem]> for Checked {
-    fn from(problems: &[CheckProblem]) -> Self {
-        Self { ok: problems.iter().all(|problem| problem.repaired), problems: problems.to_vec() }
-    }
-}

@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::show::{EmbeddingOf, Info, Label, Measured};
+use super::show::{EmbeddingOf, Measured, with_iso_time};
 use crate::store::PictureRow;
-use crate::types::{Classification, Embedding, Features, PathField};
+use crate::types::{Classification, Embedding, Features, ImageInfo, PathField};
 
 /// A file of the index.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -19,7 +19,7 @@ pub struct Listed {
     pub bytes: u64,
     /// What decoding reveals.
     #[serde(flatten)]
-    pub info: Option<Info>,
+    pub info: Option<ImageInfo>,
 }
 
 /// A file of the index, with its features, labels and vector.
@@ -33,7 +33,7 @@ pub struct Exported {
     pub measured: Option<Measured>,
     /// Its best labels, if the model has processed it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub labels: Option<Vec<Label>>,
+    pub labels: Option<Vec<Classification>>,
     /// Its vector, if the model has processed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embedding: Option<EmbeddingOf>,
@@ -41,25 +41,26 @@ pub struct Exported {
 
 impl From<&PictureRow> for Listed {
     fn from(row: &PictureRow) -> Self {
-        let info = row.info.as_ref().map(Info::from);
+        let info = row.info.as_ref().map(with_iso_time);
         Self { path: (&row.path).into(), image: row.hash.to_string(), bytes: row.bytes, info }
     }
 }
 
 impl Exported {
-    /// A file without features, labels and vector.
-    pub fn new(row: &PictureRow) -> Self {
-        Self { file: row.into(), measured: None, labels: None, embedding: None }
-    }
-
-    /// Adds its features.
-    pub fn measured(&mut self, features: Features) {
-        self.measured = Some(Some(features).into());
-    }
-
-    /// Adds its vector and labels of this model.
-    pub fn embedded(&mut self, model: &str, embedding: &Embedding, classes: &[Classification], with_vector: bool) {
-        self.labels = Some(classes.iter().map(Label::from).collect());
-        self.embedding = Some(EmbeddingOf::new(embedding, model, with_vector));
+    /// A file with its features, and its vector and labels of this model.
+    pub fn new(
+        row: &PictureRow,
+        features: Option<Features>,
+        embedded: Option<(Embedding, Vec<Classification>)>,
+        model: &str,
+        with_vector: bool,
+    ) -> Self {
+        let (embedding, labels) = embedded.unzip();
+        Self {
+            file: row.into(),
+            measured: features.map(|features| Some(features).into()),
+            labels,
+            embedding: embedding.map(|embedding| EmbeddingOf::new(&embedding, model, with_vector)),
+        }
     }
 }

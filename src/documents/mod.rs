@@ -31,7 +31,7 @@ use serde_json::{Value, json};
 
 pub use self::add::{Added, PlannedStep};
 pub use self::check::Checked;
-pub use self::daemon::{Daemon, DaemonState};
+pub use self::daemon::Daemon;
 pub use self::dupes::{Dismissed, DupeFile, Dupes, DupesGroup};
 pub use self::error::{ErrorDetails, ErrorDocument};
 pub use self::failures::Failures;
@@ -39,7 +39,7 @@ pub use self::list::{Exported, Listed};
 pub use self::maintenance::{BackedUp, Forgotten, Pruned};
 pub use self::models::{Model, Models, RuntimeInUse};
 pub use self::search::{FoundPicture, Search};
-pub use self::show::{EmbeddingOf, Info, Label, Measured, Shown};
+pub use self::show::{EmbeddingOf, Measured, Shown};
 pub use self::similar::{QueryPart, Similar, SimilarPicture};
 pub use self::status::{IndexStatus, LabelCount, Run};
 pub use self::trace::{EstimatedTrace, Estimates, KnownTrace, NotTraced, Trace, TracedPicture, Traces};

@@ -22,35 +22,16 @@ pub struct Shown {
     pub bytes: u64,
     /// What decoding reveals.
     #[serde(flatten)]
-    pub info: Info,
+    pub info: ImageInfo,
     /// Its features and type.
     #[serde(flatten)]
     pub measured: Measured,
     /// Its best labels.
-    pub labels: Vec<Label>,
+    pub labels: Vec<Classification>,
     /// Its vector.
     pub embedding: EmbeddingOf,
     /// All indexed files that hold it.
     pub paths: Vec<String>,
-}
-
-/// What decoding reveals about a picture.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Info {
-    /// Lower-case name of the format, for example `jpeg`.
-    pub format: String,
-    /// Width of the upright picture in pixels.
-    pub width: u32,
-    /// Height of the upright picture in pixels.
-    pub height: u32,
-    /// EXIF orientation of the file, 1 to 8.
-    pub orientation: u8,
-    /// Whether the file has an alpha channel.
-    pub has_alpha: bool,
-    /// Whether the file ends before the picture is complete.
-    pub truncated: bool,
-    /// Capture time by the camera's clock, as `YYYY-MM-DDTHH:MM:SS`.
-    pub taken: Option<String>,
 }
 
 /// The features of a picture.
@@ -61,15 +42,6 @@ pub struct Measured {
     /// The type of the picture; null if it is not known.
     #[serde(rename = "type")]
     pub kind: Option<TypeGuess>,
-}
-
-/// A class that a model recognises in a picture.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Label {
-    /// The name of the class.
-    pub label: String,
-    /// Its probability, 0 to 1.
-    pub score: f32,
 }
 
 /// The vector of a picture.
@@ -92,32 +64,24 @@ impl Shown {
             image: picture.hash.to_string(),
             indexed: picture.row.is_some(),
             bytes: picture.bytes,
-            info: (&picture.info).into(),
+            info: with_iso_time(&picture.info),
             measured: picture.features.clone().into(),
-            labels: picture.classes.iter().map(Label::from).collect(),
+            labels: picture.classes.clone(),
             embedding: EmbeddingOf::new(&picture.embedding, model, with_vector),
             paths: paths.iter().map(|path| escape_path(path)).collect(),
         }
     }
 }
 
-impl From<&ImageInfo> for Info {
-    fn from(info: &ImageInfo) -> Self {
-        let ImageInfo { format, width, height, orientation, has_alpha, truncated, taken } = info.clone();
-        let taken = taken.map(|taken| taken.replacen(' ', "T", 1));
-        Self { format, width, height, orientation, has_alpha, truncated, taken }
-    }
+/// The same facts, with the capture time as ISO 8601 writes it.
+pub(super) fn with_iso_time(info: &ImageInfo) -> ImageInfo {
+    let taken = info.taken.as_ref().map(|taken| taken.replacen(' ', "T", 1));
+    ImageInfo { taken, ..info.clone() }
 }
 
 impl From<Option<Features>> for Measured {
     fn from(features: Option<Features>) -> Self {
         Self { kind: features.as_ref().and_then(|features| features.kind), features }
-    }
-}
-
-impl From<&Classification> for Label {
-    fn from(class: &Classification) -> Self {
-        Self { label: class.label.clone(), score: class.score }
     }
 }
 

@@ -7,10 +7,10 @@ use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::daemon::DaemonState;
 use crate::search::{NeighborStatus, RootStatus, Status};
 use crate::store::RunRow;
 use crate::types::{DatabaseField, ImageType, rfc3339};
+use crate::watch::DaemonStatus;
 
 /// The state of an index.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -49,7 +49,7 @@ pub struct IndexStatus {
     /// Number of files that could not be indexed.
     pub failures: u64,
     /// The daemon; null if none runs.
-    pub daemon: Option<DaemonState>,
+    pub daemon: Option<DaemonStatus>,
     /// The last runs of `add`, newest first.
     pub runs: Vec<Run>,
 }
@@ -76,7 +76,7 @@ pub struct Run {
 
 impl IndexStatus {
     /// The document of a status, of skipped files by reason, of a daemon, and of the last runs.
-    pub fn new(status: Status, skipped: Vec<(String, u64)>, daemon: Option<DaemonState>, runs: &[RunRow]) -> Self {
+    pub fn new(status: Status, skipped: Vec<(String, u64)>, daemon: Option<DaemonStatus>, runs: &[RunRow]) -> Self {
         Self {
             database: status.database.into(),
             images: status.counts.images,

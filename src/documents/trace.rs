@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::index::{TraceEstimate, TraceReport};
 use crate::trace::{Estimate, Tier, TraceFacts, Traced};
 use crate::types::{ContentHash, ImageType, PathField, SvgField};
-use crate::vector::Parameters;
+use crate::vector::{Parameters, Quality};
 
 /// The traces of pictures.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -65,10 +65,9 @@ pub struct Trace {
     pub tier: Tier,
     /// Its score: the likeness, less four points for each doubling of the size.
     pub score: f64,
-    /// SSIMULACRA2: 100 is identical, 90 visually indistinguishable, 70 high quality, below 0 a different picture.
-    pub ssimulacra2: f64,
-    /// Structural similarity of the luma, at most 1.
-    pub ssim: f64,
+    /// Its likeness to the picture.
+    #[serde(flatten)]
+    pub quality: Quality,
     /// Length of the SVG in bytes.
     pub bytes: usize,
     /// Number of filled areas.
@@ -143,8 +142,7 @@ impl Trace {
             document: file.is_none().then(|| traced.svg.clone()),
             tier: traced.tier,
             score: traced.score,
-            ssimulacra2: traced.quality.ssimulacra2,
-            ssim: traced.quality.ssim,
+            quality: traced.quality,
             bytes: traced.svg.len(),
             shapes: traced.shapes,
             tried: traced.tried,

@@ -1,7 +1,5 @@
 //! The entry point of the library: one index, with everything that opens, changes and tunes it.
 
-mod benchmark;
-mod measurement;
 mod open;
 mod trace;
 mod tuning;
@@ -11,10 +9,9 @@ mod write;
 
 use std::path::Path;
 
-pub use measurement::Measurement;
 pub use trace::{TraceEstimate, TraceReport, TraceStep};
 pub use tuning::{TuneOptions, TuneReport, UnusableDevice};
-pub use tuning_file::Tuned;
+pub use tuning_file::{Measurement, Tuned};
 pub use updater::Updater;
 pub use write::CheckProblem;
 
@@ -46,8 +43,7 @@ impl Index {
     }
 
     fn new(store: Store, options: OpenOptions) -> Result<Self> {
-        let for_reading = Store::open(store.path())?;
-        Ok(Self { store, searcher: Searcher::new(for_reading, options)? })
+        Ok(Self { searcher: Searcher::new(Store::open(store.path())?, options)?, store })
     }
 
     /// The reader of this index. It is cheap to clone, and many threads can use it at once.

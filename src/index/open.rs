@@ -15,14 +15,14 @@ impl OpenOptions {
     /// If the file is not an index, has a newer version, or cannot be created.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Index> {
         let path = path.as_ref();
-        match Store::open(path) {
-            Ok(store) => Ok(Index::new(store, self)?),
+        let store = match Store::open(path) {
             Err(Error::NoIndex { .. }) => {
                 Writer::open(path)?;
-                Index::new(Store::open(path)?, self)
+                Store::open(path)?
             }
-            Err(error) => Err(error),
-        }
+            store => store?,
+        };
+        Index::new(store, self)
     }
 
     /// Opens an existing index.

@@ -1,21 +1,21 @@
 //! Finding the fastest way to work on this machine by trying.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use super::Index;
-use super::benchmark::Benchmark;
-use super::measurement::Measurement;
-use super::tuning_file::{FILE, Tuned, find_tuned, remember};
+use super::tuning_file::{FILE, Measurement, Tuned, find_tuned, remember};
 use crate::error::{Error, Result};
-use crate::indexer::{CancelToken, Setting};
+use crate::indexer::{self, AddOptions, CancelToken, Setting};
 use crate::media::{drawn_photograph, has_picture_extension};
-use crate::model::{Device, Runtime};
+use crate::model::{CatalogEntry, Device, Runtime};
 use crate::scan::{ScanOptions, Start, Walker};
 use crate::search::Filter;
+use crate::store::Writer;
 use crate::types::path_from_bytes;
 
 /// How [`Index::tune`] looks for the best setting. The defaults serve.
@@ -81,10 +81,6 @@ const ACCELERATOR_BATCHES: [usize; 5] = [16, 32, 64, 128, 256];
 /// After this time what was measured so far has to do.
 const TIME: Duration = Duration::from_secs(120);
 
-fn batches(device: Device) -> &'static [usize] {
-    if device.is_accelerator() { &ACCELERATOR_BATCHES } else { &CPU_BATCHES }
-}
-
 impl Index {
     /// Finds the fastest number of workers, batch size, threads of a session, and device, by running [`Index::add`] into databases that
     /// are thrown away, and remembers it for this machine and the model in use: [`Index::add`] uses it where its options say nothing
@@ -113,24 +109,37 @@ impl Index {
             Device::Auto => runtime.devices().into_iter().filter(|device| *device != Device::TensorRt).collect(),
             named => vec![named],
         };
-        let batch_of = |device: Device| device.usual_batch(runtime.device_memory(device));
-        let firsts: Vec<Setting> = devices.iter().map(|device| usual(*device, batch_of(*device))).collect();
-        let count = pictures.len();
-        let benchmark = Benchmark::new(self, entry, pictures, folder, options.cancel.clone());
-        let mut search = Search { benchmark, each: &mut each, measurements: Vec::new(), until: start + TIME };
-        let unusable = search.usable(&firsts, options.device)?;
-        let usable =
-            firsts.iter().filter(|first| unusable.iter().all(|unusable| unusable.device != first.device)).copied();
-        let first = search.best_of(&usable.collect::<Vec<_>>())?;
-        let by_workers = search.best_of(&with_workers(first.setting, cores()))?;
-        let with_batch = |batch_size: &usize| Setting { batch_size: *batch_size, ..by_workers.setting };
-        search.best_of(&batches(first.setting.device).iter().map(with_batch).collect::<Vec<_>>())?;
-        let best = search.play_off()?;
-        let measurements = search.measurements;
+        let (cancel, folder) = (&options.cancel, folder.path());
+        let (measurements, until) = (Vec::new(), start + TIME);
+        let mut benchmark =
+            Benchmark { index: self, entry, pictures, folder, cancel, until, each: &mut each, measurements };
+        let (mut usable, mut unusable) = (Vec::new(), Vec::new());
+        for device in devices {
+            let batch_size = device.usual_batch(runtime.device_memory(device));
+            let setting = Setting { device, workers: cores(), model_threads: 1, batch_size };
+            match benchmark.images_per_second(setting) {
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                // Of a device that was named that is an error.
+                Err(error) if options.device == Device::Auto && device.is_accelerator() => {
+                    unusable.push(UnusableDevice { device, reason: error.to_string() });
+                }
+                rate => {
+                    rate?;
+                    usable.push(setting);
+                }
+            }
+        }
+        let first = benchmark.best_of(&usable)?.setting;
+        let by_workers = benchmark.best_of(&with_workers(first, cores()))?.setting;
+        let batches: &[usize] = if first.device.is_accelerator() { &ACCELERATOR_BATCHES } else { &CPU_BATCHES };
+        let with_batch = |batch_size: &usize| Setting { batch_size: *batch_size, ..by_workers };
+        benchmark.best_of(&batches.iter().map(with_batch).collect::<Vec<_>>())?;
+        let best = benchmark.play_off()?;
+        let Benchmark { measurements, pictures, .. } = benchmark;
         let file = self.tuning_file()?;
         remember(&file, &id, options.device, best).map_err(Error::io("write", file))?;
         let seconds = start.elapsed().as_secs_f64();
-        Ok(TuneReport { measurements, best, pictures: count, drawn, unusable, seconds })
+        Ok(TuneReport { measurements, best, pictures: pictures.len(), drawn, unusable, seconds })
     }
 
     /// The setting that [`Index::tune`] has found on this machine, for the model in use and a device.
@@ -190,48 +199,27 @@ fn drawn_pictures(count: usize, folder: &Path) -> Result<Vec<PathBuf>> {
     (0..u32::try_from(count).unwrap_or(u32::MAX)).map(write).collect()
 }
 
-/// Measures settings, in rounds.
-struct Search<'a> {
-    benchmark: Benchmark<'a>,
+/// Measures how fast [`Index::add`] is with settings: it runs as it always does, into databases that are thrown away.
+struct Benchmark<'a> {
+    index: &'a Index,
+    entry: CatalogEntry,
+    pictures: Vec<PathBuf>,
+    /// For the databases.
+    folder: &'a Path,
+    cancel: &'a CancelToken,
+    until: Instant,
     each: &'a mut dyn FnMut(&Measurement),
     measurements: Vec<Measurement>,
-    until: Instant,
 }
 
-impl Search<'_> {
-    /// Which devices cannot be used, and why. Of one that was named that is an error.
-    fn usable(&mut self, firsts: &[Setting], asked: Device) -> Result<Vec<UnusableDevice>> {
-        let mut unusable = Vec::new();
-        for first in firsts {
-            match self.benchmark.images_per_second(*first) {
-                Err(error) if asked == Device::Auto && first.device.is_accelerator() => {
-                    if matches!(error, Error::Interrupted) {
-                        return Err(error);
-                    }
-                    unusable.push(UnusableDevice { device: first.device, reason: error.to_string() });
-                }
-                result => drop(result?),
-            }
-        }
-        Ok(unusable)
-    }
-
+impl Benchmark<'_> {
     /// Measures what was not measured yet, and returns the best of the given settings.
     fn best_of(&mut self, settings: &[Setting]) -> Result<Measurement> {
-        let is_new = |setting: &&Setting| self.measurements.iter().all(|known| known.setting != **setting);
-        let new: Vec<Setting> = settings.iter().filter(is_new).copied().collect();
-        let mut rates = vec![Vec::new(); new.len()];
-        for round in 0..ROUNDS {
-            for (setting, rates) in new.iter().zip(&mut rates) {
-                let is_late = Instant::now() > self.until && (round > 0 || !self.measurements.is_empty());
-                if !is_late {
-                    rates.extend(self.rate(*setting)?);
-                }
-            }
-        }
-        for (setting, rates) in new.into_iter().zip(&mut rates) {
-            rates.sort_by(f64::total_cmp);
-            let Some(&images_per_second) = rates.get(rates.len() / 2) else { continue };
+        let is_new = |setting: &Setting| self.measurements.iter().all(|known| known.setting != *setting);
+        let new: Vec<Setting> = settings.iter().copied().filter(is_new).collect();
+        let speeds = self.speeds(&new, ROUNDS, Some(self.until))?;
+        for (setting, speed) in new.into_iter().zip(speeds) {
+            let Some(images_per_second) = speed else { continue };
             let measurement = Measurement { setting, images_per_second };
             (self.each)(&measurement);
             self.measurements.push(measurement);
@@ -247,30 +235,71 @@ impl Search<'_> {
         let mut finalists = self.measurements.clone();
         finalists.sort_by(|a, b| b.images_per_second.total_cmp(&a.images_per_second));
         finalists.truncate(FINALISTS);
-        let mut rates = vec![Vec::new(); finalists.len()];
-        for _ in 0..FINAL_ROUNDS {
-            for (finalist, rates) in finalists.iter().zip(&mut rates) {
-                rates.extend(self.rate(finalist.setting)?);
-            }
-        }
-        for (finalist, rates) in finalists.iter_mut().zip(&mut rates) {
-            rates.sort_by(f64::total_cmp);
-            finalist.images_per_second = rates.get(rates.len() / 2).copied().unwrap_or(finalist.images_per_second);
-        }
-        for known in &mut self.measurements {
-            let again = finalists.iter().find(|finalist| finalist.setting == known.setting);
-            known.images_per_second = again.map_or(known.images_per_second, |again| again.images_per_second);
+        let settings: Vec<Setting> = finalists.iter().map(|finalist| finalist.setting).collect();
+        let speeds = self.speeds(&settings, FINAL_ROUNDS, None)?;
+        for (finalist, speed) in finalists.iter_mut().zip(speeds) {
+            finalist.images_per_second = speed.unwrap_or(finalist.images_per_second);
+            let mut known = self.measurements.iter_mut();
+            *known.find(|known| known.setting == finalist.setting).expect("finalists were measured") = *finalist;
         }
         best(&finalists)
     }
 
-    /// The speed of a setting; none if it does not fit into memory or fails, as batches do for which a device has too little memory.
-    fn rate(&mut self, setting: Setting) -> Result<Option<f64>> {
-        match self.benchmark.images_per_second(setting) {
-            Err(Error::Interrupted) => Err(Error::Interrupted),
-            Err(_) if !self.measurements.is_empty() => Ok(None),
-            rate => rate,
+    /// The median speeds of settings that are measured in turn. `None` for one that was not measured because it was too late, does
+    /// not fit into memory, or fails, as batches do for which a device has too little memory.
+    fn speeds(&self, settings: &[Setting], rounds: usize, until: Option<Instant>) -> Result<Vec<Option<f64>>> {
+        let is_measured = !self.measurements.is_empty();
+        let mut rates = vec![Vec::new(); settings.len()];
+        for round in 0..rounds {
+            for (setting, rates) in settings.iter().zip(&mut rates) {
+                if until.is_some_and(|until| Instant::now() > until) && (round > 0 || is_measured) {
+                    continue;
+                }
+                match self.images_per_second(*setting) {
+                    Err(Error::Interrupted) => return Err(Error::Interrupted),
+                    Err(_) if is_measured => {}
+                    rate => rates.extend(rate?),
+                }
+            }
         }
+        let median = |mut rates: Vec<f64>| {
+            rates.sort_by(f64::total_cmp);
+            rates.get(rates.len() / 2).copied()
+        };
+        Ok(rates.into_iter().map(median).collect())
+    }
+
+    /// Adds all pictures to a new database and returns how many were embedded in a second, loading the model included. `None` if
+    /// the default memory has no room for so many workers or so large batches, so that `add` would use fewer.
+    ///
+    /// # Errors
+    /// When the device cannot be used, the model fails, or no picture can be decoded.
+    fn images_per_second(&self, setting: Setting) -> Result<Option<f64>> {
+        let Setting { device, workers, model_threads, batch_size } = setting;
+        let encoder = self.index.searcher.new_encoder(&self.entry, device, Some(device), model_threads)?;
+        let add = AddOptions {
+            threads: NonZeroUsize::new(workers),
+            batch_size: NonZeroUsize::new(batch_size),
+            device,
+            cancel: self.cancel.clone(),
+            ..AddOptions::default()
+        };
+        // Each run has a database of its own, in a directory of its own: it must not know any content.
+        let folder = tempfile::tempdir_in(self.folder).map_err(Error::io("create a directory in", self.folder))?;
+        let mut writer = Writer::open(&folder.path().join("tune.db"))?;
+        let targets = indexer::resolve(&self.pictures, &[])?;
+        let batch = writer.batch()?;
+        let row = batch.put_model(&self.entry.id, &self.entry.spec.name, self.entry.spec.outputs.dimension)?;
+        batch.commit()?;
+        let report = indexer::add(&mut writer, &targets, row, &encoder, &add, None, &mut |_| {})?;
+        if report.interrupted {
+            return Err(Error::Interrupted);
+        }
+        if report.embedded == 0 {
+            return Err(Error::Invalid("none of the pictures can be decoded".into()));
+        }
+        let is_as_asked = (report.workers, report.batch_size) == (workers, batch_size);
+        Ok(is_as_asked.then_some(report.images_per_second))
     }
 }
 
@@ -285,11 +314,6 @@ fn best(measurements: &[Measurement]) -> Result<Measurement> {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// What is used where nothing was tuned.
-fn usual(device: Device, batch_size: usize) -> Setting {
-    Setting { device, workers: cores(), model_threads: 1, batch_size }
 }
 
 /// The same setting with other numbers of workers, and of threads of a session.
@@ -340,12 +364,34 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::types::ModelId;
 
     fn measured(workers: usize, batch_size: usize, images_per_second: f64) -> Measurement {
         Measurement {
             setting: Setting { device: Device::Cpu, workers, model_threads: 1, batch_size },
             images_per_second,
         }
+    }
+
+    #[test]
+    fn a_damaged_file_is_as_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("deeper").join(FILE);
+        let (model, other) = (ModelId::from([7; 32]), ModelId::from([8; 32]));
+        let found = |model, device| find_tuned(&path, model, device).map(|tuned| tuned.best);
+        assert_eq!(found(&model, Device::Auto), None);
+        remember(&path, &other, Device::Auto, measured(1, 1, 1.0)).expect("it can be written");
+        let later = r#"{"machine": "any", "asked": "abacus"}"#;
+        let content = fs::read_to_string(&path).expect("it is written").replacen('[', &format!("[{later},"), 1);
+        fs::write(&path, content).expect("it can be written");
+        for best in [measured(1, 2, 1.0), measured(2, 2, 1.5)] {
+            remember(&path, &model, Device::Auto, best).expect("it can be written");
+            assert_eq!(found(&model, Device::Auto), Some(best));
+        }
+        assert_eq!((found(&other, Device::Auto), found(&model, Device::Cuda)), (Some(measured(1, 1, 1.0)), None));
+        assert!(fs::read_to_string(&path).expect("it is written").contains("abacus"));
+        fs::write(&path, "{\"tuned\": 7}").expect("it can be written");
+        assert_eq!(found(&model, Device::Auto), None);
     }
 
     #[test]
@@ -357,7 +403,7 @@ mod tests {
     #[test]
     fn no_setting_comes_twice_or_asks_for_far_more_threads_than_there_are_cores() {
         for cores in [1, 2, 3, 16] {
-            let settings = with_workers(usual(Device::Cpu, 2), cores);
+            let settings = with_workers(measured(1, 2, 1.0).setting, cores);
             let distinct: HashSet<Setting> = settings.iter().copied().collect();
             assert_eq!(distinct.len(), settings.len());
             assert!(settings.iter().all(|it| it.workers >= 1 && it.workers * it.model_threads <= 2 * cores));

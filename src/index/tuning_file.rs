@@ -6,13 +6,22 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::measurement::Measurement;
-use crate::indexer::machine;
+use crate::indexer::{Setting, machine};
 use crate::model::Device;
 use crate::types::ModelId;
 
 /// The file in the data directory.
 pub(super) const FILE: &str = "tuning.json";
+
+/// A setting with its measured speed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Measurement {
+    /// The setting.
+    #[serde(flatten)]
+    pub setting: Setting,
+    /// Pictures a second, the median of some rounds: what `add` reports for the same pictures.
+    pub images_per_second: f64,
+}
 
 /// A remembered setting.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -28,73 +37,43 @@ pub struct Tuned {
     pub best: Measurement,
 }
 
+impl Tuned {
+    fn is_for(&self, machine: &str, model: &str, asked: Device) -> bool {
+        (self.machine.as_str(), self.model.as_str(), self.asked) == (machine, model, asked)
+    }
+}
+
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct TuningFile {
+    /// Not [`Tuned`], because a later version may know other devices.
     tuned: Vec<serde_json::Value>,
 }
 
 /// The setting that is remembered for this machine, a model, and the device that is asked for.
 pub(super) fn find_tuned(file: &Path, model: &ModelId, device: Device) -> Option<Tuned> {
     let (machine, model) = (machine(), model.to_string());
-    let is_wanted = |tuned: &Tuned| {
-        (&tuned.machine, &tuned.model, tuned.asked) == (&machine, &model, device) && tuned.best.setting.is_sane()
-    };
-    read(file).tuned.iter().filter_map(|entry| Tuned::deserialize(entry).ok()).find(is_wanted)
+    let known = read(file).tuned;
+    let mut known = known.iter().filter_map(|entry| Tuned::deserialize(entry).ok());
+    known.find(|tuned| tuned.is_for(&machine, &model, device) && tuned.best.setting.is_sane())
 }
 
 /// Remembers a setting in place of an older one for the same machine, model and device.
 pub(super) fn remember(file: &Path, model: &ModelId, asked: Device, best: Measurement) -> std::io::Result<()> {
-    let (machine, model) = (machine(), model.to_string());
+    let tuned = Tuned { machine: machine(), model: model.to_string(), asked, best };
     let mut content = read(file);
-    content.tuned.retain(|entry| match Tuned::deserialize(entry) {
-        Ok(tuned) => tuned.machine != machine || tuned.model != model || tuned.asked != asked,
-        // A later version may know other devices.
-        Err(_) => true,
+    content.tuned.retain(|entry| {
+        !Tuned::deserialize(entry).is_ok_and(|older| older.is_for(&tuned.machine, &tuned.model, asked))
     });
-    content.tuned.push(serde_json::to_value(Tuned { machine, model, asked, best }).expect("it is plain data"));
-    write(file, &content)
+    content.tuned.push(serde_json::to_value(tuned).expect("it is plain data"));
+    let folder = file.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut new = tempfile::NamedTempFile::new_in(folder)?;
+    new.write_all(serde_json::to_string_pretty(&content).expect("settings are plain data").as_bytes())?;
+    new.persist(file).map_err(|error| error.error)?;
+    Ok(())
 }
 
 /// The file's content; nothing if it is not there or damaged, because it can be measured again.
 fn read(path: &Path) -> TuningFile {
     fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
-}
-
-fn write(path: &Path, file: &TuningFile) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let mut new = tempfile::NamedTempFile::new_in(folder)?;
-    new.write_all(serde_json::to_string_pretty(file).expect("settings are plain data").as_bytes())?;
-    new.persist(path).map_err(|error| error.error)?;
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::indexer::Setting;
-
-    fn measured(workers: usize, batch_size: usize, images_per_second: f64) -> Measurement {
-        Measurement {
-            setting: Setting { device: Device::Cpu, workers, model_threads: 1, batch_size },
-            images_per_second,
-        }
-    }
-
-    #[test]
-    fn a_damaged_file_is_as_none() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("deeper").join(FILE);
-        assert!(read(&path).tuned.is_empty());
-        let model = ModelId::from([7; 32]);
-        let tuned =
-            Tuned { machine: machine(), model: model.to_string(), asked: Device::Auto, best: measured(2, 2, 1.5) };
-        let entry = serde_json::to_value(&tuned).expect("plain data");
-        let later = serde_json::json!({"machine": machine(), "asked": "abacus"});
-        write(&path, &TuningFile { tuned: vec![later, entry] }).expect("it can be written");
-        assert_eq!(find_tuned(&path, &model, Device::Auto), Some(tuned));
-        assert_eq!(find_tuned(&path, &model, Device::Cuda), None);
-        fs::write(&path, "{\"tuned\": 7}").expect("it can be written");
-        assert_eq!(find_tuned(&path, &model, Device::Auto), None);
-    }
 }

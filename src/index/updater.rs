@@ -1,5 +1,6 @@
 //! Repeated runs of `add` in one process, with the model kept loaded between them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,13 +8,13 @@ use std::time::Duration;
 use super::tuning_file::find_tuned;
 use super::{ActiveModel, Index};
 use crate::encoder::Encoder;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::indexer::{self, AddOptions, Change, IndexReport, Progress, Target};
 use crate::model::Device;
 use crate::scan::ScanOptions;
 use crate::search::refresh_codes;
-use crate::store::{ModelRow, Root, RunRow, Writer};
-use crate::types::{ModelId, give_back_memory};
+use crate::store::{ModelRow, RunRow, Writer};
+use crate::types::ModelId;
 
 /// Updates an index repeatedly. The model is loaded for the first picture that needs it, and stays loaded.
 ///
@@ -22,7 +23,6 @@ use crate::types::{ModelId, give_back_memory};
 pub struct Updater {
     database: PathBuf,
     model: ActiveModel,
-    dimension: usize,
     encoder: Arc<Encoder>,
     /// The requested device.
     device: Device,
@@ -37,23 +37,14 @@ impl Index {
     /// If the model is not in the catalog or cannot be read.
     pub fn updater(&self, device: Device) -> Result<Updater> {
         let entry = self.searcher.catalog_entry()?;
-        let dimension = entry.spec.outputs.dimension;
         let tuned = self.tuned(device)?.map(|tuned| tuned.best.setting);
         let (preferred, threads) = tuned.map_or((None, 1), |tuned| (Some(tuned.device), tuned.model_threads));
-        let options = self.searcher.options();
-        let encoder = options.encoders().get_on(entry.id, device, || {
-            let (model, runtime) = (self.searcher.catalog().load(&entry)?, options.runtime_options()?);
-            Ok(Encoder::new(model, runtime, options.sandbox().clone(), device, preferred, threads))
-        })?;
+        let encoders = self.searcher.options().encoders();
+        let encoder =
+            encoders.get_on(entry.id, device, || self.searcher.new_encoder(&entry, device, preferred, threads))?;
         let model = ActiveModel { name: entry.spec.name, id: entry.id };
-        Ok(Updater {
-            database: self.path().to_owned(),
-            model,
-            dimension,
-            encoder,
-            device,
-            tuning: self.tuning_file().ok(),
-        })
+        let (database, tuning) = (self.path().to_owned(), self.tuning_file().ok());
+        Ok(Updater { database, model, encoder, device, tuning })
     }
 }
 
@@ -80,7 +71,14 @@ impl Updater {
         let targets = indexer::resolve(&paths, &writer.roots()?)?;
         let report = self.run(&mut writer, &targets, options, &mut progress)?;
         let batch = writer.batch()?;
-        batch.put_run(&run_row(&report, batch.now()))?;
+        batch.put_run(&RunRow {
+            started_at: batch.now() - (report.seconds * 1e3) as i64,
+            seconds: report.seconds,
+            embedded: report.embedded,
+            images_per_second: report.images_per_second,
+            peak_memory: report.peak_memory_bytes,
+            report: serde_json::to_string(&report).expect("a report is plain data"),
+        })?;
         batch.commit()?;
         Ok(report)
     }
@@ -100,8 +98,13 @@ impl Updater {
         let roots = writer.roots()?;
         let targets = indexer::of_changes(&writer, changes, &roots)?;
         let mut all = IndexReport::default();
-        for (scan, targets) in by_scan_options(targets, &roots) {
-            let options = AddOptions { scan: ScanOptions::from_json(&scan), ..options.clone() };
+        let mut by_scan_options: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for target in targets {
+            let root = roots.iter().find(|root| root.path == target.part.root);
+            by_scan_options.entry(root.map_or("", |root| &root.scan)).or_default().push(target);
+        }
+        for (scan, targets) in by_scan_options {
+            let options = AddOptions { scan: ScanOptions::from_json(scan), ..options.clone() };
             all.merge(self.run(&mut writer, &targets, &options, &mut progress)?);
         }
         Ok(all)
@@ -118,11 +121,11 @@ impl Updater {
         let roots = writer.roots()?;
         let targets = indexer::resolve(paths, &roots)?;
         for target in &targets {
-            let known = roots.iter().find(|root| root.path == target.root_path);
+            let known = roots.iter().find(|root| root.path == target.part.root);
             let options = scan.cloned().or_else(|| known.map(|root| ScanOptions::from_json(&root.scan)));
             indexer::prepare(&mut writer, target, &options.unwrap_or_default())?;
         }
-        Ok(targets.into_iter().map(|target| Change { root: target.root_path, scope: target.scope }).collect())
+        Ok(targets.into_iter().map(|target| target.part).collect())
     }
 
     fn run(
@@ -133,7 +136,7 @@ impl Updater {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<IndexReport> {
         let batch = writer.batch()?;
-        let row = batch.put_model(&self.model.id, &self.model.name, self.dimension)?;
+        let row = batch.put_model(&self.model.id, &self.model.name, self.encoder.spec().outputs.dimension)?;
         batch.commit()?;
         // Read again for each run, because `tune` may have run while a daemon is running.
         let tuned = self.tuning.as_ref().and_then(|file| find_tuned(file, &self.model.id, self.device));
@@ -151,7 +154,7 @@ impl Updater {
         indexer::tidy(&mut writer)?;
         // Without quantized vectors, queries are slower but still correct, so this is only a warning.
         let refreshed = refresh_codes(&mut writer, &self.model.id, false);
-        Ok(refreshed.err().map(not_refreshed).into_iter().collect())
+        Ok(refreshed.err().map(|error| format!("cannot update the quantized vectors: {error}")).into_iter().collect())
     }
 
     /// Whether the model is in memory.
@@ -162,43 +165,8 @@ impl Updater {
     /// Unloads the model if neither indexing nor a query has used it for this long. Otherwise returns how long to wait
     /// before the next call. Returns `None` if the model is not loaded.
     pub fn unload_after(&self, idle: Duration) -> Option<Duration> {
-        let was_loaded = self.is_loaded();
-        let rest = self.encoder.unload_after(idle);
-        if was_loaded && rest.is_none() {
-            give_back_memory();
-        }
-        rest
+        self.encoder.unload_after(idle)
     }
-}
-
-/// The row to store for a run that has just ended.
-fn run_row(report: &IndexReport, now: i64) -> RunRow {
-    RunRow {
-        started_at: now - (report.seconds * 1e3) as i64,
-        seconds: report.seconds,
-        embedded: report.embedded,
-        images_per_second: report.images_per_second,
-        peak_memory: report.peak_memory_bytes,
-        report: serde_json::to_string(report).expect("a report is plain data"),
-    }
-}
-
-fn not_refreshed(error: Error) -> String {
-    format!("cannot update the quantized vectors: {error}")
-}
-
-/// Groups targets by the scan options of their roots.
-fn by_scan_options(targets: Vec<Target>, roots: &[Root]) -> Vec<(String, Vec<Target>)> {
-    let mut groups: Vec<(String, Vec<Target>)> = Vec::new();
-    for target in targets {
-        let root = roots.iter().find(|root| root.path == target.root_path);
-        let scan = root.map_or_else(String::new, |root| root.scan.clone());
-        match groups.iter_mut().find(|(options, _)| *options == scan) {
-            Some((_, targets)) => targets.push(target),
-            None => groups.push((scan, vec![target])),
-        }
-    }
-    groups
 }
 
 /// Confirms mass deletions: marks files of these roots as missing if they still do not exist.

@@ -9,10 +9,10 @@ use super::updater::confirm_missing;
 use crate::error::{Error, Result};
 use crate::indexer::{self, AddOptions, IndexReport, PlanStep, Planner, Progress};
 use crate::search::{
-    ActiveModel, MODEL_ID_SETTING, MODEL_SETTING, collect, damaged_graph, derived_folder, open_codes, refresh_codes,
+    MODEL_ID_SETTING, MODEL_SETTING, collect, damaged_graph, derived_folder, open_codes, refresh_codes,
 };
 use crate::store::{ModelRow, Problem, Root, Store, Writer};
-use crate::types::{ContentHash, resolved};
+use crate::types::{ContentHash, ModelId, resolved};
 
 /// A problem that [`Index::check`] found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
@@ -26,15 +26,10 @@ pub struct CheckProblem {
     pub repaired: bool,
 }
 
-fn check_problems(
-    problems: impl IntoIterator<Item = Problem>,
-    is_repaired: impl Fn(&Problem) -> bool,
-) -> Vec<CheckProblem> {
-    let check_problem = |problem: Problem| {
-        let repaired = is_repaired(&problem);
-        CheckProblem { what: problem.what, place: problem.place, repaired }
-    };
-    problems.into_iter().map(check_problem).collect()
+impl CheckProblem {
+    fn new(problem: Problem, repaired: bool) -> Self {
+        Self { what: problem.what, place: problem.place, repaired }
+    }
 }
 
 impl Index {
@@ -96,7 +91,7 @@ impl Index {
         let model = self.store.model(&self.searcher.active_model()?.id)?;
         let roots = self.store.roots()?;
         for target in indexer::resolve(&paths, &roots)? {
-            let root = roots.iter().find(|root| root.path == target.root_path);
+            let root = roots.iter().find(|root| root.path == target.part.root);
             if let Some(root) = root
                 && indexer::health(&self.store, root)?.is_none()
             {
@@ -115,11 +110,11 @@ impl Index {
                 if options.cancel.is_cancelled() {
                     return Err(Error::Interrupted);
                 }
-                each(&target.root_path, step);
+                each(&target.part.root, step);
             }
             for file in planner.missing()? {
                 if let Some(path) = self.store.present_path(file)? {
-                    missing(&target.root_path.join(path));
+                    missing(&target.part.root.join(path));
                 }
             }
         }
@@ -268,17 +263,18 @@ impl Index {
         if !repair {
             let is_readable = !problems.iter().any(Problem::needs_salvage);
             let derived = if is_readable { self.check_derived()? } else { Vec::new() };
-            return Ok(check_problems(problems.into_iter().chain(derived), |_| false));
+            return Ok(problems.into_iter().chain(derived).map(|problem| CheckProblem::new(problem, false)).collect());
         }
         let left = if problems.is_empty() { Vec::new() } else { self.repair(&problems)? };
-        let new: Vec<Problem> = left.iter().filter(|problem| !problems.contains(problem)).cloned().collect();
-        let mut all = check_problems(problems.into_iter().chain(new), |problem| !left.contains(problem));
+        let repaired = problems.iter().map(|problem| CheckProblem::new(problem.clone(), !left.contains(problem)));
+        let new = left.iter().filter(|problem| !problems.contains(problem));
+        let mut all: Vec<_> = repaired.chain(new.map(|problem| CheckProblem::new(problem.clone(), false))).collect();
         if left.is_empty() {
             let derived = self.check_derived()?;
             if !derived.is_empty() {
                 self.renew_derived()?;
             }
-            all.extend(check_problems(derived, |_| true));
+            all.extend(derived.into_iter().map(|problem| CheckProblem::new(problem, true)));
         }
         Ok(all)
     }
@@ -303,35 +299,35 @@ impl Index {
     }
 
     fn check_derived(&self) -> Result<Vec<Problem>> {
-        let active = self.searcher.active_model()?;
-        let mut problems: Vec<Problem> = self.check_codes(&active)?.into_iter().collect();
-        let graph = self.store.model(&active.id)?.and_then(|model| damaged_graph(&self.store, &active.id, &model));
-        problems.extend(graph.iter().map(|_| Problem::of_derived("the file does not match its checksums", "graph")));
+        let id = self.searcher.active_model()?.id;
+        let mut problems: Vec<Problem> = self.check_codes(&id)?.into_iter().collect();
+        if damaged_graph(&self.store, &id)?.is_some() {
+            problems.push(Problem::of_derived("the file does not match its checksums", "graph"));
+        }
         Ok(problems)
     }
 
     fn renew_derived(&self) -> Result<()> {
-        let active = self.searcher.active_model()?;
-        let graph = self.store.model(&active.id)?.and_then(|model| damaged_graph(&self.store, &active.id, &model));
-        graph.iter().for_each(|path| derived_folder(&self.store).set_aside(path));
-        refresh_codes(&mut Writer::open(self.path())?, &active.id, true).map(|_| ())
+        let id = self.searcher.active_model()?.id;
+        if let Some(path) = damaged_graph(&self.store, &id)? {
+            derived_folder(&self.store).set_aside(&path);
+        }
+        refresh_codes(&mut Writer::open(self.path())?, &id, true).map(drop)
     }
 
-    fn check_codes(&self, active: &ActiveModel) -> Result<Option<Problem>> {
-        let model = self.store.model(&active.id)?;
+    fn check_codes(&self, id: &ModelId) -> Result<Option<Problem>> {
+        let model = self.store.model(id)?;
         let Some(model) = model.filter(|model| model.codes.is_some()) else { return Ok(None) };
-        let row = model.row;
         let place = "quantized vectors";
-        let Some(codes) = open_codes(&self.store, &active.id, &model) else {
+        let Some(codes) = open_codes(&self.store, id, &model) else {
             let what = "the file is missing, truncated, or from another state of the database";
             return Ok(Some(Problem::of_derived(what, place)));
         };
         if !codes.verify() {
             return Ok(Some(Problem::of_derived("the file does not match its checksum", place)));
         }
-        let (covered, stored) = (codes.status().count, self.store.vectors_up_to(row, codes.status().last)?);
-        let is_consistent = stored <= covered;
+        let (covered, stored) = (codes.status().count, self.store.vectors_up_to(model.row, codes.status().last)?);
         let what = || format!("the file covers {covered} vectors, but the database has {stored}");
-        Ok((!is_consistent).then(|| Problem::of_derived(what(), place)))
+        Ok((stored > covered).then(|| Problem::of_derived(what(), place)))
     }
 }

@@ -12,6 +12,17 @@ pub(super) struct Concurrency {
     pub batch: usize,
 }
 
+impl Concurrency {
+    /// Halves the batch size or, if it is 1, removes a worker. One worker with a batch of 1 stays.
+    pub(super) fn reduce(&mut self) {
+        if self.batch > 1 {
+            self.batch /= 2;
+        } else if self.workers > 1 {
+            self.workers -= 1;
+        }
+    }
+}
+
 /// Minimum time for which one batch size is measured.
 const WINDOW: Duration = Duration::from_secs(3);
 
@@ -111,11 +122,7 @@ impl ConcurrencyController {
             if self.last_reduction.is_some_and(|last| now.duration_since(last) < REDUCTION_INTERVAL) {
                 return;
             }
-            if self.concurrency.batch > 1 {
-                self.concurrency.batch /= 2;
-            } else if self.concurrency.workers > 1 {
-                self.concurrency.workers -= 1;
-            }
+            self.concurrency.reduce();
             self.last_reduction = Some(now);
         } else if memory > self.limit / 20 * 17 || self.concurrency == self.wanted {
             self.available_since = None;

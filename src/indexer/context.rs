@@ -1,26 +1,21 @@
 //! The state that the stages of the pipeline share.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
+
+use crossbeam_channel::SendError;
+use parking_lot::Mutex;
 
 use super::crash_journal::CrashJournal;
 use super::memory_plan::MemoryPlan;
 use super::options::AddOptions;
-use super::record::InFlightSet;
 use super::throttle::Throttle;
 use crate::encoder::Encoder;
+use crate::error::Error;
 use crate::media::DecodeLimits;
-use crate::scan::ScannedFile;
 use crate::store::ModelRow;
-use crate::types::{ByteBudget, CancelToken, RootId};
-
-/// A file that has to be read.
-pub(super) struct FoundPath {
-    pub root: RootId,
-    pub root_path: Arc<Path>,
-    pub file: ScannedFile,
-}
+use crate::types::{ByteBudget, CancelToken, ContentHash};
 
 /// The state that the stages of one run share.
 pub(super) struct PipelineContext<'a> {
@@ -28,7 +23,8 @@ pub(super) struct PipelineContext<'a> {
     pub model: ModelRow,
     pub options: &'a AddOptions,
     pub cancel: &'a CancelToken,
-    pub in_flight: InFlightSet,
+    /// Contents that are being processed, so that a second file with the same content is not decoded too.
+    pub in_flight: Mutex<HashSet<ContentHash>>,
     pub memory_plan: MemoryPlan,
     pub encoder: &'a Encoder,
     /// Budget for file contents in memory.
@@ -44,4 +40,9 @@ pub(super) struct PipelineContext<'a> {
     pub found: AtomicU64,
     pub waiting_paths: AtomicUsize,
     pub waiting_pictures: AtomicUsize,
+}
+
+/// The error of a stage whose results nobody receives any more.
+pub(super) fn ended_early<T>(_: SendError<T>) -> Error {
+    Error::Interrupted
 }

@@ -2,8 +2,12 @@
 
 /// The host name, the processor and the number of cores that this process may use.
 pub(crate) fn machine() -> String {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{}, {}, {cores} cores", name(), processor())
+    format!("{}, {}, {} cores", name(), processor(), cores())
+}
+
+/// Number of cores that this process may use.
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn name() -> String {

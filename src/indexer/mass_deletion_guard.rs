@@ -63,7 +63,7 @@ impl MassDeletionGuard {
         for root in store.roots()? {
             let missing = self.files.get(&root.id).map_or(&[][..], Vec::as_slice);
             // Some may have been found at another path in the same run.
-            let lost = missing.iter().filter(|file| matches!(batch.is_present(**file), Ok(true))).count() as u64;
+            let lost = missing.iter().filter(|file| matches!(batch.present_path(**file), Ok(Some(_)))).count() as u64;
             let (is_plausible, of) = Self::is_plausible(store, root.id, lost, moment)?;
             if is_plausible {
                 batch.mark_missing(missing, moment)?;

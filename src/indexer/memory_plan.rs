@@ -1,5 +1,6 @@
 //! Divides a memory limit among the stages of the pipeline.
 
+use super::concurrency::Concurrency;
 use crate::model::{Element, Model};
 
 /// Bytes for one worker: a session without its graph, and its pictures of usual size.
@@ -22,10 +23,7 @@ const DEFAULT_LIMIT: u64 = 512 << 20;
 /// The resources of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct MemoryPlan {
-    /// Number of workers.
-    pub workers: usize,
-    /// Number of pictures that go through the model at once.
-    pub batch: usize,
+    pub concurrency: Concurrency,
     /// Bytes for files that are read and not yet decoded.
     pub files: u64,
     /// Bytes for pixels that are being decoded and scaled.
@@ -41,24 +39,19 @@ impl MemoryPlan {
     /// with one worker and an empty database: 46 MiB; four connections may fill 8 MiB of cache each.
     pub(super) const PROGRAM_BYTES: u64 = 72 << 20;
 
-    /// Divides a limit among this number of workers with this batch size, or fewer workers and smaller batches if the
-    /// limit is too low for them. Without a limit, all workers get enough memory, within half of the machine's memory.
-    pub(super) fn within(limit: Option<u64>, workers: usize, batch: usize, model: &Model, own_sessions: bool) -> Self {
+    /// Divides a limit among these workers, or among fewer with smaller batches if the limit is too low for them.
+    /// Without a limit, all workers get enough memory, within half of the machine's memory.
+    pub(super) fn within(limit: Option<u64>, mut concurrency: Concurrency, model: &Model, own_sessions: bool) -> Self {
         let cost = Cost::of(model, own_sessions);
-        let limit = limit.unwrap_or_else(|| cost.default_limit(workers, batch, machine_memory()));
-        let (mut workers, mut batch) = (workers, batch);
+        let limit = limit.unwrap_or_else(|| cost.default_limit(concurrency, machine_memory()));
         // At least a third of the limit is left for pictures.
-        while cost.total(workers, batch) > limit / 3 * 2 && (workers, batch) != (1, 1) {
-            if batch > 1 {
-                batch /= 2;
-            } else {
-                workers -= 1;
-            }
+        while cost.total(concurrency) > limit / 3 * 2 && concurrency != (Concurrency { workers: 1, batch: 1 }) {
+            concurrency.reduce();
         }
-        let fixed = cost.total(workers, batch);
+        let fixed = cost.total(concurrency);
         // 10 % headroom for allocations that are not counted.
         let buffers = (limit / 10 * 9).saturating_sub(fixed).max(MIN_BUFFERS);
-        Self { workers, batch, files: buffers / 3, pixels: buffers / 3 * 2, fixed, limit }
+        Self { concurrency, files: buffers / 3, pixels: buffers / 3 * 2, fixed, limit }
     }
 
     /// Whether the run needs more than the limit.
@@ -68,7 +61,7 @@ impl MemoryPlan {
 
     /// Maximum batch size for a shared session, for which each worker collects a batch of its own.
     pub(super) fn max_batch(&self, model: &Model) -> usize {
-        let each = Cost::of(model, false).input * self.workers as u64;
+        let each = Cost::of(model, false).input * self.concurrency.workers as u64;
         usize::try_from(self.limit / 4 / each.max(1)).unwrap_or(usize::MAX).max(1)
     }
 }
@@ -96,17 +89,12 @@ impl Cost {
         let pixels = 3 * u64::from(input.width) * u64::from(input.height);
         // ONNX Runtime keeps the weights a second time, in the layout that suits the processor.
         let session = 2 * model.graph_bytes();
-        Self {
-            session,
-            input: pixels * (1 + value),
-            waiting: pixels,
-            picture: ACTIVATIONS * pixels * value,
-            own_sessions,
-        }
+        let (input, picture) = (pixels * (1 + value), ACTIVATIONS * pixels * value);
+        Self { session, input, waiting: pixels, picture, own_sessions }
     }
 
-    fn total(&self, workers: usize, batch: usize) -> u64 {
-        let (workers, batch) = (workers as u64, batch as u64);
+    fn total(&self, concurrency: Concurrency) -> u64 {
+        let (workers, batch) = (concurrency.workers as u64, concurrency.batch as u64);
         let sessions = if self.own_sessions { workers } else { 1 };
         MemoryPlan::PROGRAM_BYTES
             + workers * (WORKER_BYTES + QUEUED_PER_WORKER as u64 * self.waiting)
@@ -114,8 +102,8 @@ impl Cost {
     }
 
     /// A limit of which two thirds are enough for all workers, but at most half of the machine's memory.
-    fn default_limit(&self, workers: usize, batch: usize, machine: Option<u64>) -> u64 {
-        let needed = self.total(workers, batch).div_ceil(2) * 3 + 3;
+    fn default_limit(&self, concurrency: Concurrency, machine: Option<u64>) -> u64 {
+        let needed = self.total(concurrency).div_ceil(2) * 3 + 3;
         let max = machine.map_or(u64::MAX, |bytes| bytes / 2);
         needed.min(max).max(DEFAULT_LIMIT)
     }
@@ -129,9 +117,7 @@ fn machine_memory() -> Option<u64> {
         Some(info.totalram as u64 * u64::from(info.mem_unit))
     }
     #[cfg(not(target_os = "linux"))]
-    {
-        None
-    }
+    None
 }
 
 #[cfg(test)]
@@ -139,7 +125,7 @@ mod tests {
     use super::*;
 
     fn within(limit: u64, workers: usize, batch: usize) -> MemoryPlan {
-        MemoryPlan::within(Some(limit << 20), workers, batch, &Model::builtin(), true)
+        MemoryPlan::within(Some(limit << 20), Concurrency { workers, batch }, &Model::builtin(), true)
     }
 
     #[test]
@@ -147,17 +133,10 @@ mod tests {
         for limit in [136, 200, 256, 512, 4096] {
             for (workers, batch) in [(1, 1), (2, 2), (16, 2), (64, 64)] {
                 let memory_plan = within(limit, workers, batch);
-                let cost = Cost::of(&Model::builtin(), true).total(memory_plan.workers, memory_plan.batch);
-                assert!(
-                    cost + memory_plan.files + memory_plan.pixels <= limit << 20,
-                    "{limit}, {workers}, {batch}: {memory_plan:?}"
-                );
-                assert!(
-                    memory_plan.workers >= 1
-                        && memory_plan.workers <= workers
-                        && memory_plan.batch >= 1
-                        && memory_plan.batch <= batch
-                );
+                let planned = memory_plan.concurrency;
+                let cost = Cost::of(&Model::builtin(), true).total(planned);
+                assert!(cost + memory_plan.files + memory_plan.pixels <= limit << 20, "{limit}: {memory_plan:?}");
+                assert!((1..=workers).contains(&planned.workers) && (1..=batch).contains(&planned.batch));
                 assert!(!memory_plan.is_beyond_limit());
             }
         }
@@ -166,9 +145,9 @@ mod tests {
     #[test]
     fn a_sufficient_limit_allows_all_workers_and_a_low_one_allows_one() {
         let all = within(512, 2, 2);
-        assert_eq!((all.workers, all.batch), (2, 2));
+        assert_eq!(all.concurrency, Concurrency { workers: 2, batch: 2 });
         let little = within(64, 16, 8);
-        assert_eq!((little.workers, little.batch), (1, 1));
+        assert_eq!(little.concurrency, Concurrency { workers: 1, batch: 1 });
         assert!(little.is_beyond_limit());
         assert_eq!(little.files + little.pixels, MIN_BUFFERS);
     }
@@ -179,22 +158,25 @@ mod tests {
         let large = Cost { session: 700 << 20, ..builtin };
         for cost in [builtin, large] {
             for cores in [1, 2, 4, 8, 16, 64, 256] {
-                let limit = cost.default_limit(cores, 2, None);
-                assert!(cost.total(cores, 2) <= limit / 3 * 2 && limit >= DEFAULT_LIMIT, "{cores} cores");
+                let concurrency = Concurrency { workers: cores, batch: 2 };
+                let limit = cost.default_limit(concurrency, None);
+                assert!(cost.total(concurrency) <= limit / 3 * 2 && limit >= DEFAULT_LIMIT, "{cores} cores");
             }
         }
-        assert_eq!(large.default_limit(64, 2, Some(8 << 30)), 4 << 30, "at most half of the machine's memory");
+        let limit = large.default_limit(Concurrency { workers: 64, batch: 2 }, Some(8 << 30));
+        assert_eq!(limit, 4 << 30, "at most half of the machine's memory");
     }
 
     #[test]
     fn the_batch_size_is_reduced_before_the_number_of_workers() {
-        let memory_plan = within(512, 8, 16);
-        assert!(memory_plan.batch < 16 && memory_plan.workers == 8, "{memory_plan:?}");
+        let Concurrency { workers, batch } = within(512, 8, 16).concurrency;
+        assert!(batch < 16 && workers == 8, "{workers} workers, {batch} pictures");
     }
 
     #[test]
     fn batches_for_an_accelerator_fit_into_memory_too() {
-        let memory_plan = MemoryPlan::within(Some(1 << 30), 16, 2, &Model::builtin(), false);
+        let memory_plan =
+            MemoryPlan::within(Some(1 << 30), Concurrency { workers: 16, batch: 2 }, &Model::builtin(), false);
         let max = memory_plan.max_batch(&Model::builtin());
         assert!((32..256).contains(&max), "{max}");
     }

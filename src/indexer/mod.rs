@@ -31,4 +31,4 @@ pub(crate) use plan::{Planner, missing_in};
 pub use report::{IndexReport, Progress, Vanished, Waiting};
 pub use setting::Setting;
 pub use targets::Change;
-pub(crate) use targets::{Target, health, of_changes, prepare, resolve};
+pub(crate) use targets::{Target, enclosing_root, health, of_changes, prepare, resolve};

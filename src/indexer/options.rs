@@ -3,8 +3,9 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::machine::cores;
 use crate::media::DecodeLimits;
 use crate::model::Device;
 use crate::scan::ScanOptions;
@@ -34,12 +35,12 @@ pub struct AddOptions {
     pub device: Device,
     /// Time limit for measuring the features of one picture. Features that take longer are left out. There is no limit
     /// by default.
-    #[serde(with = "milliseconds")]
+    #[serde(serialize_with = "as_milliseconds", deserialize_with = "from_milliseconds")]
     pub feature_time: Option<Duration>,
     /// CPU time limit for decoding, measuring and scaling one picture, in whole seconds. A picture that takes longer
     /// fails. The limit is enforced only if pictures are decoded in separate processes
     /// ([`OpenOptions::decoder`](crate::OpenOptions::decoder)).
-    #[serde(with = "seconds")]
+    #[serde(serialize_with = "as_seconds", deserialize_with = "from_seconds")]
     pub picture_time: Duration,
     /// Whether to try contents again that failed before.
     pub retry_failed: bool,
@@ -77,39 +78,19 @@ impl AddOptions {
     }
 }
 
-/// Number of cores that this process may use.
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+fn as_milliseconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.as_millis() as u64).serialize(serializer)
 }
 
-/// Serialises an optional duration as whole milliseconds; for serde's `with`.
-mod milliseconds {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-        time.map(|time| time.as_millis() as u64).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-        Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_millis))
-    }
+fn from_milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_millis))
 }
 
-/// Serialises a duration as whole seconds, and reads a missing one as [`DecodeLimits::TIME`]; for serde's `with`.
-mod seconds {
-    use std::time::Duration;
+fn as_seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    time.as_secs().serialize(serializer)
+}
 
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use crate::media::DecodeLimits;
-
-    pub(super) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        time.as_secs().serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        Ok(Option::<u64>::deserialize(deserializer)?.map_or(DecodeLimits::TIME, Duration::from_secs))
-    }
+/// Reads `null` as [`DecodeLimits::TIME`].
+fn from_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    Ok(Option::<u64>::deserialize(deserializer)?.map_or(DecodeLimits::TIME, Duration::from_secs))
 }

@@ -5,24 +5,27 @@
 //!    └──────────── files that need no reading ───────────────────────────────────────────▲
 //! ```
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::collections::hash_map::{Entry, HashMap};
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use parking_lot::Mutex;
 use tracing::trace_span;
 
 use super::concurrency::{Concurrency, ConcurrencyController};
-use super::context::{FoundPath, PipelineContext};
+use super::context::{PipelineContext, ended_early};
 use super::crash_journal::CrashJournal;
 use super::memory_plan::{MemoryPlan, QUEUED_PER_WORKER};
 use super::options::AddOptions;
+use super::plan::is_settled;
 use super::planning::plan_all;
 use super::preprocess::{Job, preprocess_all};
-use super::record::{InFlightSet, ObservedFile, Outcome, Recorder};
+use super::record::{ObservedFile, Outcome, Recorder};
 use super::report::{IndexReport, Progress, Waiting};
 use super::setting::Setting;
 use super::targets::{Target, prepare};
@@ -34,7 +37,7 @@ use crate::media::{DecodeLimits, Reading, read_content};
 use crate::model::Device;
 use crate::scan::ScanOptions;
 use crate::store::{ContentState, FoundFile, ModelRow, Store, Writer};
-use crate::types::{ByteBudget, RootId, Stage, current_memory, give_back_memory, path_from_bytes};
+use crate::types::{ByteBudget, RootId, Stage, current_memory, give_back_memory, now_ns};
 
 /// Maximum number of outcomes in one transaction. A kill of the process loses the open transaction.
 const MAX_BATCH_OUTCOMES: usize = 256;
@@ -72,7 +75,7 @@ pub(crate) fn add(
 ) -> Result<IndexReport> {
     let start = Instant::now();
     let (online, offline_roots) = prepare_all(writer, targets, &options.scan)?;
-    let moment = milliseconds_since_1970();
+    let moment = now_ns() / 1_000_000;
     let online_roots = online.iter().map(|(_, root)| *root).collect();
     let mut recorder = Recorder::new(model, moment, online_roots, options.retry_failed);
     // A child token, so that stopping the stages after an error does not cancel other work of the caller.
@@ -83,15 +86,15 @@ pub(crate) fn add(
     let batch = options.batch_size.map(NonZeroUsize::get).or(tuned_batch);
     let batch = batch.unwrap_or(Device::Cpu.usual_batch(None));
     let workers = options.workers(tuned.map(|tuned| tuned.workers));
-    let memory_plan =
-        MemoryPlan::within(options.memory, workers, batch, encoder.model(), encoder.may_have_own_sessions());
+    let wanted = Concurrency { workers, batch };
+    let memory_plan = MemoryPlan::within(options.memory, wanted, encoder.model(), encoder.may_have_own_sessions());
     recorder.report.warnings.extend(memory_warning(&memory_plan, workers));
     let context = PipelineContext {
         database: writer.path().to_owned(),
         model,
         options,
         cancel: &stop,
-        in_flight: InFlightSet::default(),
+        in_flight: Mutex::default(),
         memory_plan,
         files: ByteBudget::new(memory_plan.files),
         encoder,
@@ -100,15 +103,15 @@ pub(crate) fn add(
         crash_journal: if encoder.sandbox().is_isolated() {
             CrashJournal::disabled(writer.path())
         } else {
-            CrashJournal::start(writer.path(), memory_plan.workers)
+            CrashJournal::start(writer.path(), memory_plan.concurrency.workers)
         },
-        throttle: Throttle::new(Concurrency { workers: memory_plan.workers, batch: memory_plan.batch }),
+        throttle: Throttle::new(memory_plan.concurrency),
         tuned_batch,
         found: AtomicU64::new(0),
         waiting_paths: AtomicUsize::new(0),
         waiting_pictures: AtomicUsize::new(0),
     };
-    run(writer, &context, &online, encoder, &mut recorder, progress)?;
+    run(writer, &context, &online, &mut recorder, progress)?;
     context.crash_journal.finish();
     let cancelled = options.cancel.is_cancelled();
     let is_scanned = |(target, root): &(&Target, RootId)| (target.is_whole() && !cancelled).then_some(*root);
@@ -126,7 +129,7 @@ pub(crate) fn add(
     report.warnings.extend(encoder.sandbox().why_not_isolated());
     report.interrupted = cancelled;
     report.device = encoder.device();
-    (report.workers, report.batch_size) = (memory_plan.workers, context.throttle.batch());
+    (report.workers, report.batch_size) = (memory_plan.concurrency.workers, context.throttle.batch());
     report.finish(start.elapsed(), encoder.sandbox().peak_memory());
     Ok(report)
 }
@@ -149,21 +152,18 @@ fn prepare_all<'a>(
 ) -> Result<(OnlineTargets<'a>, Vec<PathBuf>)> {
     let (mut online, mut offline) = (Vec::new(), Vec::new());
     // Files of the same folder share a root, which is prepared only once.
-    let mut prepared: HashMap<(&Path, bool), Option<RootId>> = HashMap::new();
+    let mut prepared = HashMap::new();
     for target in targets {
-        let key = (target.root_path.as_path(), target.scope.as_os_str().is_empty());
-        let root = match prepared.get(&key) {
-            Some(root) => *root,
-            None => {
-                let root = prepare(writer, target, options)?;
-                if root.is_none() {
-                    offline.push(target.root_path.clone());
-                }
-                prepared.insert(key, root);
-                root
+        let root = &target.part.root;
+        let id = match prepared.entry((root, target.part.is_root())) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
+                let id = prepare(writer, target, options)?;
+                offline.extend(id.is_none().then(|| root.clone()));
+                *new.insert(id)
             }
         };
-        online.extend(root.map(|root| (target, root)));
+        online.extend(id.map(|id| (target, id)));
     }
     Ok((online, offline))
 }
@@ -173,18 +173,17 @@ fn run(
     writer: &mut Writer,
     context: &PipelineContext<'_>,
     targets: &[(&Target, RootId)],
-    encoder: &Encoder,
     recorder: &mut Recorder,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<()> {
+    let (encoder, memory_plan) = (context.encoder, &context.memory_plan);
     encoder.begin();
-    let MemoryPlan { workers, batch, .. } = context.memory_plan;
+    let workers = memory_plan.concurrency.workers;
     let (path_sender, paths) = bounded(PATH_QUEUE);
     let (job_sender, jobs) = bounded(2 * workers);
     let (picture_sender, picture_receiver) = bounded(QUEUED_PER_WORKER * workers);
     let (outcome_sender, outcomes) = bounded(OUTCOME_QUEUE);
-    let mut controller =
-        ConcurrencyController::new(effective_limit(&context.memory_plan, encoder), Concurrency { workers, batch });
+    let mut controller = ConcurrencyController::new(effective_limit(memory_plan, encoder), memory_plan.concurrency);
     let mut is_settled = context.options.batch_size.is_some();
     std::thread::scope(|scope| {
         // Moved into the closure, so that a panic here closes the queue before the scope waits for the stages.
@@ -199,7 +198,10 @@ fn run(
         }
         for worker in 0..workers {
             let (jobs, pictures, outcomes) = (jobs.clone(), picture_sender.clone(), outcome_sender.clone());
-            let preprocess = move || preprocess_all(context, worker, &jobs, &pictures, &outcomes);
+            let preprocess = move || {
+                preprocess_all(context, worker, &jobs, &pictures, &outcomes);
+                Ok(())
+            };
             spawn(scope, format!("preprocessor {}", worker + 1), &outcome_sender, preprocess);
             let (pictures, outcomes) = (picture_receiver.clone(), outcome_sender.clone());
             let work = move || work(context, worker, &pictures, &outcomes);
@@ -217,7 +219,7 @@ fn run(
             if !is_settled && let Some(device) = encoder.device() {
                 is_settled = true;
                 if device.is_accelerator() {
-                    let max = context.memory_plan.max_batch(encoder.model());
+                    let max = memory_plan.max_batch(encoder.model());
                     let batch = context.tuned_batch.unwrap_or_else(|| encoder.usual_batch()).min(max);
                     controller.suit_accelerator(batch, max.min(MAX_BATCH_GROWTH * batch));
                 }
@@ -244,14 +246,20 @@ fn run(
     })
 }
 
-/// Starts a thread with a name for profilers and debuggers. If the system cannot start it, the error becomes an
-/// outcome.
+/// Starts a thread for a stage, with a name for profilers and debuggers. An error of the stage, or of the system that
+/// cannot start it, becomes an outcome.
 fn spawn<'scope>(
     scope: &'scope Scope<'scope, '_>,
     name: String,
     outcomes: &Sender<Outcome>,
-    run: impl FnOnce() + Send + 'scope,
+    stage: impl FnOnce() -> Result<()> + Send + 'scope,
 ) -> Option<ScopedJoinHandle<'scope, ()>> {
+    let sender = outcomes.clone();
+    let run = move || match stage() {
+        // Another stage or worker has reported the error, or is about to.
+        Ok(()) | Err(Error::Interrupted) => {}
+        Err(error) => drop(sender.send(Outcome::Broken(error))),
+    };
     let started = std::thread::Builder::new().name(name).spawn_scoped(scope, run);
     let report_error = |error: std::io::Error| {
         let reason = format!("cannot start another thread: {}", io_reason(&error));
@@ -276,7 +284,7 @@ fn memory_warning(memory_plan: &MemoryPlan, workers: usize) -> Option<String> {
             "the program and the model need about {needed} MiB, more than the limit of {limit} MiB (`--memory`)"
         ));
     }
-    let (limit, left) = (mib(memory_plan.limit), memory_plan.workers);
+    let (limit, left) = (mib(memory_plan.limit), memory_plan.concurrency.workers);
     (left < workers).then(|| {
         format!("{limit} MiB of memory are enough for only {left} of {workers} workers; use `--memory` to allow more")
     })
@@ -301,73 +309,53 @@ fn memory(encoder: &Encoder) -> Option<u64> {
 /// Reads and hashes files, and passes contents that need work to the preprocessors.
 fn read_all<'a>(
     context: &'a PipelineContext<'_>,
-    paths: &Receiver<FoundPath>,
+    paths: &Receiver<ObservedFile>,
     jobs: &Sender<Job<'a>>,
     outcomes: &Sender<Outcome>,
-) {
-    let store = match Store::open(&context.database) {
-        Ok(store) => store,
-        Err(error) => {
-            let _ = outcomes.send(Outcome::Broken(error));
-            return;
-        }
-    };
-    for path in paths {
+) -> Result<()> {
+    let store = Store::open(&context.database)?;
+    for found in paths {
         context.waiting_paths.fetch_sub(1, Ordering::Relaxed);
-        if context.cancel.is_cancelled() {
-            continue;
-        }
-        let sent = match read_one(context, &store, path) {
-            Ok(Next::Work(job)) => {
-                context.waiting_pictures.fetch_add(1, Ordering::Relaxed);
-                jobs.send(*job).is_ok()
-            }
-            Ok(Next::Done(outcome)) => outcomes.send(*outcome).is_ok(),
-            Err(error) => {
-                let _ = outcomes.send(Outcome::Broken(error));
-                return;
-            }
-        };
-        if !sent {
-            return;
+        if !context.cancel.is_cancelled() {
+            read_one(context, &store, found, jobs, outcomes)?;
         }
     }
+    Ok(())
 }
 
-/// What to do with a file after it was read.
-enum Next<'a> {
-    Work(Box<Job<'a>>),
-    Done(Box<Outcome>),
-}
-
-fn read_one<'a>(context: &'a PipelineContext<'_>, store: &Store, path: FoundPath) -> Result<Next<'a>> {
-    let FoundPath { root, root_path, file } = path;
-    let full_path = root_path.join(path_from_bytes(&file.path));
+fn read_one<'a>(
+    context: &'a PipelineContext<'_>,
+    store: &Store,
+    found: ObservedFile,
+    jobs: &Sender<Job<'a>>,
+    outcomes: &Sender<Outcome>,
+) -> Result<()> {
+    let full_path = found.path();
     let hold = |bytes| trace_span!("wait for room").in_scope(|| context.files.hold(bytes));
     let (reading, permit) = read_content(&full_path, context.memory_plan.files, hold);
     let observed = |stat, read_at_ns| {
-        let file = FoundFile { root, path: file.path.clone(), stat, read_at_ns };
-        ObservedFile { file, root_path: root_path.clone() }
+        let file = FoundFile { stat, read_at_ns, ..found.file.clone() };
+        ObservedFile { file, root_path: found.root_path.clone() }
     };
     let outcome = match reading {
-        Reading::InFlux => Outcome::Unsettled(full_path.clone()),
+        Reading::InFlux => Outcome::Unsettled(full_path),
         Reading::Exhausted(error) => return Err(Error::io("open", full_path)(error)),
         Reading::Skipped(reason, stat, read_at) => Outcome::Skipped { observed: observed(stat, read_at), reason },
         Reading::Failed(reason, stat, read_at) => {
             let observed = stat.map(|stat| observed(stat, read_at));
-            Outcome::Unreadable { root, path: file.path.clone(), observed, stage: Stage::Read, reason }
+            Outcome::Unreadable { root: found.file.root, path: found.file.path, observed, stage: Stage::Read, reason }
         }
         Reading::Content(content, stat, read_at) => {
             let observed = observed(stat, read_at);
             let hash = content.hash;
-            let is_claimed = context.in_flight.claim(hash);
+            let is_claimed = context.in_flight.lock().insert(hash);
             // Looked up only after the claim, so that no other thread can be about to store the content.
             let look_up = || store.content(&hash, context.model);
             let known = if is_claimed { trace_span!("look up").in_scope(look_up)? } else { None };
             if !is_claimed {
                 Outcome::Duplicate { observed, hash }
-            } else if let Some(known) = known.filter(|known| is_settled(context, known.state)) {
-                context.in_flight.release(&hash);
+            } else if let Some(known) = known.filter(|known| is_settled(known.state, context.options.retry_failed)) {
+                context.in_flight.lock().remove(&hash);
                 Outcome::Linked { observed, image: known.image, state: known.state }
             } else if context.crash_journal.is_blamed(&hash) && !context.options.retry_failed {
                 let reason = "the program ended more than once while decoding this picture".into();
@@ -375,20 +363,14 @@ fn read_one<'a>(context: &'a PipelineContext<'_>, store: &Store, path: FoundPath
             } else {
                 let permit = permit.expect("a content that was read has a memory permit");
                 let has_vector = known.is_some_and(|known| known.state == ContentState::Unmeasured);
-                return Ok(Next::Work(Box::new(Job { observed, content, permit, has_vector })));
+                context.waiting_pictures.fetch_add(1, Ordering::Relaxed);
+                return jobs.send(Job { observed, content, permit, has_vector }).map_err(ended_early);
             }
         }
     };
-    Ok(Next::Done(Box::new(outcome)))
-}
-
-/// Whether a content needs no work.
-fn is_settled(context: &PipelineContext<'_>, state: ContentState) -> bool {
-    match state {
-        ContentState::Done => true,
-        ContentState::Failed => !context.options.retry_failed,
-        ContentState::Pending | ContentState::Unmeasured => false,
-    }
+    // The writer may not take the outcome for a while.
+    drop(permit);
+    outcomes.send(outcome).map_err(ended_early)
 }
 
 /// Writes outcomes in transactions until there are no more.
@@ -434,13 +416,8 @@ fn write_all(
             next = if count < MAX_BATCH_OUTCOMES { outcomes.recv_deadline(deadline).ok() } else { None };
         }
         trace_span!("commit").in_scope(|| batch.commit())?;
-        for hash in recorder.committed() {
-            context.in_flight.release(&hash);
+        for hash in recorder.settled.drain(..) {
+            context.in_flight.lock().remove(&hash);
         }
     }
-}
-
-fn milliseconds_since_1970() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

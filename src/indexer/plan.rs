@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::targets::{Change, Target, of_changes, scope_range};
 use crate::error::Result;
 use crate::scan::{ScanError, ScanOptions, ScannedFile, Walker};
-use crate::store::{ContentState, FileState, KnownFile, KnownFileAt, ModelRow, Root, Store};
+use crate::store::{ContentState, FileState, KnownFile, ModelRow, Root, Store};
 use crate::types::{FileId, RootId, nanoseconds_since_1970, path_from_bytes, path_to_bytes};
 
 /// Why a file has to be read.
@@ -75,19 +75,19 @@ impl<'a> Planner<'a> {
         options: &ScanOptions,
         retry_failed: bool,
     ) -> Result<Self> {
-        let (after, until) = scope_range(&target.scope);
+        let (after, until) = scope_range(&target.part.scope);
         let id = root.map(|root| root.id);
         let mut rows = Rows { root: id, model, page: VecDeque::new(), after, until, finished: false };
         // The scope may be a file, or may have been one when it was indexed.
-        if let (false, Some(root)) = (target.scope.as_os_str().is_empty(), id) {
-            rows.page.extend(store.file(root, &path_to_bytes(&target.scope), model)?);
+        if let (false, Some(root)) = (target.part.is_root(), id) {
+            rows.page.extend(store.file(root, &path_to_bytes(&target.part.scope), model)?);
         }
-        let walker = Walker::new(&target.root_path, (&target.start(), target.why), &target.nested_roots, options)?;
+        let walker = Walker::new(&target.part.root, (&target.part.path(), target.why), &target.nested_roots, options)?;
         Ok(Self {
             store,
             walker,
             rows,
-            root_path: target.root_path.clone(),
+            root_path: target.part.root.clone(),
             place: root.map(|root| (root.device, root.file_system)),
             follow_links: options.follow_links,
             retry_failed,
@@ -124,11 +124,11 @@ impl<'a> Planner<'a> {
         let Some(place) = self.place.filter(|place| place.0 == file.stat.device && file.stat.inode != 0) else {
             return Ok(None);
         };
-        for KnownFileAt { file: known, root_path, .. } in self.store.files_like(&file.stat, place, self.rows.model)? {
+        for (known, root_path) in self.store.files_like(&file.stat, place, self.rows.model)? {
             let is_settled = match known.state {
-                FileState::Picture(ContentState::Done) | FileState::Skipped => true,
-                FileState::Picture(ContentState::Failed) => !self.retry_failed,
-                _ => false,
+                FileState::Picture(state) => is_settled(state, self.retry_failed),
+                FileState::Skipped => true,
+                FileState::Unreadable => false,
             };
             let was_read_well = !known.unreadable && !known.stat.is_racy(known.read_at_ns);
             let is_old = || created_at_ns(&self.root_path.join(path_from_bytes(&file.path))) < known.read_at_ns;
@@ -186,6 +186,15 @@ pub(crate) fn missing_in(store: &Store, root: &Root, model: ModelRow) -> Result<
         missing.extend(planner.missing()?);
     }
     Ok(missing)
+}
+
+/// Whether a content needs no work.
+pub(super) fn is_settled(state: ContentState, retry_failed: bool) -> bool {
+    match state {
+        ContentState::Done => true,
+        ContentState::Failed => !retry_failed,
+        ContentState::Pending | ContentState::Unmeasured => false,
+    }
 }
 
 /// Whether it is certain that a path is not a file.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use tracing::trace_span;
 
-use super::context::{FoundPath, PipelineContext};
+use super::context::{PipelineContext, ended_early};
 use super::plan::{PlanStep, Planner};
 use super::record::{ObservedFile, Outcome};
 use super::targets::{Target, health};
@@ -21,15 +21,11 @@ use crate::types::{RootId, Stage, now_ns, path_from_bytes, path_to_bytes};
 pub(super) fn plan_all(
     context: &PipelineContext<'_>,
     targets: &[(&Target, RootId)],
-    paths: &Sender<FoundPath>,
+    paths: &Sender<ObservedFile>,
     outcomes: &Sender<Outcome>,
-) {
-    let result = Store::open(&context.database).and_then(|store| {
-        targets.iter().try_for_each(|(target, root)| plan_one(context, &store, target, *root, paths, outcomes))
-    });
-    if let Err(error) = result {
-        let _ = outcomes.send(Outcome::Broken(error));
-    }
+) -> Result<()> {
+    let store = Store::open(&context.database)?;
+    targets.iter().try_for_each(|(target, root)| plan_one(context, &store, target, *root, paths, outcomes))
 }
 
 fn plan_one(
@@ -37,32 +33,34 @@ fn plan_one(
     store: &Store,
     target: &Target,
     root: RootId,
-    paths: &Sender<FoundPath>,
+    paths: &Sender<ObservedFile>,
     outcomes: &Sender<Outcome>,
 ) -> Result<()> {
     let options = context.options;
     let known = store.roots()?.into_iter().find(|known| known.id == root);
     let mut planner = Planner::new(store, target, known.as_ref(), context.model, &options.scan, options.retry_failed)?;
-    let root_path: Arc<Path> = target.root_path.as_path().into();
-    let scope = path_to_bytes(&target.scope);
+    let root_path: Arc<Path> = target.part.root.as_path().into();
+    let scope = path_to_bytes(&target.part.scope);
+    let observed = |ScannedFile { path, stat }| {
+        let file = FoundFile { root, path, stat, read_at_ns: now_ns() };
+        ObservedFile { file, root_path: root_path.clone() }
+    };
     let mut unchanged = UnchangedRun { outcomes, run: None };
     while let Some(step) = trace_span!("walk").in_scope(|| planner.next())? {
         if context.cancel.is_cancelled() {
-            unchanged.end();
-            return Ok(());
+            return unchanged.end();
         }
         context.found.fetch_add(1, Ordering::Relaxed);
         if !matches!(step, PlanStep::Unchanged(_)) {
-            unchanged.end();
+            unchanged.end()?;
         }
-        let sent = match step {
-            PlanStep::Unchanged(state) => unchanged.add(state),
-            PlanStep::Restored(id, state) => outcomes.send(Outcome::Restored(id, state)).is_ok(),
-            PlanStep::Moved(from, file, _) => {
-                let file = FoundFile { root, path: file.path, stat: file.stat, read_at_ns: now_ns() };
-                let observed = ObservedFile { file, root_path: root_path.clone() };
-                outcomes.send(Outcome::Moved { from, observed }).is_ok()
+        let outcome = match step {
+            PlanStep::Unchanged(state) => {
+                unchanged.add(state)?;
+                continue;
             }
+            PlanStep::Restored(id, state) => Outcome::Restored(id, state),
+            PlanStep::Moved(from, file, _) => Outcome::Moved { from, observed: observed(file) },
             PlanStep::Unlisted(error) if error.is_exhausted => {
                 let folder = root_path.join(path_from_bytes(&error.path));
                 let text = format!("cannot list `{}`: {}", folder.display(), error.reason);
@@ -70,28 +68,26 @@ fn plan_one(
             }
             PlanStep::Unlisted(error) => {
                 let (path, reason) = (error.path, error.reason);
-                outcomes.send(Outcome::Unreadable { root, path, observed: None, stage: Stage::Scan, reason }).is_ok()
+                Outcome::Unreadable { root, path, observed: None, stage: Stage::Scan, reason }
             }
             PlanStep::Read(file, _) if file.path != *scope && is_unsettled(&file, options.settle) => {
-                outcomes.send(Outcome::Unsettled(root_path.join(path_from_bytes(&file.path)))).is_ok()
+                Outcome::Unsettled(observed(file).path())
             }
             PlanStep::Read(file, _) => {
                 context.waiting_paths.fetch_add(1, Ordering::Relaxed);
-                paths.send(FoundPath { root, root_path: root_path.clone(), file }).is_ok()
+                paths.send(observed(file)).map_err(ended_early)?;
+                continue;
             }
         };
-        if !sent {
-            return Ok(());
-        }
+        outcomes.send(outcome).map_err(ended_early)?;
     }
-    unchanged.end();
+    unchanged.end()?;
     // A drive may have been unplugged during the walk; files that were not found then may still exist.
     let outcome = match known {
         Some(known) if health(store, &known)?.is_none() => Outcome::WentOffline(known.id, known.path),
         _ => Outcome::Missing(root, planner.missing()?),
     };
-    let _ = outcomes.send(outcome);
-    Ok(())
+    outcomes.send(outcome).map_err(ended_early)
 }
 
 /// A run of consecutive unchanged files, sent as one outcome. There may be a million of them, and waking the writer for
@@ -102,27 +98,23 @@ struct UnchangedRun<'a> {
 }
 
 impl UnchangedRun<'_> {
-    /// Adds a file; `false` if the receiver is gone.
-    fn add(&mut self, state: FileState) -> bool {
+    fn add(&mut self, state: FileState) -> Result<()> {
         /// Limits how far the reported progress lags behind.
         const MAX_RUN: u64 = 256;
         match &mut self.run {
-            Some((same, files)) if *same == state && *files < MAX_RUN => {
-                *files += 1;
-                true
-            }
+            Some((same, files)) if *same == state && *files < MAX_RUN => *files += 1,
             _ => {
-                let sent = self.end();
+                self.end()?;
                 self.run = Some((state, 1));
-                sent
             }
         }
+        Ok(())
     }
 
-    /// Sends the current run, if any; `false` if the receiver is gone.
-    fn end(&mut self) -> bool {
-        let run = self.run.take();
-        run.is_none_or(|(state, files)| self.outcomes.send(Outcome::Unchanged(state, files)).is_ok())
+    /// Sends the current run, if any.
+    fn end(&mut self) -> Result<()> {
+        let Some((state, files)) = self.run.take() else { return Ok(()) };
+        self.outcomes.send(Outcome::Unchanged(state, files)).map_err(ended_early)
     }
 }
 

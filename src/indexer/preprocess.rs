@@ -9,7 +9,7 @@ use tracing::trace_span;
 use super::context::PipelineContext;
 use super::record::{DecodedImage, ObservedFile, Outcome};
 use super::throttle::OpenOnDrop;
-use crate::media::{Content, DecodeError, DecodeRequest, Decoded, Limit};
+use crate::media::{Content, DecodeRequest, Decoded, Limit};
 use crate::types::MemoryPermit;
 
 /// A picture that was read and has to be decoded and embedded.
@@ -63,12 +63,20 @@ pub(super) fn preprocess_all(
     jobs.iter().for_each(drop);
 }
 
-/// Decodes a picture, measures it, and scales it for the model. The memory of its bytes and of its full pixels is
-/// released here. A picture that does not go through the model becomes an outcome at once.
+/// Decodes a picture, measures it, and scales it for the model unless its vector is stored already. The memory of its
+/// bytes and of its full pixels is released here. A picture that does not go through the model becomes an outcome at
+/// once.
 fn prepare(context: &PipelineContext<'_>, preprocessor: usize, job: Job<'_>) -> Result<Prepared, Box<Outcome>> {
     let Job { observed, content, permit, has_vector } = job;
+    let mut request =
+        DecodeRequest { feature_time: context.options.feature_time, ..context.encoder.spec().decode_request() };
+    if has_vector {
+        request.frame = None;
+    }
+    let hold = |bytes| trace_span!("wait for room").in_scope(|| context.pixels.hold(bytes));
+    let sandbox = context.encoder.sandbox();
     let journal_entry = context.crash_journal.enter(preprocessor, &content.hash);
-    let decoded = decode_and_measure(context, &content, has_vector);
+    let decoded = sandbox.decode_and_measure(&content.bytes, content.format, context.limits, &request, hold);
     drop(journal_entry);
     let bytes = content.bytes.len() as u64;
     drop(permit);
@@ -78,7 +86,7 @@ fn prepare(context: &PipelineContext<'_>, preprocessor: usize, job: Job<'_>) -> 
             let decoded = DecodedImage { hash, bytes, info, features };
             match pixels {
                 Some(pixels) => Ok(Prepared { observed, decoded, pixels }),
-                None => Err(Box::new(Outcome::Measured { observed, decoded })),
+                None => Err(Box::new(Outcome::Indexed { observed, decoded, embedded: None })),
             }
         }
         Err(error) => {
@@ -91,19 +99,4 @@ fn prepare(context: &PipelineContext<'_>, preprocessor: usize, job: Job<'_>) -> 
             Err(Box::new(Outcome::Undecodable { observed, hash, bytes, reason }))
         }
     }
-}
-
-/// Decodes and measures a picture, and scales it for the model unless its vector is stored already.
-fn decode_and_measure(
-    context: &PipelineContext<'_>,
-    content: &Content,
-    has_vector: bool,
-) -> Result<Decoded, DecodeError> {
-    let hold = |bytes| trace_span!("wait for room").in_scope(|| context.pixels.hold(bytes));
-    let mut request =
-        DecodeRequest { feature_time: context.options.feature_time, ..context.encoder.spec().decode_request() };
-    if has_vector {
-        request.frame = None;
-    }
-    context.encoder.sandbox().decode_and_measure(&content.bytes, content.format, context.limits, &request, hold)
 }

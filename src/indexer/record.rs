@@ -2,22 +2,27 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-
-use parking_lot::Mutex;
+use std::sync::Arc;
 
 use super::mass_deletion_guard::MassDeletionGuard;
-use super::plan::is_gone;
+use super::plan::{is_gone, is_settled};
 use super::report::IndexReport;
 use crate::error::{Error, Result};
 use crate::model::Embedded;
 use crate::store::{Batch, ContentState, FileState, FoundFile, ModelRow, RootState, Store};
 use crate::types::{ContentHash, Features, FileId, ImageId, ImageInfo, RootId, Stage, path_from_bytes};
 
-/// A file that was read, with the path of its root.
+/// A file that was found, with the path of its root. Once the file is read, its signature is the one from then.
 #[derive(Debug, Clone)]
 pub(super) struct ObservedFile {
     pub file: FoundFile,
-    pub root_path: std::sync::Arc<Path>,
+    pub root_path: Arc<Path>,
+}
+
+impl ObservedFile {
+    pub(super) fn path(&self) -> PathBuf {
+        self.root_path.join(path_from_bytes(&self.file.path))
+    }
 }
 
 /// The result of decoding and measuring a content.
@@ -42,10 +47,8 @@ pub(super) enum Outcome {
     Linked { observed: ObservedFile, image: ImageId, state: ContentState },
     /// The same new content as another file of this run, which is being processed.
     Duplicate { observed: ObservedFile, hash: ContentHash },
-    /// A new content with its vector.
-    Indexed { observed: ObservedFile, decoded: DecodedImage, embedded: Embedded },
-    /// A content with new features, whose vector is stored already.
-    Measured { observed: ObservedFile, decoded: DecodedImage },
+    /// A content with new features; without a vector if that is stored already.
+    Indexed { observed: ObservedFile, decoded: DecodedImage, embedded: Option<Embedded> },
     /// A content that cannot be decoded.
     Undecodable { observed: ObservedFile, hash: ContentHash, bytes: u64, reason: String },
     /// A content for which the model returns no valid vector.
@@ -64,21 +67,6 @@ pub(super) enum Outcome {
     Broken(Error),
 }
 
-/// The contents that are being processed, so that a second file with the same content is not decoded too.
-#[derive(Debug, Default)]
-pub(super) struct InFlightSet(Mutex<HashSet<ContentHash>>);
-
-impl InFlightSet {
-    /// Claims a content for the calling thread; `false` if it is claimed already.
-    pub(super) fn claim(&self, hash: ContentHash) -> bool {
-        self.0.lock().insert(hash)
-    }
-
-    pub(super) fn release(&self, hash: &ContentHash) {
-        self.0.lock().remove(hash);
-    }
-}
-
 /// Maximum number of other files with the same content that are checked as the source of a move.
 const MAX_MOVE_CANDIDATES: usize = 16;
 
@@ -91,7 +79,7 @@ pub(super) struct Recorder {
     /// Duplicates that wait until their content is processed.
     waiting: HashMap<ContentHash, Vec<ObservedFile>>,
     /// Contents in the open batch. Other threads can look them up once it is committed.
-    settled: Vec<ContentHash>,
+    pub settled: Vec<ContentHash>,
     retry_failed: bool,
     /// Contents that failed before and have failed again in this run.
     failed_again: HashSet<ContentHash>,
@@ -122,22 +110,12 @@ impl Recorder {
     /// holds the roots that were scanned completely.
     pub(super) fn finish(&mut self, batch: &Batch<'_>, store: &Store, whole: &HashSet<RootId>) -> Result<()> {
         self.report.vanished = std::mem::take(&mut self.missing).record(batch, store, self.moment, whole)?;
-        self.remove_emptied_roots(batch)
-    }
-
-    /// Removes roots that do not exist and from which all pictures have moved to other roots.
-    fn remove_emptied_roots(&self, batch: &Batch<'_>) -> Result<()> {
         for root in &self.left_behind {
             if !batch.has_pictures(*root)? {
                 batch.delete_root(*root)?;
             }
         }
         Ok(())
-    }
-
-    /// The contents of the batch that was just committed.
-    pub(super) fn committed(&mut self) -> std::vec::Drain<'_, ContentHash> {
-        self.settled.drain(..)
     }
 
     /// Writes one outcome.
@@ -150,22 +128,20 @@ impl Recorder {
             }
             Outcome::Moved { from, observed } => self.rename(batch, from, &observed)?,
             Outcome::Linked { observed, image, state } => self.link(batch, &observed, image, state, false)?,
-            Outcome::Duplicate { observed, hash } => match batch.find_content(&hash, self.model)? {
-                Some(known) if self.is_settled(&hash, known.state) => {
+            Outcome::Duplicate { observed, hash } => match batch.content(&hash, self.model)? {
+                Some(known) if is_settled(known.state, self.retry_failed && !self.failed_again.contains(&hash)) => {
                     self.link(batch, &observed, known.image, known.state, true)?;
                 }
                 _ => self.waiting.entry(hash).or_default().push(observed),
             },
             Outcome::Indexed { observed, decoded, embedded } => {
                 let image = self.put_decoded(batch, &decoded)?;
-                batch.clear_content_failure(image, self.model)?;
-                batch.put_embedding(image, self.model, &embedded.embedding)?;
-                batch.put_classes(image, self.model, &embedded.classes)?;
-                self.report.embedded += 1;
-                self.settle(batch, observed, decoded.hash, image, ContentState::Done)?;
-            }
-            Outcome::Measured { observed, decoded } => {
-                let image = self.put_decoded(batch, &decoded)?;
+                if let Some(Embedded { embedding, classes }) = embedded {
+                    batch.clear_content_failure(image, self.model)?;
+                    batch.put_embedding(image, self.model, &embedding)?;
+                    batch.put_classes(image, self.model, &classes)?;
+                    self.report.embedded += 1;
+                }
                 self.settle(batch, observed, decoded.hash, image, ContentState::Done)?;
             }
             Outcome::Undecodable { observed, hash, bytes, reason } => {
@@ -189,11 +165,7 @@ impl Recorder {
                 batch.put_path_failure(root, &path, stage, &reason)?;
                 self.report.failed += 1;
             }
-            Outcome::Unsettled(path) => {
-                self.report.skipped += 1;
-                self.report.changing += 1;
-                self.report.unsettled.push(path);
-            }
+            Outcome::Unsettled(path) => self.count_unsettled(path),
             Outcome::Missing(root, files) => self.missing.extend(root, files),
             Outcome::WentOffline(root, path) => {
                 self.missing.forget(root);
@@ -212,13 +184,11 @@ impl Recorder {
         Ok(image)
     }
 
-    /// Whether a content needs no more work in this run.
-    fn is_settled(&self, hash: &ContentHash, state: ContentState) -> bool {
-        match state {
-            ContentState::Done => true,
-            ContentState::Failed => !self.retry_failed || self.failed_again.contains(hash),
-            ContentState::Pending | ContentState::Unmeasured => false,
-        }
+    /// Counts a file that is left for the next run.
+    fn count_unsettled(&mut self, path: PathBuf) {
+        self.report.skipped += 1;
+        self.report.changing += 1;
+        self.report.unsettled.push(path);
     }
 
     fn count_unchanged(&mut self, state: FileState, files: u64) {
@@ -287,10 +257,8 @@ impl Recorder {
     fn rename(&mut self, batch: &Batch<'_>, from: FileId, observed: &ObservedFile) -> Result<()> {
         let root_before = batch.root_of(from)?;
         if !batch.move_file(from, &observed.file)? {
-            // The row no longer exists, so the file is left for the next run.
-            self.report.skipped += 1;
-            self.report.changing += 1;
-            self.report.unsettled.push(observed.root_path.join(path_from_bytes(&observed.file.path)));
+            // The row no longer exists.
+            self.count_unsettled(observed.path());
             return Ok(());
         }
         self.left_behind.extend(root_before.filter(|(_, path)| !path.is_dir()).map(|(root, _)| root));
@@ -300,9 +268,9 @@ impl Recorder {
 
     /// Removes the row of the path from which this content has moved, if there is one.
     fn take_moved(&mut self, batch: &Batch<'_>, observed: &ObservedFile, image: ImageId) -> Result<bool> {
-        let here = observed.root_path.join(path_from_bytes(&observed.file.path));
+        let here = observed.path();
         for other in batch.files_of(image, MAX_MOVE_CANDIDATES)? {
-            let there: PathBuf = other.root_path.join(&other.path);
+            let there = other.root_path.join(&other.path);
             if there == here || !(other.missing || is_gone(&there)) {
                 continue;
             }

@@ -93,21 +93,17 @@ impl IndexReport {
 
     /// Adds the counts of another run.
     pub(crate) fn merge(&mut self, other: Self) {
-        for (count, more) in [
-            (&mut self.new, other.new),
-            (&mut self.changed, other.changed),
-            (&mut self.moved, other.moved),
-            (&mut self.unchanged, other.unchanged),
-            (&mut self.missing, other.missing),
-            (&mut self.failed, other.failed),
-            (&mut self.skipped, other.skipped),
-            (&mut self.changing, other.changing),
-            (&mut self.embedded, other.embedded),
-            (&mut self.measured, other.measured),
-            (&mut self.known_failures, other.known_failures),
-        ] {
-            *count += more;
-        }
+        self.new += other.new;
+        self.changed += other.changed;
+        self.moved += other.moved;
+        self.unchanged += other.unchanged;
+        self.missing += other.missing;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+        self.changing += other.changing;
+        self.embedded += other.embedded;
+        self.measured += other.measured;
+        self.known_failures += other.known_failures;
         self.unsettled.extend(other.unsettled);
         self.vanished.extend(other.vanished);
         self.offline_roots.extend(other.offline_roots);

@@ -11,9 +11,7 @@ use crate::types::{RootId, is_exhausted, path_to_bytes};
 /// A root, or a part of one, that is to be scanned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
-    pub root_path: PathBuf,
-    /// The part, relative to the root; empty for the whole root.
-    pub scope: PathBuf,
+    pub part: Change,
     /// Whether the whole folder is indexed, or only files in it that were added one by one.
     pub recursive: bool,
     /// Why it is scanned.
@@ -22,36 +20,42 @@ pub(crate) struct Target {
     pub nested_roots: Vec<PathBuf>,
 }
 
-/// A part of a known root that may have changed.
+/// A root, or a part of one, such as a part that may have changed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Change {
     /// Path of the root.
     pub root: PathBuf,
-    /// The file or folder that may have changed, relative to the root; empty for the whole root.
+    /// The file or folder, relative to the root; empty for the whole root.
     pub scope: PathBuf,
 }
 
 impl Change {
     /// The full path of the part.
     pub fn path(&self) -> PathBuf {
-        joined(&self.root, &self.scope)
+        // Joining an empty scope would append a separator, with which a path cannot be a file.
+        if self.is_root() { self.root.clone() } else { self.root.join(&self.scope) }
+    }
+
+    /// Whether it is the root itself.
+    pub(crate) fn is_root(&self) -> bool {
+        self.scope.as_os_str().is_empty()
     }
 }
 
-/// Joins a root and a scope. Joining an empty scope would append a separator, with which a path cannot be a file.
-fn joined(root: &Path, scope: &Path) -> PathBuf {
-    if scope.as_os_str().is_empty() { root.to_owned() } else { root.join(scope) }
-}
-
 impl Target {
-    /// The path to walk from.
-    pub(crate) fn start(&self) -> PathBuf {
-        joined(&self.root_path, &self.scope)
+    /// A target that the user named.
+    fn named(root: &Path, scope: impl Into<PathBuf>, recursive: bool) -> Self {
+        let part = Change { root: root.to_owned(), scope: scope.into() };
+        Self { part, recursive, why: Start::Asked, nested_roots: Vec::new() }
+    }
+
+    fn whole_root(path: &Path) -> Self {
+        Self::named(path, "", true)
     }
 
     /// Whether it is a whole root.
     pub(crate) fn is_whole(&self) -> bool {
-        self.recursive && self.scope.as_os_str().is_empty()
+        self.recursive && self.part.is_root()
     }
 }
 
@@ -64,17 +68,17 @@ pub(crate) fn resolve(paths: &[PathBuf], known: &[Root]) -> Result<Vec<Target>> 
     let mut starts = HashSet::new();
     for path in paths {
         let target = resolve_one(path, known)?;
-        if starts.insert(target.start()) {
+        if starts.insert(target.part.path()) {
             targets.push(target);
         }
     }
     // Only a folder can contain another start, so files need no special case.
-    targets.retain(|target| !target.start().ancestors().skip(1).any(|parent| starts.contains(parent)));
+    targets.retain(|target| !target.part.path().ancestors().skip(1).any(|parent| starts.contains(parent)));
     for target in &mut targets {
         target.nested_roots = separate_roots(target, known);
     }
     let nested_roots: Vec<Target> =
-        targets.iter().flat_map(|target| &target.nested_roots).map(|root| whole_root(root)).collect();
+        targets.iter().flat_map(|target| &target.nested_roots).map(|root| Target::whole_root(root)).collect();
     targets.extend(nested_roots);
     Ok(targets)
 }
@@ -87,46 +91,46 @@ pub(crate) fn of_changes(store: &Store, changes: &[Change], known: &[Root]) -> R
     let mut targets: Vec<Target> = Vec::new();
     for change in changes {
         // The root may have been absorbed by another root since, or another drive may be mounted inside it.
-        let path = change.path();
-        let enclosing = known.iter().filter(|root| {
-            path.starts_with(&root.path) && (root.recursive || path == root.path || path.parent() == Some(&root.path))
-        });
-        let Some(root) = enclosing.max_by_key(|root| root.path.components().count()) else { continue };
-        let scope = path.strip_prefix(&root.path).unwrap_or(&path).to_owned();
+        let Some((root, part)) = enclosing_root(&change.path(), known) else { continue };
         // The files of a root that is not recursive were given by name.
         let why = if root.recursive { Start::Changed } else { Start::Asked };
-        let target = |scope| Target {
-            root_path: root.path.clone(),
-            scope,
-            recursive: root.recursive,
-            why,
-            nested_roots: Vec::new(),
-        };
-        if root.recursive || !scope.as_os_str().is_empty() {
-            targets.push(target(scope));
+        let target = |scope| Target { why, ..Target::named(&root.path, scope, root.recursive) };
+        if root.recursive || !part.is_root() {
+            targets.push(target(part.scope));
         } else {
             targets.extend(store.paths_in_root(root.id)?.into_iter().map(target));
         }
     }
     // A part inside another part of the same root is scanned with it.
-    let starts: HashSet<(PathBuf, PathBuf)> =
-        targets.iter().filter(|it| it.recursive).map(|it| (it.root_path.clone(), it.scope.clone())).collect();
-    let is_within = |target: &Target| {
-        target.scope.ancestors().skip(1).any(|parent| starts.contains(&(target.root_path.clone(), parent.to_owned())))
+    let starts: HashSet<Change> = targets.iter().filter(|it| it.recursive).map(|it| it.part.clone()).collect();
+    let is_within = |Change { root, scope }: &Change| {
+        let mut parents = scope.ancestors().skip(1);
+        parents.any(|parent| starts.contains(&Change { root: root.clone(), scope: parent.to_owned() }))
     };
     let mut kept = HashSet::new();
-    targets.retain(|target| !is_within(target) && kept.insert(target.start()));
+    targets.retain(|target| !is_within(&target.part) && kept.insert(target.part.path()));
     for target in targets.iter_mut().filter(|target| target.recursive) {
         target.nested_roots = separate_roots(target, known);
     }
     Ok(targets)
 }
 
+/// The innermost root that holds a path, and the path as a part of it. A root of files that were added one by one holds
+/// only what is directly in it.
+pub(crate) fn enclosing_root<'a>(path: &Path, known: &'a [Root]) -> Option<(&'a Root, Change)> {
+    let enclosing = known.iter().filter(|root| {
+        path.starts_with(&root.path) && (root.recursive || path == root.path || path.parent() == Some(&root.path))
+    });
+    let root = enclosing.max_by_key(|root| root.path.components().count())?;
+    let scope = path.strip_prefix(&root.path).unwrap_or(path).to_owned();
+    Some((root, Change { root: root.path.clone(), scope }))
+}
+
 /// The known roots below a target that are on another file system or do not exist. They stay separate, so that each
 /// drive is checked for its own identity.
 fn separate_roots(target: &Target, known: &[Root]) -> Vec<PathBuf> {
-    let start = target.start();
-    let Ok(identity) = root_identity(&target.root_path) else { return Vec::new() };
+    let start = target.part.path();
+    let Ok(identity) = root_identity(&target.part.root) else { return Vec::new() };
     let below = known.iter().filter(|root| root.recursive && root.path != start && root.path.starts_with(&start));
     let is_separate = |root: &&Root| (identity.device, identity.file_system) != (root.device, root.file_system);
     below.filter(is_separate).map(|root| root.path.clone()).collect()
@@ -140,7 +144,7 @@ fn resolve_one(path: &Path, known: &[Root]) -> Result<Target> {
             let absolute = std::path::absolute(path).map_err(Error::io("find", path))?;
             let normal: PathBuf = absolute.components().filter(|part| *part != Component::CurDir).collect();
             return match known.iter().find(|root| root.path == normal) {
-                Some(root) => Ok(whole_root(&root.path)),
+                Some(root) => Ok(Target::whole_root(&root.path)),
                 None => Err(Error::io("find", path)(error)),
             };
         }
@@ -151,48 +155,32 @@ fn resolve_one(path: &Path, known: &[Root]) -> Result<Target> {
     }
     let enclosing = known.iter().filter(|root| root.recursive && absolute.starts_with(&root.path));
     if let Some(root) = enclosing.max_by_key(|root| root.path.components().count()) {
-        let scope = absolute.strip_prefix(&root.path).unwrap_or(&absolute).to_owned();
-        return Ok(Target {
-            root_path: root.path.clone(),
-            scope,
-            recursive: true,
-            why: Start::Asked,
-            nested_roots: Vec::new(),
-        });
+        return Ok(Target::named(&root.path, absolute.strip_prefix(&root.path).unwrap_or(&absolute), true));
     }
     if !is_file {
-        return Ok(whole_root(&absolute));
+        return Ok(Target::whole_root(&absolute));
     }
     let (Some(folder), Some(name)) = (absolute.parent(), absolute.file_name()) else {
         return Err(Error::Invalid(format!("`{}` is neither a file nor a folder", path.display())));
     };
-    let (root_path, scope, nested_roots) = (folder.to_owned(), name.into(), Vec::new());
-    Ok(Target { root_path, scope, recursive: false, why: Start::Asked, nested_roots })
-}
-
-fn whole_root(path: &Path) -> Target {
-    let (root_path, scope) = (path.to_owned(), PathBuf::new());
-    Target { root_path, scope, recursive: true, why: Start::Asked, nested_roots: Vec::new() }
+    Ok(Target::named(folder, name, false))
 }
 
 /// Makes sure that a target's root has a row and is online, and absorbs the roots below it.
 ///
 /// Returns `None` if the root is offline; its rows are kept unchanged.
 pub(crate) fn prepare(writer: &mut Writer, target: &Target, options: &ScanOptions) -> Result<Option<RootId>> {
-    let roots = writer.roots()?;
-    let known = roots.iter().find(|root| root.path == target.root_path);
+    let (roots, root_path) = (writer.roots()?, &target.part.root);
+    let known = roots.iter().find(|root| root.path == *root_path);
     let identity = match known {
         Some(root) => health(writer, root)?,
-        None => {
-            let found = root_identity(&target.root_path);
-            Some(found.map_err(Error::io("read the folder", &target.root_path))?)
-        }
+        None => Some(root_identity(root_path).map_err(Error::io("read the folder", root_path))?),
     };
     // An offline root below this one keeps its own rows until it is online. Only a scan of the whole root knows
     // which of the roots below it are nested roots that stay separate.
     let mut inner = Vec::new();
-    for root in roots.iter().filter(|root| target.is_whole() && root.path != target.root_path) {
-        if let Ok(prefix) = root.path.strip_prefix(&target.root_path)
+    for root in roots.iter().filter(|root| target.is_whole() && root.path != *root_path) {
+        if let Ok(prefix) = root.path.strip_prefix(root_path)
             && !target.nested_roots.contains(&root.path)
             && health(writer, root)?.is_some()
         {
@@ -207,7 +195,7 @@ pub(crate) fn prepare(writer: &mut Writer, target: &Target, options: &ScanOption
         batch.commit()?;
         return Ok(None);
     };
-    let id = batch.put_root(&target.root_path, target.recursive, identity.device, identity.file_system)?;
+    let id = batch.put_root(root_path, target.recursive, identity.device, identity.file_system)?;
     batch.set_root_identity(id, identity.device, identity.file_system)?;
     batch.set_root_state(id, RootState::Online)?;
     if target.is_whole() {
@@ -264,30 +252,29 @@ mod tests {
         Root { id: RootId(1), path, recursive, device: 1, file_system: 1, state, scan, vanished: 0 }
     }
 
-    #[test]
-    fn a_path_belongs_to_the_enclosing_root() {
+    fn folder_with_a_file_in_sub() -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().expect("a folder");
         let base = dir.path().canonicalize().expect("it is there");
         std::fs::create_dir(base.join("sub")).expect("a folder");
         std::fs::write(base.join("sub/a.jpg"), "").expect("a file");
-        let known = [root(&base, true)];
-        let target = resolve(&[base.join("sub/a.jpg")], &known).expect("it is there").remove(0);
-        assert_eq!((target.root_path.as_path(), target.scope.as_path()), (base.as_path(), Path::new("sub/a.jpg")));
-        let target = resolve(&[base.join("sub/a.jpg")], &[]).expect("it is there").remove(0);
-        assert_eq!(
-            (target.root_path, target.scope.as_path(), target.recursive),
-            (base.join("sub"), Path::new("a.jpg"), false)
-        );
+        (dir, base)
+    }
+
+    #[test]
+    fn a_path_belongs_to_the_enclosing_root() {
+        let (_dir, base) = folder_with_a_file_in_sub();
+        let file = [base.join("sub/a.jpg")];
+        let in_root = resolve(&file, &[root(&base, true)]).expect("it is there");
+        assert_eq!(in_root, [Target::named(&base, "sub/a.jpg", true)]);
+        assert_eq!(resolve(&file, &[]).expect("it is there"), [Target::named(&base.join("sub"), "a.jpg", false)]);
     }
 
     #[test]
     fn a_path_inside_another_one_is_scanned_once() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let base = dir.path().canonicalize().expect("it is there");
-        std::fs::create_dir(base.join("sub")).expect("a folder");
+        let (_dir, base) = folder_with_a_file_in_sub();
         for paths in [[base.clone(), base.join("sub")], [base.join("sub"), base.clone()], [base.clone(), base.clone()]]
         {
-            assert_eq!(resolve(&paths, &[]).expect("they are there"), [whole_root(&base)]);
+            assert_eq!(resolve(&paths, &[]).expect("they are there"), [Target::whole_root(&base)]);
         }
     }
 
@@ -295,6 +282,6 @@ mod tests {
     fn a_missing_path_is_an_error_unless_it_is_a_root() {
         let gone = Path::new("/no/such/drive");
         assert!(resolve(&[gone.into()], &[]).is_err());
-        assert_eq!(resolve(&[gone.into()], &[root(gone, true)]).expect("it is known"), [whole_root(gone)]);
+        assert_eq!(resolve(&[gone.into()], &[root(gone, true)]).expect("it is known"), [Target::whole_root(gone)]);
     }
 }

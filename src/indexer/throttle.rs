@@ -1,7 +1,5 @@
 //! Passes the concurrency of a run to its workers, and pauses workers for which there is not enough memory.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use parking_lot::{Condvar, Mutex};
 
 use super::concurrency::Concurrency;
@@ -9,54 +7,44 @@ use super::concurrency::Concurrency;
 /// The current concurrency of a run.
 #[derive(Debug)]
 pub(super) struct Throttle {
-    batch: AtomicUsize,
-    /// Number of workers that may take pictures; `usize::MAX` once the throttle is open for good.
-    workers: Mutex<usize>,
+    /// The number of workers is `usize::MAX` once the throttle is open for good.
+    concurrency: Mutex<Concurrency>,
     changed: Condvar,
 }
 
 impl Throttle {
     pub(super) fn new(concurrency: Concurrency) -> Self {
-        Self {
-            batch: AtomicUsize::new(concurrency.batch),
-            workers: Mutex::new(concurrency.workers),
-            changed: Condvar::new(),
-        }
+        Self { concurrency: Mutex::new(concurrency), changed: Condvar::new() }
     }
 
     /// Number of pictures that go through the model at once.
     pub(super) fn batch(&self) -> usize {
-        self.batch.load(Ordering::Relaxed)
+        self.concurrency.lock().batch
     }
 
     /// Whether a worker has to wait.
     pub(super) fn is_closed_for(&self, worker: usize) -> bool {
-        worker >= *self.workers.lock()
+        worker >= self.concurrency.lock().workers
     }
 
     /// Waits until a worker may take pictures.
     pub(super) fn wait(&self, worker: usize) {
-        self.changed.wait_while(&mut self.workers.lock(), |workers| worker >= *workers);
+        self.changed.wait_while(&mut self.concurrency.lock(), |concurrency| worker >= concurrency.workers);
     }
 
     /// Changes the concurrency.
     pub(super) fn set(&self, concurrency: Concurrency) {
-        self.batch.store(concurrency.batch, Ordering::Relaxed);
-        self.open(concurrency.workers);
+        let mut current = self.concurrency.lock();
+        // Once open for good, it stays open.
+        let workers = if current.workers == usize::MAX { usize::MAX } else { concurrency.workers };
+        *current = Concurrency { workers, ..concurrency };
+        self.changed.notify_all();
     }
 
     /// Lets all workers through for good, so that they notice the end of the run.
     pub(super) fn open_for_good(&self) {
-        self.open(usize::MAX);
-    }
-
-    fn open(&self, count: usize) {
-        let mut workers = self.workers.lock();
-        // Once open for good, it stays open.
-        if *workers != usize::MAX && *workers != count {
-            *workers = count;
-            self.changed.notify_all();
-        }
+        self.concurrency.lock().workers = usize::MAX;
+        self.changed.notify_all();
     }
 }
 

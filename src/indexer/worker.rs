@@ -5,11 +5,11 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use tracing::trace_span;
 
-use super::context::PipelineContext;
+use super::context::{PipelineContext, ended_early};
 use super::preprocess::Prepared;
 use super::record::Outcome;
 use super::throttle::OpenOnDrop;
-use crate::error::Error;
+use crate::error::Result;
 use crate::model::Embedder;
 
 /// How long a partial batch waits for another picture: about as long as decoding one takes.
@@ -21,11 +21,12 @@ pub(super) fn work(
     worker: usize,
     pictures: &Receiver<Prepared>,
     results: &Sender<Outcome>,
-) {
+) -> Result<()> {
     let _open = OpenOnDrop(&context.throttle);
     let mut embedder = None;
-    embed_batches(context, worker, &mut embedder, pictures, results);
+    let ended = embed_batches(context, worker, &mut embedder, pictures, results);
     context.encoder.keep(embedder);
+    ended
 }
 
 /// Runs each batch when it is full, or when no further picture arrives in time: waiting longer would leave the core
@@ -36,13 +37,11 @@ fn embed_batches(
     embedder: &mut Option<Embedder>,
     pictures: &Receiver<Prepared>,
     results: &Sender<Outcome>,
-) {
+) -> Result<()> {
     let mut batch = Vec::new();
     loop {
         if context.throttle.is_closed_for(worker) {
-            if !flush(context, embedder, &mut batch, results) {
-                return;
-            }
+            flush(context, embedder, &mut batch, results)?;
             // The worker is paused because memory is short, so its session is released.
             *embedder = None;
             trace_span!("paused").in_scope(|| context.throttle.wait(worker));
@@ -60,45 +59,32 @@ fn embed_batches(
             Err(RecvTimeoutError::Timeout) => true,
             Err(RecvTimeoutError::Disconnected) => break,
         };
-        if is_ready && !flush(context, embedder, &mut batch, results) {
-            return;
+        if is_ready {
+            flush(context, embedder, &mut batch, results)?;
         }
     }
-    flush(context, embedder, &mut batch, results);
+    flush(context, embedder, &mut batch, results)
 }
 
-/// Runs the model on a batch and sends the results; `false` if nobody receives them or the model cannot be used.
+/// Runs the model on a batch and sends the results.
 fn flush(
     context: &PipelineContext<'_>,
     embedder: &mut Option<Embedder>,
     batch: &mut Vec<Prepared>,
     results: &Sender<Outcome>,
-) -> bool {
+) -> Result<()> {
     if batch.is_empty() {
-        return true;
+        return Ok(());
     }
     let (pixels, rest): (Vec<_>, Vec<_>) =
         batch.drain(..).map(|Prepared { observed, decoded, pixels }| (pixels, (observed, decoded))).unzip();
-    let embedded = match trace_span!("embed").in_scope(|| context.encoder.embed_in_parts(embedder, &pixels)) {
-        Ok(embedded) => embedded,
-        // Another worker has reported the error, or is about to.
-        Err(Error::Interrupted) => return false,
-        Err(error) => {
-            let _ = results.send(Outcome::Broken(error));
-            return false;
-        }
-    };
+    let embedded = trace_span!("embed").in_scope(|| context.encoder.embed_in_parts(embedder, &pixels))?;
     for ((observed, decoded), embedded) in rest.into_iter().zip(embedded) {
         let outcome = match embedded {
-            Ok(embedded) => Outcome::Indexed { observed, decoded, embedded },
-            Err(error) => {
-                let reason = error.to_string();
-                Outcome::Unembeddable { observed, decoded, reason }
-            }
+            Ok(embedded) => Outcome::Indexed { observed, decoded, embedded: Some(embedded) },
+            Err(error) => Outcome::Unembeddable { observed, decoded, reason: error.to_string() },
         };
-        if results.send(outcome).is_err() {
-            return false;
-        }
+        results.send(outcome).map_err(ended_early)?;
     }
-    true
+    Ok(())
 }

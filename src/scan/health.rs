@@ -1,6 +1,6 @@
 //! Checks whether the directory at a root's path is the one that was there before.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -45,13 +45,12 @@ pub fn root_identity(path: &Path) -> io::Result<RootIdentity> {
 
 #[cfg(unix)]
 fn file_system_identity(path: &Path) -> u64 {
-    let Ok(info) = File::open(path).and_then(|folder| Ok(rustix::fs::fstatvfs(folder)?)) else { return 0 };
+    let Ok(info) = fs::File::open(path).and_then(|folder| Ok(rustix::fs::fstatvfs(folder)?)) else { return 0 };
     info.f_fsid
 }
 
 #[cfg(not(unix))]
 fn file_system_identity(_: &Path) -> u64 {
-    let _ = File::open;
     0
 }
 

@@ -44,29 +44,6 @@ pub enum Start {
     Changed,
 }
 
-/// Starts a walk of `start`, which is `root` or below it. Folders in `nested_roots` are not entered.
-fn entries(root: &Path, start: (&Path, Start), nested_roots: &[PathBuf], options: &ScanOptions) -> Result<Entries> {
-    let (rules, nested_roots, base) = (ScanRules::new(root, options)?, nested_roots.to_vec(), root.to_owned());
-    let (start, why) = start;
-    let is_admitted = move |entry: &DirEntry| {
-        if entry.depth() == 0 {
-            let is_root = entry.path() == base;
-            return is_root || why == Start::Asked || rules.admits(&base, entry.path(), entry.file_type().is_dir());
-        }
-        rules.admits_entry(entry.path(), entry.file_type().is_dir())
-            && !nested_roots.iter().any(|folder| folder == entry.path())
-    };
-    let follow = options.follow_links;
-    Ok(WalkDir::new(start)
-        .follow_links(follow)
-        // A root may have been replaced by a link; a path below it is an ordinary entry of its folder.
-        .follow_root_links(follow || start == root)
-        .same_file_system(options.one_file_system)
-        .sort_by(move |a, b| sort_key(a, follow).cmp(sort_key(b, follow)))
-        .into_iter()
-        .filter_entry(Box::new(is_admitted) as EntryFilter))
-}
-
 /// The files of one root, or of one folder or file below it, in the byte order of their paths.
 pub struct Walker {
     entries: Entries,
@@ -84,53 +61,48 @@ impl Walker {
     /// # Errors
     /// When an exclude is not a valid glob.
     pub fn new(root: &Path, start: (&Path, Start), nested_roots: &[PathBuf], options: &ScanOptions) -> Result<Self> {
-        let entries = entries(root, start, nested_roots, options)?;
-        Ok(Self { entries, root: root.to_owned(), is_part: start.0 != root, follow_links: options.follow_links })
+        let (rules, nested_roots, base) = (ScanRules::new(root, options)?, nested_roots.to_vec(), root.to_owned());
+        let ((start, why), follow_links) = (start, options.follow_links);
+        let is_admitted = move |entry: &DirEntry| {
+            let (path, is_folder) = (entry.path(), entry.file_type().is_dir());
+            if entry.depth() == 0 {
+                return path == base || why == Start::Asked || rules.admits(&base, path, is_folder);
+            }
+            rules.admits_entry(path, is_folder) && !nested_roots.iter().any(|folder| folder == path)
+        };
+        let entries = WalkDir::new(start)
+            .follow_links(follow_links)
+            // A root may have been replaced by a link; a path below it is an ordinary entry of its folder.
+            .follow_root_links(follow_links || start == root)
+            .same_file_system(options.one_file_system)
+            .sort_by(move |a, b| sort_key(a, follow_links).cmp(sort_key(b, follow_links)))
+            .into_iter()
+            .filter_entry(Box::new(is_admitted) as EntryFilter);
+        Ok(Self { entries, root: root.to_owned(), is_part: start != root, follow_links })
     }
 
     fn relative(&self, path: &Path) -> Vec<u8> {
         path_to_bytes(path.strip_prefix(&self.root).unwrap_or(path)).into_owned()
     }
-}
 
-impl Iterator for Walker {
-    type Item = Result<ScannedFile, ScanError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let entry = match self.entries.next()? {
-                Ok(entry) => entry,
-                Err(error) => match self.explain(&error) {
-                    Some(error) => return Some(Err(error)),
-                    None => continue,
-                },
-            };
-            if !entry.file_type().is_file() {
-                continue;
-            }
-            return match entry.metadata() {
-                Ok(metadata) => {
-                    Some(Ok(ScannedFile { path: self.relative(entry.path()), stat: FileStat::new(&metadata) }))
-                }
-                Err(error) => match self.explain(&error) {
-                    Some(error) => Some(Err(error)),
-                    None => continue,
-                },
-            };
+    /// The file of an entry; `None` if it is not a regular file.
+    fn file(&self, entry: &DirEntry) -> walkdir::Result<Option<ScannedFile>> {
+        if !entry.file_type().is_file() {
+            return Ok(None);
         }
+        Ok(Some(ScannedFile { path: self.relative(entry.path()), stat: FileStat::new(&entry.metadata()?) }))
     }
-}
 
-impl Walker {
     /// The error to report; `None` if it is harmless: a file vanished during the walk, or a link is broken or leads to
-    /// a folder that contains it.
+    /// itself or to a folder that contains it.
     fn explain(&self, error: &walkdir::Error) -> Option<ScanError> {
         let path = error.path().unwrap_or(&self.root);
         if error.loop_ancestor().is_some() {
             return None;
         }
         let io = error.io_error()?;
-        if is_link_loop(io) {
+        #[cfg(unix)]
+        if io.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
             return None;
         }
         let vanished = matches!(io.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
@@ -141,16 +113,21 @@ impl Walker {
     }
 }
 
-/// Whether the error is `ELOOP`: a link leads to itself.
-fn is_link_loop(error: &std::io::Error) -> bool {
-    #[cfg(unix)]
-    {
-        error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = error;
-        false
+impl Iterator for Walker {
+    type Item = Result<ScannedFile, ScanError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.entries.next()?.and_then(|entry| self.file(&entry)) {
+                Ok(Some(file)) => return Some(Ok(file)),
+                Ok(None) => {}
+                Err(error) => {
+                    if let Some(error) = self.explain(&error) {
+                        return Some(Err(error));
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -178,9 +155,15 @@ mod tests {
         dir
     }
 
-    fn walk(dir: &Path, options: &ScanOptions) -> Vec<String> {
-        let walker = Walker::new(dir, (dir, Start::Asked), &[], options).expect("good globs");
+    /// The paths that a walk of a part finds; the empty part is the whole folder.
+    fn walk_part(dir: &Path, part: &str, why: Start, nested_roots: &[PathBuf], options: &ScanOptions) -> Vec<String> {
+        let start = if part.is_empty() { dir.to_owned() } else { dir.join(part) };
+        let walker = Walker::new(dir, (&start, why), nested_roots, options).expect("good globs");
         walker.map(|file| String::from_utf8(file.expect("it can be read").path).expect("UTF-8")).collect()
+    }
+
+    fn walk(dir: &Path, options: &ScanOptions) -> Vec<String> {
+        walk_part(dir, "", Start::Asked, &[], options)
     }
 
     #[test]
@@ -229,51 +212,32 @@ mod tests {
     fn nested_roots_are_not_entered() {
         let dir = tree(&["a/x.jpg", "b/y.jpg"]);
         let nested_roots = [dir.path().join("a")];
-        let found: Vec<_> = Walker::new(dir.path(), (dir.path(), Start::Asked), &nested_roots, &ScanOptions::default())
-            .expect("no globs")
-            .collect();
-        assert_eq!(found.len(), 1);
+        assert_eq!(walk_part(dir.path(), "", Start::Asked, &nested_roots, &ScanOptions::default()), ["b/y.jpg"]);
     }
 
     #[test]
     fn the_rules_apply_to_changed_paths_but_not_to_named_ones() {
-        let dir = tree(&["node_modules/a.jpg", ".b/c.jpg", "d/e.jpg"]);
-        let walk = |part: &str, why| {
-            let (start, options) = (dir.path().join(part), ScanOptions::default());
-            Walker::new(dir.path(), (&start, why), &[], &options).expect("no globs").count()
-        };
-        for (part, changed, asked) in
-            [("node_modules", 0, 1), ("node_modules/a.jpg", 0, 1), (".b/c.jpg", 0, 1), ("d", 1, 1), ("d/e.jpg", 1, 1)]
-        {
-            assert_eq!((walk(part, Start::Changed), walk(part, Start::Asked)), (changed, asked), "{part}");
+        let dir = tree(&["node_modules/a.jpg", ".b/c.jpg", "d/e.jpg", "d/f.jpg"]);
+        let walk = |part: &str, why| walk_part(dir.path(), part, why, &[], &ScanOptions::default());
+        for part in ["node_modules/a.jpg", ".b/c.jpg"] {
+            assert_eq!((walk(part, Start::Changed), walk(part, Start::Asked)), (vec![], vec![part.to_owned()]));
+        }
+        assert_eq!(walk("node_modules", Start::Changed), [] as [&str; 0]);
+        assert_eq!(walk("node_modules", Start::Asked), ["node_modules/a.jpg"]);
+        for why in [Start::Changed, Start::Asked] {
+            assert_eq!(walk("d", why), ["d/e.jpg", "d/f.jpg"]);
+            assert_eq!(walk("d/e.jpg", why), ["d/e.jpg"]);
         }
     }
 
     #[test]
     fn a_missing_part_or_a_link_has_no_files() {
         let dir = tree(&["a/b.jpg"]);
-        let walk = |part: &str| {
-            let options = ScanOptions::default();
-            Walker::new(dir.path(), (&dir.path().join(part), Start::Asked), &[], &options)
-                .expect("no globs")
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(walk("gone"), []);
-        assert_eq!(walk("a/b.jpg/c"), []);
         #[cfg(unix)]
-        {
-            std::os::unix::fs::symlink("b.jpg", dir.path().join("a/link.jpg")).expect("a link");
-            assert_eq!(walk("a/link.jpg"), []);
+        std::os::unix::fs::symlink("b.jpg", dir.path().join("a/link.jpg")).expect("a link");
+        for part in ["gone", "a/b.jpg/c", "a/link.jpg"] {
+            let found = walk_part(dir.path(), part, Start::Asked, &[], &ScanOptions::default());
+            assert!(found.is_empty(), "{part}: {found:?}");
         }
-    }
-
-    #[test]
-    fn one_file_can_be_walked() {
-        let dir = tree(&["a/b.jpg", "a/c.jpg"]);
-        let start = dir.path().join("a/b.jpg");
-        let found: Vec<_> =
-            Walker::new(dir.path(), (&start, Start::Asked), &[], &ScanOptions::default()).expect("no globs").collect();
-        assert_eq!(found.len(), 1);
-        assert_eq!(found[0].as_ref().map(|file| file.path.as_slice()), Ok(b"a/b.jpg".as_slice()));
     }
 }

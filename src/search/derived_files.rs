@@ -23,11 +23,14 @@ pub(crate) fn open_codes(store: &Store, id: &ModelId, model: &StoredModel) -> Op
     QuantizedVectors::open(&derived_folder(store), id, model.dimension, model.codes.as_deref()?)
 }
 
+/// The seals of a model's quantized vectors: the current ones, and the older ones that its graph was built over.
+fn seals(model: &StoredModel) -> impl Iterator<Item = &str> {
+    model.codes.as_deref().into_iter().chain(model.graph_codes.as_deref())
+}
+
 /// The status of the graph over a model's quantized vectors, or over older ones. The graph file is not verified.
 pub(crate) fn graph_status(store: &Store, id: &ModelId, model: &StoredModel) -> Option<GraphStatus> {
-    let folder = derived_folder(store);
-    let seals = [model.codes.as_deref(), model.graph_codes.as_deref()];
-    seals.into_iter().flatten().find_map(|seal| Graph::peek(&folder, id, seal))
+    seals(model).find_map(|seal| Graph::peek(&derived_folder(store), id, seal))
 }
 
 /// How far a derived file lags behind the database.
@@ -42,11 +45,11 @@ pub(crate) struct Age {
 }
 
 impl Age {
-    /// The age of a file that covers a number of vectors, up to the given id; `None` if there is no file.
-    pub(crate) fn of(store: &Store, model: &StoredModel, covered: Option<(u64, VectorId)>) -> Result<Self> {
+    /// The age of quantized vectors; `None` if there are none.
+    pub(crate) fn of(store: &Store, model: &StoredModel, codes: Option<&QuantizedVectors>) -> Result<Self> {
         let (count, _) = store.vector_count(model.row)?;
-        let Some((covered, last)) = covered else { return Ok(Self { covered: 0, newer: count, dead: 0 }) };
-        let alive = store.vectors_up_to(model.row, last)?;
+        let Some(codes) = codes else { return Ok(Self { covered: 0, newer: count, dead: 0 }) };
+        let (covered, alive) = (codes.status().count, store.vectors_up_to(model.row, codes.status().last)?);
         Ok(Self { covered, newer: count - alive, dead: covered - alive.min(covered) })
     }
 
@@ -71,13 +74,13 @@ pub(crate) fn is_due_in_memory(index: &VectorIndex) -> bool {
 }
 
 /// The path of a model's graph, if its content is not what was written.
-pub(crate) fn damaged_graph(store: &Store, id: &ModelId, model: &StoredModel) -> Option<PathBuf> {
+pub(crate) fn damaged_graph(store: &Store, id: &ModelId) -> Result<Option<PathBuf>> {
+    let Some(model) = store.model(id)? else { return Ok(None) };
     let folder = derived_folder(store);
-    let damaged = |seal: &str| {
+    Ok(seals(&model).find_map(|seal| {
         let codes = QuantizedVectors::open(&folder, id, model.dimension, seal)?;
         Graph::open(&folder, id, Arc::new(codes)).err().map(|DamagedFile(path)| path)
-    };
-    [model.codes.as_deref(), model.graph_codes.as_deref()].into_iter().flatten().find_map(damaged)
+    }))
 }
 
 /// Rewrites the quantized vectors if too many vectors were added or deleted since, or if `force` is set. Returns how
@@ -108,9 +111,7 @@ pub(crate) fn renew_codes(store: &Store, id: &ModelId) -> Result<Option<u64>> {
 /// Writes quantized vectors under the conditions of [`refresh_codes`], but does not publish them.
 fn write_codes(store: &Store, id: &ModelId, force: bool) -> Result<Option<UnpublishedVectors>> {
     let Some(model) = store.model(id)? else { return Ok(None) };
-    let current = open_codes(store, id, &model).map(Arc::new);
-    let covered = current.as_ref().map(|codes| (codes.status().count, codes.status().last));
-    if !force && !Age::of(store, &model, covered)?.is_due_for_codes() {
+    if !force && !Age::of(store, &model, open_codes(store, id, &model).as_ref())?.is_due_for_codes() {
         return Ok(None);
     }
     QuantizedVectors::write(&derived_folder(store), id, model.dimension, |each| {
@@ -124,10 +125,9 @@ fn publish_codes(writer: &mut Writer, id: &ModelId, written: UnpublishedVectors)
     let folder = derived_folder(writer);
     let status = written.publish()?;
     // The graph over the previous quantized vectors stays in use together with the new ones.
-    let has_graph = |seal: &&String| Graph::peek(&folder, id, seal).is_some();
-    let graph_codes = model.codes.as_ref().filter(has_graph).or(model.graph_codes.as_ref().filter(has_graph));
+    let graph_codes = seals(&model).find(|seal| Graph::peek(&folder, id, seal).is_some());
     let batch = writer.batch()?;
-    batch.set_codes(model.row, &status.seal.to_hex(), graph_codes.map(String::as_str))?;
+    batch.set_codes(model.row, &status.seal.to_hex(), graph_codes)?;
     batch.commit()?;
     fail::fail_point!("codes-committed", |_| std::process::abort());
     collect(writer)?;

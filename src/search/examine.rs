@@ -38,7 +38,7 @@ pub struct Examined {
 ///
 /// # Errors
 /// If the picture cannot be read or decoded, or the model fails on it.
-pub(crate) fn examine(
+pub(super) fn examine(
     image: &QueryImage,
     store: &Store,
     model: ModelRow,
@@ -55,24 +55,19 @@ pub(crate) fn examine(
         let features = store.features(image)?;
         return Ok(Examined { path, hash, bytes, row, info, embedding, classes, features, indexed: true });
     }
-    let undecodable = |reason: String| Error::Picture { path: path.clone(), stage: Stage::Decode, reason };
     let encoder = encoder()?;
-    let decoded = encoder.decode(&content, format).map_err(|error| undecodable(error.to_string()))?;
-    let Decoded { info, features, pixels, .. } = decoded;
+    let Decoded { info, features, pixels, .. } = encoder.decode(&content, format).map_err(|error| Error::Picture {
+        path: path.clone(),
+        stage: Stage::Decode,
+        reason: error.to_string(),
+    })?;
     let Embedded { embedding, classes } = encoder.encode(pixels.expect("the decode request asks for pixels"))?;
     let features = Some(features);
     Ok(Examined { path, hash, bytes, row, info, embedding, classes, features, indexed: false })
 }
 
-/// The digest of a picture's content.
-///
-/// # Errors
-/// If it cannot be read, or is not a picture.
-pub(crate) fn content_of(image: &QueryImage) -> Result<ContentHash> {
-    read(image).map(|(_, _, hash)| hash)
-}
-
-fn read(image: &QueryImage) -> Result<(Vec<u8>, Format, ContentHash)> {
+/// The content of a picture, its format and its digest.
+pub(super) fn read(image: &QueryImage) -> Result<(Vec<u8>, Format, ContentHash)> {
     let failed = |reason: String| Error::Picture { path: image.name().to_owned(), stage: Stage::Read, reason };
     match image {
         QueryImage::Path(path) => {

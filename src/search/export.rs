@@ -3,40 +3,10 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
-use std::str::FromStr;
 
 use crate::error::{Error, Result};
 use crate::store::{ModelRow, Store};
 use crate::types::path_to_bytes;
-
-/// An export format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExportFormat {
-    /// One JSON document per line.
-    Jsonl,
-    /// Comma-separated values with a header.
-    Csv,
-    /// A NumPy array of vectors, and a file of paths.
-    Npy,
-}
-
-impl ExportFormat {
-    /// The names of all formats.
-    pub const NAMES: [&str; 3] = ["jsonl", "csv", "npy"];
-}
-
-impl FromStr for ExportFormat {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "jsonl" => Ok(Self::Jsonl),
-            "csv" => Ok(Self::Csv),
-            "npy" => Ok(Self::Npy),
-            _ => Err(format!("unknown format `{name}`")),
-        }
-    }
-}
 
 /// Writes `vectors.npy` (float32, n × dimension, rows of unit length) and `paths.txt` (one path per line, in the same
 /// order) to a folder. There is one row for each content, with the path of its first file. Returns the number of rows.
@@ -45,7 +15,7 @@ impl FromStr for ExportFormat {
 ///
 /// # Errors
 /// If the files cannot be written, or a path contains a line break.
-pub fn export_npy(store: &Store, model: ModelRow, dimension: usize, folder: &Path) -> Result<u64> {
+pub(super) fn export_npy(store: &Store, model: ModelRow, dimension: usize, folder: &Path) -> Result<u64> {
     std::fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;
     let (vectors_path, paths_path) = (folder.join("vectors.npy"), folder.join("paths.txt"));
     let vectors_failed = |error: io::Error| Error::io("write", &vectors_path)(error);

@@ -2,77 +2,56 @@
 
 use super::derived_files::{Age, derived_folder, open_codes};
 use super::examine::Examined;
-use super::query::{Answer, Derived, Hit, QueriedImage, Query};
+use super::model::ActiveModel;
+use super::query::{Answer, Derived, Hit, Query};
 use crate::ann::{Found, NeighborQuery, VectorIndex, VectorSource};
 use crate::error::{Error, Result};
 use crate::store::{ModelRow, Store, StoredModel};
-use crate::types::{Embedding, ImageId, ModelId, VectorId};
+use crate::types::{Embedding, ImageId, VectorId};
 
 /// Access to a model's vectors and their files.
-pub(crate) struct Lookup<'a> {
+pub(super) struct Lookup<'a> {
     pub store: &'a Store,
-    pub model_id: ModelId,
-    pub model_name: &'a str,
+    pub active: &'a ActiveModel,
     /// `None` if the model has never been used with this database.
     pub model: Option<StoredModel>,
 }
 
-/// The stored vectors of one model.
-struct ModelVectors<'a> {
-    store: &'a Store,
-    model: ModelRow,
-}
-
-impl VectorSource for ModelVectors<'_> {
+impl VectorSource for Lookup<'_> {
     type Error = Error;
 
     fn vector(&self, id: VectorId) -> Result<Option<Embedding>> {
-        Ok(self.store.vector(id, self.model)?.map(|vector| vector.embedding))
+        Ok(self.store.vector(id, self.row())?.map(|vector| vector.embedding))
     }
 
     fn for_each_after(&self, after: VectorId, each: &mut dyn FnMut(VectorId, &Embedding)) -> Result<()> {
-        self.store.for_each_vector(self.model, after, |vector| {
+        self.store.for_each_vector(self.row(), after, |vector| {
             each(vector.id, &vector.embedding);
             Ok(())
         })
     }
 }
 
-impl Lookup<'_> {
-    /// A vector index for a single query.
-    pub(crate) fn one_shot(&self) -> VectorIndex {
-        let codes = self.model.as_ref().and_then(|model| open_codes(self.store, &self.model_id, model));
-        VectorIndex::new(codes.map(Into::into))
+impl<'a> Lookup<'a> {
+    pub(super) fn new(store: &'a Store, active: &'a ActiveModel) -> Result<Self> {
+        Ok(Self { model: store.model(&active.id)?, store, active })
     }
 
-    /// The `count` pictures most similar to the examined ones, which are not among the results.
-    ///
-    /// # Errors
-    /// If the pictures cancel each other out, or the database fails.
-    pub(crate) fn similar(
-        &self,
-        index: &VectorIndex,
-        query: &Query,
-        plus: &[Examined],
-        minus: &[Examined],
-        count: usize,
-    ) -> Result<Answer> {
-        let direction = combine(plus, minus)?;
-        let excluded: Vec<_> = plus.iter().chain(minus).filter_map(|examined| examined.row).collect();
-        let queried = |examined: &Examined| QueriedImage {
-            path: examined.path.clone(),
-            image: examined.hash,
-            indexed: examined.indexed,
-        };
-        let answer = self.similar_to(index, query, &direction, &excluded, count)?;
-        Ok(Answer { query: plus.iter().chain(minus).map(queried).collect(), ..answer })
+    pub(super) fn row(&self) -> ModelRow {
+        self.model.as_ref().map_or(ModelRow::NONE, |model| model.row)
+    }
+
+    /// A vector index for a single query.
+    pub(super) fn one_shot(&self) -> VectorIndex {
+        let codes = self.model.as_ref().and_then(|model| open_codes(self.store, &self.active.id, model));
+        VectorIndex::new(codes.map(Into::into))
     }
 
     /// The `count` pictures with the nearest vectors, without the excluded ones.
     ///
     /// # Errors
     /// If the vector has the wrong dimension, or the database fails.
-    pub(crate) fn similar_to(
+    pub(super) fn similar(
         &self,
         index: &VectorIndex,
         query: &Query,
@@ -82,7 +61,7 @@ impl Lookup<'_> {
     ) -> Result<Answer> {
         let mut answer = Answer {
             query: Vec::new(),
-            model: self.model_name.to_owned(),
+            model: self.active.name.clone(),
             method: index.method(),
             hits: Vec::new(),
             pending: self.pending()?,
@@ -95,7 +74,10 @@ impl Lookup<'_> {
                 "the vector has {given} components, but those of the model have {expected}"
             )));
         }
-        let found = self.nearest(index, model, query, direction, excluded, count)?;
+        let accept = |id| Ok(self.store.present_image_of(id)?.is_some_and(|image| !excluded.contains(&image)));
+        let among = query.filter.vectors(self.store, model.row)?;
+        let wanted = NeighborQuery { query: direction, count, among: among.as_deref(), exact: query.exact };
+        let found = index.nearest(wanted, self, accept)?;
         answer.method = found.method;
         answer.derived = self.derived(index, model, &found);
         for neighbor in found.neighbors {
@@ -105,22 +87,6 @@ impl Lookup<'_> {
             answer.hits.extend(self.hit(neighbor.id, neighbor.score)?);
         }
         Ok(answer)
-    }
-
-    fn nearest(
-        &self,
-        index: &VectorIndex,
-        model: &StoredModel,
-        query: &Query,
-        direction: &Embedding,
-        excluded: &[ImageId],
-        count: usize,
-    ) -> Result<Found> {
-        let source = ModelVectors { store: self.store, model: model.row };
-        let accept = |id| Ok(self.store.present_image_of(id)?.is_some_and(|image| !excluded.contains(&image)));
-        let among = query.filter.vectors(self.store, model.row)?;
-        let wanted = NeighborQuery { query: direction, count, among: among.as_deref(), exact: query.exact };
-        index.nearest(wanted, &source, accept)
     }
 
     /// The state in which the query found the derived files. Damaged ones are set aside.
@@ -140,7 +106,7 @@ impl Lookup<'_> {
     }
 
     /// Number of pictures without a vector of the model.
-    pub(crate) fn pending(&self) -> Result<u64> {
+    pub(super) fn pending(&self) -> Result<u64> {
         match &self.model {
             Some(model) => Ok(model.pending),
             None => Ok(self.store.counts(self.store.held()?)?.images),
@@ -156,7 +122,10 @@ impl Lookup<'_> {
 }
 
 /// The direction of the sum of all `plus` vectors minus all `minus` vectors.
-fn combine(plus: &[Examined], minus: &[Examined]) -> Result<Embedding> {
+///
+/// # Errors
+/// If the pictures cancel each other out.
+pub(super) fn combine(plus: &[Examined], minus: &[Examined]) -> Result<Embedding> {
     let dimension = plus.first().map_or(0, |examined| examined.embedding.dimension());
     let mut sum = vec![0.0_f32; dimension];
     for (sign, examined) in plus.iter().map(|e| (1.0, e)).chain(minus.iter().map(|e| (-1.0, e))) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::derived_files::{Age, derived_folder, open_codes, renew_codes};
-use super::resident_index::{ResidentIndex, Signals};
+use super::resident::{ResidentIndex, Signals};
 use crate::ann::{DamagedFile, Graph, QuantizedVectors, VectorIndex, build_graph, graph_memory};
 use crate::error::{Error, Result};
 use crate::store::{Store, StoredModel};
@@ -18,19 +18,10 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 /// How long to wait if nothing is due and no query requests a check.
 const CHECK_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
-/// Whether all due work is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Maintained {
-    Current,
-    /// Another process holds a lock.
-    Later,
-}
-
 /// Maintains the derived files until the searcher is dropped.
 pub(super) fn run(resident: &ResidentIndex) {
-    let mut outcome = Maintained::Later;
+    let mut pause = CHECK_INTERVAL;
     loop {
-        let pause = if outcome == Maintained::Later { RETRY_INTERVAL } else { CHECK_INTERVAL };
         let idle = |signals: &mut Signals| !signals.stop && !signals.check_due;
         let mut signals = resident.signals.lock();
         resident.changed.wait_while_for(&mut signals, idle, pause);
@@ -39,9 +30,9 @@ pub(super) fn run(resident: &ResidentIndex) {
         }
         (signals.check_due, signals.working) = (false, true);
         drop(signals);
-        outcome = maintain(resident).unwrap_or_else(|error| {
+        pause = maintain(resident).unwrap_or_else(|error| {
             resident.note(error.to_string());
-            Maintained::Current
+            CHECK_INTERVAL
         });
         resident.signals.lock().working = false;
         resident.changed.notify_all();
@@ -50,25 +41,25 @@ pub(super) fn run(resident: &ResidentIndex) {
 
 /// Opens the derived files that already exist.
 pub(super) fn adopt(resident: &ResidentIndex) -> Result<()> {
-    let store = resident.reader()?;
+    let store = resident.readers.get()?;
     let Some(model) = store.model(&resident.model_id)? else { return Ok(()) };
     let codes = open_codes(&store, &resident.model_id, &model).map(Arc::new);
     let graph = open_graph(resident, &store, &model, codes.as_ref());
     resident.adopt(VectorIndex::resident(codes, graph.map(Arc::new), model.dimension), &store, &model)
 }
 
-/// Does the work that is due.
-fn maintain(resident: &ResidentIndex) -> Result<Maintained> {
-    let store = resident.reader()?;
-    let Some(mut model) = store.model(&resident.model_id)? else { return Ok(Maintained::Current) };
-    let mut outcome = Maintained::Current;
+/// Does the work that is due. Returns how long to wait for the next check.
+fn maintain(resident: &ResidentIndex) -> Result<Duration> {
+    let store = resident.readers.get()?;
+    let Some(mut model) = store.model(&resident.model_id)? else { return Ok(CHECK_INTERVAL) };
+    let mut pause = CHECK_INTERVAL;
     let mut codes = open_codes(&store, &resident.model_id, &model).map(Arc::new);
     if model.codes.is_some() && codes.is_none() {
         resident.note("the file of quantized vectors was missing or damaged and is being rebuilt".into());
     }
-    if age(&store, &model, codes.as_ref())?.is_due_for_codes() {
+    if Age::of(&store, &model, codes.as_deref())?.is_due_for_codes() {
         if renew_codes(&store, &resident.model_id)?.is_none() {
-            outcome = Maintained::Later;
+            pause = RETRY_INTERVAL;
         }
         model = store.model(&resident.model_id)?.unwrap_or(model);
         codes = open_codes(&store, &resident.model_id, &model).map(Arc::new);
@@ -78,7 +69,7 @@ fn maintain(resident: &ResidentIndex) -> Result<Maintained> {
         Some(graph) => Some(graph.clone()),
         None => open_graph(resident, &store, &model, codes.as_ref()).map(Arc::new),
     };
-    let graph_age = age(&store, &model, graph.as_ref().map(|graph| graph.codes()))?;
+    let graph_age = Age::of(&store, &model, graph.as_ref().map(|graph| &**graph.codes()))?;
     let has_graph = |codes: &QuantizedVectors| {
         graph.as_ref().is_some_and(|graph| graph.codes().status().seal == codes.status().seal)
     };
@@ -98,14 +89,10 @@ fn maintain(resident: &ResidentIndex) -> Result<Maintained> {
                 let next = VectorIndex::resident(Some(codes), Some(Arc::new(graph)), model.dimension);
                 resident.adopt(next, &store, &model)?;
             }
-            None => outcome = Maintained::Later,
+            None => pause = RETRY_INTERVAL,
         }
     }
-    Ok(outcome)
-}
-
-fn age(store: &Store, model: &StoredModel, codes: Option<&Arc<QuantizedVectors>>) -> Result<Age> {
-    Age::of(store, model, codes.map(|codes| (codes.status().count, codes.status().last)))
+    Ok(pause)
 }
 
 /// Opens the graph over these quantized vectors, or over the older ones that the last graph was built over.

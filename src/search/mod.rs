@@ -11,7 +11,6 @@ mod model;
 mod query;
 mod readers;
 mod resident;
-mod resident_index;
 mod searcher;
 mod status;
 mod text;
@@ -22,12 +21,11 @@ pub use dupes::{
     WithheldFile,
 };
 pub use examine::Examined;
-pub use export::{ExportFormat, export_npy};
 pub use filter::Filter;
 pub use model::ActiveModel;
 pub(crate) use model::{MODEL_ID_SETTING, MODEL_SETTING};
 pub use query::{Answer, Derived, Hit, QueriedImage, Query, QueryImage};
-pub use resident_index::{SearcherOptions, SearcherStatus};
+pub use resident::{SearcherOptions, SearcherStatus};
 pub use searcher::Searcher;
 pub use status::{NeighborStatus, RootStatus, Status};
 #[cfg(any(test, fuzzing))]

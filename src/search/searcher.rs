@@ -9,23 +9,21 @@ use parking_lot::Mutex;
 
 use super::derived_files;
 use super::dupes::{DupeAnswer, DupeQuery, Redundant, find_dupes, find_redundant};
-use super::examine::{Examined, content_of, examine};
+use super::examine::{Examined, examine, read};
 use super::export::export_npy;
 use super::filter::Filter;
-use super::lookup::Lookup;
-use super::model::{ActiveModel, active_model};
-use super::query::{Answer, Derived, Query, QueryImage};
+use super::lookup::{Lookup, combine};
+use super::model::{ActiveModel, MODEL_ID_SETTING, MODEL_SETTING};
+use super::query::{Answer, Derived, QueriedImage, Query, QueryImage};
 use super::readers::{Reader, Readers};
-use super::resident::Resident;
-use super::resident_index::{SearcherOptions, SearcherStatus};
+use super::resident::{Resident, SearcherOptions, SearcherStatus};
 use super::text::{TextAnswer, TextQuery, search_text};
-use crate::ann::VectorIndex;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
-use crate::model::{self, Catalog, CatalogEntry, Device};
+use crate::model::{self, BUILTIN_NAME, Catalog, CatalogEntry, Device};
 use crate::options::OpenOptions;
-use crate::store::{FailureRow, ModelRow, PictureRow, RunRow, Store, StoredModel};
-use crate::types::{Classification, ContentHash, Embedding, Features};
+use crate::store::{FailureRow, ModelRow, PictureRow, RunRow, Store};
+use crate::types::{Classification, ContentHash, Embedding, Features, ImageId};
 
 /// Reads an index: similar pictures, search by words, duplicates, single pictures and lists.
 ///
@@ -36,18 +34,18 @@ use crate::types::{Classification, ContentHash, Embedding, Features};
 /// [`Searcher::resident`] keeps the vector index in memory.
 #[derive(Debug, Clone)]
 pub struct Searcher {
-    pub(super) shared: Arc<Shared>,
+    shared: Arc<Shared>,
+    /// Set for a long-running process.
+    resident: Option<Arc<ResidentSlot>>,
 }
 
 #[derive(Debug)]
-pub(super) struct Shared {
+struct Shared {
     readers: Arc<Readers>,
-    pub(super) options: OpenOptions,
-    pub(super) catalog: Catalog,
+    options: OpenOptions,
+    catalog: Catalog,
     /// The encoder, once a picture that is not indexed has needed it.
     encoder: Mutex<Option<Arc<Encoder>>>,
-    /// Set for a long-running process.
-    resident: Option<ResidentSlot>,
 }
 
 /// The place of the vector index in memory, for the model in use.
@@ -61,7 +59,7 @@ impl Searcher {
     pub(crate) fn new(store: Store, options: OpenOptions) -> Result<Self> {
         let catalog = Catalog::new(&options.resolve_data_dir()?);
         let (readers, encoder) = (Arc::new(Readers::new(store)), Mutex::default());
-        Ok(Self { shared: Arc::new(Shared { readers, options, catalog, encoder, resident: None }) })
+        Ok(Self { shared: Arc::new(Shared { readers, options, catalog, encoder }), resident: None })
     }
 
     /// Opens the index at a path for reading, with default options.
@@ -85,11 +83,8 @@ impl Searcher {
 
     /// Like [`Searcher::resident`], but loads nothing before [`Searcher::warm_up`] or the first query.
     pub(crate) fn resident_later(&self, options: SearcherOptions) -> Self {
-        let Shared { readers, options: open, catalog, encoder, .. } = &*self.shared;
-        let (readers, open, catalog) = (readers.clone(), open.clone(), catalog.clone());
-        let (encoder, slot) = (Mutex::new(encoder.lock().clone()), ResidentSlot { options, index: Mutex::default() });
-        let shared = Shared { readers, options: open, catalog, encoder, resident: Some(slot) };
-        Self { shared: Arc::new(shared) }
+        let slot = ResidentSlot { options, index: Mutex::default() };
+        Self { shared: self.shared.clone(), resident: Some(Arc::new(slot)) }
     }
 
     /// The database file.
@@ -121,13 +116,21 @@ impl Searcher {
     pub fn similar(&self, query: &Query, count: usize) -> Result<Answer> {
         let store = self.reader()?;
         let active = self.active(&store)?;
-        let model = store.model(&active.id)?;
-        let row = model.as_ref().map_or(ModelRow::NONE, |model| model.row);
+        let row = Lookup::new(&store, &active)?.row();
         let examine_all = |images: &[QueryImage]| -> Result<Vec<Examined>> {
             images.iter().map(|image| examine(image, &store, row, || self.encoder())).collect()
         };
         let (plus, minus) = (examine_all(&query.plus)?, examine_all(&query.minus)?);
-        self.answer(&store, &active, model, |lookup, index| lookup.similar(index, query, &plus, &minus, count))
+        let direction = combine(&plus, &minus)?;
+        let examined = || plus.iter().chain(&minus);
+        let excluded: Vec<ImageId> = examined().filter_map(|examined| examined.row).collect();
+        let answer = self.answer(&store, &active, query, &direction, &excluded, count)?;
+        let queried = |examined: &Examined| QueriedImage {
+            path: examined.path.clone(),
+            image: examined.hash,
+            indexed: examined.indexed,
+        };
+        Ok(Answer { query: examined().map(queried).collect(), ..answer })
     }
 
     /// Finds the `count` pictures whose vectors are nearest to a vector of the same model. Only the threshold, the
@@ -137,35 +140,37 @@ impl Searcher {
     /// If the vector does not have the dimension of the model, or the database fails.
     pub fn similar_to(&self, vector: &Embedding, query: &Query, count: usize) -> Result<Answer> {
         let store = self.reader()?;
-        let active = self.active(&store)?;
-        let model = store.model(&active.id)?;
-        self.answer(&store, &active, model, |lookup, index| lookup.similar_to(index, query, vector, &[], count))
+        self.answer(&store, &self.active(&store)?, query, vector, &[], count)
     }
 
     fn answer(
         &self,
         store: &Store,
         active: &ActiveModel,
-        model: Option<StoredModel>,
-        ask: impl FnOnce(&Lookup<'_>, &VectorIndex) -> Result<Answer>,
+        query: &Query,
+        direction: &Embedding,
+        excluded: &[ImageId],
+        count: usize,
     ) -> Result<Answer> {
         let resident = self.resident_index(active)?;
         let _snapshot = store.snapshot()?;
-        let lookup = Lookup { store, model_id: active.id, model_name: &active.name, model };
-        let Some(resident) = resident else { return ask(&lookup, &lookup.one_shot()) };
-        let index = resident.index().current(store, lookup.model.as_ref())?;
-        let answer = ask(&lookup, &index)?;
+        let lookup = Lookup::new(store, active)?;
+        let Some(resident) = resident else {
+            return lookup.similar(&lookup.one_shot(), query, direction, excluded, count);
+        };
+        let index = resident.index.current(store, lookup.model.as_ref())?;
+        let answer = lookup.similar(&index, query, direction, excluded, count)?;
         if answer.derived == Derived::Lost {
-            resident.index().discard(&index);
+            resident.index.discard(&index);
         }
         Ok(answer)
     }
 
     /// The resident vector index of the model in use; `None` if this searcher is not resident.
     fn resident_index(&self, active: &ActiveModel) -> Result<Option<Arc<Resident>>> {
-        let Some(slot) = &self.shared.resident else { return Ok(None) };
+        let Some(slot) = &self.resident else { return Ok(None) };
         let mut index = slot.index.lock();
-        if let Some(resident) = index.as_ref().filter(|resident| resident.index().model_id == active.id) {
+        if let Some(resident) = index.as_ref().filter(|resident| resident.index.model_id == active.id) {
             return Ok(Some(resident.clone()));
         }
         let resident = Resident::start(self.shared.readers.clone(), active.id, slot.options.clone())?;
@@ -188,10 +193,8 @@ impl Searcher {
         let store = self.reader()?;
         let active = self.active(&store)?;
         let _snapshot = store.snapshot()?;
-        let model = store.model(&active.id)?;
-        let row = model.as_ref().map_or(ModelRow::NONE, |model| model.row);
-        let (terms, hits) = search_text(&store, row, query, count)?;
-        let lookup = Lookup { store: &store, model_id: active.id, model_name: &active.name, model };
+        let lookup = Lookup::new(&store, &active)?;
+        let (terms, hits) = search_text(&store, lookup.row(), query, count)?;
         let pending = lookup.pending()?;
         Ok(TextAnswer { terms, has_labels: self.has_classes()?, pending, hits, model: active.name })
     }
@@ -251,7 +254,7 @@ impl Searcher {
     /// # Errors
     /// If it cannot be read, or is not a picture.
     pub fn content_of(&self, image: &QueryImage) -> Result<ContentHash> {
-        content_of(image)
+        read(image).map(|(_, _, hash)| hash)
     }
 
     /// The files that hold a content.
@@ -278,9 +281,9 @@ impl Searcher {
     /// If the database fails.
     pub fn stored_embedding(&self, picture: &PictureRow) -> Result<Option<(Embedding, Vec<Classification>)>> {
         let store = self.reader()?;
-        let Some(model) = store.model(&self.active(&store)?.id)? else { return Ok(None) };
-        let Some(vector) = store.vector_of(picture.image, model.row)? else { return Ok(None) };
-        Ok(Some((vector.embedding, store.classes(picture.image, model.row)?)))
+        let row = self.model_row(&store)?;
+        let Some(vector) = store.vector_of(picture.image, row)? else { return Ok(None) };
+        Ok(Some((vector.embedding, store.classes(picture.image, row)?)))
     }
 
     /// The visual features of an indexed picture; `None` if they have not been measured by the rules of this version.
@@ -298,9 +301,9 @@ impl Searcher {
     pub fn export_npy(&self, folder: &Path) -> Result<u64> {
         let store = self.reader()?;
         let active = self.active(&store)?;
-        let never_used =
-            || Error::Invalid(format!("the model `{}` has not been used with this index yet", active.name));
-        let model = store.model(&active.id)?.ok_or_else(never_used)?;
+        let model = store.model(&active.id)?.ok_or_else(|| {
+            Error::Invalid(format!("the model `{}` has not been used with this index yet", active.name))
+        })?;
         export_npy(&store, model.row, model.dimension, folder)
     }
 
@@ -351,18 +354,18 @@ impl Searcher {
 
     /// What a resident searcher keeps in memory; `None` if it keeps nothing.
     pub fn resident_status(&self) -> Option<SearcherStatus> {
-        self.loaded_index().map(|resident| resident.status())
+        self.loaded_index().map(|resident| resident.index.status())
     }
 
     /// Waits until the maintenance thread of a resident searcher has no work left.
     pub fn wait_until_settled(&self) {
         if let Some(resident) = self.loaded_index() {
-            resident.wait_until_settled();
+            resident.index.wait_until_settled();
         }
     }
 
     fn loaded_index(&self) -> Option<Arc<Resident>> {
-        self.shared.resident.as_ref()?.index.lock().clone()
+        self.resident.as_ref()?.index.lock().clone()
     }
 
     /// The available models.
@@ -377,7 +380,7 @@ impl Searcher {
     /// # Errors
     /// If the named model is not in the catalog, or the database fails.
     pub fn active_model(&self) -> Result<ActiveModel> {
-        active_model(&*self.reader()?, &self.shared.options, &self.shared.catalog)
+        self.active(&*self.reader()?)
     }
 
     /// The catalog entry of the model in use, which is needed to run it.
@@ -402,35 +405,54 @@ impl Searcher {
             // The model is not in this machine's catalog, so the stored labels decide.
             Err(_) => {
                 let store = self.reader()?;
-                let model = store.model(&self.active_model()?.id)?;
-                store.has_classes(model.map_or(ModelRow::NONE, |model| model.row))
+                store.has_classes(self.model_row(&store)?)
             }
         }
     }
 
     pub(super) fn active(&self, store: &Store) -> Result<ActiveModel> {
-        active_model(store, &self.shared.options, &self.shared.catalog)
+        let named = self.shared.options.model.as_deref();
+        if named.is_none()
+            && let (Some(name), Some(id)) = (store.setting(MODEL_SETTING)?, store.setting(MODEL_ID_SETTING)?)
+        {
+            let reason = format!("invalid model id `{id}`");
+            let damaged = |_| Error::Damaged { path: store.path().to_owned(), reason };
+            return Ok(ActiveModel { name, id: id.parse().map_err(damaged)? });
+        }
+        let entry = self.shared.catalog.entry(named.unwrap_or(BUILTIN_NAME))?;
+        Ok(ActiveModel { name: entry.spec.name, id: entry.id })
     }
 
     pub(super) fn model_row(&self, store: &Store) -> Result<ModelRow> {
-        Ok(store.model(&self.active(store)?.id)?.map_or(ModelRow::NONE, |model| model.row))
+        Ok(Lookup::new(store, &self.active(store)?)?.row())
     }
 
     /// The encoder of the model in use: the one that indexing uses, if any, otherwise a new one on the CPU.
     pub(crate) fn encoder(&self) -> Result<Arc<Encoder>> {
         let active = self.active_model()?;
-        let encoder = match self.shared.options.encoders().get(active.id) {
+        let encoders = self.shared.options.encoders();
+        let encoder = match encoders.get(active.id) {
             Some(encoder) => encoder,
             None => {
                 let entry = self.catalog_entry()?;
-                self.shared.options.encoders().get_on(entry.id, Device::Cpu, || {
-                    let (model, runtime) = (self.shared.catalog.load(&entry)?, self.shared.options.runtime_options()?);
-                    Ok(Encoder::new(model, runtime, self.shared.options.sandbox().clone(), Device::Cpu, None, 1))
-                })?
+                encoders.get_on(entry.id, Device::Cpu, || self.new_encoder(&entry, Device::Cpu, None, 1))?
             }
         };
         *self.shared.encoder.lock() = Some(encoder.clone());
         Ok(encoder)
+    }
+
+    /// An encoder of a model, with nothing loaded. `preferred` and `threads` are what `tune` has found.
+    pub(crate) fn new_encoder(
+        &self,
+        entry: &CatalogEntry,
+        device: Device,
+        preferred: Option<Device>,
+        threads: usize,
+    ) -> Result<Encoder> {
+        let (model, options) = (self.shared.catalog.load(entry)?, &self.shared.options);
+        let (runtime, sandbox) = (options.runtime_options()?, options.sandbox().clone());
+        Ok(Encoder::new(model, runtime, sandbox, device, preferred, threads))
     }
 
     /// Whether the model is in memory.

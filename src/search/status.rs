@@ -6,11 +6,10 @@ use serde::Serialize;
 
 use super::derived_files::{Age, graph_status, open_codes};
 use super::lookup::Lookup;
-use super::model::ActiveModel;
 use super::searcher::Searcher;
 use crate::ann::{GraphStatus, Method};
 use crate::error::Result;
-use crate::store::{Counts, Root, RootState, Store, StoredModel};
+use crate::store::{Counts, Root, RootState};
 use crate::types::{ImageType, PathField};
 
 /// The state of an index, as `status` shows it.
@@ -83,7 +82,6 @@ impl Searcher {
     pub fn status(&self) -> Result<Status> {
         let store = self.reader()?;
         let active = self.active(&store)?;
-        let row = self.model_row(&store)?;
         let held = store.held()?;
         let _snapshot = store.snapshot()?;
         let files = store.files_in_roots()?;
@@ -91,24 +89,23 @@ impl Searcher {
             let files = files.get(&root.id).copied().unwrap_or(0);
             RootStatus { path: root.path, state: root.state, files, vanished: root.vanished }
         };
-        let model = store.model(&active.id)?;
-        let index = neighbor_status(&store, &active, model)?;
+        let lookup = Lookup::new(&store, &active)?;
         Ok(Status {
             database: self.path().to_owned(),
             counts: store.counts(held)?,
             roots: store.roots()?.into_iter().map(root_status).collect(),
             types: store.count_types(held)?,
             unmeasured: store.unmeasured(held)?,
-            labels: store.top_labels(row, held, MAX_LABELS)?,
+            labels: store.top_labels(lookup.row(), held, MAX_LABELS)?,
+            index: neighbor_status(&lookup)?,
+            failures: store.count_failures(lookup.row())?,
             model: active.name,
-            index,
-            failures: store.count_failures(row)?,
         })
     }
 }
 
-fn neighbor_status(store: &Store, active: &ActiveModel, model: Option<StoredModel>) -> Result<NeighborStatus> {
-    let pending = Lookup { store, model_id: active.id, model_name: &active.name, model: model.clone() }.pending()?;
+fn neighbor_status(lookup: &Lookup<'_>) -> Result<NeighborStatus> {
+    let (store, id, pending) = (lookup.store, &lookup.active.id, lookup.pending()?);
     let empty = NeighborStatus {
         rows: 0,
         snapshot: 0,
@@ -119,11 +116,11 @@ fn neighbor_status(store: &Store, active: &ActiveModel, model: Option<StoredMode
         graph: None,
         pending,
     };
-    let Some(model) = model else { return Ok(empty) };
+    let Some(model) = &lookup.model else { return Ok(empty) };
     let (rows, _) = store.vector_count(model.row)?;
-    let codes = open_codes(store, &active.id, &model).map(|codes| codes.status());
-    let age = Age::of(store, &model, codes.map(|codes| (codes.count, codes.last)))?;
-    let graph = graph_status(store, &active.id, &model);
-    let bytes = codes.map_or(0, |codes| codes.bytes);
+    let codes = open_codes(store, id, model);
+    let age = Age::of(store, model, codes.as_ref())?;
+    let graph = graph_status(store, id, model);
+    let bytes = codes.map_or(0, |codes| codes.status().bytes);
     Ok(NeighborStatus { rows, snapshot: age.covered, delta: age.newer, dead: age.dead, bytes, graph, ..empty })
 }

@@ -106,6 +106,9 @@ pub struct TextAnswer {
 /// How well a picture matches a term.
 #[derive(Debug, Default, Clone)]
 struct Evidence {
+    /// The sum of the scores of its matching labels.
+    label_sum: f32,
+    /// That sum, with less for each step up to the kind that the term names.
     label_match: f32,
     path_match: f32,
     /// Positions of its matching labels in the list of all labels.
@@ -133,23 +136,19 @@ pub(crate) fn search_text(
         // Punctuation alone names nothing. It must not match everything, as an empty text does.
         return Ok((Vec::new(), Vec::new()));
     }
-    let allowed = if query.filter.is_empty() && !terms.is_empty() {
-        None
-    } else {
-        Some(store.select_images(&query.filter.selection(store)?)?)
-    };
+    let selected = || store.select_images(&query.filter.selection(store)?);
     let labels = store.labels()?;
     let mut ranked: Vec<(ImageId, f32, Vec<usize>)> = if terms.is_empty() {
-        let passed = allowed.unwrap_or_default().into_iter();
-        passed.map(|SelectedImage { image, color_share }| (image, color_share, Vec::new())).collect()
+        selected()?.into_iter().map(|SelectedImage { image, color_share }| (image, color_share, Vec::new())).collect()
     } else {
-        let allowed: Option<HashSet<ImageId>> =
-            allowed.map(|images| images.into_iter().map(|selected| selected.image).collect());
         let min_score = query.threshold.unwrap_or(MIN_LABEL_SCORE);
-        let each =
-            terms.iter().map(|term| evidence(store, model, term, &labels, min_score)).collect::<Result<Vec<_>>>()?;
-        let all = intersect(each, terms.len());
-        all.filter(|(image, ..)| allowed.as_ref().is_none_or(|allowed| allowed.contains(image))).collect()
+        let each = terms.iter().map(|term| evidence(store, model, term, &labels, min_score));
+        let mut all: Vec<_> = intersect(each.collect::<Result<_>>()?, terms.len()).collect();
+        if !query.filter.is_empty() {
+            let allowed: HashSet<ImageId> = selected()?.into_iter().map(|selected| selected.image).collect();
+            all.retain(|(image, ..)| allowed.contains(image));
+        }
+        all
     };
     ranked.retain(|(_, score, _)| query.threshold.is_none_or(|threshold| *score >= threshold));
     ranked.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
@@ -187,15 +186,14 @@ fn evidence(
     let steps = |at: usize| vocabulary.steps(term, &labels[at].name).map(|steps| (labels[at].row, (at, steps)));
     let matching: HashMap<_, _> = (0..labels.len()).filter_map(steps).collect();
     let mut found: HashMap<ImageId, Evidence> = HashMap::new();
-    let mut sums: HashMap<ImageId, f32> = HashMap::new();
     store.for_each_seen(model, matching.keys().copied(), |image, row, score| {
         let (at, steps) = matching[&row];
-        *sums.entry(image).or_default() += score;
         let evidence = found.entry(image).or_default();
+        evidence.label_sum += score;
         evidence.label_match += score * STEP_FACTOR.powi(steps.try_into().unwrap_or(i32::MAX));
         evidence.labels.push(at);
     })?;
-    found.retain(|image, _| sums[image] >= min_score);
+    found.retain(|_, evidence| evidence.label_sum >= min_score);
     let roots: Vec<_> = store
         .roots()?
         .into_iter()

@@ -1,15 +1,15 @@
 //! Writing: transactions, settings, models, images and their classes.
 
 use std::ops::Deref;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use rusqlite::{OptionalExtension, Params, Row, Transaction, params};
+use rusqlite::{Row, Transaction, TransactionBehavior, params};
 
-use super::lock::WriterLock;
+use super::lock::FileLock;
 use super::sqlite_error::At;
 use super::{BUSY_TIMEOUT, Store};
 use crate::error::{Error, Result};
-use crate::types::{Classification, ContentHash, ImageId, ImageInfo, ModelId};
+use crate::types::{Classification, ContentHash, ImageId, ImageInfo, ModelId, now_ns};
 
 /// The row id of a model in one database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,7 +39,7 @@ pub struct StoredModel {
 #[derive(Debug)]
 pub struct Writer {
     store: Store,
-    _lock: WriterLock,
+    _lock: FileLock,
 }
 
 impl Deref for Writer {
@@ -51,14 +51,15 @@ impl Deref for Writer {
 }
 
 impl Writer {
-    pub(super) fn new(store: Store, lock: WriterLock) -> Self {
+    pub(super) fn new(store: Store, lock: FileLock) -> Self {
         Self { store, _lock: lock }
     }
 
     /// Starts a transaction. [`Batch::commit`] applies all of its changes or none.
     pub fn batch(&mut self) -> Result<Batch<'_>> {
-        let path = &self.store.path;
-        Ok(Batch { transaction: self.store.connection.transaction().at(path)?, path, now: now_ms() })
+        let store = &self.store;
+        let transaction = Transaction::new_unchecked(&store.connection, TransactionBehavior::Immediate);
+        Ok(Batch { transaction: transaction.at(&store.path)?, store, now: now_ns() / 1_000_000 })
     }
 
     /// Copies everything that was committed from the write-ahead log to the database file. Also truncates the log,
@@ -77,26 +78,27 @@ impl Writer {
     }
 }
 
-/// One write transaction. Dropping it without [`commit`](Batch::commit) rolls it back.
+/// One write transaction. Dropping it without [`commit`](Batch::commit) rolls it back. Derefs to a [`Store`] that also
+/// sees what was written in this batch.
 #[derive(Debug)]
 pub struct Batch<'a> {
     transaction: Transaction<'a>,
-    path: &'a std::path::Path,
+    store: &'a Store,
     now: i64,
+}
+
+impl Deref for Batch<'_> {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        self.store
+    }
 }
 
 impl Batch<'_> {
     /// Commits everything that was written in this batch.
     pub fn commit(self) -> Result<()> {
-        self.transaction.commit().at(self.path)
-    }
-
-    pub(super) fn transaction(&self) -> &Transaction<'_> {
-        &self.transaction
-    }
-
-    pub(super) fn path(&self) -> &std::path::Path {
-        self.path
+        self.transaction.commit().at(&self.store.path)
     }
 
     /// The time at which this batch started, in milliseconds since 1970.
@@ -104,45 +106,17 @@ impl Batch<'_> {
         self.now
     }
 
-    /// Runs a statement and returns the number of rows that it changed.
-    pub(super) fn run(&self, sql: &str, params: impl Params) -> Result<u64> {
-        let changed = self.transaction.prepare_cached(sql).and_then(|mut statement| statement.execute(params));
-        changed.map(|rows| rows as u64).at(self.path)
-    }
-
-    /// Runs a statement that returns one row.
-    pub(super) fn query<T>(
-        &self,
-        sql: &str,
-        params: impl Params,
-        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T> {
-        self.transaction.prepare_cached(sql).and_then(|mut statement| statement.query_row(params, read)).at(self.path)
-    }
-
-    /// Runs a statement that returns at most one row.
-    pub(super) fn find<T>(
-        &self,
-        sql: &str,
-        params: impl Params,
-        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Option<T>> {
-        let found = self.transaction.prepare_cached(sql).and_then(|mut s| s.query_row(params, read).optional());
-        found.at(self.path)
-    }
-
     /// Writes a setting.
     pub fn set_setting(&self, key: &str, value: &str) -> Result<()> {
         self.run(
             "INSERT INTO setting (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
             [key, value],
-        )?;
-        Ok(())
+        )
     }
 
     /// Returns the row of a model, which is added if necessary.
     pub fn put_model(&self, id: &ModelId, name: &str, dimension: usize) -> Result<ModelRow> {
-        self.query(
+        self.row(
             "INSERT INTO model (digest, name, dimension, added_at) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (digest) DO UPDATE SET name = excluded.name RETURNING id",
             params![id.as_bytes(), name, dimension as i64, self.now],
@@ -152,8 +126,7 @@ impl Batch<'_> {
 
     /// Stores the seals of a model's file of quantized vectors and of the one that its graph was built over.
     pub fn set_codes(&self, model: ModelRow, codes: &str, graph_codes: Option<&str>) -> Result<()> {
-        self.run("UPDATE model SET codes = ?2, graph_codes = ?3 WHERE id = ?1", params![model.0, codes, graph_codes])?;
-        Ok(())
+        self.run("UPDATE model SET codes = ?2, graph_codes = ?3 WHERE id = ?1", params![model.0, codes, graph_codes])
     }
 
     /// Counts, for every model, the images of present files that have neither a vector of this model nor a failure, and
@@ -167,13 +140,12 @@ impl Batch<'_> {
                                    WHERE x.image = image.id AND (x.model IS NULL OR x.model = model.id))
                    AND EXISTS (SELECT 1 FROM file WHERE file.image = image.id AND file.missing_since IS NULL))",
             [],
-        )?;
-        Ok(())
+        )
     }
 
     /// Returns the row of an image, which is added if necessary, and stores what decoding it found, if given.
     pub fn put_image(&self, hash: &ContentHash, bytes: u64, info: Option<&ImageInfo>) -> Result<ImageId> {
-        let image = self.query(
+        let image = self.row(
             "INSERT INTO image (hash, bytes, added_at) VALUES (?1, ?2, ?3)
              ON CONFLICT (hash) DO UPDATE SET bytes = excluded.bytes RETURNING id",
             params![hash.as_bytes(), bytes as i64, self.now],
@@ -201,13 +173,13 @@ impl Batch<'_> {
 
     /// Replaces the classes that a model assigned to an image; the best comes first.
     pub fn put_classes(&self, image: ImageId, model: ModelRow, classes: &[Classification]) -> Result<()> {
-        self.run("DELETE FROM classification WHERE image = ?1 AND model = ?2", params![image.0, model.0])?;
+        self.run("DELETE FROM classification WHERE image = ?1 AND model = ?2", [image.0, model.0])?;
         for (rank, class) in classes.iter().enumerate() {
             self.run("INSERT INTO label (name) VALUES (?1) ON CONFLICT (name) DO NOTHING", [&class.label])?;
             self.run(
                 "INSERT INTO classification (image, model, rank, label, score)
                  SELECT ?1, ?2, ?3, id, ?5 FROM label WHERE name = ?4",
-                params![image.0, model.0, rank as i64, class.label, f64::from(class.score)],
+                params![image.0, model.0, rank as i64, class.label, class.score],
             )?;
         }
         Ok(())
@@ -215,7 +187,7 @@ impl Batch<'_> {
 
     /// Deletes the images that no file holds any more, with their vectors, and returns their number.
     pub fn delete_unused_images(&self) -> Result<u64> {
-        self.run("DELETE FROM image WHERE NOT EXISTS (SELECT 1 FROM file WHERE file.image = image.id)", [])
+        self.change("DELETE FROM image WHERE NOT EXISTS (SELECT 1 FROM file WHERE file.image = image.id)", [])
     }
 }
 
@@ -231,44 +203,30 @@ impl Store {
                 graph_codes: row.get(4)?,
             })
         };
-        self.connection
-            .prepare_cached("SELECT id, dimension, pending, codes, graph_codes FROM model WHERE digest = ?1")
-            .and_then(|mut statement| statement.query_row([id.as_bytes()], read).optional())
-            .at(&self.path)
+        self.find(
+            "SELECT id, dimension, pending, codes, graph_codes FROM model WHERE digest = ?1",
+            [id.as_bytes()],
+            read,
+        )
     }
 
     /// The ids of all models that were used with this database.
     pub fn models(&self) -> Result<Vec<ModelId>> {
-        self.connection
-            .prepare_cached("SELECT digest FROM model ORDER BY id")
-            .and_then(|mut statement| {
-                statement.query_map([], |row| row.get::<_, [u8; 32]>(0).map(ModelId::from))?.collect()
-            })
-            .at(&self.path)
+        self.rows("SELECT digest FROM model ORDER BY id", [], |row| row.get::<_, [u8; 32]>(0).map(ModelId::from))
     }
 
     /// Whether any image has classes of a model.
     pub fn has_classes(&self, model: ModelRow) -> Result<bool> {
-        self.connection
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM classification WHERE model = ?1)")
-            .and_then(|mut statement| statement.query_row([model.0], |row| row.get(0)))
-            .at(&self.path)
+        self.row("SELECT EXISTS (SELECT 1 FROM classification WHERE model = ?1)", [model.0], |row| row.get(0))
     }
 
     /// The classes that a model assigned to an image, the best first.
     pub fn classes(&self, image: ImageId, model: ModelRow) -> Result<Vec<Classification>> {
-        let read = |row: &Row<'_>| Ok(Classification { label: row.get(0)?, score: row.get::<_, f64>(1)? as f32 });
-        self.connection
-            .prepare_cached(
-                "SELECT label.name, score FROM classification JOIN label ON label.id = label
-                 WHERE image = ?1 AND model = ?2 ORDER BY rank",
-            )
-            .and_then(|mut statement| statement.query_map([image.0, model.0], read)?.collect())
-            .at(&self.path)
+        self.rows(
+            "SELECT label.name, score FROM classification JOIN label ON label.id = label
+             WHERE image = ?1 AND model = ?2 ORDER BY rank",
+            [image.0, model.0],
+            |row| Ok(Classification { label: row.get(0)?, score: row.get(1)? }),
+        )
     }
-}
-
-pub(super) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

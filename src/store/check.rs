@@ -1,5 +1,7 @@
 //! Checks the integrity of the database, and repairs it.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OpenFlags, Row};
 
 use super::Store;
@@ -7,7 +9,7 @@ use super::batch::{Batch, ModelRow, Writer};
 use super::pages::{VFS, damaged_pages};
 use super::select::Selection;
 use super::sqlite_error::At;
-use super::vectors::checksum;
+use super::vectors::{VectorBytes, checksum};
 use crate::error::{Error, Result};
 use crate::types::{Embedding, ImageId};
 
@@ -57,15 +59,9 @@ impl Problem {
     }
 }
 
-/// The tables whose rows are read one by one, as the program reads them, with a query for the row ids.
-const VALUES: [(&str, &str); 6] = [
-    ("root", "SELECT id FROM root ORDER BY id"),
-    ("image", "SELECT id FROM image ORDER BY id"),
-    ("feature", "SELECT image FROM feature ORDER BY image"),
-    ("failure", "SELECT id FROM failure ORDER BY id"),
-    ("run", "SELECT id FROM run ORDER BY id"),
-    ("trace", "SELECT id FROM trace ORDER BY id"),
-];
+/// The tables whose rows are read one by one, as the program reads them, and the columns of their ids.
+const VALUES: [(&str, &str); 6] =
+    [("root", "id"), ("image", "id"), ("feature", "image"), ("failure", "id"), ("run", "id"), ("trace", "id")];
 
 impl Store {
     /// Checks every page, reference, value and vector.
@@ -82,7 +78,7 @@ impl Store {
             problems.extend(self.run_check("references", Self::check_references)?);
             problems.extend(self.run_check("values", Self::check_values)?);
             problems.extend(self.run_check("vectors", Self::check_vectors)?);
-            problems.extend(self.run_check("word index", |store| Ok(store.check_words()?.into_iter().collect()))?);
+            problems.extend(self.run_check("word index", Self::check_words)?);
         }
         Ok(problems)
     }
@@ -97,13 +93,15 @@ impl Store {
 
     /// Checks that the word index has one row for each file and no others. `integrity_check` has already verified the
     /// index itself.
-    fn check_words(&self) -> Result<Option<Problem>> {
+    fn check_words(&self) -> Result<Vec<Problem>> {
         let counts = "SELECT (SELECT count(*) FROM file WHERE id NOT IN (SELECT id FROM path_word_docsize)),
                              (SELECT count(*) FROM path_word_docsize WHERE id NOT IN (SELECT id FROM file))";
-        let read = |row: &Row<'_>| Ok((row.get::<_, u64>(0)?, row.get::<_, u64>(1)?));
-        let (missing, stale) = self.connection.query_row(counts, [], read).at(&self.path)?;
+        let (missing, stale): (u64, u64) = self.row(counts, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        if (missing, stale) == (0, 0) {
+            return Ok(Vec::new());
+        }
         let what = format!("{missing} files have no entry, and {stale} entries belong to no file");
-        Ok((missing + stale > 0).then(|| Problem::new(what, "word index", Repair::Words)))
+        Ok(vec![Problem::new(what, "word index", Repair::Words)])
     }
 
     fn check_structure(&self) -> Result<Vec<Problem>> {
@@ -127,27 +125,23 @@ impl Store {
             let place = id.map_or_else(|| table.clone(), |id| format!("{table} {id}"));
             Ok(Problem::new(format!("it refers to a row of `{parent}` that does not exist"), place, Repair::Orphans))
         };
-        self.connection
-            .prepare("PRAGMA foreign_key_check")
-            .and_then(|mut statement| statement.query_map([], read)?.collect())
-            .at(&self.path)
+        self.rows("PRAGMA foreign_key_check", [], read)
     }
 
     /// Reads every row as the commands do, because a value of the right type may still be invalid.
     fn check_values(&self) -> Result<Vec<Problem>> {
         let mut problems = Vec::new();
-        for (table, sql) in VALUES {
-            let mut statement = self.connection.prepare(sql).at(&self.path)?;
-            let mut rows = statement.query([]).at(&self.path)?;
-            while let Some(row) = rows.next().at(&self.path)? {
+        for (table, key) in VALUES {
+            self.for_each(&format!("SELECT {key} FROM {table} ORDER BY {key}"), [], |row| {
                 let id: i64 = row.get(0).at(&self.path)?;
                 match self.read_values(table, id) {
                     Err(Error::Damaged { reason, .. }) => {
                         problems.push(Problem::new(reason, format!("{table} {id}"), Repair::Row(table, id)));
+                        Ok(())
                     }
-                    result => result?,
+                    result => result,
                 }
-            }
+            })?;
         }
         self.labels()?;
         if problems.is_empty() {
@@ -158,115 +152,61 @@ impl Store {
 
     /// Reads a row as the program does.
     fn read_values(&self, table: &str, id: i64) -> Result<()> {
-        let query = |sql: &str, read: fn(&Row<'_>) -> rusqlite::Result<()>| {
-            self.connection.prepare_cached(sql).and_then(|mut statement| statement.query_row([id], read)).at(&self.path)
-        };
         match table {
-            "root" => query("SELECT vanished, scan FROM root WHERE id = ?1", |row| {
-                row.get::<_, u64>(0).and(row.get::<_, String>(1)).map(|_| ())
-            }),
-            "image" => {
-                self.info_of(ImageId(id))?;
-                query("SELECT hash, bytes FROM image WHERE id = ?1", |row| {
-                    row.get::<_, [u8; 32]>(0).and(row.get::<_, u64>(1)).map(|_| ())
-                })
-            }
-            "feature" => self.features(ImageId(id)).map(|_| ()),
-            "trace" => self.trace_at(id).map(|_| ()),
-            "failure" => query("SELECT attempts, reason FROM failure WHERE id = ?1", |row| {
-                row.get::<_, u32>(0).and(row.get::<_, String>(1)).map(|_| ())
-            }),
-            _ => query("SELECT embedded, peak_memory, report FROM run WHERE id = ?1", |row| {
-                row.get::<_, u64>(0).and(row.get::<_, Option<u64>>(1)).and(row.get::<_, String>(2)).map(|_| ())
-            }),
+            "feature" => return self.features(ImageId(id)).map(|_| ()),
+            "trace" => return self.trace_at(id).map(|_| ()),
+            "image" => _ = self.info_of(ImageId(id))?,
+            _ => {}
         }
+        let (columns, read): (_, fn(&Row<'_>) -> rusqlite::Result<()>) = match table {
+            "root" => ("vanished, scan", |row| <(u64, String)>::try_from(row).map(|_| ())),
+            "image" => ("hash, bytes", |row| <([u8; 32], u64)>::try_from(row).map(|_| ())),
+            "failure" => ("attempts, reason", |row| <(u32, String)>::try_from(row).map(|_| ())),
+            _ => ("embedded, peak_memory, report", |row| <(u64, Option<u64>, String)>::try_from(row).map(|_| ())),
+        };
+        self.row(&format!("SELECT {columns} FROM {table} WHERE id = ?1"), [id], read)
     }
 
     fn check_vectors(&self) -> Result<Vec<Problem>> {
         let mut problems = Vec::new();
-        let models: Vec<(i64, i64)> = self
-            .connection
-            .prepare("SELECT id, dimension FROM model")
-            .and_then(|mut statement| statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
-            .at(&self.path)?;
-        for (model, dimension) in models {
-            let found = self.check_vectors_of(ModelRow(model), dimension)?;
-            problems.extend(found);
+        for (model, dimension) in
+            self.rows("SELECT id, dimension FROM model", [], |row| Ok((row.get(0)?, row.get(1)?)))?
+        {
+            problems.extend(self.check_vectors_of(ModelRow(model), dimension)?);
         }
         Ok(problems)
     }
 
     fn check_vectors_of(&self, model: ModelRow, dimension: i64) -> Result<Vec<Problem>> {
         let sql = "SELECT id, image, vector, checksum FROM embedding WHERE model = ?1 ORDER BY id";
-        let mut statement = self.connection.prepare(sql).at(&self.path)?;
-        let mut rows = statement.query([model.0]).at(&self.path)?;
-        let (mut problems, mut valid, mut lengths) = (Vec::new(), 0_u64, Lengths::None);
-        while let Some(row) = rows.next().at(&self.path)? {
+        // The lengths of all vectors; `None` for those that are damaged in another way.
+        let (mut problems, mut lengths) = (Vec::new(), BTreeSet::new());
+        self.for_each(sql, [model.0], |row| {
             let vector = VectorBytes::read(row).at(&self.path)?;
-            match vector.problem(dimension) {
-                None => valid += 1,
-                Some((what, length)) => {
-                    lengths = lengths.and(length);
-                    problems.push(Problem::new(
-                        what,
-                        format!("embedding {}", vector.id),
-                        Repair::Vector(vector.image, model),
-                    ));
-                }
-            }
-        }
-        // If all vectors are intact and have the same length, the model's row is wrong, not the vectors.
-        if let (0, Lengths::One(length)) = (valid, lengths) {
+            let length = vector.bytes.len() / 2;
+            let (what, length) = if checksum(vector.bytes) != vector.checksum {
+                (Some("the vector does not match its checksum".into()), None)
+            } else if let Err(error) = Embedding::from_f16_bytes(vector.bytes) {
+                (Some(error.to_string()), None)
+            } else {
+                let what = || format!("the vector has {length} components, but its model produces {dimension}");
+                ((length as i64 != dimension).then(what), Some(length))
+            };
+            lengths.insert(length);
+            problems.extend(what.map(|what: String| {
+                Problem::new(what, format!("embedding {}", vector.id), Repair::Vector(vector.image, model))
+            }));
+            Ok(())
+        })?;
+        // If all vectors are intact and have the same wrong length, the model's row is wrong, not the vectors.
+        if !problems.is_empty()
+            && lengths.len() == 1
+            && let Some(&Some(length)) = lengths.first()
+        {
             let what = format!("its dimension is {dimension}, but all of its vectors have {length} components");
             return Ok(vec![Problem::new(what, format!("model {}", model.0), Repair::Dimension(model, length))]);
         }
         Ok(problems)
-    }
-}
-
-/// The lengths of the vectors that are intact apart from their length.
-#[derive(Clone, Copy)]
-enum Lengths {
-    None,
-    One(usize),
-    Several,
-}
-
-impl Lengths {
-    fn and(self, length: Option<usize>) -> Self {
-        match (self, length) {
-            (Self::None, Some(length)) => Self::One(length),
-            (Self::One(one), Some(length)) if one == length => self,
-            _ => Self::Several,
-        }
-    }
-}
-
-/// A stored vector that may be damaged.
-struct VectorBytes<'a> {
-    id: i64,
-    image: ImageId,
-    bytes: &'a [u8],
-    checksum: i64,
-}
-
-impl<'a> VectorBytes<'a> {
-    fn read(row: &'a Row<'_>) -> rusqlite::Result<Self> {
-        let (id, image, checksum) = (row.get(0)?, ImageId(row.get(1)?), row.get(3)?);
-        Ok(Self { id, image, bytes: row.get_ref(2)?.as_blob()?, checksum })
-    }
-
-    /// What is wrong, if anything; with the number of components if only that is wrong.
-    fn problem(&self, dimension: i64) -> Option<(String, Option<usize>)> {
-        let length = self.bytes.len() / 2;
-        if checksum(self.bytes) != self.checksum {
-            return Some(("the vector does not match its checksum".into(), None));
-        }
-        if let Err(error) = Embedding::from_f16_bytes(self.bytes) {
-            return Some((error.to_string(), None));
-        }
-        let what = || format!("the vector has {length} components, but its model produces {dimension}");
-        (i64::try_from(length) != Ok(dimension)).then(|| (what(), Some(length)))
     }
 }
 
@@ -280,7 +220,9 @@ impl Writer {
         for problem in problems {
             match problem.repair {
                 Repair::Vector(image, model) => batch.delete_embedding(image, model)?,
-                Repair::Dimension(model, length) => batch.set_dimension(model, length)?,
+                Repair::Dimension(model, length) => {
+                    batch.run("UPDATE model SET dimension = ?2 WHERE id = ?1", [model.0, length as i64])?;
+                }
                 Repair::Row(table, id) => batch.delete_row(table, id)?,
                 Repair::Orphans => batch.delete_orphans()?,
                 Repair::Words => {
@@ -296,24 +238,15 @@ impl Writer {
 }
 
 impl Batch<'_> {
-    fn set_dimension(&self, model: ModelRow, length: usize) -> Result<()> {
-        self.run("UPDATE model SET dimension = ?2 WHERE id = ?1", [model.0, length as i64]).map(|_| ())
-    }
-
     fn delete_row(&self, table: &str, id: i64) -> Result<()> {
         match table {
-            "root" => _ = self.run("UPDATE root SET vanished = 0, scan = '{}' WHERE id = ?1", [id])?,
-            "image" => {
-                // Without their rows, its files are new to the next `add`, which reads them again.
-                self.run("DELETE FROM file WHERE image = ?1", [id])?;
-                self.run("DELETE FROM image WHERE id = ?1", [id])?;
-            }
-            "feature" => _ = self.run("DELETE FROM feature WHERE image = ?1", [id])?,
-            "run" => _ = self.run("DELETE FROM run WHERE id = ?1", [id])?,
-            "trace" => _ = self.run("DELETE FROM trace WHERE id = ?1", [id])?,
-            _ => _ = self.run("DELETE FROM failure WHERE id = ?1", [id])?,
+            "root" => return self.run("UPDATE root SET vanished = 0, scan = '{}' WHERE id = ?1", [id]),
+            "feature" => return self.run("DELETE FROM feature WHERE image = ?1", [id]),
+            // Without their rows, its files are new to the next `add`, which reads them again.
+            "image" => self.run("DELETE FROM file WHERE image = ?1", [id])?,
+            _ => {}
         }
-        Ok(())
+        self.run(&format!("DELETE FROM {table} WHERE id = ?1"), [id])
     }
 
     /// Deletes rows that refer to rows that do not exist. A vector with a lost class is deleted too, so that `add`

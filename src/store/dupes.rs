@@ -5,7 +5,6 @@ use rusqlite::{Row, params};
 use super::Store;
 use super::batch::Batch;
 use super::select::{SelectedFiles, Selection};
-use super::sqlite_error::At;
 use crate::error::Result;
 use crate::types::{ContentHash, Features, ImageId};
 
@@ -56,19 +55,13 @@ impl Store {
              JOIN image ON image.id = held.id LEFT JOIN feature ON feature.image = image.id AND version = {version}
              ORDER BY image.id"
         );
-        self.connection
-            .prepare_cached(&sql)
-            .and_then(|mut statement| statement.query_map(query.parameters(), read)?.collect())
-            .at(&self.path)
+        self.rows(&sql, query.parameters(), read)
     }
 
     /// Pairs of images that were dismissed as duplicates. A pair of equal hashes dismisses the copies of one image.
     pub fn dismissals(&self) -> Result<Vec<(ContentHash, ContentHash)>> {
         let read = |row: &Row<'_>| Ok((row.get::<_, [u8; 32]>(0)?.into(), row.get::<_, [u8; 32]>(1)?.into()));
-        self.connection
-            .prepare_cached("SELECT a, b FROM dismissal")
-            .and_then(|mut statement| statement.query_map([], read)?.collect())
-            .at(&self.path)
+        self.rows("SELECT a, b FROM dismissal", [], read)
     }
 }
 
@@ -78,12 +71,12 @@ impl Batch<'_> {
     pub fn dismiss(&self, a: &ContentHash, b: &ContentHash) -> Result<bool> {
         let (a, b) = (a.as_bytes().min(b.as_bytes()), a.as_bytes().max(b.as_bytes()));
         let insert = "INSERT INTO dismissal (a, b, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
-        Ok(self.run(insert, params![a, b, self.now()])? > 0)
+        Ok(self.change(insert, params![a, b, self.now()])? > 0)
     }
 
     /// Removes a dismissal. Returns whether there was one.
     pub fn undismiss(&self, a: &ContentHash, b: &ContentHash) -> Result<bool> {
         let (a, b) = (a.as_bytes().min(b.as_bytes()), a.as_bytes().max(b.as_bytes()));
-        Ok(self.run("DELETE FROM dismissal WHERE a = ?1 AND b = ?2", params![a, b])? > 0)
+        Ok(self.change("DELETE FROM dismissal WHERE a = ?1 AND b = ?2", [a, b])? > 0)
     }
 }

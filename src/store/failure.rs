@@ -7,7 +7,6 @@ use rusqlite::{Row, params};
 use super::Store;
 use super::batch::{Batch, ModelRow};
 use super::files::full_path;
-use super::sqlite_error::At;
 use crate::error::Result;
 use crate::types::{ImageId, PathField, RootId, Stage};
 
@@ -42,35 +41,32 @@ fn read(row: &Row<'_>) -> rusqlite::Result<FailureRow> {
 impl Store {
     /// All failures with a model, sorted by path. A failed image is listed once for each present file that holds it.
     pub fn failures(&self, model: ModelRow) -> Result<Vec<FailureRow>> {
-        self.connection
-            .prepare(
-                "SELECT root.path, file.path, stage, reason, attempts,
-                        strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000.0, 'unixepoch')
-                 FROM failure JOIN file ON file.image = failure.image JOIN root ON root.id = file.root
-                 WHERE file.missing_since IS NULL AND (failure.model IS NULL OR failure.model = ?1)
-                   AND NOT EXISTS (SELECT 1 FROM embedding e WHERE e.image = failure.image AND e.model = ?1)
-                 UNION ALL
-                 SELECT root.path, failure.path, stage, reason, attempts,
-                        strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000.0, 'unixepoch')
-                 FROM failure JOIN root ON root.id = failure.root
-                 ORDER BY 1, 2",
-            )
-            .and_then(|mut statement| statement.query_map([model.0], read)?.collect())
-            .at(&self.path)
+        self.rows(
+            "SELECT root.path, file.path, stage, reason, attempts,
+                    strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000.0, 'unixepoch')
+             FROM failure JOIN file ON file.image = failure.image JOIN root ON root.id = file.root
+             WHERE file.missing_since IS NULL AND (failure.model IS NULL OR failure.model = ?1)
+               AND NOT EXISTS (SELECT 1 FROM embedding e WHERE e.image = failure.image AND e.model = ?1)
+             UNION ALL
+             SELECT root.path, failure.path, stage, reason, attempts,
+                    strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000.0, 'unixepoch')
+             FROM failure JOIN root ON root.id = failure.root
+             ORDER BY 1, 2",
+            [model.0],
+            read,
+        )
     }
 
     /// Number of failures: the present files of failed images, and the paths that could not be read.
     pub fn count_failures(&self, model: ModelRow) -> Result<u64> {
-        self.connection
-            .query_row(
-                "SELECT (SELECT count(*) FROM failure JOIN file ON file.image = failure.image
-                         WHERE file.missing_since IS NULL AND (model IS NULL OR model = ?1)
-                           AND NOT EXISTS (SELECT 1 FROM embedding e WHERE e.image = failure.image AND e.model = ?1))
-                      + (SELECT count(*) FROM failure WHERE path IS NOT NULL)",
-                [model.0],
-                |row| row.get(0),
-            )
-            .at(&self.path)
+        self.row(
+            "SELECT (SELECT count(*) FROM failure JOIN file ON file.image = failure.image
+                     WHERE file.missing_since IS NULL AND (model IS NULL OR model = ?1)
+                       AND NOT EXISTS (SELECT 1 FROM embedding e WHERE e.image = failure.image AND e.model = ?1))
+                  + (SELECT count(*) FROM failure WHERE path IS NOT NULL)",
+            [model.0],
+            |row| row.get(0),
+        )
     }
 }
 
@@ -91,15 +87,12 @@ impl Batch<'_> {
              ON CONFLICT (image, ifnull(model, 0)) WHERE image IS NOT NULL DO UPDATE
              SET stage = excluded.stage, reason = excluded.reason, attempts = attempts + 1, at = excluded.at",
             params![image.0, model.map(|model| model.0), stage.as_str(), reason, self.now()],
-        )?;
-        Ok(())
+        )
     }
 
     /// Deletes the failures of an image that was indexed with a model after all.
     pub fn clear_content_failure(&self, image: ImageId, model: ModelRow) -> Result<()> {
-        let sql = "DELETE FROM failure WHERE image = ?1 AND (model IS NULL OR model = ?2)";
-        self.run(sql, params![image.0, model.0])?;
-        Ok(())
+        self.run("DELETE FROM failure WHERE image = ?1 AND (model IS NULL OR model = ?2)", [image.0, model.0])
     }
 
     /// Records that a path could not be read.
@@ -109,8 +102,7 @@ impl Batch<'_> {
              ON CONFLICT (root, path) WHERE path IS NOT NULL DO UPDATE
              SET stage = excluded.stage, reason = excluded.reason, attempts = attempts + 1, at = excluded.at",
             params![root.0, path, stage.as_str(), reason, self.now()],
-        )?;
-        Ok(())
+        )
     }
 
     /// Deletes the failures of paths without a file row that a scan of the whole root did not see again.
@@ -121,7 +113,6 @@ impl Batch<'_> {
             "DELETE FROM failure WHERE root = ?1 AND at < ?2
              AND NOT EXISTS (SELECT 1 FROM file WHERE file.root = failure.root AND file.path = failure.path)",
             [root.0, since],
-        )?;
-        Ok(())
+        )
     }
 }

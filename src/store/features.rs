@@ -1,11 +1,10 @@
 //! Features of images, one row per image.
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Row, params};
 
 use super::Store;
 use super::batch::Batch;
 use super::orphans::OrphanState;
-use super::sqlite_error::At;
 use crate::error::Result;
 use crate::types::{
     DetailFeatures, DominantColor, Features, ImageId, ImageType, Lab, QuickFeatures, ToneFeatures, TypeGuess,
@@ -14,16 +13,15 @@ use crate::types::{
 impl Store {
     /// The features of an image, if they were measured with the current [`Features::VERSION`].
     pub fn features(&self, image: ImageId) -> Result<Option<Features>> {
-        self.connection
-            .prepare_cached(
-                "SELECT aspect_ratio, unique_colors, palette_size, flat_fraction, smooth_fraction, edge_fraction,
-                        gradient_fraction, dominant_colors, dhash, phash, type, type_confidence,
-                        entropy, brightness, contrast, fill_ratio, shapes, glyphs,
-                        edge_density, corner_density, gradient_strength, sharpness, complexity_score, shades, foreground_flat
-                 FROM feature WHERE image = ?1 AND version = ?2",
-            )
-            .and_then(|mut statement| statement.query_row(params![image.0, Features::VERSION], read).optional())
-            .at(&self.path)
+        self.find(
+            "SELECT aspect_ratio, unique_colors, palette_size, flat_fraction, smooth_fraction, edge_fraction,
+                    gradient_fraction, dominant_colors, dhash, phash, type, type_confidence,
+                    entropy, brightness, contrast, fill_ratio, shapes, glyphs,
+                    edge_density, corner_density, gradient_strength, sharpness, complexity_score, shades, foreground_flat
+             FROM feature WHERE image = ?1 AND version = ?2",
+            params![image.0, Features::VERSION],
+            read,
+        )
     }
 
     /// Number of images of present files that were decoded but not measured with the current [`Features::VERSION`].
@@ -35,10 +33,7 @@ impl Store {
             of_image = orphans.condition("image.id"),
             of_feature = orphans.condition("feature.image")
         );
-        self.connection
-            .prepare_cached(&sql)
-            .and_then(|mut statement| statement.query_row([Features::VERSION], |row| row.get(0)))
-            .at(&self.path)
+        self.row(&sql, [Features::VERSION], |row| row.get(0))
     }
 
     /// Number of images of present files by type, the most frequent type first.
@@ -48,55 +43,51 @@ impl Store {
             "SELECT type, count(*) FROM feature WHERE type IS NOT NULL AND version = ?1 AND {held}
              GROUP BY type ORDER BY 2 DESC, 1"
         );
-        let counts: Vec<(String, u64)> = self
-            .connection
-            .prepare_cached(&sql)
-            .and_then(|mut statement| {
-                statement.query_map([Features::VERSION], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-            })
-            .at(&self.path)?;
-        Ok(counts.into_iter().filter_map(|(name, count)| Some((ImageType::from_name(&name)?, count))).collect())
+        let counts = self.rows(&sql, [Features::VERSION], |row| Ok((image_type(row, 0)?, row.get(1)?)))?;
+        Ok(counts.into_iter().filter_map(|(kind, count)| Some((kind?, count))).collect())
     }
 }
 
+/// The type in a column, unless it is NULL or unknown.
+pub(super) fn image_type(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<ImageType>> {
+    Ok(row.get::<_, Option<String>>(column)?.as_deref().and_then(ImageType::from_name))
+}
+
 fn read(row: &Row<'_>) -> rusqlite::Result<Features> {
-    let real = |column: usize| row.get::<_, Option<f64>>(column).map(|value| value.map(|value| value as f32));
-    let number = |column: usize| row.get::<_, f64>(column).map(|value| value as f32);
     let quick = QuickFeatures {
-        aspect_ratio: number(0)?,
+        aspect_ratio: row.get(0)?,
         unique_colors: row.get(1)?,
         palette_size: row.get(2)?,
         shades: row.get(23)?,
-        flat_fraction: number(3)?,
-        smooth_fraction: number(4)?,
-        edge_fraction: number(5)?,
-        gradient_fraction: number(6)?,
+        flat_fraction: row.get(3)?,
+        smooth_fraction: row.get(4)?,
+        edge_fraction: row.get(5)?,
+        gradient_fraction: row.get(6)?,
         dominant_colors: colors_from_bytes(row.get_ref(7)?.as_blob()?),
         dhash: row.get::<_, i64>(8)? as u64,
         phash: row.get::<_, i64>(9)? as u64,
     };
-    let kind = row.get::<_, Option<String>>(10)?.as_deref().and_then(ImageType::from_name);
-    let kind = kind.zip(real(11)?).map(|(label, confidence)| TypeGuess { label, confidence });
+    let kind = image_type(row, 10)?.zip(row.get(11)?).map(|(label, confidence)| TypeGuess { label, confidence });
     // The columns of a stage are either all NULL or all set.
-    let tones = match real(12)? {
+    let tones = match row.get(12)? {
         Some(entropy) => Some(ToneFeatures {
             entropy,
-            brightness: number(13)?,
-            contrast: number(14)?,
-            fill_ratio: number(15)?,
-            foreground_flat: number(24)?,
+            brightness: row.get(13)?,
+            contrast: row.get(14)?,
+            fill_ratio: row.get(15)?,
+            foreground_flat: row.get(24)?,
             shapes: row.get(16)?,
             glyphs: row.get(17)?,
         }),
         None => None,
     };
-    let detail = match real(18)? {
+    let detail = match row.get(18)? {
         Some(edge_density) => Some(DetailFeatures {
             edge_density,
-            corner_density: number(19)?,
-            gradient_strength: number(20)?,
-            sharpness: number(21)?,
-            complexity_score: number(22)?,
+            corner_density: row.get(19)?,
+            gradient_strength: row.get(20)?,
+            sharpness: row.get(21)?,
+            complexity_score: row.get(22)?,
         }),
         None => None,
     };
@@ -145,8 +136,7 @@ impl Batch<'_> {
                 quick.shades,
                 tones.map(|tones| tones.foreground_flat),
             ],
-        )?;
-        Ok(())
+        )
     }
 }
 

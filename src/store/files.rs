@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Row, params};
 
-use super::Store;
 use super::batch::{Batch, ModelRow};
-use super::sqlite_error::At;
+use super::{Store, path_in};
 use crate::error::Result;
-use crate::types::{ContentHash, Features, FileId, FileStat, ImageId, RootId, path_from_bytes};
+use crate::types::{ContentHash, Features, FileId, FileStat, ImageId, RootId};
 
 /// The progress of an image with one model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,17 +50,6 @@ pub struct KnownFile {
     pub state: FileState,
     /// Whether the last attempt to read it failed, although an earlier one succeeded.
     pub unreadable: bool,
-}
-
-/// A file row and its root.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownFileAt {
-    /// The row.
-    pub file: KnownFile,
-    /// The root that contains the file.
-    pub root: RootId,
-    /// Absolute path of the root.
-    pub root_path: PathBuf,
 }
 
 /// A present file that holds an image, as it was indexed.
@@ -118,16 +106,6 @@ fn content_state(code: i64) -> ContentState {
     }
 }
 
-/// A query for the image with hash `?2` and its progress with model `?1`.
-fn content_sql() -> String {
-    let state = content_state_sql();
-    format!("SELECT f.image, {state} FROM (SELECT id AS image FROM image WHERE hash = ?2) f")
-}
-
-fn read_content(row: &Row<'_>) -> rusqlite::Result<KnownContent> {
-    Ok(KnownContent { image: ImageId(row.get(0)?), state: content_state(row.get(1)?) })
-}
-
 /// Reads a signature from the columns 2 to 5: size, mtime, ctime and inode.
 fn read_stat(row: &Row<'_>) -> rusqlite::Result<FileStat> {
     Ok(FileStat {
@@ -156,15 +134,15 @@ fn read_known(row: &Row<'_>) -> rusqlite::Result<KnownFile> {
     })
 }
 
-/// A query for the columns that [`read_known`] reads of file `f` with model `?1`, followed by `others`.
+/// A query for the columns that [`read_known`] reads of file `f` with model `?1`, and for `others`, which start with a
+/// comma.
 fn known_columns(others: &str) -> String {
     format!(
         "SELECT f.id, f.path, f.size, f.mtime_ns, f.ctime_ns, f.inode, f.read_at_ns, f.missing_since IS NOT NULL,
                 f.image IS NOT NULL, f.skipped IS NOT NULL, {},
-                EXISTS (SELECT 1 FROM failure x WHERE x.root = f.root AND x.path = f.path){}{others}
+                EXISTS (SELECT 1 FROM failure x WHERE x.root = f.root AND x.path = f.path){others}
          FROM file f",
-        content_state_sql(),
-        if others.is_empty() { "" } else { ", " }
+        content_state_sql()
     )
 }
 
@@ -184,170 +162,128 @@ impl Store {
         let sql = format!("{columns} WHERE f.root = ?2 AND f.path > ?3 AND f.path < ?4 ORDER BY f.path LIMIT ?5");
         // Sorts after every path, because no system allows a name that begins with these bytes.
         let last = [0xFF_u8; 64];
-        let range = params![model.0, root.0, after, until.unwrap_or(&last), limit as i64];
-        self.connection
-            .prepare_cached(&sql)
-            .and_then(|mut statement| statement.query_map(range, read_known)?.collect())
-            .at(&self.path)
+        self.rows(&sql, params![model.0, root.0, after, until.unwrap_or(&last), limit], read_known)
     }
 
     /// The row of the file at `path`, relative to the root.
     pub fn file(&self, root: RootId, path: &[u8], model: ModelRow) -> Result<Option<KnownFile>> {
-        self.connection
-            .prepare_cached(&format!("{} WHERE f.root = ?2 AND f.path = ?3", known_columns("")))
-            .and_then(|mut statement| statement.query_row(params![model.0, root.0, path], read_known).optional())
-            .at(&self.path)
+        self.find(
+            &format!("{} WHERE f.root = ?2 AND f.path = ?3", known_columns("")),
+            params![model.0, root.0, path],
+            read_known,
+        )
     }
 
     /// Rows that may describe the same file under another name: at most four with the same inode, size and modification
-    /// time, in roots on the same device and file system (`place`).
-    pub fn files_like(&self, stat: &FileStat, place: (u64, u64), model: ModelRow) -> Result<Vec<KnownFileAt>> {
-        let columns = known_columns("root.path, f.root");
+    /// time, in roots on the same device and file system (`place`). Each with the absolute path of its root.
+    pub fn files_like(&self, stat: &FileStat, place: (u64, u64), model: ModelRow) -> Result<Vec<(KnownFile, PathBuf)>> {
+        let columns = known_columns(", root.path");
         let sql = format!(
             "{columns} JOIN root ON root.id = f.root
              WHERE f.inode = ?2 AND f.inode <> 0 AND f.size = ?3 AND f.mtime_ns = ?4
                AND root.device = ?5 AND root.file_system = ?6 LIMIT 4"
         );
         let like = params![model.0, stat.inode as i64, stat.size as i64, stat.mtime_ns, place.0 as i64, place.1 as i64];
-        let read = |row: &Row<'_>| {
-            let file = read_known(row)?;
-            let root_path = path_from_bytes(row.get_ref(12)?.as_blob()?);
-            Ok(KnownFileAt { file, root: RootId(row.get(13)?), root_path })
-        };
-        self.connection
-            .prepare_cached(&sql)
-            .and_then(|mut statement| statement.query_map(like, read)?.collect())
-            .at(&self.path)
+        self.rows(&sql, like, |row| Ok((read_known(row)?, path_in(row, 12)?)))
     }
 
     /// The inode in the row of a path, which may be marked missing.
     pub fn inode_at(&self, root: RootId, path: &[u8]) -> Result<Option<u64>> {
-        self.connection
-            .prepare_cached("SELECT inode FROM file WHERE root = ?1 AND path = ?2")
-            .and_then(|mut statement| {
-                statement.query_row(params![root.0, path], |row| Ok(row.get::<_, i64>(0)? as u64)).optional()
-            })
-            .at(&self.path)
+        let sql = "SELECT inode FROM file WHERE root = ?1 AND path = ?2";
+        self.find(sql, params![root.0, path], |row| Ok(row.get::<_, i64>(0)? as u64))
     }
 
     /// Present files that may be hard links to the same file: those with the same inode, in roots on the same device
     /// and file system (`place`). Returns the path of the root and the path relative to it.
     pub fn other_names(&self, inode: u64, place: (u64, u64)) -> Result<Vec<(PathBuf, PathBuf)>> {
-        let path = |row: &Row<'_>, at| Ok::<_, rusqlite::Error>(path_from_bytes(row.get_ref(at)?.as_blob()?));
-        self.connection
-            .prepare_cached(
-                "SELECT root.path, file.path FROM file JOIN root ON root.id = file.root
-                 WHERE file.inode = ?1 AND file.inode <> 0 AND root.device = ?2 AND root.file_system = ?3
-                   AND file.missing_since IS NULL",
-            )
-            .and_then(|mut statement| {
-                let place = params![inode as i64, place.0 as i64, place.1 as i64];
-                statement.query_map(place, |row| Ok((path(row, 0)?, path(row, 1)?)))?.collect()
-            })
-            .at(&self.path)
+        self.rows(
+            "SELECT root.path, file.path FROM file JOIN root ON root.id = file.root
+             WHERE file.inode = ?1 AND file.inode <> 0 AND root.device = ?2 AND root.file_system = ?3
+               AND file.missing_since IS NULL",
+            [inode as i64, place.0 as i64, place.1 as i64],
+            |row| Ok((path_in(row, 0)?, path_in(row, 1)?)),
+        )
     }
 
     /// Paths of the first and the last `count` present files of a root, relative to it.
     pub fn sample_paths(&self, root: RootId, count: usize) -> Result<Vec<PathBuf>> {
-        self.connection
-            .prepare_cached(
-                "SELECT path FROM (SELECT path FROM file WHERE root = ?1 AND missing_since IS NULL
-                                   ORDER BY path LIMIT ?2)
-                 UNION
-                 SELECT path FROM (SELECT path FROM file WHERE root = ?1 AND missing_since IS NULL
-                                   ORDER BY path DESC LIMIT ?2)",
-            )
-            .and_then(|mut statement| {
-                let path = |row: &Row<'_>| Ok(path_from_bytes(row.get_ref(0)?.as_blob()?));
-                statement.query_map(params![root.0, count as i64], path)?.collect()
-            })
-            .at(&self.path)
+        self.rows(
+            "SELECT path FROM (SELECT path FROM file WHERE root = ?1 AND missing_since IS NULL
+                               ORDER BY path LIMIT ?2)
+             UNION
+             SELECT path FROM (SELECT path FROM file WHERE root = ?1 AND missing_since IS NULL
+                               ORDER BY path DESC LIMIT ?2)",
+            params![root.0, count],
+            |row| path_in(row, 0),
+        )
     }
 
     /// Looks up an image by its hash, with its progress with a model.
     pub fn content(&self, hash: &ContentHash, model: ModelRow) -> Result<Option<KnownContent>> {
-        self.connection
-            .prepare_cached(&content_sql())
-            .and_then(|mut statement| statement.query_row(params![model.0, hash.as_bytes()], read_content).optional())
-            .at(&self.path)
+        let state = content_state_sql();
+        self.find(
+            &format!("SELECT f.image, {state} FROM (SELECT id AS image FROM image WHERE hash = ?2) f"),
+            params![model.0, hash.as_bytes()],
+            |row| Ok(KnownContent { image: ImageId(row.get(0)?), state: content_state(row.get(1)?) }),
+        )
     }
 
     /// The row id of the image with a hash.
     pub fn image(&self, hash: &ContentHash) -> Result<Option<ImageId>> {
-        self.connection
-            .prepare_cached("SELECT id FROM image WHERE hash = ?1")
-            .and_then(|mut statement| statement.query_row([hash.as_bytes()], |row| row.get(0).map(ImageId)).optional())
-            .at(&self.path)
+        self.find("SELECT id FROM image WHERE hash = ?1", [hash.as_bytes()], |row| row.get(0).map(ImageId))
     }
 
     /// Absolute paths of the present files that hold an image, sorted.
     pub fn paths_of(&self, image: ImageId) -> Result<Vec<PathBuf>> {
-        self.connection
-            .prepare_cached(
-                "SELECT root.path, file.path FROM file JOIN root ON root.id = file.root
-                 WHERE file.image = ?1 AND file.missing_since IS NULL ORDER BY root.path, file.path",
-            )
-            .and_then(|mut statement| statement.query_map([image.0], |row| full_path(row, 0, 1))?.collect())
-            .at(&self.path)
+        self.rows(
+            "SELECT root.path, file.path FROM file JOIN root ON root.id = file.root
+             WHERE file.image = ?1 AND file.missing_since IS NULL ORDER BY root.path, file.path",
+            [image.0],
+            |row| full_path(row, 0, 1),
+        )
     }
 
     /// Present files that hold an image, sorted by path, with the signatures that were stored for them.
     pub fn copies_of(&self, image: ImageId) -> Result<Vec<StoredCopy>> {
-        let read = |row: &Row<'_>| {
-            Ok(StoredCopy { path: full_path(row, 0, 1)?, stat: read_stat(row)?, read_at_ns: row.get(6)? })
-        };
-        self.connection
-            .prepare_cached(
-                "SELECT root.path, file.path, size, mtime_ns, ctime_ns, inode, read_at_ns
-                 FROM file JOIN root ON root.id = file.root
-                 WHERE file.image = ?1 AND file.missing_since IS NULL ORDER BY root.path, file.path",
-            )
-            .and_then(|mut statement| statement.query_map([image.0], read)?.collect())
-            .at(&self.path)
+        self.rows(
+            "SELECT root.path, file.path, size, mtime_ns, ctime_ns, inode, read_at_ns
+             FROM file JOIN root ON root.id = file.root
+             WHERE file.image = ?1 AND file.missing_since IS NULL ORDER BY root.path, file.path",
+            [image.0],
+            |row| Ok(StoredCopy { path: full_path(row, 0, 1)?, stat: read_stat(row)?, read_at_ns: row.get(6)? }),
+        )
     }
 
     /// The path of a file relative to its root, if its row exists and is not marked missing.
     pub fn present_path(&self, file: FileId) -> Result<Option<PathBuf>> {
-        self.connection
-            .prepare_cached("SELECT path FROM file WHERE id = ?1 AND missing_since IS NULL")
-            .and_then(|mut statement| {
-                statement.query_row([file.0], |row| Ok(path_from_bytes(row.get_ref(0)?.as_blob()?))).optional()
-            })
-            .at(&self.path)
+        let sql = "SELECT path FROM file WHERE id = ?1 AND missing_since IS NULL";
+        self.find(sql, [file.0], |row| path_in(row, 0))
     }
 
     /// Number of files that were marked missing at exactly `moment`, in milliseconds since 1970.
     pub fn missing_since(&self, moment: i64) -> Result<u64> {
-        self.connection
-            .prepare_cached("SELECT count(*) FROM file WHERE missing_since = ?1")
-            .and_then(|mut statement| statement.query_row([moment], |row| row.get(0)))
-            .at(&self.path)
+        self.row("SELECT count(*) FROM file WHERE missing_since = ?1", [moment], |row| row.get(0))
     }
 
     /// Number of files that are marked missing.
     pub fn missing_files(&self) -> Result<u64> {
-        self.connection
-            .query_row("SELECT count(*) FROM file WHERE missing_since IS NOT NULL", [], |row| row.get(0))
-            .at(&self.path)
+        self.row("SELECT count(*) FROM file WHERE missing_since IS NOT NULL", [], |row| row.get(0))
     }
 
     /// Number of images that no present file holds.
     pub fn unused_images(&self) -> Result<u64> {
-        self.connection
-            .query_row(
-                "SELECT count(*) FROM image
-                 WHERE NOT EXISTS (SELECT 1 FROM file WHERE file.image = image.id AND missing_since IS NULL)",
-                [],
-                |row| row.get(0),
-            )
-            .at(&self.path)
+        self.row(
+            "SELECT count(*) FROM image
+             WHERE NOT EXISTS (SELECT 1 FROM file WHERE file.image = image.id AND missing_since IS NULL)",
+            [],
+            |row| row.get(0),
+        )
     }
 }
 
 /// Joins the path of a root and a path relative to it, from two columns of a row.
 pub(super) fn full_path(row: &Row<'_>, root: usize, path: usize) -> rusqlite::Result<PathBuf> {
-    let root = path_from_bytes(row.get_ref(root)?.as_blob()?);
-    Ok(root.join(path_from_bytes(row.get_ref(path)?.as_blob()?)))
+    Ok(path_in(row, root)?.join(path_in(row, path)?))
 }
 
 /// A file row that holds a given image.
@@ -388,8 +324,7 @@ impl Batch<'_> {
                 image.map(|image| image.0),
                 skipped,
             ],
-        )?;
-        Ok(())
+        )
     }
 
     /// The root of a file row, and the root's path.
@@ -397,20 +332,13 @@ impl Batch<'_> {
         self.find(
             "SELECT root.id, root.path FROM file JOIN root ON root.id = file.root WHERE file.id = ?1",
             [file.0],
-            |row| Ok((RootId(row.get(0)?), path_from_bytes(row.get_ref(1)?.as_blob()?))),
+            |row| Ok((RootId(row.get(0)?), path_in(row, 1)?)),
         )
-    }
-
-    /// Whether a file row exists and is not marked missing.
-    pub fn is_present(&self, file: FileId) -> Result<bool> {
-        self.query("SELECT EXISTS (SELECT 1 FROM file WHERE id = ?1 AND missing_since IS NULL)", [file.0], |row| {
-            row.get(0)
-        })
     }
 
     /// Moves the row of a renamed file to its new path. Returns `false` if the row no longer exists.
     pub fn move_file(&self, from: FileId, to: &FoundFile) -> Result<bool> {
-        let moved = self.run(
+        let moved = self.change(
             "INSERT OR REPLACE INTO file (root, path, size, mtime_ns, ctime_ns, inode, read_at_ns, image, skipped)
              SELECT ?2, ?3, ?4, ?5, ?6, ?7, ?8, image, skipped FROM file WHERE id = ?1",
             params![
@@ -438,13 +366,12 @@ impl Batch<'_> {
     /// Whether a root has any pictures, present or missing.
     pub fn has_pictures(&self, root: RootId) -> Result<bool> {
         let any = "SELECT EXISTS (SELECT 1 FROM file WHERE root = ?1 AND image IS NOT NULL)";
-        self.query(any, [root.0], |row| row.get(0))
+        self.row(any, [root.0], |row| row.get(0))
     }
 
     /// Deletes a file row, for example of a file that has moved.
     pub fn delete_file(&self, file: FileId) -> Result<()> {
-        self.run("DELETE FROM file WHERE id = ?1", [file.0])?;
-        Ok(())
+        self.run("DELETE FROM file WHERE id = ?1", [file.0])
     }
 
     /// Up to `limit` files that hold an image, missing ones first.
@@ -453,22 +380,21 @@ impl Batch<'_> {
             Ok(FileOfImage {
                 id: FileId(row.get(0)?),
                 root: RootId(row.get(1)?),
-                root_path: path_from_bytes(row.get_ref(2)?.as_blob()?),
-                path: path_from_bytes(row.get_ref(3)?.as_blob()?),
+                root_path: path_in(row, 2)?,
+                path: path_in(row, 3)?,
                 inode: row.get::<_, i64>(4)? as u64,
                 missing: row.get(5)?,
                 place: (row.get::<_, i64>(6)? as u64, row.get::<_, i64>(7)? as u64),
             })
         };
-        self.transaction()
-            .prepare_cached(
-                "SELECT file.id, file.root, root.path, file.path, file.inode, file.missing_since IS NOT NULL,
-                        root.device, root.file_system
-                 FROM file JOIN root ON root.id = file.root
-                 WHERE file.image = ?1 ORDER BY file.missing_since DESC LIMIT ?2",
-            )
-            .and_then(|mut statement| statement.query_map([image.0, limit as i64], read)?.collect())
-            .at(self.path())
+        self.rows(
+            "SELECT file.id, file.root, root.path, file.path, file.inode, file.missing_since IS NOT NULL,
+                    root.device, root.file_system
+             FROM file JOIN root ON root.id = file.root
+             WHERE file.image = ?1 ORDER BY file.missing_since DESC LIMIT ?2",
+            params![image.0, limit],
+            read,
+        )
     }
 
     /// Marks files as missing since `moment`, in milliseconds since 1970. Files that are already missing keep their
@@ -476,25 +402,18 @@ impl Batch<'_> {
     pub fn mark_missing(&self, files: &[FileId], moment: i64) -> Result<()> {
         for file in files {
             self.run("DELETE FROM failure WHERE (root, path) = (SELECT root, path FROM file WHERE id = ?1)", [file.0])?;
-            let change = "UPDATE file SET missing_since = ?2 WHERE id = ?1 AND missing_since IS NULL";
-            self.run(change, params![file.0, moment])?;
+            self.run("UPDATE file SET missing_since = ?2 WHERE id = ?1 AND missing_since IS NULL", [file.0, moment])?;
         }
         Ok(())
     }
 
     /// Marks a missing file as present again.
     pub fn mark_present(&self, file: FileId) -> Result<()> {
-        self.run("UPDATE file SET missing_since = NULL WHERE id = ?1", [file.0])?;
-        Ok(())
+        self.run("UPDATE file SET missing_since = NULL WHERE id = ?1", [file.0])
     }
 
     /// Deletes the rows of all missing files, and returns their number.
     pub fn delete_missing(&self) -> Result<u64> {
-        self.run("DELETE FROM file WHERE missing_since IS NOT NULL", [])
-    }
-
-    /// Like [`Store::content`], but also sees what was written in this batch.
-    pub fn find_content(&self, hash: &ContentHash, model: ModelRow) -> Result<Option<KnownContent>> {
-        self.find(&content_sql(), params![model.0, hash.as_bytes()], read_content)
+        self.change("DELETE FROM file WHERE missing_since IS NOT NULL", [])
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rusqlite::{OptionalExtension, Row};
+use rusqlite::Row;
 
 use super::Store;
 use super::files::full_path;
@@ -80,22 +80,12 @@ impl Store {
         let mut query = SelectedFiles::new(selection);
         let selected = query.condition("file", "image");
         let sql = format!("{PICTURES} AND image.format IS NOT NULL AND {selected} ORDER BY root.path, file.path");
-        let mut statement = self.connection.prepare_cached(&sql).at(&self.path)?;
-        let mut rows = statement.query(query.parameters()).at(&self.path)?;
-        while let Some(row) = rows.next().at(&self.path)? {
-            each(read(row).at(&self.path)?)?;
-        }
-        Ok(())
+        self.for_each(&sql, query.parameters(), |row| each(read(row).at(&self.path)?))
     }
 
     /// What is stored about an image, with the first of the present files that hold it.
     pub fn picture(&self, image: ImageId) -> Result<Option<PictureRow>> {
-        let mut found: Vec<PictureRow> = self
-            .connection
-            .prepare_cached(&format!("{PICTURES} AND image.id = ?1 ORDER BY root.path, file.path LIMIT 1"))
-            .and_then(|mut statement| statement.query_map([image.0], read)?.collect())
-            .at(&self.path)?;
-        Ok(found.pop())
+        self.find(&format!("{PICTURES} AND image.id = ?1 ORDER BY root.path, file.path LIMIT 1"), [image.0], read)
     }
 
     /// What decoding found out about an image, whether or not some present file holds it.
@@ -103,16 +93,12 @@ impl Store {
         let sql = "SELECT NULL, NULL, id, hash, bytes, format, width, height, orientation, has_alpha, truncated,
                           taken
                    FROM image WHERE id = ?1";
-        self.connection
-            .prepare_cached(sql)
-            .and_then(|mut statement| statement.query_row([image.0], read_info).optional())
-            .at(&self.path)
-            .map(Option::flatten)
+        self.find(sql, [image.0], read_info).map(Option::flatten)
     }
 
     /// Counts what is indexed. Each number is read at a different time, unless the caller holds a snapshot.
     pub fn counts(&self, orphans: OrphanState) -> Result<Counts> {
-        let number = |sql: &str| -> Result<u64> { self.connection.query_row(sql, [], |row| row.get(0)).at(&self.path) };
+        let number = |sql: &str| -> Result<u64> { self.row(sql, [], |row| row.get(0)) };
         // The rare images (undecodable, truncated) have indexes of their own. All others are counted without look-ups.
         let files_of = |images: &str| {
             number(&format!(
@@ -137,18 +123,17 @@ impl Store {
     pub fn held(&self) -> Result<OrphanState> {
         let sql = "SELECT (SELECT count(DISTINCT image) FROM file WHERE image IS NOT NULL AND missing_since IS NULL)
                         = (SELECT count(*) FROM image)";
-        let all: bool = self.connection.query_row(sql, [], |row| row.get(0)).at(&self.path)?;
+        let all: bool = self.row(sql, [], |row| row.get(0))?;
         Ok(if all { OrphanState::All } else { OrphanState::Some })
     }
 
     /// Number of skipped present files by reason, the most frequent reason first.
     pub fn skipped_reasons(&self) -> Result<Vec<(String, u64)>> {
-        self.connection
-            .prepare_cached(
-                "SELECT skipped, count(*) FROM file WHERE skipped IS NOT NULL AND missing_since IS NULL
-                 GROUP BY skipped ORDER BY 2 DESC, 1",
-            )
-            .and_then(|mut statement| statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
-            .at(&self.path)
+        self.rows(
+            "SELECT skipped, count(*) FROM file WHERE skipped IS NOT NULL AND missing_since IS NULL
+             GROUP BY skipped ORDER BY 2 DESC, 1",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
     }
 }

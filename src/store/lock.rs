@@ -14,72 +14,44 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 /// The maximum number of digits of a process id.
 const MAX_PID_DIGITS: u64 = 20;
 
-/// The exclusive right to write to a database, released on drop.
-#[derive(Debug)]
-pub(super) struct WriterLock {
-    _lock: FileLock,
-}
-
-impl WriterLock {
-    /// Acquires the lock, waiting up to `timeout`.
-    pub(super) fn acquire(database: &Path, timeout: Duration) -> Result<Self> {
-        match FileLock::acquire(&Store::beside(database, "-lock"), timeout)? {
-            Attempt::Acquired(lock) => Ok(Self { _lock: lock }),
-            Attempt::HeldBy(holder) => Err(Error::Locked { path: database.to_owned(), holder }),
-        }
-    }
-}
-
-/// The exclusive right to watch the roots of a database, released on drop. It does not prevent other processes from
-/// writing.
-#[derive(Debug)]
-pub struct WatcherLock {
-    _lock: FileLock,
-}
-
-impl WatcherLock {
-    /// Acquires the lock without waiting.
-    ///
-    /// # Errors
-    /// [`Error::Watched`] when another process holds it.
-    pub fn acquire(database: &Path) -> Result<Self> {
-        match FileLock::acquire(&Store::beside(database, "-watch"), Duration::ZERO)? {
-            Attempt::Acquired(lock) => Ok(Self { _lock: lock }),
-            Attempt::HeldBy(holder) => Err(Error::Watched { path: database.to_owned(), holder }),
-        }
-    }
-}
-
-/// The result of an attempt to acquire a lock.
-enum Attempt {
-    Acquired(FileLock),
-    /// The id of the process that holds it; `None` if it has not written it to the lock file.
-    HeldBy(Option<u32>),
-}
-
 /// An advisory lock on a file beside the database, released on drop.
 ///
 /// The system releases it when the process dies. The file contains the process id of the holder, for the error message
 /// in other processes. The file is never removed, because another process may be about to lock the removed file.
 #[derive(Debug)]
-struct FileLock {
+pub struct FileLock {
     file: File,
     /// Whether the file contains at most a process id. Any other content is left as it is.
     is_ours: bool,
 }
 
 impl FileLock {
-    /// Acquires the lock, waiting up to `timeout`.
-    fn acquire(path: &Path, timeout: Duration) -> Result<Attempt> {
+    /// Acquires the exclusive right to write to a database, waiting up to `timeout`.
+    pub(super) fn writer(database: &Path, timeout: Duration) -> Result<Self> {
+        let locked = |holder| Error::Locked { path: database.to_owned(), holder };
+        Self::acquire(&Store::beside(database, "-lock"), timeout, locked)
+    }
+
+    /// Acquires the exclusive right to watch the roots of a database, without waiting. It does not prevent other
+    /// processes from writing.
+    ///
+    /// # Errors
+    /// [`Error::Watched`] when another process holds it.
+    pub fn watcher(database: &Path) -> Result<Self> {
+        let watched = |holder| Error::Watched { path: database.to_owned(), holder };
+        Self::acquire(&Store::beside(database, "-watch"), Duration::ZERO, watched)
+    }
+
+    /// Acquires a lock, waiting up to `timeout`. `held` makes the error from the id of the process that holds it; `None`
+    /// if it has not written it to the lock file.
+    fn acquire(path: &Path, timeout: Duration, held: impl FnOnce(Option<u32>) -> Error) -> Result<Self> {
         let mut file = open_nofollow(path).map_err(Error::io("open the lock file", path))?;
         let deadline = Instant::now() + timeout;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
                 Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(RETRY_INTERVAL),
-                Err(TryLockError::WouldBlock) => {
-                    return Ok(Attempt::HeldBy(read_holder(&mut file)));
-                }
+                Err(TryLockError::WouldBlock) => return Err(held(read_holder(&mut file))),
                 Err(TryLockError::Error(error)) => return Err(Error::io("lock", path)(error)),
             }
         }
@@ -87,7 +59,25 @@ impl FileLock {
         let mut lock = Self { file, is_ours };
         // The process id is optional: a full disk must not prevent `prune`.
         let _ = lock.write(&std::process::id().to_string());
-        Ok(Attempt::Acquired(lock))
+        Ok(lock)
+    }
+
+    fn write(&mut self, text: &str) -> std::io::Result<()> {
+        if self.is_ours {
+            self.file.set_len(0)?;
+            self.file.rewind()?;
+            self.file.write_all(text.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        let _ = self.write("");
+        // Closing the file is not enough: a child process that another thread is starting inherits the open file and
+        // keeps it until it executes its own program.
+        let _ = self.file.unlock();
     }
 }
 
@@ -112,59 +102,27 @@ fn read_holder(file: &mut File) -> Option<u32> {
     None
 }
 
-impl FileLock {
-    fn write(&mut self, text: &str) -> std::io::Result<()> {
-        if self.is_ours {
-            self.file.set_len(0)?;
-            self.file.rewind()?;
-            self.file.write_all(text.as_bytes())?;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for FileLock {
-    fn drop(&mut self) {
-        let _ = self.write("");
-        // Closing the file is not enough: a child process that another thread is starting inherits the open file and
-        // keeps it until it executes its own program.
-        let _ = self.file.unlock();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_second_writer_learns_the_process_id_of_the_first() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let database = dir.path().join("photos.db");
-        let first = WriterLock::acquire(&database, Duration::ZERO).expect("nobody holds it");
-        let error = WriterLock::acquire(&database, Duration::ZERO).expect_err("it is held");
-        assert!(matches!(error, Error::Locked { holder: Some(id), .. } if id == std::process::id()), "{error}");
-        drop(first);
-        WriterLock::acquire(&database, Duration::ZERO).expect("it was released");
-    }
+    use crate::store::scratch;
 
     #[test]
     fn a_file_that_is_not_a_lock_is_not_written_to() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let database = dir.path().join("photos.db");
-        let beside = dir.path().join("photos.db-lock");
+        let (_dir, database) = scratch();
+        let beside = Store::beside(&database, "-lock");
         std::fs::write(&beside, "a diary").expect("a file");
-        drop(WriterLock::acquire(&database, Duration::ZERO).expect("it can be locked all the same"));
+        drop(FileLock::writer(&database, Duration::ZERO).expect("it can be locked all the same"));
         assert_eq!(std::fs::read(&beside).expect("it is there"), b"a diary");
     }
 
     #[test]
     fn a_lock_is_released_while_the_file_is_open_elsewhere() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let database = dir.path().join("photos.db");
-        let lock = WriterLock::acquire(&database, Duration::ZERO).expect("nobody holds it");
+        let (_dir, database) = scratch();
+        let lock = FileLock::writer(&database, Duration::ZERO).expect("nobody holds it");
         // A process that is being started briefly has the same open file.
-        let _inherited = lock._lock.file.try_clone().expect("it can be cloned");
+        let _inherited = lock.file.try_clone().expect("it can be cloned");
         drop(lock);
-        WriterLock::acquire(&database, Duration::ZERO).expect("it was released");
+        FileLock::writer(&database, Duration::ZERO).expect("it was released");
     }
 }

@@ -42,26 +42,27 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction, TransactionBehavior};
 
 pub use batch::{Batch, ModelRow, StoredModel, Writer};
 pub use check::Problem;
 pub use dupes::Fingerprint;
 pub use failure::FailureRow;
-pub use files::{ContentState, FileState, FoundFile, KnownContent, KnownFile, KnownFileAt, StoredCopy};
+pub use files::{ContentState, FileState, FoundFile, KnownContent, KnownFile, StoredCopy};
 pub use list::{Counts, PictureRow};
-pub use lock::WatcherLock;
+pub use lock::FileLock;
 pub use orphans::OrphanState;
 pub use roots::{Root, RootState};
 pub use runs::RunRow;
 pub use salvage::salvage;
 pub use select::{SelectedImage, Selection, Subtree};
 use sqlite_error::At;
-pub use traces::{Recorder, TraceLesson, TraceRow};
+pub use traces::{Recorder, TraceRow};
 pub use vectors::StoredVector;
 pub use words::{LabelRow, SeenLabel};
 
 use crate::error::Result;
+use crate::types::{FileStat, path_from_bytes};
 
 /// A read transaction: until it is dropped, all reads of its [`Store`] see the same committed state.
 ///
@@ -96,10 +97,7 @@ impl Store {
 
     /// Returns the value of a setting.
     pub fn setting(&self, key: &str) -> Result<Option<String>> {
-        self.connection
-            .prepare_cached("SELECT value FROM setting WHERE key = ?1")
-            .and_then(|mut statement| statement.query_row([key], |row| row.get(0)).optional())
-            .at(&self.path)
+        self.find("SELECT value FROM setting WHERE key = ?1", [key], |row| row.get(0))
     }
 
     /// Whether a path is the database or belongs to it; see [`OwnFiles`].
@@ -109,7 +107,7 @@ impl Store {
 
     /// Device and inode of the file at a path; `None` if there is none. They differ when the database was replaced.
     pub fn identity(path: &Path) -> Option<(u64, u64)> {
-        let stat = crate::types::FileStat::new(&path.metadata().ok()?);
+        let stat = FileStat::new(&path.metadata().ok()?);
         Some((stat.device, stat.inode))
     }
 
@@ -119,6 +117,60 @@ impl Store {
         name.push(suffix);
         path.with_file_name(name)
     }
+
+    /// Runs a statement that writes.
+    fn run(&self, sql: &str, params: impl Params) -> Result<()> {
+        self.change(sql, params).map(|_| ())
+    }
+
+    /// Runs a statement that writes, and returns the number of rows that it changed.
+    fn change(&self, sql: &str, params: impl Params) -> Result<u64> {
+        let changed = self.connection.prepare_cached(sql).and_then(|mut statement| statement.execute(params));
+        changed.map(|rows| rows as u64).at(&self.path)
+    }
+
+    /// All rows of a query.
+    fn rows<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>> {
+        let statement = self.connection.prepare_cached(sql);
+        statement.and_then(|mut statement| statement.query_map(params, read)?.collect()).at(&self.path)
+    }
+
+    /// The row of a query that returns at most one.
+    fn find<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>> {
+        let statement = self.connection.prepare_cached(sql);
+        statement.and_then(|mut statement| statement.query_row(params, read).optional()).at(&self.path)
+    }
+
+    /// The row of a query that returns exactly one.
+    fn row<T>(&self, sql: &str, params: impl Params, read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>) -> Result<T> {
+        let statement = self.connection.prepare_cached(sql);
+        statement.and_then(|mut statement| statement.query_row(params, read)).at(&self.path)
+    }
+
+    /// Calls `each` with the rows of a query, one at a time.
+    fn for_each(&self, sql: &str, params: impl Params, mut each: impl FnMut(&Row<'_>) -> Result<()>) -> Result<()> {
+        let mut statement = self.connection.prepare_cached(sql).at(&self.path)?;
+        let mut rows = statement.query(params).at(&self.path)?;
+        while let Some(row) = rows.next().at(&self.path)? {
+            each(row)?;
+        }
+        Ok(())
+    }
+}
+
+/// A path that is stored in a column.
+fn path_in(row: &Row<'_>, column: usize) -> rusqlite::Result<PathBuf> {
+    Ok(path_from_bytes(row.get_ref(column)?.as_blob()?))
 }
 
 /// The files that belong to a database: the file itself, and its log, locks and folder of derived files, which lie
@@ -157,15 +209,23 @@ impl OwnFiles {
     }
 }
 
+/// A folder for a test, and the path of a database in it that does not exist yet.
+#[cfg(test)]
+fn scratch() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("photos.db");
+    (dir, path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn files_of_a_database_are_distinguished_from_their_neighbors() {
-        let dir = tempfile::tempdir().expect("a folder");
+        let (dir, path) = scratch();
         std::fs::create_dir(dir.path().join("b")).expect("a folder");
-        let own = OwnFiles::of(&dir.path().join("photos.db"));
+        let own = OwnFiles::of(&path);
         for file in ["photos.db", "photos.db-wal", "photos.db-lock", "photos.db-ann/x/y.codes"] {
             assert!(own.contain(&dir.path().join(file)), "{file}");
         }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use rusqlite_migration::{M, Migrations};
 
 use super::batch::Writer;
-use super::lock::WriterLock;
+use super::lock::FileLock;
 use super::select::add_functions;
 use super::sqlite_error::At;
 use super::{BUSY_TIMEOUT, OwnFiles, Store, pages};
@@ -30,6 +30,9 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("../../schema/0007_pages.sql")),
     M::up(include_str!("../../schema/0008_traces.sql")),
 ];
+
+/// The schema version of a current database.
+const LATEST: i64 = MIGRATIONS.len() as i64;
 
 /// A vector takes 2.5 kB: pages of the default 4 kB would hold one each and waste a third.
 const PAGE_SIZE: i64 = 16_384;
@@ -55,7 +58,7 @@ impl Store {
         let store = Self::of(open_reader(path)?, path);
         match check_header(&store.connection, path)? {
             0 => Err(Error::NoIndex { path: path.to_owned() }),
-            version if version == latest() => Ok(store),
+            LATEST => Ok(store),
             _ => {
                 drop(store);
                 Writer::open(path)?;
@@ -63,10 +66,8 @@ impl Store {
             }
         }
     }
-}
 
-impl Store {
-    fn of(connection: Connection, path: &Path) -> Self {
+    pub(super) fn of(connection: Connection, path: &Path) -> Self {
         Self { connection, path: path.to_owned(), own_files: OwnFiles::of(path) }
     }
 }
@@ -102,7 +103,7 @@ impl Writer {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;
         }
-        let lock = WriterLock::acquire(path, timeout)?;
+        let lock = FileLock::writer(path, timeout)?;
         if !exists {
             // Readable by its owner only, because it lists their files. SQLite gives its log the same mode.
             open_nofollow(path).map_err(Error::io("create", path))?;
@@ -112,7 +113,7 @@ impl Writer {
 }
 
 /// Opens or creates a database, and brings its schema up to date.
-fn open_writer(path: &Path) -> Result<Connection> {
+pub(super) fn open_writer(path: &Path) -> Result<Connection> {
     pages::register();
     let mut connection = Connection::open_with_flags_and_vfs(path, OpenFlags::default(), pages::VFS).at(path)?;
     configure(&connection).at(path)?;
@@ -127,19 +128,10 @@ fn open_writer(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-/// Opens a connection that may write to a current database beside its [`Writer`].
-pub(super) fn open_recorder(path: &Path) -> Result<Store> {
-    Ok(Store::of(open_writer(path)?, path))
-}
-
 /// Creates a database that is readable by its owner only, without a lock: no other process may know its path yet.
 pub(super) fn new_database(path: &Path) -> Result<Connection> {
     open_nofollow(path).map_err(Error::io("create", path))?;
     open_writer(path)
-}
-
-fn latest() -> i64 {
-    MIGRATIONS.len() as i64
 }
 
 /// Resolves a symbolic link, so that all processes find the same locks and the same files beside the database.
@@ -223,8 +215,8 @@ fn check_header(connection: &Connection, path: &Path) -> Result<i64> {
     if application != APPLICATION_ID && (application != 0 || tables > 0) {
         return Err(Error::NotAnIndex { path: path.to_owned(), reason: "it was created by another program".into() });
     }
-    if version > latest() {
-        return Err(Error::TooNew { path: path.to_owned(), found: version, known: latest() });
+    if version > LATEST {
+        return Err(Error::TooNew { path: path.to_owned(), found: version, known: LATEST });
     }
     Ok(version)
 }
@@ -232,12 +224,7 @@ fn check_header(connection: &Connection, path: &Path) -> Result<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn scratch() -> (tempfile::TempDir, std::path::PathBuf) {
-        let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("photos.db");
-        (dir, path)
-    }
+    use crate::store::scratch;
 
     #[test]
     fn all_schema_files_are_listed_and_apply() {
@@ -258,7 +245,7 @@ mod tests {
             let store = Store::open(&path).expect("it is brought up to date");
             assert_eq!(store.setting("model").expect("it can be read").as_deref(), Some("kept"));
             let found: i64 = store.connection.pragma_query_value(None, "user_version", |row| row.get(0)).expect("one");
-            assert_eq!(found, latest());
+            assert_eq!(found, LATEST);
         }
     }
 

@@ -11,7 +11,7 @@
 //! The layer is a VFS (<https://sqlite.org/vfs.html>). It implements only opening, reading and writing, and forwards
 //! all other calls.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fs::File;
@@ -45,8 +45,6 @@ const RESERVED_BYTES_OFFSET: usize = 20;
 thread_local! {
     /// The last page that was rejected.
     static REJECTED_PAGE: Cell<Option<u64>> = const { Cell::new(None) };
-    /// The page that is being written, with its checksum.
-    static WRITE_BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The number of the page that was last rejected on this thread, counting from 1.
@@ -63,16 +61,12 @@ pub(super) fn rejected_page() -> Option<u64> {
 /// # Errors
 /// When the file cannot be read.
 pub(super) fn damaged_pages(connection: &Connection, path: &Path) -> io::Result<Vec<u64>> {
-    let Some(file) = file_of(connection) else { return Ok(Vec::new()) };
-    // SAFETY: `file_of` returns only files of this layer, which stay open as long as the connection.
-    let page_size = unsafe { (*file.cast::<LayerFile>()).page_size.0 };
-    if page_size == 0 {
-        return Ok(Vec::new());
-    }
+    let Some((file, page_size)) = checked_file(connection) else { return Ok(Vec::new()) };
     let mut page = vec![0; page_size];
     let mut is_damaged = |number: u64| {
         let at = (number - 1) * page_size as u64;
-        // SAFETY: the file is open, and the buffer has the requested length.
+        // SAFETY: `checked_file` returns only files of this layer, which stay open as long as the connection. The buffer
+        // has the requested length.
         let code = unsafe {
             let read = method(file).xRead.expect("every file implements xRead");
             read(real(file), page.as_mut_ptr().cast(), page_size as c_int, at as i64)
@@ -109,29 +103,27 @@ pub(super) fn damaged_pages(connection: &Connection, path: &Path) -> io::Result<
     Ok(left)
 }
 
-/// The file of a connection's database, if it was opened through this layer.
-fn file_of(connection: &Connection) -> Option<*mut ffi::sqlite3_file> {
+/// The file of a connection's database and its page size, if it was opened through this layer and its pages have
+/// checksums.
+fn checked_file(connection: &Connection) -> Option<(*mut ffi::sqlite3_file, usize)> {
     let mut file: *mut ffi::sqlite3_file = ptr::null_mut();
-    // SAFETY: the handle is open, and this operation takes a pointer to a pointer.
-    let code = unsafe {
+    // SAFETY: the handle is open, and this operation takes a pointer to a pointer. SQLite keeps the file as long as the
+    // connection. A file with the methods of this layer is one of its files.
+    let page_size = unsafe {
         let operation = ffi::SQLITE_FCNTL_FILE_POINTER;
-        ffi::sqlite3_file_control(connection.handle(), c"main".as_ptr(), operation, (&raw mut file).cast())
+        let code = ffi::sqlite3_file_control(connection.handle(), c"main".as_ptr(), operation, (&raw mut file).cast());
+        let is_ours = code == ffi::SQLITE_OK
+            && !file.is_null()
+            && (ptr::eq((*file).pMethods, &raw const WITH_SHARED_MEMORY)
+                || ptr::eq((*file).pMethods, &raw const WITHOUT_SHARED_MEMORY));
+        if is_ours { (*file.cast::<LayerFile>()).page_size } else { 0 }
     };
-    // SAFETY: the pointer is not null, and SQLite keeps the file as long as the connection. A file with the methods of
-    // this layer is one of its files.
-    let is_ours = code == ffi::SQLITE_OK
-        && !file.is_null()
-        && unsafe {
-            ptr::eq((*file).pMethods, &raw const WITH_SHARED_MEMORY)
-                || ptr::eq((*file).pMethods, &raw const WITHOUT_SHARED_MEMORY)
-        };
-    is_ours.then_some(file)
+    (page_size != 0).then_some((file, page_size))
 }
 
 /// Whether the pages of a connection's database have checksums.
 pub(super) fn has_checksums(connection: &Connection) -> bool {
-    // SAFETY: `file_of` returns only files of this layer, which stay open as long as the connection.
-    file_of(connection).is_some_and(|file| unsafe { (*file.cast::<LayerFile>()).page_size.0 != 0 })
+    checked_file(connection).is_some()
 }
 
 /// The numbers of the pages in a write-ahead log (<https://sqlite.org/walformat.html>). Readers use these pages instead
@@ -166,17 +158,16 @@ pub(super) fn make_readable(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
         result => result?,
     }
-    let mut known = PageSize(0);
-    known.update(&header, 0);
-    if known.0 == 0 {
+    let page_size = page_size_in(&header).unwrap_or(0);
+    if page_size == 0 {
         return Ok(());
     }
     let pages = u32::from_be_bytes(header[PAGE_COUNT_OFFSET..PAGE_COUNT_OFFSET + 4].try_into().expect("four bytes"));
-    let (length, wanted) = (file.metadata()?.len(), u64::from(pages) * known.0 as u64);
+    let (length, wanted) = (file.metadata()?.len(), u64::from(pages) * page_size as u64);
     // Drop a page that was cut off in the middle. Ignore a page count that is much too large.
-    let whole = length - length % known.0 as u64;
+    let whole = length - length % page_size as u64;
     file.set_len(whole.max(if wanted <= 64 * length { wanted } else { 0 }))?;
-    let mut first = vec![0; known.0];
+    let mut first = vec![0; page_size];
     file.rewind()?;
     if file.read_exact(&mut first).is_ok() && !is_intact(&first, 1) {
         set_checksum(&mut first, 1);
@@ -189,15 +180,10 @@ pub(super) fn make_readable(path: &Path) -> io::Result<()> {
 /// Reserves the bytes for checksums in a new, still empty database.
 pub(super) fn reserve(connection: &Connection) -> rusqlite::Result<()> {
     let mut bytes = RESERVED_BYTES as c_int;
-    let bytes_at: *mut c_int = &raw mut bytes;
     // SAFETY: the handle is open, and this operation takes a pointer to a number.
     let code = unsafe {
-        ffi::sqlite3_file_control(
-            connection.handle(),
-            c"main".as_ptr(),
-            ffi::SQLITE_FCNTL_RESERVE_BYTES,
-            bytes_at.cast(),
-        )
+        let operation = ffi::SQLITE_FCNTL_RESERVE_BYTES;
+        ffi::sqlite3_file_control(connection.handle(), c"main".as_ptr(), operation, (&raw mut bytes).cast())
     };
     if code == ffi::SQLITE_OK { Ok(()) } else { Err(SqliteError::SqliteFailure(ffi::Error::new(code), None)) }
 }
@@ -245,11 +231,9 @@ struct LayerFile {
     base: ffi::sqlite3_file,
     /// Whether it is a database rather than a log or a temporary file.
     is_database: bool,
-    page_size: PageSize,
+    /// The page size of a database with checksums; 0 if it has none or the header has not been read yet.
+    page_size: usize,
 }
-
-/// The page size of a database with checksums; 0 if it has none or the header has not been read yet.
-struct PageSize(usize);
 
 /// The offset of the file of the system's VFS, aligned for any type.
 const REAL_FILE_OFFSET: usize = size_of::<LayerFile>().next_multiple_of(16);
@@ -276,15 +260,14 @@ unsafe extern "C" fn open(
         let system = system(vfs);
         let this = file.cast::<LayerFile>();
         (*this).is_database = flags & ffi::SQLITE_OPEN_MAIN_DB != 0;
-        (*this).page_size = PageSize(0);
+        (*this).page_size = 0;
         (*real(file)).pMethods = ptr::null();
         let code = (*system).xOpen.expect("every VFS implements xOpen")(system, name, real(file), flags, out_flags);
         // SQLite does not close a file without methods. It must not close one that the system failed to open.
-        let has_shared_memory = !(*real(file)).pMethods.is_null() && (*(*real(file)).pMethods).iVersion >= 2;
-        (*file).pMethods = match (*real(file)).pMethods.is_null() {
-            true => ptr::null(),
-            false if has_shared_memory => &raw const WITH_SHARED_MEMORY,
-            false => &raw const WITHOUT_SHARED_MEMORY,
+        (*file).pMethods = match (*real(file)).pMethods.as_ref() {
+            None => ptr::null(),
+            Some(methods) if methods.iVersion >= 2 => &raw const WITH_SHARED_MEMORY,
+            Some(_) => &raw const WITHOUT_SHARED_MEMORY,
         };
         code
     }
@@ -294,13 +277,11 @@ unsafe extern "C" fn read(file: *mut ffi::sqlite3_file, to: *mut c_void, amount:
     // SAFETY: as in `open`, and the buffer has the requested length.
     unsafe {
         let code = method(file).xRead.expect("every file implements xRead")(real(file), to, amount, offset);
-        let this = &mut *file.cast::<LayerFile>();
-        if code != ffi::SQLITE_OK || !this.is_database {
+        if code != ffi::SQLITE_OK {
             return code;
         }
         let bytes = std::slice::from_raw_parts(to.cast::<u8>(), amount as usize);
-        this.page_size.update(bytes, offset);
-        match this.page_size.page_number(bytes.len(), offset) {
+        match (*file.cast::<LayerFile>()).page_number(bytes, offset) {
             Some(page) if !is_intact(bytes, page) => {
                 REJECTED_PAGE.set(Some(page));
                 ffi::SQLITE_IOERR_DATA
@@ -319,46 +300,44 @@ unsafe extern "C" fn write(file: *mut ffi::sqlite3_file, from: *const c_void, am
             write(real(file), from, amount / 2, offset);
             std::process::abort()
         });
-        let this = &mut *file.cast::<LayerFile>();
-        if !this.is_database {
-            return write(real(file), from, amount, offset);
-        }
         let bytes = std::slice::from_raw_parts(from.cast::<u8>(), amount as usize);
-        this.page_size.update(bytes, offset);
-        let Some(page) = this.page_size.page_number(bytes.len(), offset) else {
+        let Some(page) = (*file.cast::<LayerFile>()).page_number(bytes, offset) else {
             return write(real(file), from, amount, offset);
         };
-        WRITE_BUFFER.with_borrow_mut(|buffer| {
-            buffer.clear();
-            buffer.extend_from_slice(bytes);
-            set_checksum(buffer, page);
-            write(real(file), buffer.as_ptr().cast(), amount, offset)
-        })
+        let mut bytes = bytes.to_vec();
+        set_checksum(&mut bytes, page);
+        write(real(file), bytes.as_ptr().cast(), amount, offset)
     }
 }
 
-impl PageSize {
-    /// Reads the page size from the header, if these bytes contain it.
-    fn update(&mut self, bytes: &[u8], offset: i64) {
-        if offset == 0 && bytes.len() > RESERVED_BYTES_OFFSET && bytes.starts_with(MAGIC) {
-            let has_checksums = usize::from(bytes[RESERVED_BYTES_OFFSET]) == RESERVED_BYTES;
-            let size = usize::from(u16::from_be_bytes([bytes[PAGE_SIZE_OFFSET], bytes[PAGE_SIZE_OFFSET + 1]]));
-            // 65,536 does not fit into two bytes and is stored as 1.
-            self.0 = if !has_checksums {
-                0
-            } else if size == 1 {
-                1 << 16
-            } else {
-                size
-            };
+impl LayerFile {
+    /// The number of a page, counting from 1, if these bytes are exactly one page of a database with checksums. Reads the
+    /// page size from the header, if the bytes contain it.
+    fn page_number(&mut self, bytes: &[u8], offset: i64) -> Option<u64> {
+        if !self.is_database {
+            return None;
         }
-    }
-
-    /// The number of a page, counting from 1, if the range is exactly one page of a database with checksums.
-    fn page_number(&self, length: usize, offset: i64) -> Option<u64> {
-        let offset = u64::try_from(offset).ok()?;
-        let is_page = self.0 > RESERVED_BYTES && length == self.0 && offset.is_multiple_of(length as u64);
+        if offset == 0 {
+            self.page_size = page_size_in(bytes).unwrap_or(self.page_size);
+        }
+        let (offset, length) = (u64::try_from(offset).ok()?, bytes.len());
+        let is_page =
+            self.page_size > RESERVED_BYTES && length == self.page_size && offset.is_multiple_of(length as u64);
         is_page.then(|| offset / length as u64 + 1)
+    }
+}
+
+/// The page size in the header of a database; 0 if its pages have no checksums, `None` if it is no header.
+fn page_size_in(header: &[u8]) -> Option<usize> {
+    if header.len() <= RESERVED_BYTES_OFFSET || !header.starts_with(MAGIC) {
+        return None;
+    }
+    let has_checksums = usize::from(header[RESERVED_BYTES_OFFSET]) == RESERVED_BYTES;
+    match u16::from_be_bytes([header[PAGE_SIZE_OFFSET], header[PAGE_SIZE_OFFSET + 1]]) {
+        _ if !has_checksums => Some(0),
+        // 65,536 does not fit into two bytes and is stored as 1.
+        1 => Some(1 << 16),
+        size => Some(size.into()),
     }
 }
 
@@ -474,16 +453,17 @@ const fn methods(version: c_int) -> ffi::sqlite3_io_methods {
 mod tests {
     use super::*;
     use crate::error::Error;
-    use crate::store::{Store, Writer};
+    use crate::store::{Store, Writer, scratch};
 
-    /// A database with more than a hundred pages, and its bytes.
-    fn database() -> (tempfile::TempDir, std::path::PathBuf, Vec<u8>) {
-        let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("photos.db");
+    /// A database with these settings, and its bytes.
+    fn database(
+        settings: impl IntoIterator<Item = (String, String)>,
+    ) -> (tempfile::TempDir, std::path::PathBuf, Vec<u8>) {
+        let (dir, path) = scratch();
         let mut writer = Writer::open(&path).expect("it is made");
         let batch = writer.batch().expect("a transaction");
-        for number in 0..3000 {
-            batch.set_setting(&format!("key {number}"), &"value ".repeat(100 + number % 50)).expect("a row");
+        for (key, value) in settings {
+            batch.set_setting(&key, &value).expect("a row");
         }
         batch.commit().expect("it is written");
         drop(writer);
@@ -491,18 +471,21 @@ mod tests {
         (dir, path, bytes)
     }
 
+    /// Settings that fill more than a hundred pages.
+    fn many_settings() -> impl Iterator<Item = (String, String)> {
+        (0..3000).map(|number| (format!("key {number}"), "value ".repeat(100 + number % 50)))
+    }
+
     /// Reads every page that is in use.
     fn read_all(path: &std::path::Path) -> Result<Vec<(String, String)>, Error> {
         let store = Store::open(path)?;
         store.check()?;
-        (0..3000)
-            .map(|number| Ok((format!("key {number}"), store.setting(&format!("key {number}"))?.unwrap_or_default())))
-            .collect()
+        many_settings().map(|(key, _)| Ok((store.setting(&key)?.unwrap_or_default(), key))).collect()
     }
 
     #[test]
     fn no_flipped_bit_of_a_page_is_ever_read() {
-        let (_dir, path, bytes) = database();
+        let (_dir, path, bytes) = database(many_settings());
         let whole = read_all(&path).expect("it is intact");
         let pages = bytes.len() / 16_384;
         assert!(pages > 100 && bytes.len().is_multiple_of(16_384), "{} bytes", bytes.len());
@@ -526,15 +509,7 @@ mod tests {
 
     #[test]
     fn no_flipped_bit_of_a_long_value_is_ever_read() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("photos.db");
-        let mut writer = Writer::open(&path).expect("it is made");
-        let batch = writer.batch().expect("a transaction");
-        let long = "a long value ".repeat(20_000);
-        batch.set_setting("long", &long).expect("a row");
-        batch.commit().expect("it is written");
-        drop(writer);
-        let bytes = std::fs::read(&path).expect("it is there");
+        let (_dir, path, bytes) = database([("long".into(), "a long value ".repeat(20_000))]);
         let places: Vec<usize> =
             bytes.windows(12).enumerate().filter(|(_, at)| at == b"a long value").map(|at| at.0).collect();
         assert!(places.len() > 15_000);
@@ -550,7 +525,7 @@ mod tests {
 
     #[test]
     fn a_page_in_the_place_of_another_is_refused() {
-        let (_dir, path, bytes) = database();
+        let (_dir, path, bytes) = database(many_settings());
         let mut swapped = bytes.clone();
         let (one, other) = (40 * 16_384, 41 * 16_384);
         swapped[one..one + 16_384].copy_from_slice(&bytes[other..other + 16_384]);

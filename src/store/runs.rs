@@ -4,7 +4,6 @@ use rusqlite::params;
 
 use super::Store;
 use super::batch::Batch;
-use super::sqlite_error::At;
 use crate::error::Result;
 
 /// The maximum number of runs that are kept.
@@ -30,25 +29,21 @@ pub struct RunRow {
 impl Store {
     /// The last `count` runs, the latest first.
     pub fn runs(&self, count: usize) -> Result<Vec<RunRow>> {
-        self.connection
-            .prepare_cached(
-                "SELECT started_at, seconds, embedded, images_per_second, peak_memory, report
-                 FROM run ORDER BY id DESC LIMIT ?1",
-            )
-            .and_then(|mut statement| {
-                let read = |row: &rusqlite::Row<'_>| {
-                    Ok(RunRow {
-                        started_at: row.get(0)?,
-                        seconds: row.get(1)?,
-                        embedded: row.get(2)?,
-                        images_per_second: row.get(3)?,
-                        peak_memory: row.get(4)?,
-                        report: row.get(5)?,
-                    })
-                };
-                statement.query_map([count], read)?.collect()
-            })
-            .at(&self.path)
+        self.rows(
+            "SELECT started_at, seconds, embedded, images_per_second, peak_memory, report
+             FROM run ORDER BY id DESC LIMIT ?1",
+            [count],
+            |row| {
+                Ok(RunRow {
+                    started_at: row.get(0)?,
+                    seconds: row.get(1)?,
+                    embedded: row.get(2)?,
+                    images_per_second: row.get(3)?,
+                    peak_memory: row.get(4)?,
+                    report: row.get(5)?,
+                })
+            },
+        )
     }
 }
 
@@ -60,7 +55,6 @@ impl Batch<'_> {
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             params![run.started_at, run.seconds, run.embedded, run.images_per_second, run.peak_memory, run.report],
         )?;
-        self.run("DELETE FROM run WHERE id <= (SELECT max(id) FROM run) - ?1", [MAX_RUNS])?;
-        Ok(())
+        self.run("DELETE FROM run WHERE id <= (SELECT max(id) FROM run) - ?1", [MAX_RUNS])
     }
 }

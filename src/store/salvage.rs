@@ -7,18 +7,19 @@
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params_from_iter};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Rows, params_from_iter};
 
 use super::Store;
-use super::lock::WriterLock;
+use super::lock::FileLock;
 use super::open::{new_database, real_path};
 use super::pages::{VFS, make_readable, register};
 use super::select::add_functions;
 use super::sqlite_error::At;
 use crate::error::{Error, Result};
+use crate::types::now_ns;
 
 /// Tables with row ids, each after the tables that it refers to.
 const TABLES: [&str; 10] =
@@ -34,7 +35,7 @@ const SMALL_TABLES: [&str; 2] = ["setting", "dismissal"];
 /// When another process is writing, the disk is full, or nothing can be read at all. The database then stays as it was.
 pub fn salvage(database: &Path) -> Result<PathBuf> {
     let path = &real_path(database);
-    let _lock = WriterLock::acquire(path, Duration::ZERO)?;
+    let _lock = FileLock::writer(path, Duration::ZERO)?;
     let (source, new) = (Store::beside(path, "-repairing"), Store::beside(path, "-repaired"));
     let copied = readable_copy(path, &source).and_then(|()| {
         remove(&new)?;
@@ -98,8 +99,7 @@ fn remove(path: &Path) -> Result<()> {
 
 /// Gives the damaged file a second name, so that a database exists under the old name at all times.
 fn set_aside(path: &Path) -> Result<PathBuf> {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let aside = Store::beside(path, &format!("-damaged-{seconds}"));
+    let aside = Store::beside(path, &format!("-damaged-{}", now_ns().max(0) / 1_000_000_000));
     std::fs::hard_link(path, &aside)
         .or_else(|_| std::fs::copy(path, &aside).map(|_| ()))
         .map_err(Error::io("create", &aside))?;
@@ -109,27 +109,37 @@ fn set_aside(path: &Path) -> Result<PathBuf> {
 /// Copies everything that can be read to a new database, which has no log afterwards.
 fn copy(old: &Connection, new_path: &Path, of: &Path) -> Result<()> {
     let new = new_database(new_path)?;
-    let at = |result: rusqlite::Result<()>| result.at(new_path);
-    let mut tables = TABLES.iter().map(|table| is_as_defined(old, &new, table).at(new_path));
-    if !tables.try_fold(false, |any, table| table.map(|table| any || table))? {
+    if !copy_rows(old, &new).at(new_path)? {
         return Err(Error::Damaged { path: of.to_owned(), reason: "none of its tables can be read".into() });
     }
-    at(new.execute_batch("BEGIN IMMEDIATE"))?;
-    for table in TABLES {
-        at(copy_table(old, &new, table))?;
-    }
-    at(copy_classes(old, &new))?;
-    for table in SMALL_TABLES {
-        at(copy_small_table(old, &new, table))?;
-    }
-    at(keep_last_id(old, &new))?;
-    // Files derived from the old rows must be rebuilt.
-    at(new.execute_batch("UPDATE model SET codes = NULL, graph_codes = NULL; COMMIT"))?;
-    // Remove the log, so that the new database is a single file when it is renamed.
-    at(new.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(())))?;
     new.close().map_err(|(_, error)| error).at(new_path)?;
     let file = File::open(new_path).map_err(Error::io("open", new_path))?;
     file.sync_all().map_err(Error::io("write", new_path))
+}
+
+/// Copies everything that can be read. Returns `false` if no table can be.
+fn copy_rows(old: &Connection, new: &Connection) -> rusqlite::Result<bool> {
+    let mut any = false;
+    for table in TABLES {
+        any |= is_as_defined(old, new, table)?;
+    }
+    if !any {
+        return Ok(false);
+    }
+    new.execute_batch("BEGIN IMMEDIATE")?;
+    for table in TABLES {
+        copy_table(old, new, table)?;
+    }
+    copy_classes(old, new)?;
+    for table in SMALL_TABLES {
+        copy_small_table(old, new, table)?;
+    }
+    keep_last_id(old, new)?;
+    // Files derived from the old rows must be rebuilt.
+    new.execute_batch("UPDATE model SET codes = NULL, graph_codes = NULL; COMMIT")?;
+    // Remove the log, so that the new database is a single file when it is renamed.
+    new.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;
+    Ok(true)
 }
 
 /// Whether an error is caused by damaged pages, and not by the new file or a lack of memory.
@@ -159,6 +169,21 @@ fn insert(new: &Connection, table: &str, columns: &[String], values: Vec<Value>)
     }
 }
 
+/// Calls `each` with the rows that can be read, up to the first that is on a damaged page. Returns the error of that row.
+fn for_each_readable(
+    mut rows: Rows<'_>,
+    mut each: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,
+) -> rusqlite::Result<Option<rusqlite::Error>> {
+    loop {
+        match rows.next() {
+            Ok(Some(row)) => each(row)?,
+            Ok(None) => return Ok(None),
+            Err(error) if is_damage(&error) => return Ok(Some(error)),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 fn copy_table(old: &Connection, new: &Connection, table: &str) -> rusqlite::Result<()> {
     if !is_as_defined(old, new, table)? {
         return Ok(());
@@ -168,24 +193,15 @@ fn copy_table(old: &Connection, new: &Connection, table: &str) -> rusqlite::Resu
     let mut select = old.prepare(&sql)?;
     let mut after = i64::MIN;
     loop {
-        let mut rows = select.query([after])?;
-        let error = loop {
-            match rows.next() {
-                Ok(Some(row)) => {
-                    after = row.get(0)?;
-                    let values: rusqlite::Result<Vec<Value>> = (1..=columns.len()).map(|i| row.get(i)).collect();
-                    // A value that cannot be read, such as invalid UTF-8, was not written by this program.
-                    let Ok(values) = values else { continue };
-                    if index_finds(old, table, after, &columns, &values) {
-                        insert(new, table, &columns, values)?;
-                    }
-                }
-                Ok(None) => return Ok(()),
-                Err(error) if is_damage(&error) => break error,
-                Err(error) => return Err(error),
+        let damage = for_each_readable(select.query([after])?, |row| {
+            after = row.get(0)?;
+            // A value that cannot be read, such as invalid UTF-8, was not written by this program.
+            match (1..=columns.len()).map(|i| row.get(i)).collect::<Result<Vec<Value>, _>>() {
+                Ok(values) if index_finds(old, table, after, &columns, &values) => insert(new, table, &columns, values),
+                _ => Ok(()),
             }
-        };
-        drop(rows);
+        })?;
+        let Some(error) = damage else { return Ok(()) };
         match next_readable(&mut select, after) {
             Some(next) => after = next,
             None => return if after == i64::MIN && table == "root" { Err(error) } else { Ok(()) },
@@ -239,7 +255,7 @@ fn copy_classes(old: &Connection, new: &Connection) -> rusqlite::Result<()> {
         .collect::<Result<_, _>>()?;
     let sql = format!("SELECT {} FROM classification WHERE image = ?1 AND model = ?2", columns.join(", "));
     for (image, model) in vectors {
-        let read = |row: &rusqlite::Row<'_>| (0..columns.len()).map(|i| row.get(i)).collect::<Result<Vec<Value>, _>>();
+        let read = |row: &Row<'_>| (0..columns.len()).map(|i| row.get(i)).collect::<Result<Vec<Value>, _>>();
         let classes: rusqlite::Result<Vec<_>> =
             old.prepare_cached(&sql).and_then(|mut select| select.query_map([image, model], read)?.collect());
         match classes {
@@ -266,22 +282,16 @@ fn copy_small_table(old: &Connection, new: &Connection, table: &str) -> rusqlite
     }
     let columns = columns(new, table)?;
     let key = if table == "setting" { ["key", "key"] } else { ["a", "b"] };
+    // After a damaged page, read the remaining rows from the other end, as far as possible.
     for order in ["ASC", "DESC"] {
         let list = columns.join(", ");
         let sql = format!("SELECT {list} FROM {table} ORDER BY {} {order}, {} {order}", key[0], key[1]);
-        let mut select = old.prepare(&sql)?;
-        let mut rows = select.query([])?;
-        loop {
-            match rows.next() {
-                Ok(Some(row)) => {
-                    let values = (0..columns.len()).map(|i| row.get(i)).collect::<Result<_, _>>()?;
-                    insert(new, table, &columns, values)?;
-                }
-                Ok(None) => return Ok(()),
-                // Read the remaining rows from the other end, as far as possible.
-                Err(error) if is_damage(&error) => break,
-                Err(error) => return Err(error),
-            }
+        let damage = for_each_readable(old.prepare(&sql)?.query([])?, |row| {
+            let values = (0..columns.len()).map(|i| row.get(i)).collect::<Result<_, _>>()?;
+            insert(new, table, &columns, values)
+        })?;
+        if damage.is_none() {
+            break;
         }
     }
     Ok(())

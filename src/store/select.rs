@@ -6,9 +6,8 @@ use rusqlite::{Connection, ParamsFromIter, ToSql, params_from_iter};
 use super::Store;
 use super::batch::ModelRow;
 use super::features::colors_from_bytes;
-use super::sqlite_error::At;
 use crate::error::Result;
-use crate::types::{DominantColor, Features, ImageId, ImageType, Lab, RootId, Shape, VectorId};
+use crate::types::{Features, ImageId, ImageType, Lab, RootId, Shape, VectorId};
 
 /// A root, or a file or folder in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,10 +64,6 @@ impl Selection {
     pub fn is_everything(&self) -> bool {
         *self == Self::default()
     }
-
-    fn needs_features(&self) -> bool {
-        !self.types.is_empty() || !self.colors.is_empty()
-    }
 }
 
 impl Store {
@@ -83,12 +78,7 @@ impl Store {
             "SELECT e.id FROM embedding e {joins} WHERE e.model = {model}{} ORDER BY +e.id",
             and_all(&conditions)
         );
-        self.connection
-            .prepare_cached(&sql)
-            .and_then(|mut statement| {
-                statement.query_map(query.parameters(), |row| row.get(0).map(VectorId))?.collect()
-            })
-            .at(&self.path)
+        self.rows(&sql, query.parameters(), |row| row.get(0).map(VectorId))
     }
 
     /// The selected images that could be decoded, in the order of their rows.
@@ -105,15 +95,9 @@ impl Store {
             "SELECT w.id, {share} FROM image w {joins} WHERE w.format IS NOT NULL{} ORDER BY w.id",
             and_all(&conditions)
         );
-        self.connection
-            .prepare_cached(&sql)
-            .and_then(|mut statement| {
-                let read = |row: &rusqlite::Row<'_>| {
-                    Ok(SelectedImage { image: ImageId(row.get(0)?), color_share: row.get::<_, f64>(1)? as f32 })
-                };
-                statement.query_map(query.parameters(), read)?.collect()
-            })
-            .at(&self.path)
+        self.rows(&sql, query.parameters(), |row| {
+            Ok(SelectedImage { image: ImageId(row.get(0)?), color_share: row.get(1)? })
+        })
     }
 }
 
@@ -198,7 +182,7 @@ impl<'a> SelectedFiles<'a> {
         conditions.extend(selection.after.clone().map(|moment| format!("{time} >= {}", self.bind(moment))));
         conditions.extend(selection.before.clone().map(|moment| format!("{time} < {}", self.bind(moment))));
         let mut joins = if conditions.is_empty() { String::new() } else { format!("JOIN image i ON i.id = {id}") };
-        if selection.needs_features() {
+        if !selection.types.is_empty() || !selection.colors.is_empty() {
             joins += &format!(" JOIN feature m ON m.image = {id} AND m.version = {}", Features::VERSION);
             if !selection.types.is_empty() {
                 let names: Vec<String> = selection.types.iter().map(|kind| self.bind(kind.as_str())).collect();
@@ -212,7 +196,7 @@ impl<'a> SelectedFiles<'a> {
     }
 
     fn color_share(&mut self, lab: &Lab) -> String {
-        let [l, a, b] = lab.0.map(|x| self.bind(f64::from(x)));
+        let [l, a, b] = lab.0.map(|x| self.bind(x));
         format!("color_share(m.dominant_colors, {l}, {a}, {b})")
     }
 
@@ -234,13 +218,9 @@ impl<'a> SelectedFiles<'a> {
 pub(super) fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("color_share", 4, flags, |context| {
-        let lab: [f64; 3] = [context.get(1)?, context.get(2)?, context.get(3)?];
+        let lab = Lab([context.get(1)?, context.get(2)?, context.get(3)?]);
         let colors = colors_from_bytes(context.get_raw(0).as_blob()?);
-        Ok(f64::from(color_share(&colors, Lab(lab.map(|x| x as f32)))))
+        let near = colors.iter().filter(|color| color.lab.difference(lab) <= MAX_COLOR_DIFFERENCE);
+        Ok(near.map(|color| color.share).sum::<f32>())
     })
-}
-
-fn color_share(colors: &[DominantColor], lab: Lab) -> f32 {
-    let near = colors.iter().filter(|color| color.lab.difference(lab) <= MAX_COLOR_DIFFERENCE);
-    near.map(|color| color.share).sum()
 }

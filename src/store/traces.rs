@@ -6,18 +6,22 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
-use rusqlite::types::{FromSqlError, Type};
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::types::Type;
+use rusqlite::{Row, params};
 
 use super::Store;
-use super::batch::{Writer, now_ms};
-use super::open::open_recorder;
-use super::sqlite_error::At;
+use super::batch::Writer;
+use super::features::image_type;
+use super::open::open_writer;
 use crate::error::{Error, Result};
-use crate::types::{ContentHash, ImageType};
+use crate::types::{ContentHash, ImageType, now_ns};
 
 /// The maximum length of a stored SVG document in bytes. The tracer makes no larger ones.
 const MAX_SVG_BYTES: u64 = 256 << 20;
+
+/// Selects what [`read`] reads.
+const SELECT: &str = "SELECT hash, version, tier, complete, milliseconds, tried, type, facts, parameters, candidates,
+    score, ssimulacra2, ssim, shapes, svg FROM trace";
 
 /// The stored trace of a picture. Values that only other layers interpret are stored as JSON.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,7 +40,7 @@ pub struct TraceRow {
     pub tried: u32,
     /// Type of the picture.
     pub kind: Option<ImageType>,
-    /// Input of the score predictor, as JSON.
+    /// Properties of the picture, as JSON.
     pub facts: String,
     /// Parameters of the drawing, as JSON.
     pub parameters: String,
@@ -54,63 +58,23 @@ pub struct TraceRow {
     pub svg: String,
 }
 
-/// The part of a trace that the score predictor learns from.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TraceLesson {
-    /// Input of the score predictor, as JSON.
-    pub facts: String,
-    /// Score of each candidate, as JSON.
-    pub candidates: String,
-    /// Score of the drawing.
-    pub score: f64,
-    /// Tier: 0 fast, 1 balanced, 2 quality.
-    pub tier: u8,
-}
-
 impl Store {
     /// The trace of a content.
     pub fn trace(&self, hash: &ContentHash) -> Result<Option<TraceRow>> {
-        self.trace_where("hash = ?1", hash.as_bytes())
+        self.find(&format!("{SELECT} WHERE hash = ?1"), [hash.as_bytes()], read)
     }
 
     pub(super) fn trace_at(&self, row: i64) -> Result<Option<TraceRow>> {
-        self.trace_where("id = ?1", row)
+        self.find(&format!("{SELECT} WHERE id = ?1"), [row], read)
     }
-
-    fn trace_where(&self, condition: &str, key: impl rusqlite::ToSql) -> Result<Option<TraceRow>> {
-        let sql = format!(
-            "SELECT hash, version, tier, complete, milliseconds, tried, type, facts, parameters, candidates, score,
-                    ssimulacra2, ssim, shapes, svg FROM trace WHERE {condition}"
-        );
-        self.connection
-            .prepare_cached(&sql)
-            .and_then(|mut statement| statement.query_row([key], read).optional())
-            .at(&self.path)
-    }
-
-    /// Up to `limit` samples from traces by a version of the tracer, the latest first. Only tiers above 0 try all
-    /// candidates, so only those are returned.
-    pub fn trace_lessons(&self, version: u32, limit: usize) -> Result<Vec<TraceLesson>> {
-        self.connection
-            .prepare_cached(
-                "SELECT facts, candidates, score, tier FROM trace WHERE version = ?1 AND tier > 0 ORDER BY traced_at DESC LIMIT ?2",
-            )
-            .and_then(|mut statement| {
-                let read = |row: &Row<'_>| {
-                    Ok(TraceLesson { facts: row.get(0)?, candidates: row.get(1)?, score: row.get(2)?, tier: row.get(3)? })
-                };
-                statement.query_map(params![version, limit], read)?.collect()
-            })
-            .at(&self.path)
-    }
-}
-
-fn kind(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<ImageType>> {
-    Ok(row.get::<_, Option<String>>(column)?.as_deref().and_then(ImageType::from_name))
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<TraceRow> {
-    let svg = inflate(row.get_ref(14)?.as_blob()?);
+    let mut svg = String::new();
+    DeflateDecoder::new(row.get_ref(14)?.as_blob()?)
+        .take(MAX_SVG_BYTES)
+        .read_to_string(&mut svg)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(14, Type::Blob, Box::new(error)))?;
     Ok(TraceRow {
         hash: row.get::<_, [u8; 32]>(0)?.into(),
         version: row.get(1)?,
@@ -118,7 +82,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<TraceRow> {
         complete: row.get(3)?,
         milliseconds: row.get(4)?,
         tried: row.get(5)?,
-        kind: kind(row, 6)?,
+        kind: image_type(row, 6)?,
         facts: row.get(7)?,
         parameters: row.get(8)?,
         candidates: row.get(9)?,
@@ -126,22 +90,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<TraceRow> {
         ssimulacra2: row.get(11)?,
         ssim: row.get(12)?,
         shapes: row.get(13)?,
-        svg: svg.map_err(|error| {
-            rusqlite::Error::FromSqlConversionFailure(14, Type::Blob, Box::new(FromSqlError::Other(Box::new(error))))
-        })?,
+        svg,
     })
-}
-
-fn deflate(svg: &str) -> std::io::Result<Vec<u8>> {
-    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(svg.as_bytes())?;
-    encoder.finish()
-}
-
-fn inflate(bytes: &[u8]) -> std::io::Result<String> {
-    let mut svg = String::new();
-    DeflateDecoder::new(bytes).take(MAX_SVG_BYTES).read_to_string(&mut svg)?;
-    Ok(svg)
 }
 
 /// Writes traces, without the lock of a [`Writer`], so that a trace need not wait for a run of `add`, which may take
@@ -164,7 +114,7 @@ impl Recorder {
             }
             opened => opened?,
         };
-        Ok(Self { store: open_recorder(&store.path)? })
+        Ok(Self { store: Store::of(open_writer(&store.path)?, &store.path) })
     }
 
     /// Stores a trace, unless there is a better one, or one by a newer version of the tracer.
@@ -172,52 +122,48 @@ impl Recorder {
     /// # Errors
     /// When the database cannot be written.
     pub fn put_trace(&self, trace: &TraceRow) -> Result<()> {
-        let svg = deflate(&trace.svg).map_err(Error::io("compress a drawing for", &self.store.path))?;
-        self.store
-            .connection
-            .prepare_cached(
-                "INSERT INTO trace (hash, version, tier, complete, milliseconds, tried, type, facts, parameters, candidates,
-                                    score, ssimulacra2, ssim, shapes, bytes, svg, traced_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
-                 ON CONFLICT (hash) DO UPDATE SET
-                     version = excluded.version, tier = excluded.tier, complete = excluded.complete,
-                     milliseconds = excluded.milliseconds, tried = excluded.tried, type = excluded.type,
-                     facts = excluded.facts, parameters = excluded.parameters, candidates = excluded.candidates,
-                     score = excluded.score, ssimulacra2 = excluded.ssimulacra2, ssim = excluded.ssim,
-                     shapes = excluded.shapes, bytes = excluded.bytes, svg = excluded.svg, traced_at = excluded.traced_at
-                 WHERE excluded.version > trace.version
-                     OR excluded.version = trace.version AND (excluded.score > trace.score
-                         OR excluded.score = trace.score AND (excluded.tier, excluded.complete) >= (trace.tier, trace.complete))",
-            )
-            .and_then(|mut statement| {
-                statement.execute(params![
-                    trace.hash.as_bytes(),
-                    trace.version,
-                    trace.tier,
-                    trace.complete,
-                    trace.milliseconds,
-                    trace.tried,
-                    trace.kind.map(ImageType::as_str),
-                    trace.facts,
-                    trace.parameters,
-                    trace.candidates,
-                    trace.score,
-                    trace.ssimulacra2,
-                    trace.ssim,
-                    trace.shapes,
-                    trace.svg.len(),
-                    svg,
-                    now_ms(),
-                ])
-            })
-            .map(|_| ())
-            .at(&self.store.path)
+        let mut svg = DeflateEncoder::new(Vec::new(), Compression::best());
+        let svg = svg.write_all(trace.svg.as_bytes()).and_then(|()| svg.finish());
+        let svg = svg.map_err(Error::io("compress a drawing for", &self.store.path))?;
+        self.store.run(
+            "INSERT INTO trace (hash, version, tier, complete, milliseconds, tried, type, facts, parameters, candidates,
+                                score, ssimulacra2, ssim, shapes, bytes, svg, traced_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+             ON CONFLICT (hash) DO UPDATE SET
+                 version = excluded.version, tier = excluded.tier, complete = excluded.complete,
+                 milliseconds = excluded.milliseconds, tried = excluded.tried, type = excluded.type,
+                 facts = excluded.facts, parameters = excluded.parameters, candidates = excluded.candidates,
+                 score = excluded.score, ssimulacra2 = excluded.ssimulacra2, ssim = excluded.ssim,
+                 shapes = excluded.shapes, bytes = excluded.bytes, svg = excluded.svg, traced_at = excluded.traced_at
+             WHERE (excluded.version, excluded.score, excluded.tier, excluded.complete)
+                 >= (trace.version, trace.score, trace.tier, trace.complete)",
+            params![
+                trace.hash.as_bytes(),
+                trace.version,
+                trace.tier,
+                trace.complete,
+                trace.milliseconds,
+                trace.tried,
+                trace.kind.map(ImageType::as_str),
+                trace.facts,
+                trace.parameters,
+                trace.candidates,
+                trace.score,
+                trace.ssimulacra2,
+                trace.ssim,
+                trace.shapes,
+                trace.svg.len(),
+                svg,
+                now_ns() / 1_000_000,
+            ],
+        )
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::scratch;
 
     fn row(tier: u8, score: f64) -> TraceRow {
         TraceRow {
@@ -241,16 +187,12 @@ mod tests {
 
     #[test]
     fn the_best_drawing_is_kept() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("a.db");
+        let (_dir, path) = scratch();
         let recorder = Recorder::open(&path).expect("it is made");
         let kept = |tier, score| {
             recorder.put_trace(&row(tier, score)).expect("it is written");
-            Store::open(&path)
-                .expect("it opens")
-                .trace(&row(0, 0.0).hash)
-                .expect("it can be read")
-                .expect("it is there")
+            let store = Store::open(&path).expect("it opens");
+            store.trace(&row(0, 0.0).hash).expect("it can be read").expect("it is there")
         };
         assert_eq!(kept(1, 50.0), row(1, 50.0));
         assert_eq!(kept(0, 50.0), row(1, 50.0));
@@ -258,25 +200,11 @@ mod tests {
         assert_eq!(kept(2, 50.0), row(2, 50.0));
         assert_eq!(kept(1, 55.0), row(1, 55.0));
         assert_eq!(kept(2, 56.0), row(2, 56.0));
-        let lesson = TraceLesson { facts: "{}".into(), candidates: "[1, null]".into(), score: 56.0, tier: 2 };
-        let store = Store::open(&path).expect("it opens");
-        assert_eq!(store.trace_lessons(3, 10).expect("lessons"), [lesson]);
-        assert_eq!(store.trace_lessons(2, 10).expect("none"), []);
-    }
-
-    #[test]
-    fn a_trace_is_written_while_another_process_adds() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("a.db");
-        let _writer = Writer::open(&path).expect("it is made");
-        let recorder = Recorder::open(&path).expect("it opens");
-        recorder.put_trace(&row(0, 1.0)).expect("it is written");
     }
 
     #[test]
     fn a_damaged_drawing_is_found_by_check() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("a.db");
+        let (_dir, path) = scratch();
         let recorder = Recorder::open(&path).expect("it is made");
         recorder.put_trace(&row(0, 1.0)).expect("it is written");
         recorder.store.connection.execute("UPDATE trace SET svg = x'ffffff'", []).expect("it is damaged");

@@ -1,6 +1,6 @@
 //! What text queries match: labels that models assigned to images, and words in paths.
 
-use rusqlite::{Row, params};
+use rusqlite::params;
 
 use super::Store;
 use super::batch::ModelRow;
@@ -22,20 +22,12 @@ pub struct SeenLabel {
     pub name: String,
 }
 
-fn read_label_score(row: &Row<'_>) -> rusqlite::Result<(ImageId, LabelRow, f32)> {
-    Ok((ImageId(row.get(0)?), LabelRow(row.get(1)?), row.get::<_, f64>(2)? as f32))
-}
-
 impl Store {
     /// All labels that any model has ever assigned.
     pub fn labels(&self) -> Result<Vec<SeenLabel>> {
-        self.connection
-            .prepare_cached("SELECT id, name FROM label ORDER BY id")
-            .and_then(|mut statement| {
-                let read = |row: &Row<'_>| Ok(SeenLabel { row: LabelRow(row.get(0)?), name: row.get(1)? });
-                statement.query_map([], read)?.collect()
-            })
-            .at(&self.path)
+        self.rows("SELECT id, name FROM label ORDER BY id", [], |row| {
+            Ok(SeenLabel { row: LabelRow(row.get(0)?), name: row.get(1)? })
+        })
     }
 
     /// The labels that a model ranks first for images of present files, with the number of these images, the most
@@ -48,12 +40,7 @@ impl Store {
                    WHERE model = ?1 AND rank = 0 AND {held} GROUP BY label)
              JOIN label USING (id) ORDER BY pictures DESC, label.name LIMIT ?2"
         );
-        self.connection
-            .prepare_cached(&sql)
-            .and_then(|mut statement| {
-                statement.query_map(params![model.0, count as i64], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-            })
-            .at(&self.path)
+        self.rows(&sql, params![model.0, count], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
     /// Calls `each` with every image to which a model has assigned one of these labels, the label, and its score. The
@@ -73,8 +60,8 @@ impl Store {
         let mut statement = self.connection.prepare(&sql).at(&self.path)?;
         let mut rows = statement.query([model.0]).at(&self.path)?;
         while let Some(row) = rows.next().at(&self.path)? {
-            let (image, label, score) = read_label_score(row).at(&self.path)?;
-            each(image, label, score);
+            let (image, label, score) = <(i64, i64, f32)>::try_from(row).at(&self.path)?;
+            each(ImageId(image), LabelRow(label), score);
         }
         Ok(())
     }
@@ -95,9 +82,6 @@ impl Store {
              SELECT image FROM file WHERE root IN ({}) AND image IS NOT NULL AND missing_since IS NULL",
             roots.join(",")
         );
-        self.connection
-            .prepare_cached(&sql)
-            .and_then(|mut statement| statement.query_map([words.join(" ")], |row| row.get(0).map(ImageId))?.collect())
-            .at(&self.path)
+        self.rows(&sql, [words.join(" ")], |row| row.get(0).map(ImageId))
     }
 }

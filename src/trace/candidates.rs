@@ -18,7 +18,10 @@ pub const CANDIDATES: [Parameters; 6] = [
     Parameters { scale: 4.0, simplify: 1.0, compositing: Compositing::Cutout, ..D },
 ];
 
-/// Index into [`CANDIDATES`] of the set to try first on a kind of picture when there are too few earlier traces.
+/// The score of each of [`CANDIDATES`] on one picture; `None` if it was not tried or failed.
+pub type CandidateScores = [Option<f64>; CANDIDATES.len()];
+
+/// Index into [`CANDIDATES`] of the set to try first on a kind of picture.
 ///
 /// The best single choice is the same for every kind of drawing. Photographs get one with fewer colours.
 pub fn first_for(kind: Option<ImageType>) -> usize {

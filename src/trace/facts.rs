@@ -39,7 +39,7 @@ impl TraceFacts {
         }
     }
 
-    /// The properties as numbers for the predictor. Properties that vary by orders of magnitude become logarithms.
+    /// The properties as numbers for the prior. Properties that vary by orders of magnitude become logarithms.
     pub fn numbers(&self) -> [f64; NUMBERS] {
         let SourceFacts { colors, flat, mixed, fine, off_palette, edges, .. } = self.source;
         let log = |value: f64| value.max(0.0).ln_1p();

@@ -1,36 +1,84 @@
-//! Limits of a search for a drawing.
+//! The CPUs, memory and time that searches for drawings may use.
 
-/// The time, memory and CPUs that a search for a drawing may use.
-pub trait Limits: Sync {
-    /// A CPU and memory for one more drawing; dropping it gives them back.
-    type Spare: Send;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-    /// Whether the deadline has passed, so that nothing more is tried.
-    fn is_late(&self) -> bool;
+use crate::types::{ByteBudget, CancelToken, MemoryPermit};
 
-    /// Whether to give up even though there is no drawing yet.
-    fn is_too_late(&self) -> bool;
+/// Time allowed for the first drawing of a picture, even if the search has less.
+const FIRST_DRAWING_TIMEOUT: Duration = Duration::from_secs(60);
 
-    /// Takes a CPU and `bytes` of memory for one more drawing at the same time, if both are free.
-    fn spare(&self, bytes: u64) -> Option<Self::Spare>;
+/// Stands in for a deadline too far away to be represented: a year.
+const NEVER: Duration = Duration::from_secs(86_400 * 365);
+
+/// The CPUs and the memory that the searches of a run share.
+pub(super) struct Resources {
+    /// Number of CPUs that are not in use.
+    idle: AtomicUsize,
+    /// Memory for drawings.
+    drawings: ByteBudget,
 }
 
-/// One CPU and no deadline.
-#[derive(Debug, Clone, Copy)]
-pub struct NoLimits;
-
-impl Limits for NoLimits {
-    type Spare = ();
-
-    fn is_late(&self) -> bool {
-        false
+impl Resources {
+    pub(super) fn new(cpus: usize, drawing_bytes: u64) -> Self {
+        Self { idle: AtomicUsize::new(cpus), drawings: ByteBudget::new(drawing_bytes) }
     }
 
-    fn is_too_late(&self) -> bool {
-        false
+    /// Takes a CPU, if one is idle.
+    pub(super) fn try_take_cpu(&self) -> Option<CpuPermit<'_>> {
+        let taken = self.idle.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |idle| idle.checked_sub(1));
+        taken.is_ok().then_some(CpuPermit(&self.idle))
     }
 
-    fn spare(&self, _bytes: u64) -> Option<()> {
-        None
+    /// Waits until there is memory for a search, and returns the limits of that search. It needs this much memory for
+    /// each drawing that it makes at the same time.
+    pub(super) fn limits<'a>(&'a self, bytes: u64, time: Duration, cancel: &'a CancelToken) -> Limits<'a> {
+        let held = self.drawings.hold(bytes);
+        let start = Instant::now();
+        let after = |time: Duration| start.checked_add(time).unwrap_or(start + NEVER);
+        let (deadline, first_drawing_deadline) = (after(time), after(time.max(FIRST_DRAWING_TIMEOUT)));
+        Limits { resources: self, bytes, cancel, start, deadline, first_drawing_deadline, _held: held }
+    }
+}
+
+/// A CPU in use; dropping the permit gives the CPU back.
+pub(super) struct CpuPermit<'a>(&'a AtomicUsize);
+
+impl Drop for CpuPermit<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The limits of the search for one picture, with the memory for one drawing.
+pub(crate) struct Limits<'a> {
+    resources: &'a Resources,
+    bytes: u64,
+    cancel: &'a CancelToken,
+    start: Instant,
+    deadline: Instant,
+    first_drawing_deadline: Instant,
+    _held: MemoryPermit<'a>,
+}
+
+impl<'a> Limits<'a> {
+    /// How long the search has been running.
+    pub(super) fn time(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// Whether the deadline has passed, so that nothing more is tried.
+    pub(super) fn is_late(&self) -> bool {
+        self.cancel.is_cancelled() || Instant::now() >= self.deadline
+    }
+
+    /// Whether to give up even though there is no drawing yet.
+    pub(super) fn is_too_late(&self) -> bool {
+        Instant::now() >= self.first_drawing_deadline
+    }
+
+    /// Takes a CPU and memory for one more drawing at the same time, if both are free.
+    pub(super) fn spare(&self) -> Option<(CpuPermit<'a>, MemoryPermit<'a>)> {
+        Some((self.resources.try_take_cpu()?, self.resources.drawings.try_hold(self.bytes)?))
     }
 }

@@ -1,27 +1,23 @@
-//! Finds the best parameters for tracing a drawing within a time limit, and learns from earlier traces.
+//! Finds the best parameters for tracing a drawing within a time limit.
 
 mod batch;
 mod candidates;
 mod effort;
 mod facts;
 mod limits;
-mod linear;
 mod options;
 mod pictures;
 mod prior;
 mod record;
-mod score_predictor;
 
-pub(crate) use batch::{Batch, Outcome, Ready, SkipReason};
-pub use candidates::{CANDIDATES, first_for};
-pub use effort::{CandidateScores, Found, Tier, bytes_for, find};
+pub(crate) use batch::{Batch, Ready};
+pub use candidates::{CANDIDATES, CandidateScores, first_for};
+pub(crate) use effort::{bytes_for, find};
 pub use facts::TraceFacts;
-pub use limits::{Limits, NoLimits};
-pub use options::TraceOptions;
+pub use options::{Tier, TraceOptions};
 pub(crate) use pictures::{TraceInput, trace_inputs};
-pub use record::{Compared, Traced, VERSION};
-pub use score_predictor::Estimate;
-pub(crate) use score_predictor::{MAX_SAMPLES, Sample, ScorePredictor};
+pub use prior::Estimate;
+pub use record::{Compared, Traced};
 
 #[cfg(test)]
 mod tests {
@@ -31,32 +27,28 @@ mod tests {
     use crate::types::{ContentHash, ImageType};
     use crate::vector::{Parameters, Quality, SourceFacts};
 
-    /// Properties of a picture with edges of this length.
-    pub(super) fn facts(edges: f32) -> TraceFacts {
+    pub(super) fn traced() -> Traced {
         let source = SourceFacts {
             megapixels: 0.065,
             colors: 4,
-            flat: 0.9 - edges / 2.0,
-            mixed: edges / 4.0,
-            fine: edges / 4.0,
+            flat: 0.84,
+            mixed: 0.03,
+            fine: 0.03,
             off_palette: 3.0,
-            edges,
+            edges: 0.125,
             transparent: false,
         };
-        TraceFacts {
+        let facts = TraceFacts {
             kind: Some(ImageType::Simple),
             source,
             entropy: 1.5,
             gradient_fraction: 0.0,
             corner_density: 10.0,
             shades: 4,
-        }
-    }
-
-    pub(super) fn traced() -> Traced {
+        };
         Traced {
             hash: ContentHash::of(b"a picture"),
-            facts: facts(0.125),
+            facts,
             tier: Tier::Balanced,
             svg: "<svg/>".into(),
             parameters: Parameters::DEFAULT,
@@ -65,6 +57,7 @@ mod tests {
             shapes: 7,
             tried: 6,
             complete: true,
+            candidates: [Some(70.25), Some(1.5), None, None, None, None],
             time: Duration::from_millis(321),
             stored: false,
             compared: None,

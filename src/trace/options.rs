@@ -3,9 +3,36 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use super::Tier;
+use serde::{Deserialize, Serialize};
+
 use crate::media::DecodeLimits;
 use crate::types::CancelToken;
+
+/// The effort to spend on a trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// Tries one candidate.
+    Fast,
+    /// Tries all six candidates.
+    Balanced,
+    /// Tries all six, then improves the best one parameter at a time, while that helps and time remains.
+    Quality,
+}
+
+impl Tier {
+    /// All tiers, the fastest first. The database has their positions in this list.
+    pub const ALL: [Self; 3] = [Self::Fast, Self::Balanced, Self::Quality];
+
+    /// The name that is shown and used in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Balanced => "balanced",
+            Self::Quality => "quality",
+        }
+    }
+}
 
 /// Options for tracing pictures.
 #[derive(Debug, Clone)]

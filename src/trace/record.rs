@@ -6,15 +6,15 @@ use std::time::Duration;
 use image::RgbImage;
 use serde::Serialize;
 
-use super::{CANDIDATES, CandidateScores, Found, Tier, TraceFacts, TraceOptions};
+use super::{CANDIDATES, CandidateScores, Tier, TraceFacts, TraceOptions};
 use crate::media::{Filter, scale_rgb};
 use crate::store::TraceRow;
 use crate::types::ContentHash;
 use crate::vector::{Parameters, Quality, Source};
 
 /// Version of the tracer; increases whenever the same picture would get a different drawing. Traces of other versions
-/// are made again, and the predictor ignores them.
-pub const VERSION: u32 = 2;
+/// are made again.
+const VERSION: u32 = 2;
 
 /// The trace of a picture, and how it was found.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +39,8 @@ pub struct Traced {
     pub tried: u32,
     /// Whether there was time to try everything that the tier includes.
     pub complete: bool,
+    /// The scores of the candidates.
+    pub candidates: CandidateScores,
     /// How long the search took when it ran.
     pub time: Duration,
     /// Whether it comes from the database, found by an earlier trace.
@@ -70,20 +72,13 @@ impl Compared {
 }
 
 impl Traced {
-    /// The trace that a search has just found.
-    pub(crate) fn new(hash: ContentHash, facts: TraceFacts, tier: Tier, found: Found, time: Duration) -> Self {
-        let Found { svg, parameters, quality, score, shapes, tried, complete, .. } = found;
-        let (stored, compared) = (false, None);
-        Self { hash, facts, tier, svg, parameters, quality, score, shapes, tried, complete, time, stored, compared }
-    }
-
     /// Reads a stored trace; `None` if another version made it, or its values are invalid.
     pub(crate) fn from_row(row: TraceRow) -> Option<Self> {
         (row.version == VERSION).then_some(())?;
         Some(Self {
             hash: row.hash,
             facts: serde_json::from_str(&row.facts).ok()?,
-            tier: Tier::from_rank(row.tier)?,
+            tier: *Tier::ALL.get(usize::from(row.tier))?,
             svg: row.svg,
             parameters: serde_json::from_str(&row.parameters).ok().filter(Parameters::are_valid)?,
             quality: Quality { ssimulacra2: row.ssimulacra2, ssim: row.ssim },
@@ -91,6 +86,7 @@ impl Traced {
             shapes: row.shapes,
             tried: row.tried,
             complete: row.complete,
+            candidates: serde_json::from_str(&row.candidates).unwrap_or_default(),
             time: Duration::from_millis(row.milliseconds),
             stored: true,
             compared: None,
@@ -98,18 +94,18 @@ impl Traced {
     }
 
     /// The row to store.
-    pub(crate) fn to_row(&self, candidates: &CandidateScores) -> TraceRow {
+    pub(crate) fn to_row(&self) -> TraceRow {
         TraceRow {
             hash: self.hash,
             version: VERSION,
-            tier: self.tier.rank(),
+            tier: self.tier as u8,
             complete: self.complete,
             milliseconds: self.time.as_millis() as u64,
             tried: self.tried,
             kind: self.facts.kind,
             facts: json(&self.facts),
             parameters: json(&self.parameters),
-            candidates: json(candidates),
+            candidates: json(&self.candidates),
             score: self.score,
             ssimulacra2: self.quality.ssimulacra2,
             ssim: self.quality.ssim,
@@ -159,7 +155,7 @@ mod tests {
     #[test]
     fn a_stored_trace_equals_the_one_that_was_found() {
         let traced = crate::trace::tests::traced();
-        let row = traced.to_row(&[Some(1.0), None, None, None, None, None]);
+        let row = traced.to_row();
         assert_eq!(Traced::from_row(row.clone()), Some(Traced { stored: true, ..traced }));
         let strange = |row: TraceRow| assert_eq!(Traced::from_row(row), None);
         strange(TraceRow { parameters: row.parameters.replace("\"scale\":5.0", "\"scale\":500.0"), ..row.clone() });

@@ -106,39 +106,39 @@ pub fn resolved(path: &Path) -> PathBuf {
     found.unwrap_or_else(|_| path.to_owned())
 }
 
-/// Paths in JSON: a string, or an array of bytes if the path is not UTF-8. For serde's `with`.
-pub mod path_text {
-    use std::path::{Path, PathBuf};
+/// A path in JSON: a string, or an array of bytes if the path is not UTF-8.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Form<'a> {
+    Text(Cow<'a, str>),
+    Bytes(Cow<'a, [u8]>),
+}
 
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use super::{path_from_bytes, path_to_bytes};
-
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    pub(super) enum Form {
-        Text(String),
-        Bytes(Vec<u8>),
+impl<'a> From<&'a Path> for Form<'a> {
+    fn from(path: &'a Path) -> Self {
+        path.to_str().map_or_else(|| Self::Bytes(path_to_bytes(path)), |text| Self::Text(text.into()))
     }
+}
 
-    impl From<Form> for PathBuf {
-        fn from(form: Form) -> Self {
-            match form {
-                Form::Text(text) => text.into(),
-                Form::Bytes(bytes) => path_from_bytes(&bytes),
-            }
+impl From<Form<'_>> for PathBuf {
+    fn from(form: Form<'_>) -> Self {
+        match form {
+            Form::Text(text) => text.into_owned().into(),
+            Form::Bytes(bytes) => path_from_bytes(&bytes),
         }
     }
+}
+
+/// Paths in JSON: a string, or an array of bytes if the path is not UTF-8. For serde's `with`.
+pub mod path_text {
+    use super::{Deserialize, Deserializer, Form, Path, PathBuf, Serialize, Serializer};
 
     /// Writes a path.
     ///
     /// # Errors
     /// The errors of the serializer.
     pub fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-        match path.to_str() {
-            Some(text) => text.serialize(serializer),
-            None => path_to_bytes(path).serialize(serializer),
-        }
+        Form::from(path).serialize(serializer)
     }
 
     /// Reads a path.
@@ -152,26 +152,14 @@ pub mod path_text {
 
 /// Lists of paths in JSON, each in the form of [`path_text`]. For serde's `with`.
 pub mod paths_text {
-    use std::path::{Path, PathBuf};
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use super::path_text;
-
-    struct AsText<'a>(&'a Path);
-
-    impl Serialize for AsText<'_> {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            path_text::serialize(self.0, serializer)
-        }
-    }
+    use super::{Deserialize, Deserializer, Form, PathBuf, Serializer};
 
     /// Writes paths.
     ///
     /// # Errors
     /// The errors of the serializer.
     pub fn serialize<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(paths.iter().map(|path| AsText(path)))
+        serializer.collect_seq(paths.iter().map(|path| Form::from(path.as_path())))
     }
 
     /// Reads paths.
@@ -179,7 +167,7 @@ pub mod paths_text {
     /// # Errors
     /// When the value is not a list of paths.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
-        Ok(Vec::<path_text::Form>::deserialize(deserializer)?.into_iter().map(Into::into).collect())
+        Ok(Vec::<Form<'_>>::deserialize(deserializer)?.into_iter().map(Into::into).collect())
     }
 }
 

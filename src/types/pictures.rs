@@ -26,11 +26,6 @@ impl Shape {
             Self::Square => "square",
         }
     }
-
-    /// The shape with this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|shape| shape.as_str() == name)
-    }
 }
 
 /// The stage of indexing at which a file failed.
@@ -48,9 +43,6 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// All stages, in order.
-    pub const ALL: [Self; 4] = [Self::Scan, Self::Read, Self::Decode, Self::Embed];
-
     /// The name used in the database and in output.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -63,7 +55,7 @@ impl Stage {
 
     /// The stage with this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|stage| stage.as_str() == name)
+        [Self::Scan, Self::Read, Self::Decode, Self::Embed].into_iter().find(|stage| stage.as_str() == name)
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) enum ChangeKind {
 }
 
 /// How long to wait before a changed path is due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Delays {
     /// Delay after a settled change, so that related events can follow: a file that is saved by replacement is missing
     /// for a moment.
@@ -48,8 +48,14 @@ struct Entry {
     stat: Option<FileStat>,
 }
 
+impl Entry {
+    fn new(root: &Arc<Path>, due: Instant, kind: ChangeKind) -> Self {
+        Self { root: root.clone(), due, first: None, touched: None, kind, stat: None }
+    }
+}
+
 /// Paths that may have changed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct DirtyPaths {
     delays: Delays,
     entries: HashMap<PathBuf, Entry>,
@@ -71,7 +77,7 @@ impl Due {
 
 impl DirtyPaths {
     pub(super) fn new(delays: Delays) -> Self {
-        Self { delays, entries: HashMap::new(), by_due: BTreeSet::new() }
+        Self { delays, ..Self::default() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -86,14 +92,17 @@ impl DirtyPaths {
     /// Notes a change of a path below a root.
     pub(super) fn note(&mut self, root: &Arc<Path>, path: &Path, kind: ChangeKind, now: Instant) {
         if self.entries.len() >= MAX_PATHS && !self.entries.contains_key(path) {
-            return self.collapse(root, now);
+            // Replaces all entries of the root by one for the root itself.
+            self.forget(root, root);
+            let entry = Entry::new(root, now + self.delays.stable, ChangeKind::Folder);
+            return self.insert(root.to_path_buf(), entry);
         }
         let Delays { settle, stable } = self.delays;
         match self.remove(path) {
             None => {
                 let due = now + if kind == ChangeKind::Changing { stable } else { settle };
-                let (root, first, touched) = (root.clone(), Some(now), Some(now));
-                self.insert(path.to_owned(), Entry { root, due, first, touched, kind, stat: None });
+                let entry = Entry { first: Some(now), touched: Some(now), ..Entry::new(root, due, kind) };
+                self.insert(path.to_owned(), entry);
             }
             Some(mut entry) => {
                 // A change of attributes after the file was closed does not make it incomplete again.
@@ -115,8 +124,8 @@ impl DirtyPaths {
     /// Notes a file that a scan found and that may be incomplete, unless the path is noted already.
     pub(super) fn note_unsettled(&mut self, root: &Arc<Path>, path: &Path, now: Instant) {
         if !self.entries.contains_key(path) {
-            let (root, due, kind) = (root.clone(), now + self.delays.stable, ChangeKind::Changing);
-            self.insert(path.to_owned(), Entry { root, due, first: None, touched: None, kind, stat: None });
+            let entry = Entry::new(root, now + self.delays.stable, ChangeKind::Changing);
+            self.insert(path.to_owned(), entry);
         }
     }
 
@@ -139,7 +148,7 @@ impl DirtyPaths {
             return;
         }
         let kind = if is_folder { ChangeKind::Folder } else { ChangeKind::Settled };
-        self.insert(path, Entry { root: root.clone(), due, first: None, touched: None, kind, stat: None });
+        self.insert(path, Entry::new(root, due, kind));
     }
 
     /// Forgets the entries of a root at and below a path.
@@ -196,14 +205,6 @@ impl DirtyPaths {
         let age = clock.saturating_sub(found.ctime_ns.max(found.mtime_ns));
         let is_old = u128::try_from(age).is_ok_and(|age| age >= self.delays.stable.as_nanos());
         is_old || before == Some(found)
-    }
-
-    /// Replaces all entries of a root by one for the root itself.
-    fn collapse(&mut self, root: &Arc<Path>, now: Instant) {
-        self.forget(root, root);
-        let (due, first) = (now + self.delays.stable, None);
-        let entry = Entry { root: root.clone(), due, first, touched: None, kind: ChangeKind::Folder, stat: None };
-        self.insert(root.to_path_buf(), entry);
     }
 
     fn insert(&mut self, path: PathBuf, entry: Entry) {

@@ -20,8 +20,8 @@ pub(super) enum FsEvent {
     Unmounted(PathBuf),
     /// Events were lost.
     Lost,
-    /// These folders cannot be watched, or no further folder can.
-    WatchError(WatchError, Vec<PathBuf>),
+    /// Some folders cannot be watched, or no further folder can.
+    WatchError(WatchError),
 }
 
 /// Why changes may go unnoticed.
@@ -44,10 +44,7 @@ pub(super) fn read(event: notify::Result<Event>, is_folder: impl Fn(&Path) -> Op
             let kind = event.kind;
             event.paths.into_iter().filter_map(|path| classify(kind, path, &is_folder)).collect()
         }
-        Err(error) => {
-            let paths = error.paths.clone();
-            vec![FsEvent::WatchError(watch_error(&error), paths)]
-        }
+        Err(error) => vec![FsEvent::WatchError(watch_error(&error))],
     }
 }
 
@@ -75,16 +72,14 @@ fn classify(kind: EventKind, path: PathBuf, is_folder: &impl Fn(&Path) -> Option
     })
 }
 
-fn is_out_of_reach(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
-    matches!(error.kind(), NotFound | NotADirectory | PermissionDenied)
-}
-
 pub(super) fn watch_error(error: &notify::Error) -> WatchError {
+    use std::io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
     match &error.kind {
         ErrorKind::MaxFilesWatch => WatchError::TooManyFolders,
         ErrorKind::PathNotFound | ErrorKind::WatchNotFound => WatchError::OutOfReach,
-        ErrorKind::Io(error) if is_out_of_reach(error) => WatchError::OutOfReach,
+        ErrorKind::Io(error) if matches!(error.kind(), NotFound | NotADirectory | PermissionDenied) => {
+            WatchError::OutOfReach
+        }
         ErrorKind::Io(error) => WatchError::Other(crate::error::io_reason(error)),
         other => WatchError::Other(format!("{other:?}")),
     }
@@ -123,7 +118,7 @@ mod tests {
     fn lost_events_and_limits_are_reported() {
         let lost = Event::new(EventKind::Other).set_flag(Flag::Rescan);
         assert_eq!(read(Ok(lost), |_| None), [FsEvent::Lost]);
-        let limit = notify::Error::new(ErrorKind::MaxFilesWatch).add_path("/r/b".into());
-        assert_eq!(read(Err(limit), |_| None), [FsEvent::WatchError(WatchError::TooManyFolders, vec!["/r/b".into()])]);
+        let limit = notify::Error::new(ErrorKind::MaxFilesWatch);
+        assert_eq!(read(Err(limit), |_| None), [FsEvent::WatchError(WatchError::TooManyFolders)]);
     }
 }

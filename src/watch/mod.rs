@@ -26,6 +26,6 @@ mod watcher;
 mod work;
 
 pub use options::WatchOptions;
-pub use shared::AddTold;
-pub use status::{Activity, Totals, WatchEvent, WatchStatus, WatchedRoot};
-pub use watcher::{Control, Lease, Watcher};
+pub use shared::{AddTold, Control, Lease};
+pub use status::{Activity, DaemonStatus, Totals, WatchEvent, WatchStatus, WatchedRoot};
+pub use watcher::Watcher;

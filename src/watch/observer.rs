@@ -28,18 +28,20 @@ const FOLDER_BY_FOLDER: bool = cfg!(any(target_os = "linux", target_os = "androi
 const BATCH_FOLDERS: usize = 512;
 
 /// A root, or a part of one, and how to watch it.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RootWatch {
     /// Path of the root.
     pub root: Arc<Path>,
     /// Path of the part; equal to `root` for the whole root.
     pub start: Arc<Path>,
-    /// The folder whose events report its changes: `start`, or the parent folder if `start` is a file.
+    /// The folder whose events report its changes: `start`, or the parent folder if `start` is a file. A watch on the
+    /// file itself would miss its replacement by another file.
     pub folder: PathBuf,
     pub scan: ScanOptions,
     /// Roots below it that are watched separately.
     pub nested_roots: Vec<PathBuf>,
-    /// For a root of files that were added one by one: their paths. Other files in the folder are ignored.
+    /// For a root of files that were added one by one, or a single file: their paths. Other files in the folder are
+    /// ignored.
     pub only: Option<Vec<PathBuf>>,
 }
 
@@ -128,8 +130,7 @@ struct EventLoop {
 struct WatchedTree {
     root_watch: RootWatch,
     rules: ScanRules,
-    /// `None` if the system provides no further watcher.
-    watcher: Option<RecommendedWatcher>,
+    watcher: RecommendedWatcher,
     /// Whether folders have appeared or disappeared since they were counted.
     is_uncounted: bool,
 }
@@ -139,9 +140,7 @@ impl EventLoop {
         for message in messages {
             match message {
                 Message::Event(start, event) => self.handle_event(&start, event),
-                Message::Watch(root, reply) => {
-                    let _ = reply.send(self.watch(*root));
-                }
+                Message::Watch(root, reply) => drop(reply.send(self.watch(*root))),
                 Message::Unwatch(start) => self.roots.retain(|watched| watched.root_watch.start != start),
                 Message::Count(start, reply) => drop(reply.send(self.count(&start))),
                 Message::Flush(reply) => self.flush(reply),
@@ -153,31 +152,26 @@ impl EventLoop {
 
     fn watch(&mut self, root_watch: RootWatch) -> Coverage {
         self.roots.retain(|watched| watched.root_watch.start != root_watch.start);
-        let rules = match ScanRules::new(&root_watch.root, &root_watch.scan) {
-            Ok(rules) => rules,
-            Err(error) => return Coverage { watch_error: Some(WatchError::Other(error.to_string())), folders: 0 },
-        };
-        let mut watched = WatchedTree { root_watch, rules, watcher: None, is_uncounted: false };
-        let coverage = match self.watcher(&watched.root_watch) {
-            Ok(watcher) => {
-                watched.watcher = Some(watcher);
-                watched.watch_all()
+        match self.watched_tree(root_watch) {
+            Ok(mut watched) => {
+                let coverage = watched.watch_all();
+                self.roots.push(watched);
+                coverage
             }
-            Err(error) => Coverage { watch_error: Some(event::watch_error(&error)), folders: 0 },
-        };
-        self.roots.push(watched);
-        coverage
+            Err(watch_error) => Coverage { watch_error: Some(watch_error), folders: 0 },
+        }
     }
 
-    fn watcher(&self, root_watch: &RootWatch) -> notify::Result<RecommendedWatcher> {
-        let (messages, start) = (self.messages.clone(), root_watch.start.clone());
+    fn watched_tree(&self, root_watch: RootWatch) -> Result<WatchedTree, WatchError> {
+        let RootWatch { root, start, scan, .. } = &root_watch;
+        let rules = ScanRules::new(root, scan).map_err(|error| WatchError::Other(error.to_string()))?;
         let config = Config::default()
-            .with_follow_symlinks(root_watch.scan.follow_links)
+            .with_follow_symlinks(scan.follow_links)
             .with_event_kinds(EventKindMask::CORE | EventKindMask::ACCESS_CLOSE);
-        let forward = move |event| {
-            let _ = messages.send(Message::Event(start.clone(), event));
-        };
-        RecommendedWatcher::new(forward, config)
+        let (messages, start) = (self.messages.clone(), start.clone());
+        let forward = move |event| drop(messages.send(Message::Event(start.clone(), event)));
+        let watcher = RecommendedWatcher::new(forward, config).map_err(|error| event::watch_error(&error))?;
+        Ok(WatchedTree { root_watch, rules, watcher, is_uncounted: false })
     }
 
     fn handle_event(&mut self, start: &Arc<Path>, event: notify::Result<Event>) {
@@ -191,8 +185,7 @@ impl EventLoop {
                 FsEvent::File(path, kind) if watched.admits(&path, false) => shared.note(&root, &path, kind),
                 FsEvent::Folder(path) if *path == **start || watched.admits(&path, true) => {
                     watched.is_uncounted = true;
-                    let coverage = watched.watch_below(&path);
-                    if let Some(watch_error) = coverage.watch_error {
+                    if let Some(watch_error) = watched.watch_below(&path).watch_error {
                         shared.report_watch_error(start, watch_error);
                     }
                     shared.note(&root, &path, ChangeKind::Folder);
@@ -207,8 +200,8 @@ impl EventLoop {
                 }
                 FsEvent::Unmounted(_) => shared.report_doubt(start),
                 FsEvent::Lost => shared.report_loss(start),
-                FsEvent::WatchError(WatchError::OutOfReach, _) => {}
-                FsEvent::WatchError(watch_error, _) => shared.report_watch_error(start, watch_error),
+                FsEvent::WatchError(WatchError::OutOfReach) => {}
+                FsEvent::WatchError(watch_error) => shared.report_watch_error(start, watch_error),
                 FsEvent::File(..) | FsEvent::Folder(_) | FsEvent::Gone(_) => {}
             }
         }
@@ -219,18 +212,16 @@ impl EventLoop {
         if !FOLDER_BY_FOLDER || !std::mem::take(&mut watched.is_uncounted) {
             return None;
         }
-        Some(watched.watcher.as_ref()?.watched_paths().ok()?.len())
+        Some(watched.watcher.watched_paths().ok()?.len())
     }
 
     /// Replies once all changes made so far are processed.
     fn flush(&mut self, reply: Sender<()>) {
         for watched in &mut self.roots {
-            if let Some(watcher) = &mut watched.watcher {
-                // An empty update makes notify's thread read all pending events. It forwards them after it has
-                // replied, so they are forwarded for certain when it replies to the second update.
-                let _ = watcher.update_paths(Vec::new());
-                let _ = watcher.update_paths(Vec::new());
-            }
+            // An empty update makes notify's thread read all pending events. It forwards them after it has replied, so
+            // they are forwarded for certain when it replies to the second update.
+            let _ = watched.watcher.update_paths(Vec::new());
+            let _ = watched.watcher.update_paths(Vec::new());
         }
         // The forwarded events are in the queue before this message.
         let _ = self.messages.send(Message::Flushed(reply));
@@ -247,29 +238,26 @@ impl WatchedTree {
     }
 
     fn watch_all(&mut self) -> Coverage {
-        let start = self.root_watch.start.to_path_buf();
-        if self.root_watch.only.is_some() {
-            let mut coverage = Coverage::default();
-            let folder = self.root_watch.folder.clone();
-            self.watcher.iter_mut().for_each(|watcher| watch(watcher, std::slice::from_ref(&folder), &mut coverage));
-            return coverage;
+        if self.root_watch.only.is_none() {
+            return self.watch_below(&self.root_watch.start.clone());
         }
-        self.watch_below(&start)
+        let mut coverage = Coverage::default();
+        watch(&mut self.watcher, std::slice::from_ref(&self.root_watch.folder), &mut coverage);
+        coverage
     }
 
     /// Watches a folder and all folders below it. Each is watched before it is listed, so that a folder that appears in
     /// between is either listed or reported by an event.
     fn watch_below(&mut self, start: &Path) -> Coverage {
-        let Self { root_watch, rules, watcher: Some(watcher), .. } = self else { return Coverage::default() };
-        let RootWatch { root, start: target, scan, nested_roots, only, .. } = root_watch;
-        if only.is_some() || !(FOLDER_BY_FOLDER || *start == **target) {
-            return Coverage::default();
-        }
+        let RootWatch { root, start: target, scan, nested_roots, only, .. } = &self.root_watch;
         let mut coverage = Coverage::default();
-        let mut folders = FOLDER_BY_FOLDER.then(|| Folders::new(root, rules, nested_roots, scan));
+        if only.is_some() || !(FOLDER_BY_FOLDER || *start == **target) {
+            return coverage;
+        }
+        let mut folders = FOLDER_BY_FOLDER.then(|| Folders::new(root, &self.rules, nested_roots, scan));
         let mut level = vec![start.to_owned()];
         while !level.is_empty() && coverage.watch_error != Some(WatchError::TooManyFolders) {
-            level.chunks(BATCH_FOLDERS).for_each(|batch| watch(watcher, batch, &mut coverage));
+            level.chunks(BATCH_FOLDERS).for_each(|batch| watch(&mut self.watcher, batch, &mut coverage));
             level = folders.iter_mut().flat_map(|folders| level.iter().flat_map(|it| folders.inside(it))).collect();
         }
         coverage

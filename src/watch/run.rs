@@ -11,11 +11,11 @@ use super::dirty::ChangeKind;
 use super::observer::Observer;
 use super::shared::{Next, Notification, Request};
 use super::status::{WatchEvent, WatchStatus};
-use super::targets::{WatchConfig, WatchTarget, targets};
+use super::targets::{WatchTarget, targets};
 use super::watcher::Watcher;
 use crate::error::{Error, Result};
 use crate::indexer;
-use crate::store::{OwnFiles, Root, RootState, Store};
+use crate::store::{OwnFiles, RootState, Store};
 
 /// Delay after the first failure; it doubles with each further one.
 pub(super) const INITIAL_RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -139,10 +139,10 @@ impl<'a> Run<'a> {
         let mut old = std::mem::take(&mut self.targets);
         let mut changed = Vec::new();
         for target in targets(&self.watcher.parts, &roots, Instant::now()) {
-            let config = WatchConfig::of(&target, &self.store, &roots)?;
+            let root_watch = target.how_to_watch(&self.store, &roots)?;
             let known = old.iter().position(|known| known.part == target.part);
             let known = known.map(|at| old.swap_remove(at)).map(|known| known.with_files(&target.files));
-            let is_changed = known.as_ref().is_none_or(|known| !known.is_watched_with(&config));
+            let is_changed = known.as_ref().is_none_or(|known| !known.is_watched_with(&root_watch));
             changed.extend(is_changed.then_some(self.targets.len()));
             self.targets.push(known.unwrap_or(target));
         }
@@ -157,10 +157,8 @@ impl<'a> Run<'a> {
 
     /// Loads the roots again if another process has added or removed some.
     fn follow_roots(&mut self) -> Result<()> {
-        let roots = self.store.roots()?;
-        let is_known = |(root, known): (&Root, &(PathBuf, String))| (&root.path, &root.scan) == (&known.0, &known.1);
-        let are_known = roots.len() == self.known_roots.len() && roots.iter().zip(&self.known_roots).all(is_known);
-        if are_known { Ok(()) } else { self.load_targets() }
+        let roots: Vec<_> = self.store.roots()?.into_iter().map(|root| (root.path, root.scan)).collect();
+        if roots == self.known_roots { Ok(()) } else { self.load_targets() }
     }
 
     fn count_folders(&mut self) {
@@ -179,28 +177,25 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Watches a target, if it exists, and queues a scan of it. The scan marks a target that does not exist as offline.
+    /// Watches a target, if it exists, and queues a scan of it. A target that does not exist is marked as offline.
     fn start_target(&mut self, at: usize) -> Result<()> {
-        let is_there = self.is_there(&self.targets[at])?;
-        let target = &mut self.targets[at];
-        let was_reported_offline = target.is_reported_offline;
-        target.is_reported_offline = !is_there;
-        if is_there {
-            let config = WatchConfig::of(target, &self.store, &self.store.roots()?)?;
-            target.watch(&self.observer, config, &self.watcher.options);
-            target.next_poll = Instant::now() + self.watcher.options.poll;
-        } else {
-            target.state = RootState::Offline;
+        if !self.is_there(&self.targets[at])? {
+            self.mark_offline(at);
+            return Ok(());
         }
+        let target = &mut self.targets[at];
+        let was_offline = target.state == Some(RootState::Offline);
+        if let Some(root_watch) = target.how_to_watch(&self.store, &self.store.roots()?)? {
+            target.watch(&self.observer, root_watch, &self.watcher.options);
+        }
+        target.next_poll = Instant::now() + self.watcher.options.poll;
         self.watcher.shared.note(&target.root, &target.start, ChangeKind::Folder);
         for file in &target.files {
             self.watcher.shared.note(&target.root, &target.root.join(file), ChangeKind::Settled);
         }
-        let start = target.start.to_path_buf();
-        match (was_reported_offline, is_there) {
-            (false, false) => self.emit(&WatchEvent::Offline(start)),
-            (true, true) => self.emit(&WatchEvent::Online(start)),
-            _ => {}
+        if was_offline && target.is_online() {
+            let start = target.start.to_path_buf();
+            self.emit(&WatchEvent::Online(start));
         }
         Ok(())
     }
@@ -222,36 +217,36 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Marks a target as offline: it no longer exists, or has been replaced.
+    /// Marks a target as offline: it does not exist, or has been replaced. The scan that is queued marks its root.
     pub(super) fn mark_offline(&mut self, at: usize) {
         let target = &mut self.targets[at];
-        target.state = RootState::Offline;
-        target.is_reported_offline = true;
+        let was_offline = target.state.replace(RootState::Offline) == Some(RootState::Offline);
         self.observer.unwatch(&target.start);
         self.watcher.shared.forget(&target.root, &target.start);
         self.watcher.shared.note(&target.root, &target.start, ChangeKind::Folder);
-        let start = target.start.to_path_buf();
-        self.emit(&WatchEvent::Offline(start));
+        if !was_offline {
+            let start = target.start.to_path_buf();
+            self.emit(&WatchEvent::Offline(start));
+        }
     }
 
     fn handle_notification(&mut self, mut notification: Notification) -> Result<()> {
         let options = &self.watcher.options;
         for (start, watch_error) in notification.watch_errors.drain(..) {
-            let affected = self.targets.iter_mut().filter(|target| target.start == start);
-            affected.for_each(|target| target.note_watch_error(watch_error.clone(), options));
+            if let Some(target) = self.targets.iter_mut().find(|target| target.start == start) {
+                target.note_watch_error(watch_error, options);
+            }
         }
         while let Some(start) = notification.lost.pop() {
-            if self.targets.iter().any(|target| target.start == start && !target.lost) {
+            let Some(at) = self.targets.iter().position(|target| target.start == start) else { continue };
+            if !std::mem::replace(&mut self.targets[at].lost, true) {
                 self.emit(&WatchEvent::Lost(start.to_path_buf()));
             }
-            for at in (0..self.targets.len()).filter(|at| self.targets[*at].start == start).collect::<Vec<_>>() {
-                self.targets[at].lost = true;
-                // The set of watched folders may be out of date.
-                if let Err(error) = self.start_target(at) {
-                    notification.lost.push(start);
-                    self.watcher.shared.requeue_notification(notification, self.retry_delay);
-                    return Err(error);
-                }
+            // The set of watched folders may be out of date.
+            if let Err(error) = self.start_target(at) {
+                notification.lost.push(start);
+                self.watcher.shared.requeue_notification(notification, self.retry_delay);
+                return Err(error);
             }
         }
         if notification.doubtful.is_empty() {

@@ -3,17 +3,17 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use crossbeam_channel::Sender;
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use parking_lot::{Condvar, Mutex};
 
 use super::dirty::{ChangeKind, Delays, DirtyPaths, Due};
 use super::event::WatchError;
-use super::status::WatchStatus;
+use super::status::{Activity, WatchStatus};
 use crate::error::Error;
 use crate::indexer::{AddOptions, CancelToken, Change, IndexReport, Progress};
-use crate::types::{FileStat, now_ns};
+use crate::types::{FileStat, now_ns, rfc3339};
 
 /// A request to a watcher from another thread.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub(super) struct AddRequest {
     pub replies: Sender<AddTold>,
 }
 
-/// A reply to [`Control::add`](super::Control::add).
+/// A reply to [`Control::add`].
 #[derive(Debug)]
 pub enum AddTold {
     /// The `add` is waiting, or is about to start.
@@ -47,6 +47,104 @@ pub enum AddTold {
     Done(Result<IndexReport, Error>),
 }
 
+/// A handle to a [`Watcher`](super::Watcher), for use from other threads.
+#[derive(Debug, Clone)]
+pub struct Control(pub(super) Arc<Shared>);
+
+impl Control {
+    /// Stops the watcher. Files that are being processed are finished and stored.
+    pub fn stop(&self) {
+        self.0.update(|state| {
+            state.stop = true;
+            state.interrupt();
+        });
+    }
+
+    /// Pauses all work until [`Control::resume`]. Changes are still noted.
+    pub fn pause(&self) {
+        self.0.update(|state| {
+            state.paused = true;
+            state.interrupt();
+        });
+    }
+
+    /// Resumes work after [`Control::pause`].
+    pub fn resume(&self) {
+        self.0.update(|state| state.paused = false);
+    }
+
+    /// Reloads the list of roots and scans them.
+    pub fn reload(&self) {
+        self.0.request(Request::Reload);
+        self.rescan(Vec::new());
+    }
+
+    /// Scans the roots, or the parts of roots, that contain these paths; everything if there are none.
+    pub fn rescan(&self, paths: Vec<PathBuf>) {
+        self.0.request(Request::Rescan(paths));
+    }
+
+    /// Indexes paths and keeps them current from now on. Dropping the receiver cancels the `add`.
+    pub fn add(&self, paths: Vec<PathBuf>, options: AddOptions) -> Receiver<AddTold> {
+        let (replies, answers) = unbounded();
+        self.0.request(Request::Add(Box::new(AddRequest { paths, options, replies })));
+        answers
+    }
+
+    /// Sends one reply when every change made on the disk before this call is in the index, or with the reason why it
+    /// cannot be.
+    pub fn sync(&self) -> Receiver<Result<(), String>> {
+        let (done, answer) = unbounded();
+        self.0.request(Request::Sync(done));
+        answer
+    }
+
+    /// Cancels the current run and keeps the watcher from starting another while the lease is held. Once
+    /// [`Lease::wait`] has returned `true`, the caller can write to the index.
+    pub fn make_way(&self) -> Lease {
+        self.0.update(|state| {
+            state.leases += 1;
+            state.interrupt();
+        });
+        Lease(self.0.clone())
+    }
+
+    /// The current status.
+    pub fn status(&self) -> WatchStatus {
+        let state = self.0.state.lock();
+        let waiting = state.dirty.len() as u64;
+        let activity = match () {
+            () if state.paused => Activity::Paused,
+            () if state.running.is_some() => Activity::Working,
+            () if waiting > 0 || !state.requests.is_empty() => Activity::Waiting,
+            () => Activity::Idle,
+        };
+        WatchStatus { activity, waiting, ..state.status.clone() }
+    }
+}
+
+/// Keeps a [`Watcher`](super::Watcher) from starting work until it is dropped. See [`Control::make_way`].
+#[derive(Debug)]
+pub struct Lease(Arc<Shared>);
+
+impl Lease {
+    /// Waits until the current run has ended; `false` after the timeout.
+    pub fn wait(&self, time: Duration) -> bool {
+        let mut state = self.0.state.lock();
+        self.0.changed.wait_while_for(&mut state, |state| state.running.is_some(), time);
+        state.running.is_none()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.update(|state| {
+            state.leases -= 1;
+            state.requests.push_back(Request::Reload);
+        });
+    }
+}
+
 /// The shared state of a watcher, behind one lock.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -54,7 +152,7 @@ pub(super) struct Shared {
     changed: Condvar,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     dirty: DirtyPaths,
     requests: VecDeque<Request>,
@@ -88,6 +186,12 @@ impl Notification {
     }
 }
 
+fn push_new<T: PartialEq>(list: &mut Vec<T>, item: T) {
+    if !list.contains(&item) {
+        list.push(item);
+    }
+}
+
 /// What the watcher has to do next.
 #[derive(Debug)]
 pub(super) enum Next {
@@ -104,29 +208,13 @@ const MAX_CHANGES_PER_RUN: usize = 512;
 
 impl Shared {
     pub(super) fn new(delays: Delays) -> Self {
-        let state = State {
-            dirty: DirtyPaths::new(delays),
-            requests: VecDeque::new(),
-            notification: Notification::default(),
-            notification_due: None,
-            stop: false,
-            paused: false,
-            leases: 0,
-            running: None,
-            sleeps_until: None,
-            status: WatchStatus::default(),
-        };
+        let status = WatchStatus { since: rfc3339(SystemTime::now()), ..WatchStatus::default() };
+        let state = State { dirty: DirtyPaths::new(delays), status, ..State::default() };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        // No state behind this lock is ever half updated, so a poisoned lock is still safe to use.
-        self.state.lock()
-    }
-
-    /// Notes a change of a path below a root.
     pub(super) fn note(&self, root: &Arc<Path>, path: &Path, kind: ChangeKind) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.dirty.note(root, path, kind, Instant::now());
         // Not on every event of a burst: the watcher sleeps until the first path is due.
         if state.dirty.next() < state.sleeps_until {
@@ -134,45 +222,35 @@ impl Shared {
         }
     }
 
-    /// Notes a file that a scan found and that may be incomplete.
     pub(super) fn note_unsettled(&self, root: &Arc<Path>, path: &Path) {
-        self.state().dirty.note_unsettled(root, path, Instant::now());
+        self.state.lock().dirty.note_unsettled(root, path, Instant::now());
     }
 
-    /// Queues a change again that could not be processed; it is due after a delay.
     pub(super) fn requeue(&self, root: &Arc<Path>, change: &Change, is_folder: bool, after: Duration) {
-        self.state().dirty.requeue(root, change, is_folder, Instant::now() + after);
+        self.state.lock().dirty.requeue(root, change, is_folder, Instant::now() + after);
     }
 
     pub(super) fn forget(&self, root: &Path, start: &Path) {
-        self.state().dirty.forget(root, start);
+        self.state.lock().dirty.forget(root, start);
     }
 
     fn update(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state());
+        change(&mut self.state.lock());
         self.changed.notify_all();
     }
 
     /// Reports that the target at a path may have disappeared or been replaced.
     pub(super) fn report_doubt(&self, start: &Arc<Path>) {
-        self.notify(|notification| {
-            if !notification.doubtful.contains(start) {
-                notification.doubtful.push(start.clone());
-            }
-        });
+        self.notify(|notification| push_new(&mut notification.doubtful, start.clone()));
     }
 
     /// Queues a notification again whose handling failed; it is due after a delay.
     pub(super) fn requeue_notification(&self, notification: Notification, after: Duration) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let Notification { doubtful, lost, watch_errors } = notification;
-        let missing = |list: &[Arc<Path>], start: &Arc<Path>| !list.contains(start);
-        let doubtful: Vec<_> =
-            doubtful.into_iter().filter(|start| missing(&state.notification.doubtful, start)).collect();
-        let lost: Vec<_> = lost.into_iter().filter(|start| missing(&state.notification.lost, start)).collect();
-        state.notification.doubtful.extend(doubtful);
-        state.notification.lost.extend(lost);
-        state.notification.watch_errors.extend(watch_errors);
+        doubtful.into_iter().for_each(|start| push_new(&mut state.notification.doubtful, start));
+        lost.into_iter().for_each(|start| push_new(&mut state.notification.lost, start));
+        watch_errors.into_iter().for_each(|error| push_new(&mut state.notification.watch_errors, error));
         state.notification_due = Some(Instant::now() + after);
     }
 
@@ -185,86 +263,29 @@ impl Shared {
 
     /// Reports that events of a target were lost.
     pub(super) fn report_loss(&self, start: &Arc<Path>) {
-        self.notify(|notification| {
-            if !notification.lost.contains(start) {
-                notification.lost.push(start.clone());
-            }
-        });
+        self.notify(|notification| push_new(&mut notification.lost, start.clone()));
     }
 
     /// Reports that changes of a target may go unnoticed.
     pub(super) fn report_watch_error(&self, start: &Arc<Path>, watch_error: WatchError) {
-        self.notify(|notification| {
-            let watch_error = (start.clone(), watch_error);
-            if !notification.watch_errors.contains(&watch_error) {
-                notification.watch_errors.push(watch_error);
-            }
-        });
+        self.notify(|notification| push_new(&mut notification.watch_errors, (start.clone(), watch_error)));
     }
 
     pub(super) fn request(&self, request: Request) {
         self.update(|state| state.requests.push_back(request));
     }
 
-    /// Cancels the current run and stops the watcher.
-    pub(super) fn stop(&self) {
-        self.update(|state| {
-            state.stop = true;
-            state.interrupt();
-        });
-    }
-
     pub(super) fn is_stopped(&self) -> bool {
-        self.state().stop
-    }
-
-    pub(super) fn set_paused(&self, paused: bool) {
-        self.update(|state| {
-            state.paused = paused;
-            if paused {
-                state.interrupt();
-            }
-        });
-    }
-
-    /// Cancels the current run, and lets the watcher start none until each lease is released with
-    /// [`Shared::release_lease`].
-    pub(super) fn add_lease(&self) {
-        self.update(|state| {
-            state.leases += 1;
-            state.interrupt();
-        });
-    }
-
-    /// Waits until no run is active; `false` after the timeout.
-    pub(super) fn wait_until_idle(&self, time: Duration) -> bool {
-        let mut state = self.state();
-        self.changed.wait_while_for(&mut state, |state| state.running.is_some(), time);
-        state.running.is_none()
-    }
-
-    pub(super) fn release_lease(&self) {
-        self.update(|state| {
-            state.leases -= 1;
-            state.requests.push_back(Request::Reload);
-        });
-    }
-
-    pub(super) fn status(&self) -> WatchStatus {
-        let state = self.state();
-        let mut status = state.status.clone();
-        status.waiting = state.dirty.len() as u64;
-        status.set_activity(state.paused, state.running.is_some(), status.waiting > 0 || !state.requests.is_empty());
-        status
+        self.state.lock().stop
     }
 
     pub(super) fn set_status(&self, change: impl FnOnce(&mut WatchStatus)) {
-        change(&mut self.state().status);
+        change(&mut self.state.lock().status);
     }
 
     /// Starts a run; `false` if the watcher is stopped, paused or held by a lease.
     pub(super) fn begin(&self, cancel: &CancelToken) -> bool {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if state.stop || state.paused || state.leases > 0 {
             return false;
         }
@@ -278,13 +299,13 @@ impl Shared {
 
     /// Whether everything that was noted before a moment is processed.
     pub(super) fn is_done_until(&self, moment: Instant) -> bool {
-        let state = self.state();
+        let state = self.state.lock();
         state.notification.is_empty() && !state.dirty.has_pending_since(moment)
     }
 
     /// Waits for work, at most until a moment.
     pub(super) fn next(&self, until: Instant) -> Next {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         loop {
             let now = Instant::now();
             if state.stop {

@@ -1,13 +1,12 @@
 //! What a watcher reports: its status and its events.
 
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use crate::indexer::{IndexReport, Progress, Vanished};
 use crate::store::RootState;
-use crate::types::{PathField, rfc3339};
+use crate::types::PathField;
 
 /// What a watcher is doing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -55,19 +54,16 @@ pub struct WatchStatus {
     pub model_loaded: bool,
 }
 
-impl WatchStatus {
-    pub(super) fn begin(&mut self) {
-        self.since = rfc3339(SystemTime::now());
-    }
-
-    pub(super) fn set_activity(&mut self, paused: bool, running: bool, waiting: bool) {
-        self.activity = match () {
-            () if paused => Activity::Paused,
-            () if running => Activity::Working,
-            () if waiting => Activity::Waiting,
-            () => Activity::Idle,
-        };
-    }
+/// The status of a daemon: of its process and of its watcher.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct DaemonStatus {
+    /// Its process id.
+    pub pid: u32,
+    /// The version of its program.
+    pub version: String,
+    /// The status of its watcher.
+    #[serde(flatten)]
+    pub watch: WatchStatus,
 }
 
 /// A watched root, or a watched part of one.
@@ -104,16 +100,12 @@ pub struct Totals {
 
 impl Totals {
     pub(super) fn add_report(&mut self, report: &IndexReport) {
-        for (total, more) in [
-            (&mut self.new, report.new),
-            (&mut self.changed, report.changed),
-            (&mut self.moved, report.moved),
-            (&mut self.missing, report.missing),
-            (&mut self.failed, report.failed),
-            (&mut self.embedded, report.embedded),
-        ] {
-            *total += more;
-        }
+        self.new += report.new;
+        self.changed += report.changed;
+        self.moved += report.moved;
+        self.missing += report.missing;
+        self.failed += report.failed;
+        self.embedded += report.embedded;
     }
 }
 

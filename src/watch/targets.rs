@@ -23,16 +23,15 @@ pub(super) struct WatchTarget {
     /// For a root of single files: requested files in addition to the indexed ones, relative to the root.
     pub files: Vec<PathBuf>,
     /// How it is watched.
-    config: Option<WatchConfig>,
+    root_watch: Option<RootWatch>,
     /// Device and inode when the watch was started.
     identity: Option<(u64, u64)>,
-    pub state: RootState,
+    /// `None` until it is checked for the first time.
+    pub state: Option<RootState>,
     pub coverage: Coverage,
     /// Why it is scanned at intervals.
     pub polled: Option<String>,
     pub next_poll: Instant,
-    /// Whether it was reported to be offline.
-    pub is_reported_offline: bool,
     /// Events were lost, and it has not been scanned since.
     pub lost: bool,
 }
@@ -45,20 +44,18 @@ impl WatchTarget {
             start,
             part,
             files: Vec::new(),
-            config: None,
+            root_watch: None,
             identity: None,
-            // Offline until a check finds it.
-            state: RootState::Offline,
+            state: None,
             coverage: Coverage::default(),
             polled: None,
             next_poll: now,
-            is_reported_offline: false,
             lost: false,
         }
     }
 
     pub(super) fn is_online(&self) -> bool {
-        self.state == RootState::Online
+        self.state == Some(RootState::Online)
     }
 
     pub(super) fn is_polled(&self) -> bool {
@@ -73,12 +70,12 @@ impl WatchTarget {
 
     /// Whether only single files of it are watched.
     pub(super) fn is_listed(&self) -> bool {
-        self.config.as_ref().is_some_and(|config| config.only.is_some())
+        self.root_watch.as_ref().is_some_and(|root_watch| root_watch.only.is_some())
     }
 
-    /// Whether it is watched with this configuration, or is offline.
-    pub(super) fn is_watched_with(&self, config: &Option<WatchConfig>) -> bool {
-        !self.is_online() || self.config == *config
+    /// Whether it is watched in this way, or is offline.
+    pub(super) fn is_watched_with(&self, root_watch: &Option<RootWatch>) -> bool {
+        !self.is_online() || self.root_watch == *root_watch
     }
 
     /// Whether the path is still the directory, or file, for which the watch was started.
@@ -89,14 +86,39 @@ impl WatchTarget {
         was == is || (device(was) == device(is) && tells_too_little(&self.start).is_some())
     }
 
+    /// How to watch it; `None` if its root is no longer in the index.
+    pub(super) fn how_to_watch(&self, store: &Store, roots: &[Root]) -> Result<Option<RootWatch>> {
+        let (part, start) = (&self.part, &self.start);
+        let Some(root) = roots.iter().find(|root| root.path == part.root) else { return Ok(None) };
+        let is_file = !part.is_root() && (!root.recursive || start.is_file());
+        let only = match (is_file, root.recursive) {
+            (true, _) => Some(vec![start.to_path_buf()]),
+            (false, true) => None,
+            (false, false) => {
+                let known = store.paths_in_root(root.id)?;
+                let mut all: Vec<_> = known.iter().chain(&self.files).map(|path| root.path.join(path)).collect();
+                all.sort();
+                all.dedup();
+                Some(all)
+            }
+        };
+        let targets = indexer::of_changes(store, std::slice::from_ref(part), roots)?;
+        Ok(Some(RootWatch {
+            root: self.root.clone(),
+            start: start.clone(),
+            folder: start.parent().filter(|_| is_file).unwrap_or(start).to_owned(),
+            scan: ScanOptions::from_json(&root.scan),
+            nested_roots: targets.into_iter().flat_map(|target| target.nested_roots).collect(),
+            only,
+        }))
+    }
+
     /// Starts to watch it, or restarts the watch.
-    pub(super) fn watch(&mut self, observer: &Observer, config: Option<WatchConfig>, options: &WatchOptions) {
-        let Some(WatchConfig { scan, nested_roots, only, folder }) = config.clone() else { return };
-        let (root, start) = (self.root.clone(), self.start.clone());
-        self.identity = identity(&start);
-        self.coverage = observer.watch(RootWatch { root, start, folder, scan, nested_roots, only });
-        self.state = RootState::Online;
-        self.config = config;
+    pub(super) fn watch(&mut self, observer: &Observer, root_watch: RootWatch, options: &WatchOptions) {
+        self.identity = identity(&self.start);
+        self.coverage = observer.watch(root_watch.clone());
+        self.state = Some(RootState::Online);
+        self.root_watch = Some(root_watch);
         self.polled = self.why_polled(options);
     }
 
@@ -121,18 +143,17 @@ impl WatchTarget {
         if self.lost {
             return Some(format!("`{}`: the system has lost events; scanning it again", self.start.display()));
         }
-        let watch_error = self.coverage.watch_error.as_ref().filter(|_| self.is_online())?;
-        let why = match watch_error {
-            WatchError::TooManyFolders => "this user's limit of watched folders is reached".to_owned(),
+        let (why, hint) = match self.coverage.watch_error.as_ref().filter(|_| self.is_online())? {
             WatchError::OutOfReach => return None,
-            WatchError::Other(reason) => format!("cannot watch it: {reason}"),
-        };
-        let hint = match watch_error {
-            WatchError::TooManyFolders => "; to raise the limit, run `sudo sysctl fs.inotify.max_user_watches=1048576`",
-            WatchError::Other(reason) if reason.contains("open files") => {
-                "; to raise the limit, run `sudo sysctl fs.inotify.max_user_instances=1024`"
-            }
-            _ => "",
+            WatchError::TooManyFolders => (
+                "this user's limit of watched folders is reached".to_owned(),
+                "; to raise the limit, run `sudo sysctl fs.inotify.max_user_watches=1048576`",
+            ),
+            WatchError::Other(reason) if reason.contains("open files") => (
+                format!("cannot watch it: {reason}"),
+                "; to raise the limit, run `sudo sysctl fs.inotify.max_user_instances=1024`",
+            ),
+            WatchError::Other(reason) => (format!("cannot watch it: {reason}"), ""),
         };
         let (start, poll) = (self.start.display(), options.poll);
         Some(format!("`{start}`: {why}; scanning it every {poll:?} instead{hint}"))
@@ -141,52 +162,13 @@ impl WatchTarget {
     pub(super) fn status(&self) -> WatchedRoot {
         let folders = self.coverage.folders as u64;
         let (path, polled) = (self.start.to_path_buf(), self.polled.clone());
-        WatchedRoot { path, state: self.state, folders, polled }
+        WatchedRoot { path, state: self.state.unwrap_or(RootState::Offline), folders, polled }
     }
 }
 
 fn identity(path: &Path) -> Option<(u64, u64)> {
     let stat = FileStat::new(&path.metadata().ok()?);
     Some((stat.device, stat.inode))
-}
-
-/// How a target is watched.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct WatchConfig {
-    scan: ScanOptions,
-    nested_roots: Vec<PathBuf>,
-    only: Option<Vec<PathBuf>>,
-    /// The folder whose events report its changes.
-    folder: PathBuf,
-}
-
-impl WatchConfig {
-    /// How to watch a target; `None` if its root is no longer in the index.
-    pub(super) fn of(target: &WatchTarget, store: &Store, roots: &[Root]) -> Result<Option<Self>> {
-        let part = &target.part;
-        let Some(root) = roots.iter().find(|root| root.path == part.root) else { return Ok(None) };
-        let (path, is_whole) = (part.path(), part.scope.as_os_str().is_empty());
-        let is_file = !is_whole && (!root.recursive || path.is_file());
-        let only = match (is_file, root.recursive) {
-            (true, _) => Some(vec![path.clone()]),
-            (false, true) => None,
-            (false, false) => {
-                let known = store.paths_in_root(root.id)?;
-                let mut all: Vec<_> = known.iter().chain(&target.files).map(|path| root.path.join(path)).collect();
-                all.sort();
-                all.dedup();
-                Some(all)
-            }
-        };
-        let nested_roots = indexer::of_changes(store, std::slice::from_ref(part), roots)?;
-        Ok(Some(Self {
-            scan: ScanOptions::from_json(&root.scan),
-            nested_roots: nested_roots.into_iter().flat_map(|target| target.nested_roots).collect(),
-            only,
-            // A watch on the file itself would miss its replacement by another file; the parent folder reports it.
-            folder: path.parent().filter(|_| is_file).map_or(path.clone(), Path::to_owned),
-        }))
-    }
 }
 
 /// The targets for the requested parts, or for all roots if there are none.
@@ -196,15 +178,9 @@ pub(super) fn targets(parts: &[Change], roots: &[Root], now: Instant) -> Vec<Wat
     let mut targets: Vec<WatchTarget> = Vec::new();
     for part in requested {
         // The root of the part may have been absorbed by another root since.
-        let path = part.path();
-        let enclosing = roots.iter().filter(|root| {
-            path.starts_with(&root.path) && (root.recursive || path == root.path || path.parent() == Some(&root.path))
-        });
-        let Some(root) = enclosing.max_by_key(|root| root.path.components().count()) else { continue };
-        let scope = path.strip_prefix(&root.path).unwrap_or(&path).to_owned();
+        let Some((root, mut part)) = indexer::enclosing_root(&part.path(), roots) else { continue };
         // Single files of one folder share a target.
-        let (scope, file) = if root.recursive { (scope, None) } else { (PathBuf::new(), Some(scope)) };
-        let part = Change { root: root.path.clone(), scope };
+        let file = (!root.recursive).then(|| std::mem::take(&mut part.scope));
         let at = targets.iter().position(|target| target.part == part).unwrap_or_else(|| {
             targets.push(WatchTarget::new(part, now));
             targets.len() - 1

@@ -1,6 +1,5 @@
 //! The runs of the indexer that a watcher starts: updates of due changes, requested `add`s, and maintenance.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -67,7 +66,7 @@ impl Run<'_> {
             let roots = self.store.roots()?;
             // Paths that do not exist have already been reported as an error.
             let targets = indexer::resolve(paths, &roots).unwrap_or_default();
-            let parts = targets.into_iter().map(|target| Change { root: target.root_path, scope: target.scope });
+            let parts = targets.into_iter().map(|target| target.part);
             let is_known = |part: &Change| {
                 let encloses = |known: &Change| known.root == part.root && part.scope.starts_with(&known.scope);
                 self.watcher.parts.iter().any(encloses)
@@ -129,7 +128,9 @@ impl Run<'_> {
                 self.mark_offline_roots(&report);
                 (self.retry_delay, self.failure) = (INITIAL_RETRY_DELAY, None);
                 self.tidy_soon();
-                self.check_offline_targets()
+                // An offline target may have come back before the scan that just ended, and was then scanned but is not
+                // watched.
+                if self.targets.iter().all(WatchTarget::is_online) { Ok(()) } else { self.check_targets(&[]) }
             }
             Ok(None) => {
                 self.requeue(&changes, are_folders, Duration::ZERO);
@@ -170,8 +171,7 @@ impl Run<'_> {
                 self.record_report(&report);
                 Ok(None)
             }
-            Ok(report) => Ok(Some(report)),
-            Err(error) => Err(error),
+            report => report.map(Some),
         }
     }
 
@@ -194,13 +194,11 @@ impl Run<'_> {
             }
         }
         self.watcher.shared.set_status(|status| status.totals.add_report(report));
-        let vanished: HashMap<_, _> = report.vanished.iter().map(|it| (it.root.clone(), it.files)).collect();
         for vanished in &report.vanished {
-            if self.reported_vanished.get(&vanished.root) != Some(&vanished.files) {
+            if self.reported_vanished.insert(vanished.root.clone(), vanished.files) != Some(vanished.files) {
                 self.emit(&WatchEvent::Vanished(vanished.clone()));
             }
         }
-        self.reported_vanished.extend(vanished);
         if report.new + report.changed + report.moved + report.missing + report.failed + report.embedded > 0 {
             self.emit(&WatchEvent::Updated(Box::new(report.clone())));
         }
@@ -219,12 +217,6 @@ impl Run<'_> {
                 self.mark_offline(at);
             }
         }
-    }
-
-    /// Checks offline targets again: one may have come back before the scan that just ended, and was then scanned
-    /// but is not watched.
-    fn check_offline_targets(&mut self) -> Result<()> {
-        if self.targets.iter().all(WatchTarget::is_online) { Ok(()) } else { self.check_targets(&[]) }
     }
 
     /// Notes which targets were scanned, and when they are to be polled next.

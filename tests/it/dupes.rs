@@ -205,8 +205,8 @@ fn the_last_copy_is_not_offered_when_the_kept_one_is_gone() {
     fs::remove_file(sandbox.photo("a/x.png")).expect("it is there");
     let output = sandbox.run_on_index(&["dupes", "--tier", "exact", "-0"]).code(0);
     assert_eq!(output.stdout, "");
-    assert!(output.stderr.contains("1 file withheld: each does not exist"), "{}", output.stderr);
-    assert!(output.stderr.contains("1 file withheld: each is the only copy"), "{}", output.stderr);
+    assert!(output.stderr.contains("1 file withheld: it does not exist"), "{}", output.stderr);
+    assert!(output.stderr.contains("1 file withheld: it is the only copy"), "{}", output.stderr);
 }
 
 #[test]

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use imgidx::Query;
 use imgidx::model::{Catalog, Device, Embedder, Runtime};
+use imgidx::{AddOptions, Query};
 use serde_json::{Value, json};
 
-use crate::common::{Sandbox, runtime};
+use crate::common::{Sandbox, png, runtime, write};
 
 fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
@@ -207,4 +208,26 @@ fn an_index_made_with_a_model_that_is_not_on_this_machine_can_be_used() {
     assert_eq!(index.check(false).expect("it can be checked"), []);
     let error = index.add([sandbox.photos()], &imgidx::AddOptions::default()).expect_err("it cannot embed");
     assert!(error.to_string().contains("there is no model named `tiny-dino`"), "{error}");
+}
+
+#[test]
+fn indexing_and_queries_share_one_loaded_model_and_either_unloads_it_when_it_is_idle() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("indexed.png", 1);
+    let query = sandbox.path("query.png");
+    write(&query, &png(2));
+    let index = sandbox.open();
+    let (updater, searcher) = (index.updater(Device::Auto).expect("the model is there"), index.searcher());
+    let ask = || searcher.similar(&Query::image(&query), 1).expect("it answers");
+    updater.add([sandbox.photos()], &AddOptions::default(), |_| {}).expect("it can be indexed");
+    assert!(!ask().query[0].indexed);
+    let hour = Duration::from_secs(3600);
+    assert!(updater.unload_after(hour).is_some_and(|rest| rest <= hour));
+    assert!(updater.is_loaded() && searcher.is_model_loaded());
+    assert_eq!(searcher.unload_model_after(Duration::ZERO), None);
+    assert!(!updater.is_loaded() && !searcher.is_model_loaded());
+    ask();
+    assert!(updater.is_loaded() && searcher.is_model_loaded());
+    assert_eq!(updater.unload_after(Duration::ZERO), None);
+    assert!(!updater.is_loaded() && !searcher.is_model_loaded());
 }

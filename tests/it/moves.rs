@@ -87,7 +87,7 @@ fn a_root_that_loses_most_of_its_files_at_once_is_not_believed_until_prune_says_
     assert_eq!(report.vanished.iter().map(|it| (it.files, it.of)).collect::<Vec<_>>(), [(120, 160)]);
     assert!(sandbox.rows().iter().all(|(_, _, missing)| !missing));
     let status = sandbox.run_on_index(&["status"]).code(0);
-    assert!(status.stdout.contains("120 files vanished at once"), "{}", status.stdout);
+    assert!(status.stdout.contains("120 files disappeared at once"), "{}", status.stdout);
 
     // Some files are back, so that few enough are missing to be recorded as missing.
     for number in (0..160_u8).filter(|number| number % 4 == 0) {

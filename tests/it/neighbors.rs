@@ -80,7 +80,7 @@ impl Made {
         let mut writer = Writer::open(&self.sandbox.database()).expect("no other process is writing");
         let row = model_row(&writer, &index);
         let batch = writer.batch().expect("a transaction");
-        let known = batch.find_content(&ContentHash::of(&number.to_le_bytes()), row).expect("it can be read");
+        let known = batch.content(&ContentHash::of(&number.to_le_bytes()), row).expect("it can be read");
         batch.delete_embedding(known.expect("it is there").image, row).expect("it can be removed");
         batch.commit().expect("it is committed");
     }

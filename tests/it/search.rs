@@ -19,7 +19,7 @@ fn set_classes(sandbox: &Sandbox, path: &Path, classes: &[(&str, f32)]) {
     let mut writer = Writer::open(&sandbox.database()).expect("no other process is writing");
     let row = writer.model(&model).expect("it can be read").expect("it was used").row;
     let batch = writer.batch().expect("a transaction");
-    let image = batch.find_content(&hash, row).expect("it can be read").expect("it is indexed").image;
+    let image = batch.content(&hash, row).expect("it can be read").expect("it is indexed").image;
     let class = |(label, score): &(&str, f32)| Classification { label: (*label).to_owned(), score: *score };
     batch.put_classes(image, row, &classes.iter().map(class).collect::<Vec<_>>()).expect("rows");
     batch.commit().expect("it is committed");

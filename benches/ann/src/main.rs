@@ -77,7 +77,7 @@ fn bench(database: &Path, rows: usize, options: &Options, threads: usize) {
     println!("\n{rows} vectors of {} components, {} of them of real pictures", real[0].dimension(), real.len());
     let synthetic = rows - real.len();
     let (filled, ()) = timed(|| set::store(database, &real, 0, synthetic));
-    let (coded, covered) = timed(|| index.maintain().expect("the codes can be written"));
+    let (coded, covered) = timed(|| index.searcher().maintain().expect("the codes can be written"));
     println!("stored in {filled:.1?}; {} vectors quantized in {coded:.1?}", covered.unwrap_or(0));
 
     let queries: Vec<Embedding> = (0..QUERIES as u64).map(|i| set::mixture(&real, FIRST_QUERY + i)).collect();
@@ -119,7 +119,7 @@ fn bench(database: &Path, rows: usize, options: &Options, threads: usize) {
 
 /// The score of the tenth nearest stored vector of each query. Vectors of equal score are interchangeable.
 fn exact(database: &Path, queries: &[Embedding]) -> Vec<f32> {
-    let model = Index::open(database).and_then(|index| index.active_model()).expect("the index is there").id;
+    let model = Index::open(database).and_then(|index| index.searcher().active_model()).expect("the index is there").id;
     let store = Store::open(database).expect("the index is there");
     let row = store.model(&model).expect("it can be read").expect("pictures were added").row;
     let mut truth = GroundTruth::new(queries);

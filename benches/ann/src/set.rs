@@ -56,9 +56,9 @@ pub fn member(real: &[Embedding], number: u64) -> Embedding {
 
 /// The vectors of all indexed pictures.
 pub fn real_vectors(index: &Index) -> Vec<Embedding> {
-    let mut pictures = Vec::new();
-    index.for_each_picture(&Filter::default(), |picture| Ok(pictures.push(picture))).expect("the index can be read");
-    let vector = |picture| index.stored_embedding(picture).expect("the index can be read").map(|(vector, _)| vector);
+    let (searcher, mut pictures) = (index.searcher(), Vec::new());
+    searcher.for_each_picture(&Filter::default(), |picture| Ok(pictures.push(picture))).expect("the index can be read");
+    let vector = |picture| searcher.stored_embedding(picture).expect("the index can be read").map(|(vector, _)| vector);
     pictures.iter().filter_map(vector).collect()
 }
 
@@ -73,7 +73,7 @@ pub fn store(database: &Path, real: &[Embedding], from: usize, to: usize) {
 
 /// The writer of an index, and the row of its model.
 pub fn writer(database: &Path) -> (Writer, ModelRow) {
-    let model = Index::open(database).and_then(|index| index.active_model()).expect("the index is there").id;
+    let model = Index::open(database).and_then(|index| index.searcher().active_model()).expect("the index is there").id;
     let writer = Writer::open(database).expect("nobody else writes");
     let row = writer.model(&model).expect("it can be read").expect("pictures were added").row;
     (writer, row)
@@ -123,7 +123,7 @@ pub fn delete_every(database: &Path, nth: usize, to: usize) -> u64 {
     let mut deleted = 0;
     for number in (0..to).step_by(nth) {
         let hash = ContentHash::of(number.to_string().as_bytes());
-        if let Some(known) = batch.find_content(&hash, row).expect("it can be read") {
+        if let Some(known) = batch.content(&hash, row).expect("it can be read") {
             batch.delete_embedding(known.image, row).expect("it can be removed");
             deleted += 1;
         }

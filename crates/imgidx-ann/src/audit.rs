@@ -4,7 +4,6 @@ use rayon::prelude::*;
 
 use super::best::Scored;
 use super::graph::Graph;
-use super::graph_file::Audit;
 use super::quantized::QuantizedVectors;
 use super::scan::{CodedQuery, CodedRows};
 use super::sealed::Damaged;
@@ -20,12 +19,13 @@ const WIDTHS: [usize; 12] = [16, 24, 32, 48, 64, 96, 128, 192, 256, 320, 384, 51
 /// The search width at which every vector must find itself.
 const SELF_WIDTH: usize = 16;
 
-/// Searches for each of `rows`, and for the neighbours of a sample. Returns `None` if `should_continue` returns false.
+/// Searches for each of `rows`, and for the neighbours of a sample. Returns the rows that were not found, the search
+/// width (`ef`) that queries need and their recall. Returns `None` if `should_continue` returns false.
 pub(super) fn audit(
     graph: &Graph,
     rows: &[u32],
     should_continue: &(dyn Fn() -> bool + Sync),
-) -> Result<Option<Audit>, Damaged> {
+) -> Result<Option<(Vec<u32>, usize, f32)>, Damaged> {
     let codes = graph.codes();
     let step = rows.len().div_ceil(SAMPLE_SIZE).max(1);
     // The row half-way round the set serves as an arbitrary other row.
@@ -50,7 +50,7 @@ pub(super) fn audit(
         })
         .collect();
     missed.sort_unstable();
-    Ok(should_continue().then_some(Audit { missed, ef, recall }))
+    Ok(should_continue().then_some((missed, ef, recall)))
 }
 
 /// A row as a query. All codes must have been verified.

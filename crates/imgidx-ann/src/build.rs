@@ -8,9 +8,8 @@ use super::audit::audit;
 use super::duplicate_rows::DuplicateRows;
 use super::folder::{DerivedFolder, DerivedKind};
 use super::graph::{DamagedFile, Graph};
-use super::graph_file::{self, Audit, GraphFacts, GraphOptions};
+use super::graph_file::{self, GraphData, GraphOptions, GraphStatus};
 use super::hnsw;
-use super::links::Links;
 use super::quantized::QuantizedVectors;
 use super::refine::refine;
 use crate::error::{Error, Result};
@@ -42,22 +41,26 @@ pub fn build_graph(
     };
     codes.check_all().map_err(damaged)?;
     let (duplicates, rows) = DuplicateRows::find(codes).map_err(damaged)?;
-    let Some(mut links) = hnsw::build(codes, &rows, options, should_continue) else { return Ok(None) };
+    let Some((entry_points, neighbors)) = hnsw::build(codes, &rows, options, should_continue) else { return Ok(None) };
 
-    // Only a file can be searched, so the graph is written before it is refined and audited.
+    let status = GraphStatus {
+        vectors: codes.len() as u64,
+        links: options.links,
+        ef_construction: options.ef_construction,
+        ..GraphStatus::default()
+    };
+    let data = GraphData { status, entry_points, neighbors, missed: Vec::new(), duplicates };
+    let draft = Graph::new(codes.clone(), data);
+    let Some(neighbors) = refine(&draft, &rows, should_continue) else { return Ok(None) };
+    let draft = Graph::new(codes.clone(), GraphData { neighbors, ..draft.into_data() });
+    let audited = audit(&draft, &rows, should_continue).map_err(damaged)?;
+    let Some((missed, ef, recall)) = audited else { return Ok(None) };
+    let mut data = draft.into_data();
+    let build_seconds = start.elapsed().as_secs_f32();
+    data.status = GraphStatus { ef, missed: missed.len() as u64, recall, build_seconds, ..data.status };
+    data.missed = missed;
     let failed = |error: io::Error| Error::io("write to", folder.path())(error);
-    let write = |audit: Audit, links: &Links| {
-        let facts = GraphFacts { options, audit, build_seconds: start.elapsed().as_secs_f32() };
-        graph_file::write(folder, codes, links, &duplicates, &facts).map_err(failed)
-    };
-    let draft = |links: &Links| {
-        let file = write(Audit::default(), links)?;
-        Ok::<_, Error>(Graph::open_draft(file.path(), codes.clone()).expect("it was just written"))
-    };
-    let Some(neighbors) = refine(&draft(&links)?, &rows, should_continue) else { return Ok(None) };
-    links.neighbors = neighbors;
-    let Some(audit) = audit(&draft(&links)?, &rows, should_continue).map_err(damaged)? else { return Ok(None) };
-    let file = write(audit, &links)?;
+    let file = graph_file::write(folder, codes, &data).map_err(failed)?;
     fail::fail_point!("graph-written", |_| std::process::abort());
     let seal = codes.status().seal.to_hex();
     let path = folder.graph(model, &seal).expect("the seal of an open file is valid");

@@ -7,9 +7,6 @@ use super::quantized::Block;
 use super::scalar;
 use imgidx_types::VectorId;
 
-/// Rows in a chunk. A chunk that is shared with another copy of the buffer is copied before a row is added to it.
-const CHUNK: usize = 256;
-
 /// Quantized vectors in memory, ordered by id. A clone shares the existing chunks.
 #[derive(Debug, Clone)]
 pub struct DeltaBuffer {
@@ -30,6 +27,9 @@ struct Chunk {
 }
 
 impl DeltaBuffer {
+    /// Rows in a chunk. A chunk that is shared with another copy of the buffer is copied before a row is added to it.
+    pub(super) const CHUNK: usize = 256;
+
     pub(super) fn new(dimension: usize, mean: Option<&[f32]>, after: VectorId) -> Self {
         Self { dimension, mean: mean.map(Arc::from), chunks: Vec::new(), len: 0, last: after }
     }
@@ -37,7 +37,7 @@ impl DeltaBuffer {
     /// Adds a vector. Its id must be larger than all previous ids.
     pub(super) fn push(&mut self, id: VectorId, vector: &[f32]) {
         debug_assert!(id > self.last && vector.len() == self.dimension);
-        if self.len.is_multiple_of(CHUNK) {
+        if self.len.is_multiple_of(Self::CHUNK) {
             self.chunks.push(Arc::default());
         }
         let chunk = Arc::make_mut(self.chunks.last_mut().expect("a chunk was just added"));
@@ -60,36 +60,26 @@ impl DeltaBuffer {
     }
 
     pub(super) fn id(&self, row: usize) -> VectorId {
-        VectorId(self.chunks[row / CHUNK].ids[row % CHUNK])
+        VectorId(self.chunks[row / Self::CHUNK].ids[row % Self::CHUNK])
     }
 
     /// The row of an id, if the buffer holds it.
     pub(super) fn row(&self, id: VectorId) -> Option<usize> {
         let chunk = self.chunks.partition_point(|chunk| chunk.ids.last().is_some_and(|last| *last < id.0));
         let at = self.chunks.get(chunk)?.ids.binary_search(&id.0).ok()?;
-        Some(chunk * CHUNK + at)
+        Some(chunk * Self::CHUNK + at)
     }
 
-    /// The first row of each block.
-    pub(super) fn blocks(&self) -> impl Iterator<Item = usize> {
-        (0..self.len).step_by(CHUNK)
+    /// The codes of `count` rows of one chunk, from row `first` on.
+    pub(super) fn block(&self, first: usize, count: usize) -> Block<'_> {
+        let (chunk, at) = (&self.chunks[first / Self::CHUNK], first % Self::CHUNK);
+        let codes = &chunk.codes[at * self.dimension..][..count * self.dimension];
+        Block { codes, factors: &chunk.factors[at..][..count] }
     }
 
-    /// The block that starts at row `first`.
-    pub(super) fn block(&self, first: usize) -> Block<'_> {
-        let chunk = &self.chunks[first / CHUNK];
-        Block { codes: &chunk.codes, factors: &chunk.factors }
-    }
-
-    /// The 1-bit codes of the block that starts at row `first`. Empty if there are no 1-bit codes.
-    pub(super) fn bit_rows(&self, first: usize) -> &[u64] {
-        &self.chunks[first / CHUNK].bits
-    }
-
-    /// A block that holds a single row.
-    pub(super) fn row_block(&self, row: usize) -> Block<'_> {
-        let (chunk, at) = (&self.chunks[row / CHUNK], row % CHUNK);
-        let codes = &chunk.codes[at * self.dimension..(at + 1) * self.dimension];
-        Block { codes, factors: &chunk.factors[at..=at] }
+    /// The 1-bit codes of these rows. They exist if there is a mean.
+    pub(super) fn bit_rows(&self, first: usize, count: usize) -> &[u64] {
+        let (chunk, words) = (&self.chunks[first / Self::CHUNK], bits::words(self.dimension));
+        &chunk.bits[first % Self::CHUNK * words..][..count * words]
     }
 }

@@ -11,7 +11,7 @@ use super::quantized::QuantizedVectors;
 use super::sealed::Damaged;
 
 /// The groups of rows with identical codes.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct DuplicateRows {
     /// The first row of each group of two or more, in ascending order.
     pub rows: Vec<u32>,

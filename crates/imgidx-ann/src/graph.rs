@@ -2,47 +2,38 @@
 //!
 //! Of several rows with identical codes only the first is in the graph. The others are found through it.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use super::best::Scored;
 use super::bits;
+use super::duplicate_rows::DuplicateRows;
 use super::folder::DerivedFolder;
-use super::graph_file::{GraphFile, GraphStatus};
-use super::large::LargeArray;
-use super::links::ListsView;
+use super::graph_file::{self, GraphData, GraphStatus};
+use super::huge_pages::copy_to_huge_pages;
 use super::quantized::QuantizedVectors;
 use super::scan::CodedQuery;
 use super::scores::{BitScores, CodeScores, Scores};
 use super::walk::{Breadth, Visited, walk};
 use imgidx_types::ModelId;
 
-/// A searchable graph.
+/// A searchable graph in memory.
 #[derive(Debug)]
 pub struct Graph {
     codes: Arc<QuantizedVectors>,
-    file: GraphFile,
-    hot: HotData,
-    /// A pool of visited-row sets that no search is using.
-    visited: Mutex<Vec<Visited>>,
-}
-
-/// Copies of the data that every search reads, contiguous or in huge pages.
-#[derive(Debug)]
-struct HotData {
-    /// The 1-bit codes; empty if there are none.
-    bits: LargeArray<u64>,
-    neighbor_starts: LargeArray<u32>,
-    neighbors: LargeArray<u32>,
+    pub(super) data: GraphData,
+    /// A copy of the 1-bit codes in huge pages; empty if there are none.
+    bits: Vec<u64>,
     /// Rows that every search scores first: the entry points, and the rows that the audit could not find, which serve
     /// as entry points too.
     first: Vec<u32>,
     /// The 1-bit codes of the first rows.
     first_bits: Vec<u64>,
     /// The first rows as the initial visited set.
-    visited: Visited,
+    first_visited: Visited,
+    /// A pool of visited-row sets that no search is using.
+    visited: Mutex<Vec<Visited>>,
 }
 
 /// A quantized-vector file or a graph whose content is not what was written.
@@ -64,33 +55,42 @@ impl Graph {
         if codes.check_all().is_err() {
             return Err(DamagedFile(codes.path().to_owned()));
         }
-        let file = GraphFile::open(&path, &codes).filter(|file| file.check().is_ok());
-        file.map(|file| Some(Self::new(codes, file))).ok_or(DamagedFile(path))
+        let data = graph_file::read(&path, &codes).ok_or(DamagedFile(path))?;
+        Ok(Some(Self::new(codes, data)))
     }
 
-    /// Opens a graph that was just written. Its codes must have been verified.
-    pub(super) fn open_draft(path: &Path, codes: Arc<QuantizedVectors>) -> Option<Self> {
-        GraphFile::open(path, &codes).map(|file| Self::new(codes, file))
+    /// A graph over codes that have been verified.
+    pub(super) fn new(codes: Arc<QuantizedVectors>, data: GraphData) -> Self {
+        let has_bits = codes.mean().is_some();
+        let bits = if has_bits { codes.bit_rows(0..codes.len()).expect("all codes were verified") } else { &[] };
+        let mut first = [data.entry_points.as_slice(), &data.missed].concat();
+        first.sort_unstable();
+        first.dedup();
+        let words = bits::words(codes.dimension());
+        let bits_of = |row: &u32| &bits[*row as usize * words..][..words];
+        Self {
+            bits: copy_to_huge_pages(bits),
+            first_bits: if has_bits { first.iter().flat_map(bits_of).copied().collect() } else { Vec::new() },
+            first_visited: Visited::of(codes.len(), &first),
+            visited: Mutex::default(),
+            first,
+            codes,
+            data,
+        }
     }
 
-    fn new(codes: Arc<QuantizedVectors>, file: GraphFile) -> Self {
-        let hot = HotData::new(&codes, &file);
-        Self { codes, file, hot, visited: Mutex::default() }
+    pub(super) fn into_data(self) -> GraphData {
+        self.data
     }
 
     /// Reads the status of a graph from its file without verifying the rest. `None` if there is no graph.
     pub fn peek(folder: &DerivedFolder, model: &ModelId, seal: &str) -> Option<GraphStatus> {
-        GraphFile::peek(&folder.graph(model, seal)?, seal)
+        graph_file::peek(&folder.graph(model, seal)?, seal)
     }
 
     /// The status that the file records.
     pub fn status(&self) -> &GraphStatus {
-        self.file.status()
-    }
-
-    /// The rows that a row links to.
-    pub(super) fn links_of(&self, row: u32) -> &[u32] {
-        self.neighbors().of(row as usize)
+        &self.data.status
     }
 
     /// The quantized vectors that the graph is built over.
@@ -98,34 +98,33 @@ impl Graph {
         &self.codes
     }
 
-    /// Whether the file was truncated while it was in use.
-    pub(super) fn is_broken(&self) -> bool {
-        self.file.is_broken()
-    }
-
-    /// Memory in bytes, with the pages of the file but without the quantized vectors.
+    /// Memory in bytes, without the quantized vectors.
     pub fn bytes(&self) -> u64 {
-        self.file.bytes() + self.hot.bytes()
+        let GraphData { entry_points, neighbors, missed, duplicates, .. } = &self.data;
+        let lists = [neighbors, &duplicates.lists].map(|lists| lists.starts.len() + lists.members.len());
+        let rows = [entry_points, missed, &duplicates.rows, &self.first].map(Vec::len);
+        let words = self.bits.len() + self.first_bits.len();
+        (8 * words + 4 * (lists.iter().sum::<usize>() + rows.iter().sum::<usize>())) as u64
     }
 
     /// The rows nearest to a query, nearest first, with at most `limit` duplicates of each.
     pub(super) fn search(&self, query: &CodedQuery, breadth: Breadth, limit: usize) -> Vec<Scored> {
         let mut visited = self.visited.lock().pop().unwrap_or_default();
-        visited.become_like(&self.hot.visited);
+        visited.become_like(&self.first_visited);
         let scores = CodeScores::new(&self.codes, &query.code);
         let mut best = match &query.bits {
             Some(bits) => {
                 let words = bits::words(self.codes.dimension());
-                let by_bits = BitScores::new(bits, self.hot.bits.as_slice(), words);
-                let first_rows = self.hot.first.iter().zip(self.hot.first_bits.chunks_exact(words));
+                let by_bits = BitScores::new(bits, &self.bits, words);
+                let first_rows = self.first.iter().zip(self.first_bits.chunks_exact(words));
                 let first = first_rows.map(|(row, bits)| by_bits.score_bits(*row, bits)).collect();
-                let proposed = walk(&by_bits, self.neighbors(), first, breadth, &mut visited);
+                let proposed = walk(&by_bits, &self.data.neighbors, first, breadth, &mut visited);
                 proposed.iter().for_each(|entry| scores.prefetch(entry.row()));
                 proposed.iter().map(|entry| scores.score(entry.row())).collect()
             }
             None => {
-                let first = self.hot.first.iter().map(|row| scores.score(*row)).collect();
-                walk(&scores, self.neighbors(), first, breadth, &mut visited)
+                let first = self.first.iter().map(|row| scores.score(*row)).collect();
+                walk(&scores, &self.data.neighbors, first, breadth, &mut visited)
             }
         };
         self.visited.lock().push(visited);
@@ -136,44 +135,12 @@ impl Graph {
     }
 
     fn add_duplicates(&self, found: &mut Vec<Scored>, limit: usize) {
-        let (rows, duplicates) = self.file.duplicates();
+        let DuplicateRows { rows, lists } = &self.data.duplicates;
         for i in 0..if rows.is_empty() { 0 } else { found.len() } {
             let entry = found[i];
             if let Ok(at) = rows.binary_search(&entry.row()) {
-                found.extend(duplicates.of(at).iter().take(limit).map(|row| Scored::new(entry.score(), *row)));
+                found.extend(lists.of(at).iter().take(limit).map(|row| Scored::new(entry.score(), *row)));
             }
         }
-    }
-
-    fn neighbors(&self) -> ListsView<'_> {
-        ListsView { starts: self.hot.neighbor_starts.as_slice(), members: self.hot.neighbors.as_slice() }
-    }
-}
-
-impl HotData {
-    /// Copies from verified files.
-    fn new(codes: &QuantizedVectors, file: &GraphFile) -> Self {
-        let has_bits = codes.mean().is_some();
-        let bits = if has_bits { codes.bit_rows(0..codes.len()).expect("all codes were verified") } else { &[] };
-        let ListsView { starts, members } = file.neighbors();
-        let mut first = [file.entry_points(), file.missed()].concat();
-        first.sort_unstable();
-        first.dedup();
-        let words = bits::words(codes.dimension());
-        let bits_of = |row: &u32| &bits[*row as usize * words..(*row as usize + 1) * words];
-        Self {
-            bits: LargeArray::copy(bits),
-            neighbor_starts: LargeArray::copy(starts),
-            neighbors: LargeArray::copy(members),
-            first_bits: if has_bits { first.iter().flat_map(bits_of).copied().collect() } else { Vec::new() },
-            visited: Visited::of(codes.len(), &first),
-            first,
-        }
-    }
-
-    fn bytes(&self) -> u64 {
-        let words = self.bits.as_slice().len() + self.first_bits.len();
-        let rows = self.neighbor_starts.as_slice().len() + self.neighbors.as_slice().len() + self.first.len();
-        (8 * words + 4 * rows) as u64
     }
 }

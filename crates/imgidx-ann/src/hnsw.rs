@@ -10,7 +10,7 @@ use std::sync::Arc;
 use hnsw_rs::prelude::{Distance, Hnsw};
 
 use super::graph_file::GraphOptions;
-use super::links::{Links, RowLists};
+use super::links::RowLists;
 use super::quantized::QuantizedVectors;
 use super::scores::{BitDistances, cosine};
 
@@ -39,7 +39,7 @@ impl Distance<u32> for RowDistance {
     }
 }
 
-/// Builds a graph of `rows`. Returns `None` if `should_continue` returns false.
+/// Builds a graph of `rows`. Returns its entry points and links, or `None` if `should_continue` returns false.
 ///
 /// All codes must have been verified.
 pub(super) fn build(
@@ -47,7 +47,7 @@ pub(super) fn build(
     rows: &[u32],
     options: GraphOptions,
     should_continue: &(dyn Fn() -> bool + Sync),
-) -> Option<Links> {
+) -> Option<(Vec<u32>, RowLists)> {
     let hnsw = Hnsw::new(options.links, rows.len(), MAX_LAYER, options.ef_construction, RowDistance(codes.clone()));
     let (first, rest) = rows.split_at(SERIAL_INSERTS.min(rows.len()));
     first.iter().for_each(|row| hnsw.insert((&[*row], *row as usize)));
@@ -66,7 +66,7 @@ pub(super) fn build(
 /// All links of the lowest layer are kept. Of the layers above, only the rows of one layer are kept, as entry points,
 /// without their links. Scoring a few thousand rows and starting from the best ones costs little, and finds regions
 /// that no path from the single top row reaches.
-fn freeze(hnsw: &Hnsw<'_, u32, RowDistance>, rows: usize) -> Links {
+fn freeze(hnsw: &Hnsw<'_, u32, RowDistance>, rows: usize) -> (Vec<u32>, RowLists) {
     let mut links: Vec<(u32, Vec<u32>)> = Vec::with_capacity(rows);
     let mut layers: Vec<Vec<u32>> = vec![Vec::new(); MAX_LAYER];
     for point in hnsw.get_point_indexation() {
@@ -79,5 +79,5 @@ fn freeze(hnsw: &Hnsw<'_, u32, RowDistance>, rows: usize) -> Links {
     let mut few = layers.into_iter().filter(|layer| (1..=MAX_ENTRY_POINTS).contains(&layer.len()));
     let mut entry_points = few.next().unwrap_or_else(|| links.iter().take(1).map(|(row, _)| *row).collect());
     entry_points.sort_unstable();
-    Links { entry_points, neighbors: RowLists::new(rows, links) }
+    (entry_points, RowLists::new(rows, links))
 }

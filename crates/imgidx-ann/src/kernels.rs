@@ -46,18 +46,14 @@ pub(super) fn prefetch<T>(slice: &[T]) {
     let _ = slice;
 }
 
-type Dot = fn(&[i8], &[i8]) -> i32;
-type MaskedSum = fn(&Planes, &[u64]) -> i32;
-type Hamming = fn(&[u64], &[u64]) -> u32;
-
 /// The bits of a query's components, one plane per bit position.
 pub(super) type Planes = [Vec<u64>; PLANES];
 
 #[derive(Clone, Copy)]
 struct Kernels {
-    dot: Dot,
-    masked_sum: MaskedSum,
-    hamming: Hamming,
+    dot: fn(&[i8], &[i8]) -> i32,
+    masked_sum: fn(&Planes, &[u64]) -> i32,
+    hamming: fn(&[u64], &[u64]) -> u32,
 }
 
 static KERNELS: LazyLock<Kernels> = LazyLock::new(|| *available().last().expect("the portable kernels always exist"));
@@ -112,7 +108,7 @@ mod x86 {
             // SAFETY (here and below): the features that the functions need were just detected.
             found.push(Kernels {
                 dot: |a, b| unsafe { dot_avx2(a, b) },
-                masked_sum: |planes, row| unsafe { masked_sum_popcnt(planes, row) },
+                masked_sum: |planes, row| unsafe { masked_sum_avx2(planes, row) },
                 hamming: |a, b| unsafe { hamming_popcnt(a, b) },
             });
         }
@@ -163,8 +159,8 @@ mod x86 {
         _mm512_reduce_add_epi32(_mm512_sub_epi32(sum, raised)) + dot_simple(a_rest, b_rest)
     }
 
-    #[target_feature(enable = "popcnt")]
-    fn masked_sum_popcnt(planes: &Planes, row: &[u64]) -> i32 {
+    #[target_feature(enable = "avx2,popcnt")]
+    fn masked_sum_avx2(planes: &Planes, row: &[u64]) -> i32 {
         masked_sum_portable(planes, row)
     }
 
@@ -229,16 +225,15 @@ mod tests {
             };
             let planes = std::array::from_fn(plane);
             let rows: Vec<&[u64]> = rows.chunks_exact(3).collect();
-            let is_set = |row: &[u64], i: usize| row[i / 64] >> (i % 64) & 1 == 1;
-            let naive_sum = |row: &[u64]| (0..128).filter(|i| is_set(row, *i)).map(|i| query[i]).sum::<i32>();
+            let bit = |row: &[u64], i: usize| row[i / 64] >> (i % 64) & 1;
+            let naive_sum = |row: &[u64]| (0..128).filter(|i| bit(row, *i) == 1).map(|i| query[i]).sum::<i32>();
             let naive_sums: Vec<i32> = rows.iter().map(|row| naive_sum(row)).collect();
             for kernels in available() {
                 prop_assert_eq!((kernels.dot)(&a, &b), naive_dot);
                 let sums: Vec<i32> = rows.iter().map(|row| (kernels.masked_sum)(&planes, row)).collect();
                 prop_assert_eq!(&sums, &naive_sums);
                 for pair in rows.windows(2) {
-                    let bits = |row: &[u64], i: usize| row[i / 64] >> (i % 64) & 1;
-                    let differ = (0..192).filter(|i| bits(pair[0], *i) != bits(pair[1], *i)).count();
+                    let differ = (0..192).filter(|i| bit(pair[0], *i) != bit(pair[1], *i)).count();
                     prop_assert_eq!((kernels.hamming)(pair[0], pair[1]) as usize, differ);
                 }
             }

@@ -1,16 +1,9 @@
-//! The links of a graph.
+//! Lists of rows, such as the links of a graph.
 
-/// The entry points and links of a graph.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Links {
-    /// Rows that every search scores first; it starts from the nearest of them.
-    pub entry_points: Vec<u32>,
-    /// The neighbours of each row.
-    pub neighbors: RowLists,
-}
+use super::huge_pages::copy_to_huge_pages;
 
 /// Lists of rows in compressed form: list `i` is `members[starts[i]..starts[i + 1]]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct RowLists {
     pub starts: Vec<u32>,
     pub members: Vec<u32>,
@@ -28,28 +21,17 @@ impl RowLists {
             }
         }
         all.starts.push(all.members.len() as u32);
-        all
+        Self { starts: copy_to_huge_pages(&all.starts), members: copy_to_huge_pages(&all.members) }
     }
-}
 
-/// A borrowed view of lists of rows.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ListsView<'a> {
-    pub starts: &'a [u32],
-    pub members: &'a [u32],
-}
-
-impl<'a> ListsView<'a> {
     #[inline(always)]
-    pub(crate) fn of(&self, at: usize) -> &'a [u32] {
-        // A file that was truncated while in use reads as zeros, so the range may be invalid.
-        self.members.get(self.starts[at] as usize..self.starts[at + 1] as usize).unwrap_or_default()
+    pub(crate) fn of(&self, at: usize) -> &[u32] {
+        &self.members[self.starts[at] as usize..self.starts[at + 1] as usize]
     }
 
-    /// Whether there are exactly `lists` well-formed lists, and all rows in them are below `rows`.
-    pub(crate) fn are_sound(&self, lists: usize, rows: usize) -> bool {
-        self.starts.len() == lists + 1
-            && self.starts.first() == Some(&0)
+    /// Whether the lists are well-formed, and all rows in them are below `rows`.
+    pub(crate) fn are_sound(&self, rows: usize) -> bool {
+        self.starts.first() == Some(&0)
             && self.starts.is_sorted()
             && self.starts.last().is_some_and(|last| *last as usize == self.members.len())
             && self.members.iter().all(|row| (*row as usize) < rows)

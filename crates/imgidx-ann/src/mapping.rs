@@ -85,16 +85,19 @@ mod signal {
     use std::mem::MaybeUninit;
     use std::sync::OnceLock;
 
-    use super::{Ordering, SLOTS};
+    use super::{AtomicUsize, Ordering, SLOTS};
 
     /// The signal action that was installed before.
     static PREVIOUS_ACTION: OnceLock<libc::sigaction> = OnceLock::new();
+
+    /// The size of a memory page in bytes.
+    static PAGE_SIZE: AtomicUsize = AtomicUsize::new(0);
 
     /// Installs the handler, once per process.
     pub(super) fn install_handler() {
         PREVIOUS_ACTION.get_or_init(|| {
             // The page size is read here, because a signal handler must not call this function.
-            super::PAGE_SIZE.store(rustix::param::page_size(), Ordering::Release);
+            PAGE_SIZE.store(rustix::param::page_size(), Ordering::Release);
             // SAFETY: the handler is async-signal-safe, and forwards signals that are not about our mappings.
             unsafe {
                 let mut action: libc::sigaction = MaybeUninit::zeroed().assume_init();
@@ -112,7 +115,7 @@ mod signal {
     extern "C" fn on_bus_error(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
         // SAFETY: the system passes a valid `siginfo_t`, which holds the address for this signal.
         let address = unsafe { (*info).si_addr() } as usize;
-        let page = super::PAGE_SIZE.load(Ordering::Acquire);
+        let page = PAGE_SIZE.load(Ordering::Acquire);
         for slot in &SLOTS {
             let (start, end) = (slot.start.load(Ordering::Acquire), slot.end.load(Ordering::Acquire));
             if start > 1 && (start..end).contains(&address) {
@@ -150,10 +153,6 @@ mod signal {
         }
     }
 }
-
-/// The size of a memory page in bytes.
-#[cfg_attr(not(unix), expect(dead_code, reason = "only Unix has SIGBUS"))]
-static PAGE_SIZE: AtomicUsize = AtomicUsize::new(0);
 
 #[cfg(all(test, unix))]
 mod tests {

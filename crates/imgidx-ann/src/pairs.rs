@@ -11,6 +11,7 @@
 
 use rayon::prelude::*;
 
+use super::kernels::hamming;
 use super::rotation::{random, rotate};
 use imgidx_types::Embedding;
 
@@ -100,7 +101,7 @@ impl BitTable {
         for bucket in keyed.chunk_by(|a, b| a.0 == b.0) {
             for (i, (_, a)) in bucket.iter().enumerate() {
                 for (_, b) in bucket[i + 1..].iter().take(MAX_COMPARISONS_IN_BUCKET) {
-                    if differing(self.row(*a as usize), self.row(*b as usize)) <= max_differing {
+                    if hamming(self.row(*a as usize), self.row(*b as usize)) <= max_differing {
                         pairs.push((*a, *b));
                     }
                 }
@@ -108,10 +109,6 @@ impl BitTable {
         }
         pairs
     }
-}
-
-fn differing(a: &[u64], b: &[u64]) -> u32 {
-    a.iter().zip(b).map(|(a, b)| (a ^ b).count_ones()).sum()
 }
 
 /// The signs of the components of vectors.

@@ -83,7 +83,7 @@ impl QuantizedVectors {
         let count = about.count;
         let bits = file.section("mean", 4 * dimension).and_then(|mean| {
             Some(Bits {
-                mean: file.get(&mean, 0..dimension).ok()?.to_vec(),
+                mean: file.whole(&mean).ok()?.to_vec(),
                 rows: file.section("bits", 8 * bits::words(dimension) * count)?,
             })
         });
@@ -196,7 +196,7 @@ impl QuantizedVectors {
         let path = folder.codes(model, &file.seal.to_hex()).expect("a fresh seal is valid");
         let bytes = std::fs::metadata(file.path()).map_err(failed)?.len();
         let status = QuantizedStatus { count: count as u64, last: VectorId(about.last), seal: file.seal, bytes };
-        Ok(Some(UnpublishedVectors { status, file, path, lock }))
+        Ok(Some(UnpublishedVectors { status, file, path, _lock: lock }))
     }
 }
 
@@ -206,8 +206,8 @@ pub struct UnpublishedVectors {
     status: QuantizedStatus,
     file: Unpublished,
     path: PathBuf,
-    #[expect(dead_code, reason = "it is held until the file is renamed")]
-    lock: BuildLock,
+    /// Held until the file is renamed.
+    _lock: BuildLock,
 }
 
 impl UnpublishedVectors {

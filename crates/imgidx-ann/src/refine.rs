@@ -6,8 +6,6 @@
 //! the same rule: a candidate is taken unless it is nearer to one taken before than to the vector (Algorithm 4 of the
 //! HNSW paper).
 
-use parking_lot::Mutex;
-
 use rayon::prelude::*;
 
 use super::audit::coded_row;
@@ -27,26 +25,25 @@ pub(super) fn refine(graph: &Graph, rows: &[u32], should_continue: &(dyn Fn() ->
     let codes: &QuantizedVectors = graph.codes();
     let outward: Vec<Vec<u32>> = rows
         .par_iter()
-        .map(|row| if should_continue() { choose(codes, candidates(graph, *row), MAX_LINKS) } else { Vec::new() })
+        .map(|row| if should_continue() { choose(codes, candidates(graph, *row)) } else { Vec::new() })
         .collect();
-    let inward: Vec<Mutex<Vec<u32>>> = (0..codes.len()).map(|_| Mutex::default()).collect();
+    let mut inward: Vec<Vec<u32>> = vec![Vec::new(); codes.len()];
     for (row, links) in rows.iter().zip(&outward) {
         for other in links {
-            inward[*other as usize].lock().push(*row);
+            inward[*other as usize].push(*row);
         }
     }
     let both_ways: Vec<Vec<u32>> = rows
         .par_iter()
         .zip(outward)
         .map(|(row, mut outward)| {
-            let inward = std::mem::take(&mut *inward[*row as usize].lock());
-            outward.extend(inward);
+            outward.extend(&inward[*row as usize]);
             outward.sort_unstable();
             outward.dedup();
             if outward.len() <= MAX_LINKS || !should_continue() {
                 return outward;
             }
-            choose(codes, with_cosines(codes, *row, &outward), MAX_LINKS)
+            choose(codes, with_cosines(codes, *row, &outward))
         })
         .collect();
     should_continue()
@@ -58,8 +55,7 @@ pub(super) fn refine(graph: &Graph, rows: &[u32], should_continue: &(dyn Fn() ->
 fn ensure_inbound_links(codes: &QuantizedVectors, rows: &[u32], mut links: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
     const NEAREST: usize = 3;
     let nearest_of = |(row, links): (&u32, &Vec<u32>)| {
-        let mut near = with_cosines(codes, *row, links);
-        near.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let near = with_cosines(codes, *row, links);
         let at = |(_, other): &Candidate| rows.binary_search(other).expect("links lead to rows of the graph");
         near.iter().take(NEAREST).map(at).collect()
     };
@@ -80,23 +76,26 @@ type Candidate = (f32, u32);
 fn candidates(graph: &Graph, row: u32) -> Vec<Candidate> {
     let codes = graph.codes();
     let found = graph.search(&coded_row(codes, row), Breadth::of_links(SEARCH_WIDTH), 0);
-    let mut rows: Vec<u32> = found.iter().map(|entry| entry.row()).chain(graph.links_of(row).iter().copied()).collect();
+    let mut rows: Vec<u32> =
+        found.iter().map(|entry| entry.row()).chain(graph.data.neighbors.of(row as usize).iter().copied()).collect();
     rows.sort_unstable();
     rows.dedup();
     rows.retain(|other| *other != row);
     with_cosines(codes, row, &rows)
 }
 
+/// Other rows with their cosines, nearest first.
 fn with_cosines(codes: &QuantizedVectors, row: u32, others: &[u32]) -> Vec<Candidate> {
-    others.iter().map(|other| (cosine(codes, row, *other), *other)).collect()
+    let mut candidates: Vec<_> = others.iter().map(|other| (cosine(codes, row, *other), *other)).collect();
+    candidates.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    candidates
 }
 
-/// Selects links in different directions, and fills up with the nearest of the others.
-fn choose(codes: &QuantizedVectors, mut candidates: Vec<Candidate>, links: usize) -> Vec<u32> {
-    candidates.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    let (mut taken, mut left) = (Vec::with_capacity(links), Vec::new());
+/// Selects links in different directions from candidates, nearest first, and fills up with the nearest of the others.
+fn choose(codes: &QuantizedVectors, candidates: Vec<Candidate>) -> Vec<u32> {
+    let (mut taken, mut left) = (Vec::with_capacity(MAX_LINKS), Vec::new());
     for (near, other) in candidates {
-        if taken.len() == links {
+        if taken.len() == MAX_LINKS {
             break;
         }
         if taken.iter().all(|kept| cosine(codes, other, *kept) < near) {
@@ -105,7 +104,7 @@ fn choose(codes: &QuantizedVectors, mut candidates: Vec<Candidate>, links: usize
             left.push(other);
         }
     }
-    let room = links - taken.len();
+    let room = MAX_LINKS - taken.len();
     taken.extend(left.into_iter().take(room));
     taken
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::best::{Best, Scored};
-use super::bits::{self, BitQuery};
+use super::bits::BitQuery;
 use super::delta_buffer::DeltaBuffer;
 use super::kernels::{dot, masked_sum, prefetch};
 use super::quantized::{Block, QuantizedVectors};
@@ -47,13 +47,6 @@ pub(super) enum Cores {
     All,
 }
 
-/// A contiguous part of the rows.
-#[derive(Debug, Clone)]
-enum Piece {
-    File(Range<usize>),
-    DeltaBuffer(usize),
-}
-
 impl<'a> CodedRows<'a> {
     pub(crate) fn len(&self) -> usize {
         self.in_file() + self.recent.map_or(0, DeltaBuffer::len)
@@ -72,9 +65,25 @@ impl<'a> CodedRows<'a> {
 
     fn id(&self, row: u32) -> Result<VectorId, Damaged> {
         let row = row as usize;
-        match (self.file, self.recent) {
-            (Some(file), _) if row < file.len() => Ok(VectorId(file.ids(row..row + 1)?[0])),
-            (_, recent) => Ok(recent.ok_or(Damaged)?.id(row - self.in_file())),
+        match self.file {
+            Some(file) if row < file.len() => Ok(VectorId(file.ids(row..row + 1)?[0])),
+            _ => Ok(self.recent.ok_or(Damaged)?.id(row - self.in_file())),
+        }
+    }
+
+    /// The codes of rows that are all in the file, or all in one chunk of the rows in memory.
+    fn block(&self, rows: Range<usize>) -> Result<Block<'a>, Damaged> {
+        match self.file {
+            Some(file) if rows.end <= file.len() => file.block(rows),
+            _ => Ok(self.recent.ok_or(Damaged)?.block(rows.start - self.in_file(), rows.len())),
+        }
+    }
+
+    /// The 1-bit codes of rows that are all in the file, or all in one chunk of the rows in memory.
+    fn bit_rows(&self, rows: Range<usize>) -> Result<&'a [u64], Damaged> {
+        match self.file {
+            Some(file) if rows.end <= file.len() => file.bit_rows(rows),
+            _ => Ok(self.recent.ok_or(Damaged)?.bit_rows(rows.start - self.in_file(), rows.len())),
         }
     }
 
@@ -85,7 +94,7 @@ impl<'a> CodedRows<'a> {
     /// vector, which is 1.
     pub(crate) fn id_and_error(&self, query: &CodedQuery, row: u32) -> Result<(VectorId, f32), Damaged> {
         const DEVIATIONS: f32 = 6.0;
-        let factor = self.block_of_row(row)?.factors[0];
+        let factor = self.block(row as usize..row as usize + 1)?.factors[0];
         Ok((self.id(row)?, DEVIATIONS * query.factor.hypot(factor) / 12.0_f32.sqrt()))
     }
 
@@ -107,26 +116,36 @@ impl<'a> CodedRows<'a> {
 
     /// The rows with the highest scores, at most `limit` of them.
     pub(crate) fn scan(&self, query: &CodedQuery, limit: usize) -> Result<Vec<Scored>, Damaged> {
-        self.scan_pieces(query, limit, self.pieces(true), Cores::All)
+        self.scan_from(0, query, limit, Cores::All)
     }
 
     /// Like [`CodedRows::scan`], but only of the rows in memory. Beside a graph there are few of them, and they are
     /// scanned on one core: many threads may query at once, and would wait for each other's parts.
     pub(crate) fn scan_recent(&self, query: &CodedQuery, limit: usize) -> Result<Vec<Scored>, Damaged> {
-        self.scan_pieces(query, limit, self.pieces(false), Cores::One)
+        self.scan_from(self.in_file(), query, limit, Cores::One)
     }
 
-    fn scan_pieces(
-        &self,
-        query: &CodedQuery,
-        limit: usize,
-        pieces: Vec<Piece>,
-        cores: Cores,
-    ) -> Result<Vec<Scored>, Damaged> {
-        match &query.bits {
-            Some(bits) => self.propose_and_score(query, bits, limit, pieces, cores),
-            None => Self::best_of(pieces, limit, cores, |piece, best| self.score_piece(piece, query, best)),
-        }
+    fn scan_from(&self, first: usize, query: &CodedQuery, limit: usize, cores: Cores) -> Result<Vec<Scored>, Damaged> {
+        let in_memory = parts(self.in_file()..self.len(), DeltaBuffer::CHUNK);
+        let tasks: Vec<Range<usize>> = parts(first..self.in_file(), ROWS_PER_TASK).chain(in_memory).collect();
+        let Some(bits) = &query.bits else {
+            return Self::best_of(tasks, limit, cores, |task, best| {
+                for rows in parts(task, ROWS_PER_BLOCK) {
+                    score_block(query, self.block(rows.clone())?, rows.start, best);
+                }
+                Ok(())
+            });
+        };
+        let proposals = limit.saturating_mul(PROPOSALS_PER_ROW).max(MIN_PROPOSALS);
+        let proposed = Self::best_of(tasks, proposals, cores, |task, best| {
+            for rows in parts(task, 4 * ROWS_PER_BLOCK) {
+                score_bit_rows(bits, self.bit_rows(rows.clone())?, rows.start, best);
+            }
+            Ok(())
+        })?;
+        let mut rows: Vec<u32> = proposed.into_iter().map(Scored::row).collect();
+        rows.sort_unstable();
+        self.score_rows(query, &rows, limit, cores)
     }
 
     /// The rows with the highest scores among `rows`.
@@ -137,104 +156,30 @@ impl<'a> CodedRows<'a> {
         limit: usize,
         cores: Cores,
     ) -> Result<Vec<Scored>, Damaged> {
-        let parts: Vec<&[u32]> = rows.chunks(ROWS_PER_TASK / 8).collect();
-        Self::best_of(parts, limit, cores, |part, best| {
-            part.iter().try_for_each(|row| {
-                let block = self.block_of_row(*row)?;
-                score_block(query, block, *row as usize, best);
-                Ok(())
-            })
+        Self::best_of(rows.chunks(ROWS_PER_TASK / 8).collect(), limit, cores, |part, best| {
+            for row in part {
+                let row = *row as usize;
+                score_block(query, self.block(row..row + 1)?, row, best);
+            }
+            Ok(())
         })
     }
 
-    fn propose_and_score(
-        &self,
-        query: &CodedQuery,
-        bits: &BitQuery,
-        limit: usize,
-        pieces: Vec<Piece>,
-        cores: Cores,
-    ) -> Result<Vec<Scored>, Damaged> {
-        let proposals = limit.saturating_mul(PROPOSALS_PER_ROW).max(MIN_PROPOSALS);
-        let proposed =
-            Self::best_of(pieces, proposals, cores, |piece, best| self.score_bits_of_piece(piece, bits, best))?;
-        let mut rows: Vec<u32> = proposed.into_iter().map(Scored::row).collect();
-        rows.sort_unstable();
-        self.score_rows(query, &rows, limit, cores)
-    }
-
-    fn pieces(&self, of_file: bool) -> Vec<Piece> {
-        let in_file = if of_file { self.in_file() } else { 0 };
-        let file =
-            (0..in_file).step_by(ROWS_PER_TASK).map(|start| Piece::File(start..(start + ROWS_PER_TASK).min(in_file)));
-        file.chain(self.recent.iter().flat_map(|recent| recent.blocks()).map(Piece::DeltaBuffer)).collect()
-    }
-
-    /// Collects the best rows of all parts.
-    fn best_of<P: Send>(
-        parts: Vec<P>,
+    /// Collects the best rows of all tasks.
+    fn best_of<T: Send>(
+        tasks: Vec<T>,
         limit: usize,
         cores: Cores,
-        offer: impl Fn(P, &mut Best) -> Result<(), Damaged> + Sync,
+        offer: impl Fn(T, &mut Best) -> Result<(), Damaged> + Sync,
     ) -> Result<Vec<Scored>, Damaged> {
-        let visit = |best: Result<Best, Damaged>, part| {
-            let mut best = best?;
-            offer(part, &mut best)?;
-            Ok(best)
-        };
-        let best = if cores == Cores::All && parts.len() > 2 {
-            let merge = |a: Result<Best, Damaged>, b: Result<Best, Damaged>| Ok(a?.merge(b?));
-            let empty = || Ok(Best::new(limit));
-            parts.into_par_iter().fold(empty, visit).reduce(empty, merge)
+        let empty = || Best::new(limit);
+        let visit = |mut best: Best, task| offer(task, &mut best).map(|()| best);
+        let best = if cores == Cores::All && tasks.len() > 2 {
+            tasks.into_par_iter().try_fold(empty, visit).try_reduce(empty, |a, b| Ok(a.merge(b)))
         } else {
-            parts.into_iter().fold(Ok(Best::new(limit)), visit)
+            tasks.into_iter().try_fold(empty(), visit)
         };
         Ok(best?.into_sorted())
-    }
-
-    fn score_piece(&self, piece: Piece, query: &CodedQuery, best: &mut Best) -> Result<(), Damaged> {
-        match piece {
-            Piece::DeltaBuffer(first) => {
-                score_block(query, self.recent.ok_or(Damaged)?.block(first), self.in_file() + first, best);
-            }
-            Piece::File(rows) => {
-                let file = self.file.ok_or(Damaged)?;
-                for start in rows.clone().step_by(ROWS_PER_BLOCK) {
-                    let block = file.block(start..(start + ROWS_PER_BLOCK).min(rows.end))?;
-                    score_block(query, block, start, best);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn score_bits_of_piece(&self, piece: Piece, query: &BitQuery, best: &mut Best) -> Result<(), Damaged> {
-        match piece {
-            Piece::DeltaBuffer(first) => {
-                let rows = self.recent.ok_or(Damaged)?.bit_rows(first);
-                score_bit_rows(query, rows, self.words(), self.in_file() + first, best);
-            }
-            Piece::File(rows) => {
-                let file = self.file.ok_or(Damaged)?;
-                for start in rows.clone().step_by(4 * ROWS_PER_BLOCK) {
-                    let part = file.bit_rows(start..(start + 4 * ROWS_PER_BLOCK).min(rows.end))?;
-                    score_bit_rows(query, part, self.words(), start, best);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn words(&self) -> usize {
-        self.file.map_or(1, |file| bits::words(file.dimension()))
-    }
-
-    fn block_of_row(&self, row: u32) -> Result<Block<'a>, Damaged> {
-        let row = row as usize;
-        match (self.file, self.recent) {
-            (Some(file), _) if row < file.len() => file.block(row..row + 1),
-            (_, recent) => Ok(recent.ok_or(Damaged)?.row_block(row - self.in_file())),
-        }
     }
 }
 
@@ -245,6 +190,11 @@ impl CodedQuery {
     }
 }
 
+/// Cuts rows into parts of at most `length`.
+fn parts(rows: Range<usize>, length: usize) -> impl Iterator<Item = Range<usize>> {
+    rows.clone().step_by(length).map(move |start| start..(start + length).min(rows.end))
+}
+
 fn score_block(query: &CodedQuery, block: Block<'_>, first: usize, best: &mut Best) {
     let rows = block.codes.chunks_exact(query.code.len()).zip(block.factors);
     for (row, (code, factor)) in (first as u32..).zip(rows) {
@@ -252,7 +202,8 @@ fn score_block(query: &CodedQuery, block: Block<'_>, first: usize, best: &mut Be
     }
 }
 
-fn score_bit_rows(query: &BitQuery, rows: &[u64], words: usize, first: usize, best: &mut Best) {
+fn score_bit_rows(query: &BitQuery, rows: &[u64], first: usize, best: &mut Best) {
+    let words = query.planes[0].len() + 1;
     for (number, row) in (first as u32..).zip(rows.chunks_exact(words)) {
         // Rows are scored faster than the hardware prefetcher fetches them.
         let ahead = (number as usize - first + PREFETCH_ROWS) * words;

@@ -123,6 +123,11 @@ impl SealedFile {
         Ok(bytemuck::cast_slice(&self.map[bytes]))
     }
 
+    /// A whole section, verified.
+    pub(crate) fn whole<T: AnyBitPattern>(&self, section: &Section) -> Result<&[T], Damaged> {
+        self.get(section, 0..section.0.len() / size_of::<T>())
+    }
+
     /// Verifies everything that has not been verified yet, on all cores.
     pub(crate) fn check_all(&self) -> Result<(), Damaged> {
         if !self.all_checked.load(Ordering::Relaxed) {
@@ -220,13 +225,7 @@ impl SealedWriter {
             self.end_chunk();
         }
         let header = serde_json::to_vec(&Header { sections: std::mem::take(&mut self.sections), about })?;
-        let mut end = header.clone();
-        end.extend(&self.checksums);
-        end.extend((header.len() as u64).to_ne_bytes());
-        end.extend((self.checksums.len() as u64 / 4).to_ne_bytes());
-        let seal = blake3::hash(&end);
-        end.extend(seal.as_bytes());
-        end.extend(MAGIC.to_ne_bytes());
+        let (end, seal) = ending(&header, &self.checksums);
         self.file.write_all(&end)?;
         let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.as_file().sync_all()?;
@@ -252,6 +251,17 @@ impl SealedWriter {
         let chunk = std::mem::take(&mut self.chunk);
         self.checksums.extend(chunk.finalize().to_ne_bytes());
     }
+}
+
+/// The end of a file, which is the header, the checksums and the footer, and the seal.
+fn ending(header: &[u8], checksums: &[u8]) -> (Vec<u8>, blake3::Hash) {
+    let mut end = [header, checksums].concat();
+    end.extend((header.len() as u64).to_ne_bytes());
+    end.extend((checksums.len() as u64 / 4).to_ne_bytes());
+    let seal = blake3::hash(&end);
+    end.extend(seal.as_bytes());
+    end.extend(MAGIC.to_ne_bytes());
+    (end, seal)
 }
 
 impl Unpublished {
@@ -280,14 +290,8 @@ pub(super) fn seal_anything(data: &[u8]) -> (Vec<u8>, String) {
     let mut file = MAGIC.to_ne_bytes().to_vec();
     file.extend(content);
     let checksums: Vec<u8> = file.chunks(CHUNK).flat_map(|chunk| crc32fast::hash(chunk).to_ne_bytes()).collect();
-    let start = file.len();
-    file.extend(header);
-    file.extend(&checksums);
-    file.extend((header.len() as u64).to_ne_bytes());
-    file.extend((checksums.len() as u64 / 4).to_ne_bytes());
-    let seal = blake3::hash(&file[start..]);
-    file.extend(seal.as_bytes());
-    file.extend(MAGIC.to_ne_bytes());
+    let (end, seal) = ending(header, &checksums);
+    file.extend(end);
     (file, seal.to_hex().to_string())
 }
 

@@ -199,9 +199,11 @@ impl VectorIndex {
             let mut newer = exact_scores(wanted, source, self.last())?;
             let uncoded = newer.len() as u64;
             newer.retain(|neighbor| wanted.allows(neighbor.id));
-            let search = Search { wanted, rows: self.rows(), graph: self.useful_graph(), source };
+            let rows = CodedRows { file: self.codes.as_deref(), recent: self.recent.as_ref() };
+            let search = Search { wanted, rows, graph: self.useful_graph(), source };
             match search.run(&newer, &mut accept) {
-                Ok((neighbors, method)) if !self.is_broken() => {
+                // If the file was truncated while it was in use, what was read from it may be wrong.
+                Ok((neighbors, method)) if !self.codes.as_ref().is_some_and(|codes| codes.is_broken()) => {
                     return Ok(Found { neighbors, method, uncoded, ..nothing });
                 }
                 Err(SearchError::Failed(error)) => return Err(error),
@@ -218,16 +220,6 @@ impl VectorIndex {
         }
         let damaged = !wanted.exact;
         Ok(Found { neighbors: answer.0, method: Method::Scan, damaged, ..nothing })
-    }
-
-    /// Whether a file was truncated while it was in use.
-    fn is_broken(&self) -> bool {
-        self.codes.as_ref().is_some_and(|codes| codes.is_broken())
-            || self.graph.as_ref().is_some_and(|graph| graph.is_broken())
-    }
-
-    fn rows(&self) -> CodedRows<'_> {
-        CodedRows { file: self.codes.as_deref(), recent: self.recent.as_ref() }
     }
 }
 
@@ -372,8 +364,8 @@ impl Answer {
 mod tests {
     use super::*;
     use crate::duplicate_rows::DuplicateRows;
-    use crate::graph_file::{self, Audit, GraphFacts};
-    use crate::links::{Links, RowLists};
+    use crate::graph_file::{self, GraphData, GraphStatus};
+    use crate::links::RowLists;
     use crate::{DerivedFolder, GraphOptions, build_graph};
     use imgidx_types::ModelId;
     use proptest::prelude::*;
@@ -412,6 +404,12 @@ mod tests {
         let written = status.expect("it can be written").expect("nobody else writes");
         let seal = written.publish().expect("it can be renamed").seal.to_hex();
         Arc::new(QuantizedVectors::open(folder, &MODEL.into(), dimension, &seal).expect("it was just written"))
+    }
+
+    /// The nearest of all vectors, not by an exact query.
+    fn nearest(index: &VectorIndex, source: &Vectors, query: &Embedding, count: usize) -> Found {
+        let wanted = NeighborQuery { query, count, among: None, exact: false };
+        index.nearest(wanted, source, |_| Ok(true)).expect("memory can be read")
     }
 
     fn naive(vectors: &Vectors, query: &Embedding, count: usize, fits: impl Fn(VectorId) -> bool) -> Vec<Neighbor> {
@@ -516,14 +514,13 @@ mod tests {
         for (_, vector) in source.0.iter().step_by(source.0.len() / 50) {
             let beside = vector.as_slice().iter().map(|x| x + 0.05 * (random(&mut state) - 0.5)).collect();
             let query = Embedding::normalized(beside).expect("it has a direction");
-            let wanted = NeighborQuery { query: &query, count, among: None, exact: false };
-            let answer = resident.index.nearest(wanted, source, &mut |_| Ok(true)).expect("memory can be read");
-            let nearest = naive(source, &query, count, |_| true);
-            assert_eq!(answer.neighbors.len(), nearest.len(), "as many as there are");
+            let answer = nearest(&resident.index, source, &query, count);
+            let truth = naive(source, &query, count, |_| true);
+            assert_eq!(answer.neighbors.len(), truth.len(), "as many as there are");
             assert!(answer.neighbors.is_sorted_by(|a, b| a.ranks_before(b).is_lt()), "ranked by the stored vectors");
-            let lowest = nearest.last().expect("the count is positive").score;
+            let lowest = truth.last().expect("the count is positive").score;
             found += answer.neighbors.iter().filter(|neighbor| neighbor.score >= lowest).count();
-            expected += nearest.len();
+            expected += truth.len();
         }
         found as f32 / expected as f32
     }
@@ -557,9 +554,7 @@ mod tests {
         let expected = naive(&resident.source, vector, 25, |_| true);
         assert!(expected.iter().all(|neighbor| neighbor.score > 0.9999), "the test set has that many duplicates");
         assert!(duplicates(0).count() > 20);
-        let wanted = NeighborQuery { query: vector, count: 25, among: None, exact: false };
-        let found = resident.index.nearest(wanted, &resident.source, &mut |_| Ok(true)).expect("memory can be read");
-        assert_eq!(found.neighbors, expected);
+        assert_eq!(nearest(&resident.index, &resident.source, vector, 25).neighbors, expected);
     }
 
     #[test]
@@ -569,22 +564,21 @@ mod tests {
         let source = Vectors(clustered(500, 32));
         let codes = write_codes(&folder, &source.0, 32);
         let seal = codes.status().seal.to_hex();
-        // Nothing can be found through this graph, whatever its audit says.
-        let links = Links { entry_points: vec![0], neighbors: RowLists::new(500, []) };
-        let duplicates = DuplicateRows { lists: RowLists::new(0, []), ..DuplicateRows::default() };
         let (_, query) = &source.0[77];
-        let wanted = NeighborQuery { query, count: 10, among: None, exact: false };
         let expected = naive(&source, query, 10, |_| true);
         for (recall, missed, method) in [(0.9, 0, Method::Scan), (1.0, 5000, Method::Scan), (1.0, 4, Method::Hnsw)] {
-            let audit = Audit { missed: vec![0; missed], ef: 16, recall };
-            let facts = GraphFacts { options: GraphOptions::default(), audit, build_seconds: 1.0 };
-            let file = graph_file::write(&folder, &codes, &links, &duplicates, &facts).expect("it can be written");
+            let status = GraphStatus { ef: 16, missed: missed as u64, recall, ..GraphStatus::default() };
+            // Nothing can be found through this graph, whatever its audit says.
+            let duplicates = DuplicateRows { rows: Vec::new(), lists: RowLists::new(0, []) };
+            let neighbors = RowLists::new(500, []);
+            let data = GraphData { status, entry_points: vec![0], neighbors, missed: vec![0; missed], duplicates };
+            let file = graph_file::write(&folder, &codes, &data).expect("it can be written");
             file.publish(&folder.graph(&MODEL.into(), &seal).expect("a name")).expect("it can be renamed");
             let graph = Graph::open(&folder, &MODEL.into(), codes.clone()).expect("it is sound").expect("it is there");
             let index = VectorIndex::resident(Some(codes.clone()), Some(Arc::new(graph)), 32);
             assert_eq!(index.method(), method, "recall {recall}, {missed} missed");
             assert!(index.graph().is_some(), "the graph is kept, so that it is not built again");
-            let found = index.nearest(wanted, &source, &mut |_| Ok(true)).expect("memory can be read");
+            let found = nearest(&index, &source, query, 10);
             assert_eq!(found.neighbors, expected, "recall {recall}, {missed} missed");
         }
     }
@@ -599,7 +593,6 @@ mod tests {
         let path = folder.codes(&model, &seal).expect("a name");
         let bytes = std::fs::read(&path).expect("the file");
         let (_, query) = &source.0[77];
-        let wanted = NeighborQuery { query, count: 10, among: None, exact: false };
         let expected = naive(&source, query, 10, |_| true);
         let mut state = 5;
         let mut reported = 0;
@@ -610,7 +603,7 @@ mod tests {
             std::fs::remove_file(&path).and_then(|()| std::fs::write(&path, &flipped)).expect("the file");
             let codes = QuantizedVectors::open(&folder, &model, 32, &seal).map(Arc::new);
             let has_codes = codes.is_some();
-            let found = VectorIndex::new(codes).nearest(wanted, &source, &mut |_| Ok(true)).expect("memory");
+            let found = nearest(&VectorIndex::new(codes), &source, query, 10);
             assert_eq!(found.neighbors, expected, "byte {at}");
             assert!(
                 found.damaged || !has_codes || at < 64,

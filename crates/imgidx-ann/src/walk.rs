@@ -3,7 +3,7 @@
 use std::collections::BinaryHeap;
 
 use super::best::{Best, Scored};
-use super::links::ListsView;
+use super::links::RowLists;
 use super::scores::Scores;
 
 /// How much of a graph a search visits.
@@ -40,7 +40,7 @@ const MAX_STARTS: usize = 32;
 /// `visited`. Returns the best rows that were scored, in no particular order.
 pub(super) fn walk(
     scores: &impl Scores,
-    neighbors: ListsView<'_>,
+    neighbors: &RowLists,
     mut seen: Vec<Scored>,
     breadth: Breadth,
     visited: &mut Visited,

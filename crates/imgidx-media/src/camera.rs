@@ -22,13 +22,13 @@ fn date(exif: &Exif, tag: Tag) -> Option<String> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
     use exif::Field;
     use exif::experimental::Writer;
 
     /// An EXIF chunk with one date.
-    pub(crate) fn chunk(tag: Tag, text: &str) -> Vec<u8> {
+    fn chunk(tag: Tag, text: &str) -> Vec<u8> {
         let field = Field { tag, ifd_num: In::PRIMARY, value: Value::Ascii(vec![text.as_bytes().to_vec()]) };
         let mut writer = Writer::new();
         writer.push_field(&field);

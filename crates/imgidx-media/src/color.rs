@@ -10,9 +10,7 @@ pub(super) fn to_rgb(image: DynamicImage) -> RgbImage {
         DynamicImage::ImageRgb32F(_) | DynamicImage::ImageRgba32F(_) => linear_to_rgb(&image),
         other if other.color().has_alpha() => {
             let rgba = other.into_rgba8();
-            let (width, height) = rgba.dimensions();
-            let flat = rgba.as_raw().chunks_exact(4).flat_map(|p| [0, 1, 2].map(|i| on_white(p[i], p[3]))).collect();
-            RgbImage::from_raw(width, height, flat).expect("three bytes were made for each pixel")
+            flattened(rgba.as_raw(), rgba.width(), rgba.height(), on_white)
         }
         other => other.into_rgb8(),
     }
@@ -43,15 +41,20 @@ pub(super) fn on_white(color: u8, alpha: u8) -> u8 {
 /// with the sRGB transfer function.
 fn linear_to_rgb(image: &DynamicImage) -> RgbImage {
     let rgba = image.to_rgba32f();
-    let (width, height) = rgba.dimensions();
-    let on_white = |light: f32, alpha: f32| srgb_from_linear(light * alpha + (1.0 - alpha));
-    let flat =
-        rgba.as_raw().chunks_exact(4).flat_map(|p| [0, 1, 2].map(|i| on_white(p[i], p[3].clamp(0.0, 1.0)))).collect();
-    RgbImage::from_raw(width, height, flat).expect("three bytes were made for each pixel")
+    flattened(rgba.as_raw(), rgba.width(), rgba.height(), |light, alpha| {
+        let alpha = alpha.clamp(0.0, 1.0);
+        srgb_from_linear(light * alpha + (1.0 - alpha))
+    })
+}
+
+/// Converts RGBA pixels to RGB; `on_white` composites one channel.
+pub(super) fn flattened<T: Copy>(rgba: &[T], width: u32, height: u32, on_white: impl Fn(T, T) -> u8) -> RgbImage {
+    let pixels = rgba.as_chunks::<4>().0.iter().flat_map(|[r, g, b, alpha]| [r, g, b].map(|x| on_white(*x, *alpha)));
+    RgbImage::from_raw(width, height, pixels.collect()).expect("three bytes were made for each pixel")
 }
 
 /// The sRGB transfer function for encoding (IEC 61966-2-1). NaN becomes black.
-fn srgb_from_linear(light: f32) -> u8 {
+pub(super) fn srgb_from_linear(light: f32) -> u8 {
     let light = if light.is_nan() { 0.0 } else { light.clamp(0.0, 1.0) };
     let encoded = if light <= 0.003_130_8 { light * 12.92 } else { 1.055 * light.powf(1.0 / 2.4) - 0.055 };
     (encoded * 255.0).round() as u8

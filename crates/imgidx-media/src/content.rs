@@ -6,8 +6,7 @@ use std::path::Path;
 use tracing::trace_span;
 
 use super::format::{Format, Kind, SNIFF_BYTES, sniff};
-use imgidx_types::io_reason;
-use imgidx_types::{ContentHash, FileStat, is_exhausted, now_ns, open_regular};
+use imgidx_types::{ContentHash, FileStat, io_reason, is_exhausted, now_ns, open_regular};
 
 /// The bytes of a picture file.
 #[derive(Debug, Clone, PartialEq, Eq)]

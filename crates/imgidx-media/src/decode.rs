@@ -7,16 +7,20 @@ use std::time::Duration;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use serde::{Deserialize, Serialize};
 
 use super::error::{DecodeError, from_image_error};
 use super::format::Format;
 use super::{camera, color, jpeg, large_png, svg};
+use crate::{DecodeRequest, ImageInfo};
 use imgidx_types::catching_panics;
 
-use crate::ImageInfo;
+/// How many times as many pixels as requested the shorter side keeps after decoding at reduced size. The last step of
+/// scaling averages over them.
+pub(super) const OVERSAMPLING: u32 = 2;
 
 /// Limits for decoding one picture.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct DecodeLimits {
     /// Maximum memory for pixels while one picture is decoded, in bytes.
     pub memory: u64,
@@ -39,7 +43,7 @@ impl Default for DecodeLimits {
 /// A decoded picture: pixels as they are stored in the file, with the orientation and the colour profile.
 ///
 /// [`Picture::resized`] applies orientation and profile after scaling, when few pixels are left.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Picture {
     pub(super) pixels: RgbImage,
     pub(super) orientation: Option<Orientation>,
@@ -59,27 +63,38 @@ pub struct Picture {
 impl Picture {
     /// Makes a picture from upright, opaque sRGB pixels.
     pub fn from_rgb(pixels: RgbImage) -> Self {
-        Self {
-            pixels,
-            orientation: None,
-            profile: None,
-            taken: None,
-            has_alpha: false,
-            alpha: None,
-            truncated: false,
-            nominal_size: None,
-            filled: None,
-        }
+        Self { pixels, ..Self::default() }
+    }
+
+    /// Makes a picture from pixels that are means of squares with `divisor` pixels of the file on each side.
+    pub(super) fn from_means(pixels: RgbImage, width: u32, height: u32, divisor: u32) -> Self {
+        let filled = [width, height].map(|side| f64::from(side) / f64::from(divisor)).into();
+        Self { nominal_size: Some((width, height)), filled: Some(filled), ..Self::from_rgb(pixels) }
+    }
+
+    /// Adds the orientation and the capture time of an EXIF chunk, and a colour profile.
+    pub(super) fn with_metadata(self, exif: Option<&[u8]>, profile: Option<Vec<u8>>) -> Self {
+        let orientation = exif.and_then(Orientation::from_exif_chunk);
+        Self { orientation, taken: exif.and_then(camera::taken), profile, ..self }
     }
 
     pub(super) fn orientation(&self) -> Orientation {
         self.orientation.unwrap_or(Orientation::NoTransforms)
     }
 
+    /// Swaps width and height if the orientation turns the picture by 90° or 270°.
+    pub(super) fn turned(&self, width: u32, height: u32) -> (u32, u32) {
+        use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+        match self.orientation() {
+            Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH => (height, width),
+            _ => (width, height),
+        }
+    }
+
     /// Width and height to report, after the orientation has been applied.
     pub(super) fn upright_size(&self) -> (u32, u32) {
         let (width, height) = self.nominal_size.unwrap_or(self.pixels.dimensions());
-        if swaps_sides(self.orientation()) { (height, width) } else { (width, height) }
+        self.turned(width, height)
     }
 
     /// The facts to store. Width and height are those after the orientation has been applied.
@@ -97,24 +112,17 @@ impl Picture {
     }
 }
 
-/// Whether an orientation turns the picture by 90° or 270°, which swaps width and height.
-pub(super) fn swaps_sides(orientation: Orientation) -> bool {
-    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
-    matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
-}
-
 /// A file whose header has been read and checked, ready to be decoded.
 pub struct Decoder<'a> {
     source: Source<'a>,
-    memory: u64,
-    /// Whether the picture is decoded at reduced size, by a method that tolerates less damage.
-    is_reduced: bool,
+    /// Peak memory for pixels while decoding, in bytes.
+    pub(super) memory: u64,
+    /// Whether to keep the alpha channel of raster pictures that are decoded at full size.
     keeps_alpha: bool,
 }
 
 enum Source<'a> {
-    Jpeg { bytes: &'a [u8], markers: jpeg::Markers },
-    ReducedJpeg { bytes: &'a [u8], reduced: jpeg::Reduced },
+    Jpeg { bytes: &'a [u8], markers: jpeg::Markers, divisor: u32 },
     ReducedPng { bytes: &'a [u8], reduced: large_png::Reduced },
     Raster(Box<dyn ImageDecoder + 'a>),
     Svg(Box<svg::Drawing>),
@@ -143,67 +151,17 @@ impl<'a> Decoder<'a> {
     /// # Errors
     /// The same as those of [`Decoder::open`].
     pub fn open_for(bytes: &'a [u8], format: Format, limits: DecodeLimits, side: u32) -> Result<Self, DecodeError> {
-        let decoder = guarded(|| Self::open_unguarded(bytes, format, limits, side))?;
-        if decoder.memory > limits.memory {
-            let (needed, allowed) = (decoder.memory.div_ceil(1 << 20), limits.memory >> 20);
+        let (source, memory) = guarded(|| open(bytes, format, limits, side))?;
+        if memory > limits.memory {
+            let (needed, allowed) = (memory.div_ceil(1 << 20), limits.memory >> 20);
             return Err(DecodeError::too_large(format!("decoding needs {needed} MiB; the limit is {allowed} MiB")));
         }
-        Ok(decoder)
+        Ok(Self { source, memory, keeps_alpha: false })
     }
 
-    fn open_unguarded(bytes: &'a [u8], format: Format, limits: DecodeLimits, side: u32) -> Result<Self, DecodeError> {
-        let (source, memory) = match format {
-            Format::Svg => {
-                let drawing = svg::Drawing::parse(bytes)?;
-                let memory = drawing.decoding_bytes();
-                (Source::Svg(Box::new(drawing)), memory)
-            }
-            Format::Raster(ImageFormat::Jpeg) => {
-                let markers = jpeg::read_markers(bytes)?;
-                match markers.reduced(side) {
-                    Some(reduced) => (Source::ReducedJpeg { bytes, reduced }, reduced.decoding_bytes()),
-                    None => {
-                        let memory = markers.decoding_bytes();
-                        (Source::Jpeg { bytes, markers }, memory)
-                    }
-                }
-            }
-            Format::Raster(ImageFormat::Png) if let Some(reduced) = large_png::Reduced::new(bytes, side) => {
-                (Source::ReducedPng { bytes, reduced }, reduced.decoding_bytes())
-            }
-            Format::Raster(format) => return Self::open_raster(bytes, format, limits),
-        };
-        let is_reduced = matches!(source, Source::ReducedJpeg { .. } | Source::ReducedPng { .. });
-        Ok(Self { source, memory, is_reduced, keeps_alpha: false })
-    }
-
-    fn open_raster(bytes: &'a [u8], format: ImageFormat, limits: DecodeLimits) -> Result<Self, DecodeError> {
-        let reader = ImageReader::with_format(Cursor::new(bytes), format);
-        let mut decoder = reader.into_decoder().map_err(from_image_error)?;
-        let (width, height) = decoder.dimensions();
-        if width == 0 || height == 0 {
-            return Err(DecodeError::new("the picture has no pixels"));
-        }
-        let pixels = u64::from(width).saturating_mul(u64::from(height));
-        let converted = pixels.saturating_mul(conversion_bytes(decoder.color_type()));
-        let memory = decoder.total_bytes().saturating_add(converted);
-        let mut inner = Limits::no_limits();
-        inner.max_alloc = Some(limits.memory);
-        // Some decoders do not support limits and return an error; the caller checks `memory` anyway.
-        let _ = decoder.set_limits(inner);
-        Ok(Self { source: Source::Raster(Box::new(decoder)), memory, is_reduced: false, keeps_alpha: false })
-    }
-
-    /// Sets whether to keep the alpha channel of raster pictures that are decoded at full size.
-    #[must_use]
-    pub fn keep_alpha(mut self, keep: bool) -> Self {
-        self.keeps_alpha = keep;
-        self
-    }
-
-    /// Peak memory for pixels while decoding, in bytes.
-    pub fn memory(&self) -> u64 {
-        self.memory
+    /// Whether the picture is decoded at reduced size, by a method that tolerates less damage.
+    fn is_reduced(&self) -> bool {
+        matches!(self.source, Source::Jpeg { divisor: 2.., .. } | Source::ReducedPng { .. })
     }
 
     /// Decodes the first frame to 8-bit RGB, with alpha composited on white.
@@ -213,25 +171,60 @@ impl<'a> Decoder<'a> {
     /// [`Decoder::open`] the same file may still decode.
     pub fn decode(self) -> Result<Picture, DecodeError> {
         guarded(|| match self.source {
-            Source::Jpeg { bytes, markers } => jpeg::decode(bytes, &markers),
-            Source::ReducedJpeg { bytes, reduced } => reduced.decode(bytes),
+            Source::Jpeg { bytes, markers, divisor } => jpeg::decode(bytes, &markers, divisor),
             Source::ReducedPng { bytes, reduced } => reduced.decode(bytes),
             Source::Svg(drawing) => drawing.render(),
             Source::Raster(mut decoder) => {
                 let orientation = decoder.orientation().ok();
-                let taken = decoder.exif_metadata().ok().flatten().and_then(|chunk| camera::taken(&chunk));
+                let exif = decoder.exif_metadata().ok().flatten();
                 let profile = decoder.icc_profile().ok().flatten();
                 let image = DynamicImage::from_decoder(decoder).map_err(from_image_error)?;
                 let has_alpha = image.color().has_alpha();
                 let alpha = self.keeps_alpha.then(|| color::alpha_of(&image)).flatten();
-                let picture = Picture::from_rgb(color::to_rgb(image));
-                Ok(Picture { orientation, profile, taken, has_alpha, alpha, ..picture })
+                let picture = Picture::from_rgb(color::to_rgb(image)).with_metadata(exif.as_deref(), profile);
+                Ok(Picture { orientation, has_alpha, alpha, ..picture })
             }
         })
     }
 }
 
-/// Decodes a picture that will be scaled down to a shorter side of `side` pixels, as [`Decoder::open_for`] does.
+/// Reads the header. Returns what is needed to decode, and the memory that decoding needs, in bytes.
+fn open(bytes: &[u8], format: Format, limits: DecodeLimits, side: u32) -> Result<(Source<'_>, u64), DecodeError> {
+    Ok(match format {
+        Format::Svg => {
+            let drawing = svg::Drawing::parse(bytes)?;
+            let memory = drawing.decoding_bytes();
+            (Source::Svg(Box::new(drawing)), memory)
+        }
+        Format::Raster(ImageFormat::Jpeg) => {
+            let markers = jpeg::read_markers(bytes)?;
+            let divisor = markers.divisor(side);
+            let memory = markers.decoding_bytes(divisor);
+            (Source::Jpeg { bytes, markers, divisor }, memory)
+        }
+        Format::Raster(ImageFormat::Png) if let Some(reduced) = large_png::Reduced::new(bytes, side) => {
+            (Source::ReducedPng { bytes, reduced }, reduced.decoding_bytes())
+        }
+        Format::Raster(format) => {
+            let reader = ImageReader::with_format(Cursor::new(bytes), format);
+            let mut decoder = reader.into_decoder().map_err(from_image_error)?;
+            let (width, height) = decoder.dimensions();
+            if width == 0 || height == 0 {
+                return Err(DecodeError::new("the picture has no pixels"));
+            }
+            let pixels = u64::from(width).saturating_mul(u64::from(height));
+            let converted = pixels.saturating_mul(conversion_bytes(decoder.color_type()));
+            let memory = decoder.total_bytes().saturating_add(converted);
+            let mut inner = Limits::no_limits();
+            inner.max_alloc = Some(limits.memory);
+            // Some decoders do not support limits and return an error; the caller checks `memory` anyway.
+            let _ = decoder.set_limits(inner);
+            (Source::Raster(Box::new(decoder)), memory)
+        }
+    })
+}
+
+/// Decodes a picture for a request, as [`Decoder::open_for`] does, without measuring or scaling it.
 ///
 /// If decoding at reduced size fails, the picture is decoded at full size, which tolerates more damage. `hold` is
 /// called with a number of bytes before that much memory is allocated; its result is returned with the picture.
@@ -242,27 +235,21 @@ pub fn decode_within<H>(
     bytes: &[u8],
     format: Format,
     limits: DecodeLimits,
-    side: u32,
+    request: &DecodeRequest,
     hold: impl Fn(u64) -> H,
 ) -> Result<(Picture, H), DecodeError> {
-    decode_for(bytes, format, limits, (side, false), hold)
-}
-
-/// Like [`decode_within`], with the option of [`Decoder::keep_alpha`].
-pub(super) fn decode_for<H>(
-    bytes: &[u8],
-    format: Format,
-    limits: DecodeLimits,
-    (side, keep_alpha): (u32, bool),
-    hold: impl Fn(u64) -> H,
-) -> Result<(Picture, H), DecodeError> {
-    let decoder = Decoder::open_for(bytes, format, limits, side)?.keep_alpha(keep_alpha);
-    let (is_reduced, held) = (decoder.is_reduced, hold(decoder.memory));
+    let open = |side| {
+        let decoder = Decoder::open_for(bytes, format, limits, side)?;
+        Ok::<_, DecodeError>((hold(decoder.memory), Decoder { keeps_alpha: request.alpha, ..decoder }))
+    };
+    // A PNG that is decoded at reduced size has no alpha channel.
+    let needs_full_size = request.alpha && format == Format::Raster(ImageFormat::Png);
+    let (held, decoder) = open(if needs_full_size { u32::MAX } else { request.side })?;
+    let is_reduced = decoder.is_reduced();
     match decoder.decode() {
         Err(_) if is_reduced => {
             drop(held);
-            let decoder = Decoder::open(bytes, format, limits)?.keep_alpha(keep_alpha);
-            let held = hold(decoder.memory);
+            let (held, decoder) = open(u32::MAX)?;
             Ok((decoder.decode()?, held))
         }
         result => Ok((result?, held)),
@@ -291,25 +278,43 @@ fn guarded<T>(run: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeE
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::Limit;
+    use crate::{Filter, Fit, Limit};
     use image::{Rgb, Rgba, RgbaImage};
 
-    fn png(image: &DynamicImage) -> Vec<u8> {
+    pub(crate) fn png(image: &DynamicImage) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
         image.write_to(&mut bytes, ImageFormat::Png).expect("it encodes");
         bytes.into_inner()
     }
 
-    fn decode(bytes: &[u8], format: ImageFormat) -> Result<Picture, DecodeError> {
-        Decoder::open(bytes, Format::Raster(format), DecodeLimits::default())?.decode()
+    /// A picture with detail of every size that fades from transparent to opaque.
+    pub(crate) fn detailed(width: u32, height: u32) -> DynamicImage {
+        let pixel = |x: u32, y: u32| {
+            let wave = |length: f32| ((x as f32 + 0.7 * y as f32) / length).sin() * 40.0;
+            let value = 128.0 + wave(7.0) + wave(60.0) + wave(900.0);
+            Rgba([value as u8, (value * 0.8) as u8, (255.0 - value) as u8, (x / 6).min(255) as u8])
+        };
+        RgbaImage::from_fn(width, height, pixel).into()
+    }
+
+    /// Decodes a picture that will be scaled down to a shorter side of `side` pixels.
+    pub(crate) fn decode_for(bytes: &[u8], format: ImageFormat, side: u32) -> Result<Picture, DecodeError> {
+        let request = DecodeRequest { side, ..DecodeRequest::default() };
+        Ok(decode_within(bytes, Format::Raster(format), DecodeLimits::default(), &request, |_| ())?.0)
+    }
+
+    /// Mean difference of the bytes of two pictures that were scaled down to `side` pixels.
+    pub(crate) fn difference(a: &Picture, b: &Picture, side: u32) -> f64 {
+        let [a, b] = [a, b].map(|picture| picture.resized(Fit::Inside, side, side, Filter::Bicubic));
+        a.iter().zip(b.iter()).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / a.len() as f64
     }
 
     #[test]
     fn transparent_pixels_are_composited_on_white() {
         let image = RgbaImage::from_fn(3, 1, |x, _| Rgba([200, 0, 0, [0, 128, 255][x as usize]]));
-        let picture = decode(&png(&image.into()), ImageFormat::Png).expect("a picture");
+        let picture = decode_for(&png(&image.into()), ImageFormat::Png, u32::MAX).expect("a picture");
         assert!(picture.has_alpha);
         assert_eq!(picture.pixels.get_pixel(0, 0), &Rgb([255, 255, 255]));
         assert_eq!(picture.pixels.get_pixel(1, 0), &Rgb([227, 127, 127]));
@@ -319,7 +324,8 @@ mod tests {
     #[test]
     fn sixteen_bits_and_grey_become_eight_bit_rgb() {
         let deep = image::ImageBuffer::from_pixel(1, 1, image::Luma([0x80FF_u16]));
-        let picture = decode(&png(&DynamicImage::ImageLuma16(deep)), ImageFormat::Png).expect("a picture");
+        let picture =
+            decode_for(&png(&DynamicImage::ImageLuma16(deep)), ImageFormat::Png, u32::MAX).expect("a picture");
         assert_eq!(picture.pixels.get_pixel(0, 0), &Rgb([0x80; 3]));
     }
 
@@ -337,7 +343,7 @@ mod tests {
     fn a_header_that_promises_a_huge_picture_allocates_nothing() {
         // Farbfeld: magic, width and height; 2^31 by 2^31 pixels of 8 bytes.
         let bytes = [b"farbfeld".as_slice(), &[0x7F, 0xFF, 0xFF, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF]].concat();
-        assert!(decode(&bytes, ImageFormat::Farbfeld).is_err());
+        assert!(decode_for(&bytes, ImageFormat::Farbfeld, u32::MAX).is_err());
     }
 
     #[test]
@@ -350,7 +356,7 @@ mod tests {
     #[test]
     fn an_empty_file_has_a_reason() {
         for format in [ImageFormat::Png, ImageFormat::Gif, ImageFormat::Jpeg, ImageFormat::Tiff, ImageFormat::Bmp] {
-            let error = decode(b"", format).expect_err("no picture");
+            let error = decode_for(b"", format, u32::MAX).expect_err("no picture");
             assert!(!error.to_string().is_empty());
         }
     }

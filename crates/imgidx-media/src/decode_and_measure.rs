@@ -6,7 +6,7 @@ use image::{GrayImage, RgbImage};
 use serde::{Deserialize, Serialize};
 use tracing::trace_span;
 
-use super::decode::{DecodeLimits, Picture, decode_for};
+use super::decode::{DecodeLimits, Picture, decode_within};
 use super::error::DecodeError;
 use super::features::measure;
 use super::format::Format;
@@ -31,15 +31,10 @@ impl Frame {
     pub fn of(&self, picture: &Picture) -> RgbImage {
         picture.resized(self.fit, self.width, self.height, self.filter)
     }
-
-    /// Opacity of the scaled pixels, for [`Fit::Inside`]; `None` if all pixels are opaque.
-    fn alpha_of(&self, picture: &Picture) -> Option<GrayImage> {
-        picture.resized_alpha(self.width, self.height, self.filter)
-    }
 }
 
 /// What to compute from a picture.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct DecodeRequest {
     /// Minimum length of the decoded picture's shorter side in pixels, if the file has that many. Smaller is faster.
     pub side: u32,
@@ -79,13 +74,10 @@ pub fn decode_and_measure<H>(
     request: &DecodeRequest,
     hold: impl Fn(u64) -> H,
 ) -> Result<Decoded, DecodeError> {
-    // A PNG that is decoded at reduced size has no alpha channel.
-    let side = if request.alpha && format == Format::Raster(image::ImageFormat::Png) { u32::MAX } else { request.side };
-    let decode = || decode_for(bytes, format, limits, (side, request.alpha), hold);
-    let (picture, _held) = trace_span!("decode").in_scope(decode)?;
+    let (picture, _held) = trace_span!("decode").in_scope(|| decode_within(bytes, format, limits, request, hold))?;
     let deadline = request.feature_time.map(|time| Instant::now() + time);
     let features = trace_span!("features").in_scope(|| measure(&picture, deadline));
     let pixels = request.frame.map(|frame| trace_span!("scale").in_scope(|| frame.of(&picture)));
-    let alpha = request.frame.filter(|_| request.alpha).and_then(|frame| frame.alpha_of(&picture));
+    let alpha = request.frame.filter(|_| request.alpha).and_then(|frame| picture.resized_alpha(frame));
     Ok(Decoded { info: picture.info(format), features, pixels, alpha })
 }

@@ -70,30 +70,31 @@ pub enum Kind {
     Other,
 }
 
-/// Signatures that identify a format without doubt.
-const UNAMBIGUOUS_SIGNATURES: &[(&[u8], ImageFormat)] = &[
-    (b"\xFF\xD8\xFF", ImageFormat::Jpeg),
-    (b"\x89PNG\r\n\x1A\n", ImageFormat::Png),
-    (b"GIF87a", ImageFormat::Gif),
-    (b"GIF89a", ImageFormat::Gif),
-    (b"II*\0", ImageFormat::Tiff),
-    (b"MM\0*", ImageFormat::Tiff),
-    (b"#?RADIANCE", ImageFormat::Hdr),
-    (b"#?RGBE", ImageFormat::Hdr),
-    (b"v/1\x01", ImageFormat::OpenExr),
-    (b"qoif", ImageFormat::Qoi),
-    (b"farbfeld", ImageFormat::Farbfeld),
-    (b"DDS ", ImageFormat::Dds),
-];
+const fn raster(format: ImageFormat) -> Kind {
+    Kind::Picture(Format::Raster(format))
+}
 
-/// Signatures of formats that cannot be decoded. They are recognised so that a skipped file can be reported by format.
-const UNSUPPORTED_SIGNATURES: &[(&[u8], &str)] = &[
-    (b"8BPS", "Photoshop"),
-    (b"\0\0\0\x0CjP  \r\n\x87\n", "JPEG 2000"),
-    (b"\xFF\x4F\xFF\x51", "JPEG 2000"),
-    (b"\0\0\0\x0CJXL \r\n\x87\n", "JPEG XL"),
-    (b"\xFF\x0A", "JPEG XL"),
-    (b"gimp xcf ", "GIMP"),
+/// Signatures that identify a format without doubt. Formats that cannot be decoded are recognised so that a skipped
+/// file can be reported by format.
+const SIGNATURES: &[(&[u8], Kind)] = &[
+    (b"\xFF\xD8\xFF", raster(ImageFormat::Jpeg)),
+    (b"\x89PNG\r\n\x1A\n", raster(ImageFormat::Png)),
+    (b"GIF87a", raster(ImageFormat::Gif)),
+    (b"GIF89a", raster(ImageFormat::Gif)),
+    (b"II*\0", raster(ImageFormat::Tiff)),
+    (b"MM\0*", raster(ImageFormat::Tiff)),
+    (b"#?RADIANCE", raster(ImageFormat::Hdr)),
+    (b"#?RGBE", raster(ImageFormat::Hdr)),
+    (b"v/1\x01", raster(ImageFormat::OpenExr)),
+    (b"qoif", raster(ImageFormat::Qoi)),
+    (b"farbfeld", raster(ImageFormat::Farbfeld)),
+    (b"DDS ", raster(ImageFormat::Dds)),
+    (b"8BPS", Kind::Unsupported("Photoshop")),
+    (b"\0\0\0\x0CjP  \r\n\x87\n", Kind::Unsupported("JPEG 2000")),
+    (b"\xFF\x4F\xFF\x51", Kind::Unsupported("JPEG 2000")),
+    (b"\0\0\0\x0CJXL \r\n\x87\n", Kind::Unsupported("JPEG XL")),
+    (b"\xFF\x0A", Kind::Unsupported("JPEG XL")),
+    (b"gimp xcf ", Kind::Unsupported("GIMP")),
 ];
 
 /// Recognises the type of a file from its first bytes; at most [`SNIFF_BYTES`] are examined.
@@ -101,57 +102,45 @@ const UNSUPPORTED_SIGNATURES: &[(&[u8], &str)] = &[
 /// The extension decides only for formats without an unambiguous signature (TGA, SVG, and damaged BMP, ICO and PNM).
 pub fn sniff(head: &[u8], extension: Option<&OsStr>) -> Kind {
     let head = &head[..head.len().min(SNIFF_BYTES)];
-    let extension = extension.and_then(OsStr::to_str).unwrap_or_default().to_ascii_lowercase();
-    if let Some((_, format)) = UNAMBIGUOUS_SIGNATURES.iter().find(|(signature, _)| head.starts_with(signature)) {
-        return Kind::Picture(Format::Raster(*format));
+    if let Some((_, kind)) = SIGNATURES.iter().find(|(signature, _)| head.starts_with(signature)) {
+        return *kind;
     }
     if head.starts_with(b"RIFF") && head.get(8..12) == Some(b"WEBP") {
-        return Kind::Picture(Format::Raster(ImageFormat::WebP));
+        return raster(ImageFormat::WebP);
     }
-    if let Some((_, name)) = UNSUPPORTED_SIGNATURES.iter().find(|(signature, _)| head.starts_with(signature)) {
-        return Kind::Unsupported(name);
+    // HEIF and AVIF are brands of the ISO base media file format (ISO/IEC 14496-12). Videos are too, but are
+    // not pictures.
+    match (head.get(4..8), head.get(8..12)) {
+        (Some(b"ftyp"), Some(b"avif" | b"avis")) => return Kind::Unsupported("AVIF"),
+        (Some(b"ftyp"), Some(b"heic" | b"heix" | b"hevc" | b"hevx" | b"heim" | b"heis" | b"mif1" | b"msf1")) => {
+            return Kind::Unsupported("HEIC");
+        }
+        _ => {}
     }
-    if let Some(name) = iso_media_picture(head) {
-        return Kind::Unsupported(name);
-    }
-    weak_signature(head, &extension).map_or(Kind::Other, Kind::Picture)
-}
-
-/// HEIF and AVIF are brands of the ISO base media file format (ISO/IEC 14496-12). Videos are too, but are not pictures.
-fn iso_media_picture(head: &[u8]) -> Option<&'static str> {
-    if head.get(4..8) != Some(b"ftyp") {
-        return None;
-    }
-    match head.get(8..12)? {
-        b"avif" | b"avis" => Some("AVIF"),
-        b"heic" | b"heix" | b"hevc" | b"hevx" | b"heim" | b"heis" | b"mif1" | b"msf1" => Some("HEIC"),
-        _ => None,
-    }
+    weak_signature(head, &extension.and_then(OsStr::to_str).unwrap_or_default().to_ascii_lowercase())
 }
 
 /// Formats with a signature so short that other files share it: either the header must be plausible, or the
 /// extension must match.
-fn weak_signature(head: &[u8], extension: &str) -> Option<Format> {
-    let raster = |format| Some(Format::Raster(format));
+fn weak_signature(head: &[u8], extension: &str) -> Kind {
     if head.starts_with(b"BM") && (is_bmp_header(head) || matches!(extension, "bmp" | "dib")) {
         return raster(ImageFormat::Bmp);
     }
-    if is_pnm_header(head) || (head.first() == Some(&b'P') && is_pnm_extension(extension)) {
+    let has_pnm_extension = matches!(extension, "pnm" | "pbm" | "pgm" | "ppm" | "pam");
+    if is_pnm_header(head) || (head.starts_with(b"P") && has_pnm_extension) {
         return raster(ImageFormat::Pnm);
     }
     if head.starts_with(b"\0\0\x01\0") && (is_icon_header(head) || extension == "ico") {
         return raster(ImageFormat::Ico);
     }
-    if is_svg_text(head) || (extension == "svg" && head.contains(&b'<')) {
-        return Some(Format::Svg);
-    }
-    if extension == "svgz" && head.starts_with(b"\x1F\x8B") {
-        return Some(Format::Svg);
+    let is_compressed_svg = extension == "svgz" && head.starts_with(b"\x1F\x8B");
+    if is_compressed_svg || is_svg_text(head) || (extension == "svg" && head.contains(&b'<')) {
+        return Kind::Picture(Format::Svg);
     }
     if matches!(extension, "tga" | "icb" | "vda" | "vst") && head.len() >= 18 {
         return raster(ImageFormat::Tga);
     }
-    None
+    Kind::Other
 }
 
 /// The size of the second header identifies its version, and only these sizes exist.
@@ -162,10 +151,6 @@ fn is_bmp_header(head: &[u8]) -> bool {
 fn is_pnm_header(head: &[u8]) -> bool {
     matches!(head, [b'P', b'1'..=b'7', space, next, ..]
         if space.is_ascii_whitespace() && (next.is_ascii_digit() || next.is_ascii_whitespace() || *next == b'#' || head[1] == b'7'))
-}
-
-fn is_pnm_extension(extension: &str) -> bool {
-    matches!(extension, "pnm" | "pbm" | "pgm" | "ppm" | "pam")
 }
 
 /// An icon file has at least one entry, and the reserved byte of the first entry is zero.

@@ -6,13 +6,12 @@
 use std::io::Cursor;
 
 use image::RgbImage;
-use image::metadata::Orientation;
+use jpeg_decoder::PixelFormat;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::camera;
-use super::decode::Picture;
+use super::decode::{OVERSAMPLING, Picture};
 use super::error::{DecodeError, damaged};
 
 /// Maximum number of passes in a progressive file. Encoders write about ten. Each pass costs as much as decoding the
@@ -95,19 +94,13 @@ fn next_marker(bytes: &[u8], at: &mut usize) -> Option<u8> {
     }
 }
 
-/// How many times as many pixels as requested the shorter side keeps after decoding at reduced size. The last step of
-/// scaling averages over them.
-const OVERSAMPLING: u32 = 2;
-
 impl Markers {
-    /// How to decode the file at reduced size if the shorter side needs `side` pixels; `None` if it cannot be reduced.
-    /// Truncated files are excluded, because zune-jpeg recovers more of them.
-    pub(crate) fn reduced(&self, side: u32) -> Option<Reduced> {
-        let shorter = self.width.min(self.height);
-        let fits = |divisor: &u32| shorter / divisor >= side.saturating_mul(OVERSAMPLING);
+    /// By how much to divide both sides while decoding if the shorter side needs `side` pixels; 1 is full size.
+    /// Truncated files are decoded at full size, because zune-jpeg recovers more of them.
+    pub(crate) fn divisor(&self, side: u32) -> u32 {
+        let fits = |divisor: &u32| self.width.min(self.height) / divisor >= side.saturating_mul(OVERSAMPLING);
         let is_reducible = self.complete && self.is_huffman_dct && self.components != 4;
-        let divisor = [8, 4, 2].into_iter().find(fits).filter(|_| is_reducible)?;
-        Some(Reduced { width: self.width, height: self.height, divisor, coefficients: self.held_coefficients() })
+        [8, 4, 2].into_iter().find(fits).filter(|_| is_reducible).unwrap_or(1)
     }
 
     /// Number of coefficients. `factors` are the components' sampling factors, one byte each: horizontal in the high
@@ -121,30 +114,34 @@ impl Markers {
         units * factors.iter().map(|(across, down)| across * down * 64).sum::<u64>()
     }
 
-    /// Memory for coefficients while the file is decoded, in bytes.
-    fn held_coefficients(&self) -> u64 {
-        if self.progressive { 2 * self.coefficients } else { 0 }
-    }
-
     /// Peak memory of decoding in bytes: the pixels, and the coefficients of a progressive file.
-    pub(crate) fn decoding_bytes(&self) -> u64 {
-        let pixels = u64::from(self.width) * u64::from(self.height);
-        // Four components: the planes, the interleaved ink, and the colours.
-        let planes = if self.components == 4 { 4 + 4 + 3 } else { 3 };
-        pixels * planes + self.held_coefficients()
+    pub(crate) fn decoding_bytes(&self, divisor: u32) -> u64 {
+        let pixels = match divisor {
+            // Four components: the planes, the interleaved ink, and the colours.
+            1 => u64::from(self.width) * u64::from(self.height) * if self.components == 4 { 4 + 4 + 3 } else { 3 },
+            // The planes, and the pixels made from them.
+            _ => {
+                let side = |side: u32| u64::from(side.div_ceil(divisor)).next_multiple_of(16);
+                2 * 3 * side(self.width) * side(self.height)
+            }
+        };
+        pixels + if self.progressive { 2 * self.coefficients } else { 0 }
     }
 }
 
-/// Decodes grey and colour files with zune-jpeg, and files with four components with jpeg-decoder, because zune-jpeg
-/// inverts YCCK.
-pub(super) fn decode(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> {
-    let mut picture = if markers.components == 4 { decode_cmyk(bytes, markers)? } else { decode_rgb(bytes, markers)? };
-    picture.truncated = !markers.complete;
-    Ok(picture)
+/// Decodes grey and colour files at full size with zune-jpeg. Others go to jpeg-decoder: files with four components,
+/// because zune-jpeg inverts YCCK, and files that are decoded at reduced size.
+///
+/// # Errors
+/// If the file is damaged. zune-jpeg is more tolerant than jpeg-decoder.
+pub(super) fn decode(bytes: &[u8], markers: &Markers, divisor: u32) -> Result<Picture, DecodeError> {
+    let uses_zune = divisor == 1 && markers.components != 4;
+    let picture = if uses_zune { decode_with_zune(bytes, markers)? } else { decode_scaled(bytes, markers, divisor)? };
+    Ok(Picture { truncated: !markers.complete, ..picture })
 }
 
 /// Decodes with zune-jpeg. The decoder may allocate for the checked dimensions only, whatever it reads from the file.
-fn decode_rgb(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> {
+fn decode_with_zune(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> {
     let options = DecoderOptions::new_fast()
         .set_strict_mode(false)
         .set_max_width(markers.width as usize)
@@ -153,71 +150,39 @@ fn decode_rgb(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> {
     let mut decoder = zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     let pixels = decoder.decode().map_err(damaged)?;
     let (width, height) = decoder.dimensions().ok_or_else(|| DecodeError::new("the picture has no size"))?;
-    let mut picture = Picture::from_rgb(to_image(width, height, pixels)?);
-    picture.orientation = decoder.exif().and_then(|chunk| Orientation::from_exif_chunk(chunk));
-    picture.taken = decoder.exif().and_then(|chunk| camera::taken(chunk));
-    picture.profile = decoder.icc_profile();
-    Ok(picture)
+    let exif = decoder.exif().map(Vec::as_slice);
+    Ok(Picture::from_rgb(to_image(width, height, pixels)?).with_metadata(exif, decoder.icc_profile()))
 }
 
-/// How to decode a file at reduced size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Reduced {
-    width: u32,
-    height: u32,
-    divisor: u32,
-    /// Memory for coefficients in bytes.
-    coefficients: u64,
-}
-
-impl Reduced {
-    /// Peak memory of decoding in bytes: the planes, the pixels made from them, and the coefficients.
-    pub(crate) fn decoding_bytes(&self) -> u64 {
-        let side = |side: u32| u64::from(side.div_ceil(self.divisor)).next_multiple_of(16);
-        2 * 3 * side(self.width) * side(self.height) + self.coefficients
-    }
-
-    /// Decodes with jpeg-decoder. Of each block of 8 × 8, only as many coefficients are transformed as pixels remain,
-    /// so each pixel is a mean.
-    ///
-    /// # Errors
-    /// If jpeg-decoder rejects the file. zune-jpeg is more tolerant.
-    pub(crate) fn decode(&self, bytes: &[u8]) -> Result<Picture, DecodeError> {
-        let mut decoder = jpeg_decoder::Decoder::new(Cursor::new(bytes));
-        decoder.set_max_decoding_buffer_size(self.width as usize * self.height as usize * 3);
-        let reduced = |side: u32| u16::try_from(side.div_ceil(self.divisor)).map_err(damaged);
-        let (width, height) = decoder.scale(reduced(self.width)?, reduced(self.height)?).map_err(damaged)?;
-        let data = decoder.decode().map_err(damaged)?;
-        let pixels = match decoder.info().map(|info| info.pixel_format) {
-            Some(jpeg_decoder::PixelFormat::RGB24) => data,
-            Some(jpeg_decoder::PixelFormat::L8) => data.into_iter().flat_map(|grey| [grey; 3]).collect(),
-            other => return Err(DecodeError::new(format!("unexpected pixel format {other:?}"))),
-        };
-        let mut picture = Picture::from_rgb(to_image(width.into(), height.into(), pixels)?);
-        picture.nominal_size = Some((self.width, self.height));
-        picture.filled = Some([self.width, self.height].map(|side| f64::from(side) / f64::from(self.divisor)).into());
-        picture.orientation = decoder.exif_data().and_then(Orientation::from_exif_chunk);
-        picture.taken = decoder.exif_data().and_then(camera::taken);
-        picture.profile = decoder.icc_profile();
-        Ok(picture)
-    }
-}
-
-fn decode_cmyk(bytes: &[u8], markers: &Markers) -> Result<Picture, DecodeError> {
+/// Decodes with jpeg-decoder. For reduced size, only as many coefficients of each block of 8 × 8 are transformed as
+/// pixels remain, so each pixel is a mean.
+fn decode_scaled(bytes: &[u8], markers: &Markers, divisor: u32) -> Result<Picture, DecodeError> {
+    let (width, height, is_cmyk) = (markers.width, markers.height, markers.components == 4);
     let mut decoder = jpeg_decoder::Decoder::new(Cursor::new(bytes));
-    let pixels = markers.width as usize * markers.height as usize;
-    decoder.set_max_decoding_buffer_size(pixels * 4);
+    decoder.set_max_decoding_buffer_size(width as usize * height as usize * if is_cmyk { 4 } else { 3 });
+    if divisor > 1 {
+        let reduced = |side: u32| u16::try_from(side.div_ceil(divisor)).map_err(damaged);
+        decoder.scale(reduced(width)?, reduced(height)?).map_err(damaged)?;
+    }
     let data = decoder.decode().map_err(damaged)?;
     let info = decoder.info().ok_or_else(|| DecodeError::new("the picture has no size"))?;
-    if info.pixel_format != jpeg_decoder::PixelFormat::CMYK32 {
-        return Err(DecodeError::new(format!("unexpected pixel format {:?}", info.pixel_format)));
-    }
-    let to_rgb = if markers.adobe { ink_to_rgb } else { |ink: [u8; 4]| ink_to_rgb(ink.map(|x| 255 - x)) };
-    let pixels = data.chunks_exact(4).flat_map(|p| to_rgb([p[0], p[1], p[2], p[3]])).collect();
-    let mut picture = Picture::from_rgb(to_image(info.width.into(), info.height.into(), pixels)?);
-    picture.orientation = decoder.exif_data().and_then(Orientation::from_exif_chunk);
-    picture.taken = decoder.exif_data().and_then(camera::taken);
-    Ok(picture)
+    let pixels = match info.pixel_format {
+        PixelFormat::RGB24 if !is_cmyk => data,
+        PixelFormat::L8 if !is_cmyk => data.into_iter().flat_map(|grey| [grey; 3]).collect(),
+        PixelFormat::CMYK32 if is_cmyk => {
+            let to_rgb = if markers.adobe { ink_to_rgb } else { |ink: [u8; 4]| ink_to_rgb(ink.map(|x| 255 - x)) };
+            data.as_chunks::<4>().0.iter().flat_map(|ink| to_rgb(*ink)).collect()
+        }
+        other => return Err(DecodeError::new(format!("unexpected pixel format {other:?}"))),
+    };
+    let pixels = to_image(info.width.into(), info.height.into(), pixels)?;
+    // A profile of the ink does not apply to the colours made from it.
+    let profile = decoder.icc_profile().filter(|_| !is_cmyk);
+    let picture = match divisor {
+        1 => Picture::from_rgb(pixels),
+        _ => Picture::from_means(pixels, width, height, divisor),
+    };
+    Ok(picture.with_metadata(decoder.exif_data(), profile))
 }
 
 /// Converts CMYK to RGB without a profile; 0 is no ink.
@@ -236,78 +201,57 @@ fn to_image(width: usize, height: usize, pixels: Vec<u8>) -> Result<RgbImage, De
 
 #[cfg(test)]
 mod tests {
+    use super::super::decode::tests::{decode_for, detailed, difference};
     use super::*;
     use image::codecs::jpeg::JpegEncoder;
+    use image::{DynamicImage, ImageFormat};
 
-    fn encoded() -> Vec<u8> {
-        let picture = RgbImage::from_fn(40, 30, |x, y| image::Rgb([(x * 6) as u8, (y * 8) as u8, 90]));
+    fn encoded(image: &DynamicImage) -> Vec<u8> {
         let mut bytes = Vec::new();
-        JpegEncoder::new_with_quality(&mut bytes, 90).encode_image(&picture).expect("it encodes");
+        image.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, 92)).expect("it encodes");
         bytes
+    }
+
+    fn small() -> Vec<u8> {
+        encoded(&detailed(40, 30).to_rgb8().into())
     }
 
     #[test]
     fn markers_give_dimensions_and_end() {
-        let markers = read_markers(&encoded()).expect("a JPEG file");
+        let markers = read_markers(&small()).expect("a JPEG file");
         assert_eq!((markers.width, markers.height, markers.components), (40, 30, 3));
         assert!(markers.complete && !markers.progressive);
         assert_eq!(markers.scans, 1);
     }
 
-    /// A large picture with detail of every size.
-    fn large(width: u32, height: u32) -> RgbImage {
-        RgbImage::from_fn(width, height, |x, y| {
-            let wave = |length: f32| ((x as f32 + 0.7 * y as f32) / length).sin() * 40.0;
-            let value = 128.0 + wave(7.0) + wave(60.0) + wave(900.0);
-            image::Rgb([value as u8, (value * 0.8) as u8, (255.0 - value) as u8])
-        })
-    }
-
-    fn decoded(bytes: &[u8], side: u32) -> Picture {
-        use crate::{DecodeLimits, Format, decode_within};
-        let format = Format::Raster(image::ImageFormat::Jpeg);
-        decode_within(bytes, format, DecodeLimits::default(), side, |_| ()).expect("a picture").0
-    }
-
     #[test]
     fn a_large_file_is_decoded_at_reduced_size_and_looks_the_same() {
-        use crate::{Filter, Fit};
-        let picture = large(2500, 1801);
-        for grey in [false, true] {
-            let mut bytes = Vec::new();
-            let mut encoder = JpegEncoder::new_with_quality(&mut bytes, 92);
-            if grey {
-                encoder.encode_image(&image::DynamicImage::from(picture.clone()).to_luma8()).expect("it encodes");
-            } else {
-                encoder.encode_image(&picture).expect("it encodes");
-            }
-            let whole = decoded(&bytes, u32::MAX);
+        let picture = DynamicImage::from(detailed(2500, 1801).to_rgb8());
+        for image in [picture.to_luma8().into(), picture] {
+            let bytes = encoded(&image);
+            let whole = decode_for(&bytes, ImageFormat::Jpeg, u32::MAX).expect("a picture");
             assert_eq!(whole.pixels.dimensions(), (2500, 1801));
             for (side, dimensions) in [(500, (2500, 1801)), (400, (1250, 901)), (224, (625, 451)), (112, (313, 226))] {
-                let reduced = decoded(&bytes, side);
+                let reduced = decode_for(&bytes, ImageFormat::Jpeg, side).expect("a picture");
                 assert_eq!(reduced.pixels.dimensions(), dimensions, "for {side}");
                 assert_eq!(reduced.upright_size(), (2500, 1801));
-                let small = |picture: &Picture| picture.resized(Fit::Inside, side, side, Filter::Bicubic);
-                let (a, b) = (small(&whole), small(&reduced));
-                let difference: u64 = a.iter().zip(b.iter()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
-                let mean = difference as f64 / a.len() as f64;
-                assert!(mean < 1.5, "{mean} for {side}, grey: {grey}");
+                let mean = difference(&whole, &reduced, side);
+                assert!(mean < 1.5, "{mean} for {side}, {:?}", image.color());
             }
         }
     }
 
     #[test]
     fn a_large_truncated_file_is_decoded_at_full_size() {
-        let mut bytes = Vec::new();
-        JpegEncoder::new_with_quality(&mut bytes, 90).encode_image(&large(1200, 1200)).expect("it encodes");
+        let mut bytes = encoded(&detailed(1200, 1200).to_rgb8().into());
         bytes.truncate(bytes.len() / 2);
-        let picture = decoded(&bytes, 100);
+        let picture = decode_for(&bytes, ImageFormat::Jpeg, 100).expect("a picture");
         assert!(picture.truncated && picture.pixels.dimensions() == (1200, 1200));
     }
 
     #[test]
     fn a_file_truncated_anywhere_in_its_data_is_incomplete() {
-        let bytes = encoded();
+        let bytes = small();
         for cut in [bytes.len() - 1, bytes.len() - 2, bytes.len() - 40] {
             let markers = read_markers(&bytes[..cut]).expect("the header is there");
             assert!(!markers.complete, "cut at {cut} of {}", bytes.len());
@@ -317,14 +261,14 @@ mod tests {
 
     #[test]
     fn bytes_after_the_end_do_not_hide_it() {
-        let mut bytes = encoded();
+        let mut bytes = small();
         bytes.extend_from_slice(&[0; 300]);
         assert!(read_markers(&bytes).expect("a JPEG file").complete);
     }
 
     #[test]
     fn a_second_frame_header_does_not_hide_the_first_ones_size() {
-        let mut bytes = encoded();
+        let mut bytes = small();
         let frame = bytes.windows(2).position(|pair| pair == [0xFF, 0xC0]).expect("a frame header");
         let length = 2 + usize::from(u16::from_be_bytes([bytes[frame + 2], bytes[frame + 3]]));
         let second = bytes[frame..frame + length].to_vec();
@@ -332,12 +276,12 @@ mod tests {
         bytes.splice(frame + length..frame + length, second);
         let markers = read_markers(&bytes).expect("a size is there");
         assert_eq!((markers.width, markers.height), (60_000, 60_000));
-        assert!(markers.decoding_bytes() > 10_000_000_000);
+        assert!(markers.decoding_bytes(1) > 10_000_000_000);
     }
 
     #[test]
     fn a_file_with_too_many_passes_is_rejected() {
-        let mut bytes = encoded();
+        let mut bytes = small();
         bytes.truncate(bytes.len() - 2);
         for _ in 0..=MAX_SCANS {
             bytes.extend_from_slice(&[0xFF, 0xDA, 0, 2]);

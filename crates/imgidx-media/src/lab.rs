@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::color::srgb_from_linear;
+
 /// A colour in CIE L\*a\*b\* under D65: L\* 0 to 100, a\* and b\* about -128 to 127.
 ///
 /// Distances between colours are about proportional to how different they look (CIE 15).
@@ -42,15 +44,12 @@ impl Lab {
             if cube > EPSILON { cube } else { (116.0 * f - 16.0) / KAPPA }
         };
         let [x, y, z] = [linear(y + a / 500.0) * WHITE[0], linear(y), linear(y - b / 200.0) * WHITE[2]];
-        let rgb = [
+        [
             3.240_454_2 * x - 1.537_138_5 * y - 0.498_531_4 * z,
             -0.969_266 * x + 1.876_010_8 * y + 0.041_556 * z,
             0.055_643_4 * x - 0.204_025_9 * y + 1.057_225_2 * z,
-        ];
-        rgb.map(|x| {
-            let x = if x <= 0.003_130_8 { 12.92 * x } else { 1.055 * x.powf(1.0 / 2.4) - 0.055 };
-            (x * 255.0).round().clamp(0.0, 255.0) as u8
-        })
+        ]
+        .map(srgb_from_linear)
     }
 
     /// Perceived difference of two colours: their Euclidean distance (ΔE of 1976). Colours that people call by

@@ -15,7 +15,7 @@
 //!     .write_to(&mut png, image::ImageFormat::Png)
 //!     .expect("it encodes");
 //! let Kind::Picture(format) = sniff(png.get_ref(), None) else { panic!("it is a picture") };
-//! let request = DecodeRequest { side: 64, feature_time: None, frame: None, alpha: false };
+//! let request = DecodeRequest { side: 64, ..DecodeRequest::default() };
 //! let decoded = decode_and_measure(png.get_ref(), format, DecodeLimits::default(), &request, |_| ())?;
 //! assert_eq!((format.name(), decoded.info.width, decoded.info.height), ("png", 40, 30));
 //! # Ok::<(), imgidx_media::DecodeError>(())
@@ -38,8 +38,7 @@ mod resize;
 pub mod sandbox;
 mod svg;
 
-pub use content::has_picture_extension;
-pub use content::{Content, Reading, read_content, read_named_picture};
+pub use content::{Content, Reading, has_picture_extension, read_content, read_named_picture};
 pub use decode::{DecodeLimits, Decoder, Picture, decode_within};
 pub use decode_and_measure::{DecodeRequest, Decoded, Frame, decode_and_measure};
 pub use drawn::{drawn_photograph, drawn_picture};
@@ -61,8 +60,8 @@ pub mod fuzzed {
         let _ = super::sniff(data, None);
         let _ = super::camera::taken(data);
         if let Ok(markers) = super::jpeg::read_markers(data) {
-            let _ = markers.reduced(256).map(|reduced| reduced.decoding_bytes());
-            let _ = markers.decoding_bytes();
+            let _ = markers.decoding_bytes(markers.divisor(256));
+            let _ = markers.decoding_bytes(1);
         }
     }
 }

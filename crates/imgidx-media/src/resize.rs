@@ -2,11 +2,12 @@
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-use image::{DynamicImage, GrayImage, RgbImage};
+use image::{DynamicImage, GrayImage, ImageBuffer, Pixel, RgbImage};
 use serde::{Deserialize, Serialize};
 
 use super::color;
-use super::decode::{Picture, swaps_sides};
+use super::decode::Picture;
+use super::decode_and_measure::Frame;
 
 /// How a picture with any aspect ratio is fitted to a target width and height.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -64,17 +65,15 @@ impl Picture {
     /// If the width or the height is 0.
     pub fn resized(&self, fit: Fit, width: u32, height: u32, filter: Filter) -> RgbImage {
         assert!(width > 0 && height > 0, "the target has pixels");
-        let turned = swaps_sides(self.orientation());
-        let (width, height) = if turned { (height, width) } else { (width, height) };
-        let (source_width, source_height) = self.pixels.dimensions();
-        let (w, h) = self.filled.unwrap_or((source_width.into(), source_height.into()));
-        let whole = (0.0, 0.0, w, h);
+        let (width, height) = self.turned(width, height);
+        let whole @ (_, _, w, h) = self.filled.map_or_else(|| whole(&self.pixels), |(w, h)| (0.0, 0.0, w, h));
+        let scaled = |crop, width, height| scaled(&self.pixels, crop, width, height, filter);
         let mut result = match fit {
-            Fit::Squash => self.scaled(whole, width, height, filter),
-            Fit::ShortestEdge { crop } => self.scaled(centre(w, h, width, height, crop), width, height, filter),
+            Fit::Squash => scaled(whole, width, height),
+            Fit::ShortestEdge { crop } => scaled(centre(w, h, width, height, crop), width, height),
             Fit::Letterbox { fill } => {
                 let (inner_width, inner_height) = inside(w, h, width, height, f64::INFINITY);
-                let inner = self.scaled(whole, inner_width, inner_height, filter);
+                let inner = scaled(whole, inner_width, inner_height);
                 let mut framed = RgbImage::from_pixel(width, height, image::Rgb(fill));
                 let (left, top) = ((width - inner_width) / 2, (height - inner_height) / 2);
                 image::imageops::replace(&mut framed, &inner, left.into(), top.into());
@@ -82,7 +81,7 @@ impl Picture {
             }
             Fit::Inside => {
                 let (width, height) = inside(w, h, width, height, 1.0);
-                self.scaled(whole, width, height, filter)
+                scaled(whole, width, height)
             }
         };
         if let Some(profile) = &self.profile {
@@ -94,49 +93,45 @@ impl Picture {
     }
 
     /// Opacity of the pixels that [`Picture::resized`] returns for [`Fit::Inside`]; `None` if all are opaque.
-    pub(super) fn resized_alpha(&self, width: u32, height: u32, filter: Filter) -> Option<GrayImage> {
+    pub(super) fn resized_alpha(&self, frame: Frame) -> Option<GrayImage> {
         let alpha = self.alpha.as_ref()?;
-        let (width, height) = if swaps_sides(self.orientation()) { (height, width) } else { (width, height) };
-        let (w, h) = (f64::from(alpha.width()), f64::from(alpha.height()));
+        let (width, height) = self.turned(frame.width, frame.height);
+        let whole @ (_, _, w, h) = whole(alpha);
         let (width, height) = inside(w, h, width, height, 1.0);
-        let bytes =
-            scaled(alpha.as_raw(), alpha.dimensions(), PixelType::U8, (0.0, 0.0, w, h), (width, height), filter);
-        let scaled = GrayImage::from_raw(width, height, bytes).expect("the target has a byte for each pixel");
-        let mut upright = DynamicImage::ImageLuma8(scaled);
+        let mut upright = DynamicImage::ImageLuma8(scaled(alpha, whole, width, height, frame.filter));
         upright.apply_orientation(self.orientation());
         Some(upright.into_luma8())
-    }
-
-    fn scaled(&self, crop: Crop, width: u32, height: u32, filter: Filter) -> RgbImage {
-        let (bytes, size) = (self.pixels.as_raw(), self.pixels.dimensions());
-        let bytes = scaled(bytes, size, PixelType::U8x3, crop, (width, height), filter);
-        RgbImage::from_raw(width, height, bytes).expect("the target has three bytes for each pixel")
     }
 }
 
 /// Scales pixels to any size, smaller or larger.
 pub fn scale_rgb(pixels: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbImage {
-    let (w, h) = pixels.dimensions();
-    let crop = (0.0, 0.0, f64::from(w), f64::from(h));
-    let bytes = scaled(pixels.as_raw(), (w, h), PixelType::U8x3, crop, (width, height), filter);
-    RgbImage::from_raw(width, height, bytes).expect("the target has three bytes for each pixel")
+    scaled(pixels, whole(pixels), width, height, filter)
 }
 
-fn scaled(
-    bytes: &[u8],
-    size: (u32, u32),
-    pixel_type: PixelType,
+/// A buffer of grey or RGB pixels.
+type Buffer<P> = ImageBuffer<P, Vec<u8>>;
+
+fn whole<P: Pixel<Subpixel = u8>>(source: &Buffer<P>) -> Crop {
+    (0.0, 0.0, source.width().into(), source.height().into())
+}
+
+fn scaled<P: Pixel<Subpixel = u8>>(
+    source: &Buffer<P>,
     crop: Crop,
-    (width, height): (u32, u32),
+    width: u32,
+    height: u32,
     filter: Filter,
-) -> Vec<u8> {
-    let source = ImageRef::new(size.0, size.1, bytes, pixel_type).expect("the buffer is as long as its pixels");
+) -> Buffer<P> {
+    let pixel_type = if P::CHANNEL_COUNT == 1 { PixelType::U8 } else { PixelType::U8x3 };
+    let source = ImageRef::new(source.width(), source.height(), source.as_raw(), pixel_type)
+        .expect("the buffer is as long as its pixels");
     let mut target = Image::new(width, height, pixel_type);
     let options = ResizeOptions::new().resize_alg(filter.algorithm()).crop(crop.0, crop.1, crop.2, crop.3);
     Resizer::new()
         .resize(&source, &mut target, &options)
         .expect("the crop lies inside the source and the pixel types are equal");
-    target.into_vec()
+    ImageBuffer::from_raw(width, height, target.into_vec()).expect("the target is as long as its pixels")
 }
 
 /// The part of the source that the centre crop shows. Scaling only that is the same as scaling everything and cropping.
@@ -168,10 +163,8 @@ mod tests {
 
     #[test]
     fn the_centre_crop_cuts_the_longer_side() {
-        let (left, top, width, height) = centre(400.0, 200.0, 100, 100, 1.0);
-        assert_eq!((left, top, width, height), (100.0, 0.0, 200.0, 200.0));
-        let (left, top, width, height) = centre(400.0, 200.0, 100, 100, 0.5);
-        assert_eq!((left, top, width, height), (150.0, 50.0, 100.0, 100.0));
+        assert_eq!(centre(400.0, 200.0, 100, 100, 1.0), (100.0, 0.0, 200.0, 200.0));
+        assert_eq!(centre(400.0, 200.0, 100, 100, 0.5), (150.0, 50.0, 100.0, 100.0));
     }
 
     #[test]

@@ -3,12 +3,12 @@
 //! Nothing outside the file is read: no linked pictures, no style sheets, no network. Fonts are those of the system.
 
 use std::io::Read;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock};
 
-use image::RgbImage;
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{self, fontdb, roxmltree};
 
+use super::color::flattened;
 use super::decode::Picture;
 use super::error::DecodeError;
 
@@ -76,10 +76,8 @@ impl Drawing {
         let mut canvas = Pixmap::new(width, height).ok_or_else(|| DecodeError::new("the drawing has no size"))?;
         resvg::render(&self.tree, Transform::from_scale(self.scale, self.scale), &mut canvas.as_mut());
         // Colours are premultiplied, so white only has to be added where the drawing does not cover it.
-        let covered = canvas.data().chunks_exact(4);
-        let has_alpha = covered.clone().any(|p| p[3] < 255);
-        let flat = covered.flat_map(|p| [p[0], p[1], p[2]].map(|color| color.saturating_add(255 - p[3]))).collect();
-        let pixels = RgbImage::from_raw(width, height, flat).expect("three bytes were made for each pixel");
+        let pixels = flattened(canvas.data(), width, height, |color, alpha| color.saturating_add(255 - alpha));
+        let has_alpha = canvas.data().iter().skip(3).step_by(4).any(|alpha| *alpha < 255);
         let nominal = |length: f32| length.round().max(1.0) as u32;
         let nominal_size = Some((nominal(self.tree.size().width()), nominal(self.tree.size().height())));
         Ok(Picture { has_alpha, nominal_size, ..Picture::from_rgb(pixels) })
@@ -136,13 +134,12 @@ fn plain_text(bytes: &[u8]) -> Result<String, DecodeError> {
 
 /// The fonts of the system. They are loaded once, when the first drawing with text is opened.
 fn system_fonts() -> Arc<fontdb::Database> {
-    static FONTS: OnceLock<Arc<fontdb::Database>> = OnceLock::new();
-    let load = || {
+    static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
         let mut fonts = fontdb::Database::new();
         fonts.load_system_fonts();
         Arc::new(fonts)
-    };
-    FONTS.get_or_init(load).clone()
+    });
+    FONTS.clone()
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use super::embedder::Embedder;
 use super::files::{read_description, read_graph};
 use super::onnx::{Runtime, Session};
 use super::preprocessor;
-use super::spec::{Distance, ModelSpec, OutputSpec};
-use super::{BUILTIN_NAME, Graph, Model, infer};
+use super::spec::{Distance, ModelSpec};
+use super::{BUILTIN_NAME, Model, infer};
 use crate::error::{Error, Result};
 use imgidx_types::ModelId;
 
@@ -59,12 +59,12 @@ impl Catalog {
         if name == BUILTIN_NAME {
             return Ok(builtin_entry());
         }
-        let known = || self.list().into_iter().flatten().map(|entry| entry.spec.name).collect();
         let is_name = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\']);
         if is_name && self.folder.join(name).is_dir() {
             return self.added(name);
         }
-        Err(Error::UnknownModel { name: name.into(), known: known() })
+        let known = self.list().into_iter().flatten().map(|entry| entry.spec.name).collect();
+        Err(Error::UnknownModel { name: name.into(), known })
     }
 
     fn added(&self, name: &str) -> Result<CatalogEntry> {
@@ -95,7 +95,7 @@ impl Catalog {
     /// # Errors
     /// When the spec does not match the graph, with the reason, or when a model of this name already exists.
     pub fn add(&self, folder: &Path, name: Option<&str>, runtime: &Runtime) -> Result<CatalogEntry> {
-        let mut model = read_folder(folder, name, runtime)?;
+        let model = read_folder(folder, name, runtime)?;
         let name = model.spec.name.clone();
         let target = self.folder.join(&name);
         if name == BUILTIN_NAME || target.exists() {
@@ -105,7 +105,7 @@ impl Catalog {
         std::fs::create_dir_all(&self.folder).map_err(Error::io("create the folder", &self.folder))?;
         let work = tempfile::Builder::new().prefix(".add-").tempdir_in(&self.folder);
         let work = work.map_err(Error::io("create a folder in", &self.folder))?;
-        write_folder(&mut model, folder, work.path())?;
+        write_folder(&model, folder, work.path())?;
         let work = work.keep();
         std::fs::rename(&work, &target).map_err(Error::io("create the folder", &target))?;
         self.added(&name)
@@ -142,7 +142,7 @@ fn read_folder(folder: &Path, name: Option<&str>, runtime: &Runtime) -> Result<M
         let path = folder.join(&file);
         let graph = read_graph(&path)?;
         let session = Session::open(runtime, &folder.display().to_string(), &graph, Device::Cpu, 1)?;
-        let outputs: OutputSpec = infer::output_spec(&session.outputs).map_err(bad)?;
+        let outputs = infer::output_spec(&session.outputs).map_err(bad)?;
         let name = folder.file_name().map(|name| name.to_string_lossy().replace(' ', "-")).unwrap_or_default();
         let distance = Distance::Cosine;
         ModelSpec { name, file, digest: None, licence: None, input, outputs, labels: None, distance }
@@ -183,7 +183,7 @@ fn try_out(model: &Model, runtime: &Runtime) -> Result<()> {
 }
 
 /// Writes the complete description of a model and copies its files.
-fn write_folder(model: &mut Model, source: &Path, target: &Path) -> Result<()> {
+fn write_folder(model: &Model, source: &Path, target: &Path) -> Result<()> {
     let copy = |name: &str| {
         let path = source.join(name);
         std::fs::copy(&path, target.join(name)).map(drop).map_err(Error::io("copy", path))
@@ -191,10 +191,6 @@ fn write_folder(model: &mut Model, source: &Path, target: &Path) -> Result<()> {
     copy(&model.spec.file)?;
     if let Some(labels) = &model.spec.labels {
         copy(labels)?;
-    }
-    if let Graph::File(path) = &model.graph {
-        let bytes = read_graph(path)?;
-        model.spec.digest = Some(blake3::hash(&bytes).to_hex().to_string());
     }
     let spec = serde_json::to_string_pretty(&model.spec).expect("a spec is plain data");
     for (name, text) in [("spec.json", spec), (ID_FILE, model.id.to_string())] {

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
+
 /// The CPU or an accelerator that runs a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -81,12 +83,12 @@ impl fmt::Display for Device {
 }
 
 impl FromStr for Device {
-    type Err = String;
+    type Err = Error;
 
-    fn from_str(name: &str) -> Result<Self, String> {
+    fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|device| device.as_str() == name).ok_or_else(|| {
             let names = Self::ALL.map(Self::as_str).join(", ");
-            format!("unknown device `{name}`; use one of {names}")
+            Error::Invalid(format!("unknown device `{name}`; use one of {names}"))
         })
     }
 }
@@ -106,9 +108,9 @@ mod tests {
     #[test]
     fn names_survive_a_round_trip() {
         for device in Device::ALL {
-            assert_eq!(device.to_string().parse(), Ok(device));
+            assert_eq!(device.to_string().parse::<Device>().expect("a name"), device);
         }
-        let error = "gpu".parse::<Device>().expect_err("no such device");
+        let error = "gpu".parse::<Device>().expect_err("no such device").to_string();
         assert!(error.contains("`gpu`") && error.contains("cuda, tensorrt"), "{error}");
     }
 }

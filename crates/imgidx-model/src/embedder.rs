@@ -4,7 +4,7 @@ use image::RgbImage;
 
 use super::Model;
 use super::device::Device;
-use super::onnx::{Input, Output, Port, PortKind, Runtime, Session};
+use super::onnx::{Output, Port, Runtime, Session};
 use super::spec::{Element, Layout, ModelSpec, Pooling};
 use crate::error::{Error, Result};
 use imgidx_media::{Picture, drawn_picture};
@@ -64,16 +64,16 @@ impl Embedder {
     fn agreement(&mut self, other: &mut Self) -> Result<f32> {
         let prepare = |seed| Self::prepare(self.model.spec(), &Picture::from_rgb(drawn_picture(seed)));
         let pictures: Vec<RgbImage> = (0..3).map(prepare).collect();
-        let (ours, theirs) = (self.embed(&pictures)?, other.embed(&pictures)?);
-        let cosine = |(ours, theirs): (Result<Embedded, InvalidEmbedding>, Result<Embedded, InvalidEmbedding>)| match (
-            ours, theirs,
-        ) {
-            (Ok(ours), Ok(theirs)) => ours.embedding.cosine(&theirs.embedding),
-            // A failure on both devices is the model's fault.
-            (Err(_), Err(_)) => 1.0,
-            _ => 0.0,
-        };
-        Ok(ours.into_iter().zip(theirs).map(cosine).fold(1.0, f32::min))
+        let mut lowest = 1.0_f32;
+        for pair in self.embed(&pictures)?.into_iter().zip(other.embed(&pictures)?) {
+            lowest = lowest.min(match pair {
+                (Ok(ours), Ok(theirs)) => ours.embedding.cosine(&theirs.embedding),
+                // A failure on both devices is the model's fault.
+                (Err(_), Err(_)) => 1.0,
+                _ => 0.0,
+            });
+        }
+        Ok(lowest)
     }
 
     fn unchecked(model: &Model, runtime: &Runtime, device: Device, threads: usize) -> Result<Self> {
@@ -114,17 +114,10 @@ impl Embedder {
         if pictures.is_empty() {
             return Ok(Vec::new());
         }
-        let spec = self.model.spec();
-        let names: Vec<&str> = [Some(&spec.outputs.embedding), spec.outputs.logits.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(String::as_str)
-            .collect();
-        let outputs = run(&mut self.session, &self.input, spec, pictures, &names);
-        let outputs = outputs.map_err(|reason| self.model.error(reason))?;
-        let vectors = self.vectors(&outputs[0], pictures.len()).map_err(|reason| self.model.error(reason))?;
+        let outputs = self.run(pictures)?;
+        let vectors = self.vectors(&outputs[0], pictures.len())?;
         let classes = match outputs.get(1) {
-            Some(logits) => self.classes(logits, pictures.len()).map_err(|reason| self.model.error(reason))?,
+            Some(logits) => self.classes(logits, pictures.len())?,
             None => vec![Vec::new(); pictures.len()],
         };
         let joined = vectors
@@ -134,37 +127,70 @@ impl Embedder {
         Ok(joined.collect())
     }
 
+    /// Converts the pixels to the input's layout and element type and runs the graph. Returns the vectors and, if the
+    /// spec names them, the logits.
+    fn run(&mut self, pictures: &[RgbImage]) -> Result<Vec<Output>> {
+        let spec = &self.model.spec;
+        let mut names = vec![spec.outputs.embedding.as_str()];
+        names.extend(spec.outputs.logits.as_deref());
+        let shape = input_shape(spec, pictures.len() as i64);
+        // One multiplication and one addition replace the spec's three steps.
+        let factor = spec.input.std.map(|std| spec.input.scale / std);
+        let shift = [0, 1, 2].map(|c| -spec.input.mean[c] / spec.input.std[c]);
+        let normal = |x: u8, channel: usize| f32::from(x) * factor[channel] + shift[channel];
+        match (spec.input.dtype, spec.input.layout) {
+            (Element::U8, Layout::Nhwc) => {
+                let data = pictures.iter().map(|picture| picture.as_raw().as_slice()).collect::<Vec<_>>().concat();
+                self.session.run(&self.input, shape, &data, &names)
+            }
+            (Element::U8, Layout::Nchw) => {
+                let data: Vec<u8> = pictures.iter().flat_map(|picture| planes(picture, |x, _| x)).collect();
+                self.session.run(&self.input, shape, &data, &names)
+            }
+            (Element::F32, Layout::Nhwc) => {
+                let pixels = pictures.iter().flat_map(|picture| picture.pixels());
+                let data: Vec<f32> = pixels.flat_map(|pixel| [0, 1, 2].map(|c| normal(pixel.0[c], c))).collect();
+                self.session.run(&self.input, shape, &data, &names)
+            }
+            (Element::F32, Layout::Nchw) => {
+                let data: Vec<f32> = pictures.iter().flat_map(|picture| planes(picture, normal)).collect();
+                self.session.run(&self.input, shape, &data, &names)
+            }
+        }
+    }
+
     /// Extracts one vector of the spec's dimension for each picture.
-    fn vectors(&self, output: &Output, count: usize) -> Result<Vec<Vec<f32>>, String> {
+    fn vectors(&self, output: &Output, count: usize) -> Result<Vec<Vec<f32>>> {
         let outputs = &self.model.spec().outputs;
-        let wrong = || format!("its output `{}` has the shape {:?}", outputs.embedding, output.shape);
+        let bad_shape = || {
+            let reason = format!("its output `{}` has the shape {:?}", outputs.embedding, output.shape);
+            Err(self.model.error(reason))
+        };
         if output.shape.first() != Some(&count) {
-            return Err(wrong());
+            return bad_shape();
         }
         let each = output.values.chunks_exact((output.values.len() / count).max(1));
-        let vectors: Vec<Vec<f32>> = match (outputs.pooling, output.shape[1..].to_vec().as_slice()) {
+        let vectors: Vec<Vec<f32>> = match (outputs.pooling, &output.shape[1..]) {
             (None, _) => each.map(<[f32]>::to_vec).collect(),
             (Some(Pooling::Cls), &[_, width]) => each.map(|tokens| tokens[..width].to_vec()).collect(),
             (Some(Pooling::Mean), &[tokens, width]) => each.map(|all| mean_of_rows(all, tokens, width)).collect(),
             (Some(Pooling::Mean), &[channels, height, width]) => {
                 each.map(|all| means_of_planes(all, channels, height * width)).collect()
             }
-            _ => return Err(wrong()),
+            _ => return bad_shape(),
         };
         match vectors.iter().find(|vector| vector.len() != outputs.dimension) {
-            Some(vector) => {
-                Err(format!("its vectors have {} components, but its spec says {}", vector.len(), outputs.dimension))
-            }
+            Some(vector) => Err(self.model.error(wrong_dimension(vector.len(), outputs.dimension))),
             None => Ok(vectors),
         }
     }
 
     /// The best classes of each picture, with softmax scores.
-    fn classes(&self, logits: &Output, count: usize) -> Result<Vec<Vec<Classification>>, String> {
+    fn classes(&self, logits: &Output, count: usize) -> Result<Vec<Vec<Classification>>> {
         let labels = self.model.labels();
         let width = logits.values.len() / count;
         if !labels.is_empty() && labels.len() != width {
-            return Err(format!("it has {width} classes and {} labels", labels.len()));
+            return Err(self.model.error(format!("it has {width} classes and {} labels", labels.len())));
         }
         let name = |class: usize| labels.get(class).cloned().unwrap_or_else(|| format!("class {class}"));
         let best = |row: &[f32]| {
@@ -191,8 +217,8 @@ fn check_ports(spec: &ModelSpec, session: &Session) -> Result<Port, String> {
         (None, ports) => return Err(format!("its spec must name one of the inputs {}", names(ports))),
     };
     let expected = match spec.input.dtype {
-        Element::U8 => PortKind::U8,
-        Element::F32 => PortKind::F32,
+        Element::U8 => "u8",
+        Element::F32 => "f32",
     };
     if input.kind != expected {
         return Err(format!("its input takes {}, but its spec says {expected}", input.kind));
@@ -205,9 +231,7 @@ fn check_ports(spec: &ModelSpec, session: &Session) -> Result<Port, String> {
     }
     let outputs = &spec.outputs;
     let embedding = find(&session.outputs, &outputs.embedding, "output")?;
-    if embedding.kind != PortKind::F32 {
-        return Err(format!("its output `{}` gives {}, but only f32 is supported", embedding.name, embedding.kind));
-    }
+    embedding.check_floats()?;
     check_dimension(&embedding, outputs.dimension, outputs.pooling)?;
     if let Some(logits) = &outputs.logits {
         find(&session.outputs, logits, "output")?;
@@ -217,7 +241,6 @@ fn check_ports(spec: &ModelSpec, session: &Session) -> Result<Port, String> {
 
 /// Checks the length of the vectors, as far as the graph declares it.
 fn check_dimension(embedding: &Port, dimension: usize, pooling: Option<Pooling>) -> Result<(), String> {
-    let wrong = |found: i64| Err(format!("its vectors have {found} components, but its spec says {dimension}"));
     let shape = embedding.shape.as_slice();
     let components = match (pooling, shape) {
         (None, [_, rest @ ..]) if !rest.is_empty() => {
@@ -230,7 +253,14 @@ fn check_dimension(embedding: &Port, dimension: usize, pooling: Option<Pooling>)
         (Some(Pooling::Mean), [_, channels, _, _]) => *channels,
         _ => return Err(format!("its output `{}` has the shape {shape:?}", embedding.name)),
     };
-    if components >= 0 && components != dimension as i64 { wrong(components) } else { Ok(()) }
+    if components >= 0 && components != dimension as i64 {
+        return Err(wrong_dimension(components, dimension));
+    }
+    Ok(())
+}
+
+fn wrong_dimension(found: impl std::fmt::Display, expected: usize) -> String {
+    format!("its vectors have {found} components, but its spec says {expected}")
 }
 
 fn input_shape(spec: &ModelSpec, count: i64) -> [i64; 4] {
@@ -238,44 +268,6 @@ fn input_shape(spec: &ModelSpec, count: i64) -> [i64; 4] {
     match spec.input.layout {
         Layout::Nhwc => [count, height, width, 3],
         Layout::Nchw => [count, 3, height, width],
-    }
-}
-
-/// Converts the pixels to the input's layout and element type and runs the graph.
-fn run(
-    session: &mut Session,
-    input: &str,
-    spec: &ModelSpec,
-    pictures: &[RgbImage],
-    outputs: &[&str],
-) -> Result<Vec<Output>, String> {
-    let shape = input_shape(spec, pictures.len() as i64);
-    match (spec.input.dtype, spec.input.layout) {
-        (Element::U8, Layout::Nhwc) => {
-            if let [picture] = pictures {
-                return session.run(input, shape, Input::U8(picture.as_raw()), outputs);
-            }
-            let data: Vec<u8> = pictures.iter().map(|picture| picture.as_raw().as_slice()).collect::<Vec<_>>().concat();
-            session.run(input, shape, Input::U8(&data), outputs)
-        }
-        (Element::U8, Layout::Nchw) => {
-            let data: Vec<u8> = pictures.iter().flat_map(|picture| planes(picture, |x, _| x)).collect();
-            session.run(input, shape, Input::U8(&data), outputs)
-        }
-        (Element::F32, layout) => {
-            // One multiplication and one addition replace the spec's three steps.
-            let factor = spec.input.std.map(|std| spec.input.scale / std);
-            let shift = [0, 1, 2].map(|c| -spec.input.mean[c] / spec.input.std[c]);
-            let normal = |x: u8, channel: usize| f32::from(x) * factor[channel] + shift[channel];
-            let data: Vec<f32> = match layout {
-                Layout::Nchw => pictures.iter().flat_map(|picture| planes(picture, normal)).collect(),
-                Layout::Nhwc => {
-                    let pixels = pictures.iter().flat_map(|picture| picture.pixels());
-                    pixels.flat_map(|pixel| [0, 1, 2].map(|c| normal(pixel.0[c], c))).collect()
-                }
-            };
-            session.run(input, shape, Input::F32(&data), outputs)
-        }
     }
 }
 

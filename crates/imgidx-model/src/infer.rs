@@ -1,6 +1,6 @@
 //! Derives the output half of a spec from the graph, for folders that only have a `preprocessor_config.json`.
 
-use super::onnx::{Port, PortKind};
+use super::onnx::Port;
 use super::spec::{OutputSpec, Pooling};
 
 /// Names that exporters use for the output with the vectors, the best choice first.
@@ -21,9 +21,7 @@ pub(super) fn output_spec(outputs: &[Port]) -> Result<OutputSpec, String> {
             ));
         }
     };
-    if embedding.kind != PortKind::F32 {
-        return Err(format!("its output `{}` gives {}, but only f32 is supported", embedding.name, embedding.kind));
-    }
+    embedding.check_floats()?;
     let (dimension, pooling) = match embedding.shape.as_slice() {
         [_, width] | [_, width, 1, 1] => (*width, None),
         // In vision transformers the first token stands for the whole picture.
@@ -42,7 +40,7 @@ mod tests {
     use super::*;
 
     fn port(name: &str, shape: &[i64]) -> Port {
-        Port { name: name.into(), kind: PortKind::F32, shape: shape.into() }
+        Port { name: name.into(), kind: "f32".into(), shape: shape.into() }
     }
 
     #[test]

@@ -90,8 +90,8 @@ impl Model {
         Self::assemble(folder, spec)
     }
 
-    /// Loads the files that a spec names.
-    fn assemble(folder: &Path, spec: ModelSpec) -> Result<Self> {
+    /// Loads the files that a spec names, and puts the graph's digest into the spec.
+    fn assemble(folder: &Path, mut spec: ModelSpec) -> Result<Self> {
         let path = folder.join(&spec.file);
         let bytes = files::read_graph(&path)?;
         let digest = blake3::hash(&bytes);
@@ -99,6 +99,7 @@ impl Model {
             let reason = format!("the digest of `{}` is {digest}, not the one in its spec", path.display());
             return Err(Error::Model { model: spec.name, reason });
         }
+        spec.digest = Some(digest.to_hex().to_string());
         let labels = match &spec.labels {
             None => Vec::new(),
             Some(file) => files::read_labels(&folder.join(file))?,

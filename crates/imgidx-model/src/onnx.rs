@@ -2,6 +2,7 @@
 
 #[cfg(feature = "load-runtime")]
 use std::ffi::CStr;
+use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
@@ -9,8 +10,8 @@ use parking_lot::Mutex;
 #[cfg(feature = "load-runtime")]
 use ort::ep::ExecutionProvider;
 use ort::ep::{self, ExecutionProviderDispatch};
-use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
-use ort::value::{TensorElementType, TensorRef, ValueType};
+use ort::session::builder::GraphOptimizationLevel;
+use ort::value::{PrimitiveTensorElementType, TensorRef, ValueType};
 
 use super::device::Device;
 use super::runtime::{self, RuntimeOptions, RuntimePlace};
@@ -88,23 +89,12 @@ impl Runtime {
 
     /// The devices that this library can use.
     pub fn devices(&self) -> Vec<Device> {
-        let offered = |device: &Device| match device {
+        let is_offered = |device: &Device| match device {
             Device::Auto => false,
             Device::Cpu => true,
-            #[cfg(not(feature = "load-runtime"))]
-            _ => false,
-            #[cfg(feature = "load-runtime")]
-            Device::Cuda => ep::CUDA::is_available().unwrap_or(false),
-            #[cfg(feature = "load-runtime")]
-            Device::TensorRt => ep::TensorRT::is_available().unwrap_or(false),
-            #[cfg(feature = "load-runtime")]
-            Device::CoreMl => ep::CoreML::is_available().unwrap_or(false),
-            #[cfg(feature = "load-runtime")]
-            Device::DirectMl => ep::DirectML::is_available().unwrap_or(false),
-            #[cfg(feature = "load-runtime")]
-            Device::OpenVino => ep::OpenVINO::is_available().unwrap_or(false),
+            accelerator => provider(*accelerator).is_some_and(|(_, is_available)| is_available),
         };
-        Device::ALL.into_iter().filter(offered).collect()
+        Device::ALL.into_iter().filter(is_offered).collect()
     }
 }
 
@@ -148,34 +138,20 @@ fn library_version(path: &Path) -> Option<String> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Port {
     pub name: String,
-    pub kind: PortKind,
+    /// The element type, such as `u8` or `f32`.
+    pub kind: String,
     /// The length of each axis, -1 if it is dynamic.
     pub shape: Vec<i64>,
 }
 
-/// The element type of a port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum PortKind {
-    U8,
-    F32,
-    Other(String),
-}
-
-impl std::fmt::Display for PortKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::U8 => "u8",
-            Self::F32 => "f32",
-            Self::Other(name) => name,
-        })
+impl Port {
+    /// Checks that an output has floats; the error is the reason.
+    pub(crate) fn check_floats(&self) -> Result<(), String> {
+        if self.kind != "f32" {
+            return Err(format!("its output `{}` gives {}, but only f32 is supported", self.name, self.kind));
+        }
+        Ok(())
     }
-}
-
-/// The borrowed data of an input tensor.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Input<'a> {
-    U8(&'a [u8]),
-    F32(&'a [f32]),
 }
 
 /// A float output tensor.
@@ -188,6 +164,8 @@ pub(super) struct Output {
 /// A graph that is ready to run. Only one thread at a time may run it, so each worker has its own.
 #[derive(Debug)]
 pub(super) struct Session {
+    /// The name of the model, for errors.
+    model: String,
     session: ort::session::Session,
     pub inputs: Vec<Port>,
     pub outputs: Vec<Port>,
@@ -204,42 +182,33 @@ impl Session {
             let offered = offered.iter().map(ToString::to_string).collect();
             return Err(Error::Device { device: device.to_string(), version: runtime.version().to_owned(), offered });
         }
-        let session = options(runtime, device, threads).and_then(|builder| Self::commit(builder, graph));
-        session.map_err(|reason| match device.is_accelerator() {
-            true => Error::BrokenDevice { device: device.to_string(), reason: loader_message(&reason) },
-            false => Error::Model { model: name.to_owned(), reason },
-        })
+        let session = commit(runtime, graph, device, threads).map_err(|error| match device.is_accelerator() {
+            true => Error::BrokenDevice { device: device.to_string(), reason: loader_message(error.message()) },
+            false => Error::Model { model: name.to_owned(), reason: error.message().to_owned() },
+        })?;
+        let ports = |outlets: &[ort::value::Outlet]| outlets.iter().map(port).collect();
+        let (inputs, outputs) = (ports(session.inputs()), ports(session.outputs()));
+        Ok(Self { model: name.to_owned(), session, inputs, outputs })
     }
 
-    fn commit(mut builder: SessionBuilder, graph: &[u8]) -> Result<Self, String> {
-        let session = builder.commit_from_memory(graph).map_err(|error| error.message().to_owned())?;
-        let ports = |outlets: &[ort::value::Outlet]| outlets.iter().map(port).collect::<Vec<_>>();
-        Ok(Self { inputs: ports(session.inputs()), outputs: ports(session.outputs()), session })
-    }
-
-    /// Runs the graph on one input and returns the named outputs; the error is the reason.
-    pub(crate) fn run(
+    /// Runs the graph on one input and returns the named outputs.
+    ///
+    /// # Errors
+    /// When the graph fails, or an output is missing or does not have floats.
+    pub(crate) fn run<T: PrimitiveTensorElementType + Clone + Debug + 'static>(
         &mut self,
         input: &str,
         shape: [i64; 4],
-        data: Input<'_>,
+        data: &[T],
         outputs: &[&str],
-    ) -> Result<Vec<Output>, String> {
-        let plain = |error: ort::Error| error.message().to_owned();
-        let results = match data {
-            Input::U8(data) => {
-                let tensor = TensorRef::from_array_view((shape, data)).map_err(plain)?;
-                self.session.run(ort::inputs![input => tensor])
-            }
-            Input::F32(data) => {
-                let tensor = TensorRef::from_array_view((shape, data)).map_err(plain)?;
-                self.session.run(ort::inputs![input => tensor])
-            }
-        };
-        let results = results.map_err(plain)?;
+    ) -> Result<Vec<Output>> {
+        let bad = |reason: String| Error::Model { model: self.model.clone(), reason };
+        let failed = |error: ort::Error| bad(error.message().to_owned());
+        let tensor = TensorRef::from_array_view((shape, data)).map_err(failed)?;
+        let results = self.session.run(ort::inputs![input => tensor]).map_err(failed)?;
         let read = |name: &&str| {
-            let value = results.get(name).ok_or_else(|| format!("it has no output `{name}`"))?;
-            let (shape, values) = value.try_extract_tensor::<f32>().map_err(plain)?;
+            let value = results.get(name).ok_or_else(|| bad(format!("it has no output `{name}`")))?;
+            let (shape, values) = value.try_extract_tensor::<f32>().map_err(failed)?;
             let shape = shape.iter().map(|&side| usize::try_from(side).unwrap_or(0)).collect();
             Ok(Output { shape, values: values.to_vec() })
         };
@@ -247,40 +216,43 @@ impl Session {
     }
 }
 
-/// The options of a session with `threads` threads, which do not spin while they wait.
+/// Opens a session with `threads` threads, which do not spin while they wait.
 ///
 /// The memory arena keeps as much as the largest batch needed. It saves a twentieth of the time that a batch takes when
 /// the system allocates its memory again. Batches on the CPU are small, and so is the arena.
-fn options(runtime: &Runtime, device: Device, threads: usize) -> Result<SessionBuilder, String> {
-    fn plain<T>(error: ort::Error<T>) -> String {
-        error.message().to_owned()
-    }
-    let builder = ort::session::Session::builder(&runtime.environment).map_err(plain)?;
-    let builder = builder.with_optimization_level(GraphOptimizationLevel::All).map_err(plain)?;
-    let builder = builder.with_intra_threads(threads).map_err(plain)?;
-    let builder = builder.with_intra_op_spinning(false).map_err(plain)?;
-    let builder = builder.with_memory_pattern(false).map_err(plain)?;
-    builder.with_execution_providers(providers(device)).map_err(plain)
+fn commit(runtime: &Runtime, graph: &[u8], device: Device, threads: usize) -> ort::Result<ort::session::Session> {
+    let cpu = ep::CPU::default().with_arena_allocator(true).build();
+    let accelerator = provider(device).map(|(provider, _)| provider.error_on_failure());
+    let providers: Vec<_> = accelerator.into_iter().chain([cpu]).collect();
+    ort::session::Session::builder(&runtime.environment)?
+        .with_optimization_level(GraphOptimizationLevel::All)?
+        .with_intra_threads(threads)?
+        .with_intra_op_spinning(false)?
+        .with_memory_pattern(false)?
+        .with_execution_providers(providers)?
+        .commit_from_memory(graph)
 }
 
-fn providers(device: Device) -> Vec<ExecutionProviderDispatch> {
-    let cpu = ep::CPU::default().with_arena_allocator(true).build();
-    let accelerator: Option<ExecutionProviderDispatch> = match device {
-        Device::Auto | Device::Cpu => None,
-        #[cfg(not(feature = "load-runtime"))]
-        _ => None,
-        #[cfg(feature = "load-runtime")]
-        Device::Cuda => Some(ep::CUDA::default().build()),
-        #[cfg(feature = "load-runtime")]
-        Device::TensorRt => Some(ep::TensorRT::default().build()),
-        #[cfg(feature = "load-runtime")]
-        Device::CoreMl => Some(ep::CoreML::default().build()),
-        #[cfg(feature = "load-runtime")]
-        Device::DirectMl => Some(ep::DirectML::default().build()),
-        #[cfg(feature = "load-runtime")]
-        Device::OpenVino => Some(ep::OpenVINO::default().build()),
-    };
-    accelerator.map(ExecutionProviderDispatch::error_on_failure).into_iter().chain([cpu]).collect()
+/// The execution provider of an accelerator, and whether the library has it. `None` for the CPU.
+#[cfg(feature = "load-runtime")]
+fn provider(device: Device) -> Option<(ExecutionProviderDispatch, bool)> {
+    fn of<P: ExecutionProvider + Into<ExecutionProviderDispatch>>(provider: P) -> (ExecutionProviderDispatch, bool) {
+        (provider.into(), P::is_available().unwrap_or(false))
+    }
+    Some(match device {
+        Device::Auto | Device::Cpu => return None,
+        Device::Cuda => of(ep::CUDA::default()),
+        Device::TensorRt => of(ep::TensorRT::default()),
+        Device::CoreMl => of(ep::CoreML::default()),
+        Device::DirectMl => of(ep::DirectML::default()),
+        Device::OpenVino => of(ep::OpenVINO::default()),
+    })
+}
+
+/// A program with ONNX Runtime linked into it has no accelerators.
+#[cfg(not(feature = "load-runtime"))]
+fn provider(_: Device) -> Option<(ExecutionProviderDispatch, bool)> {
+    None
 }
 
 /// The message of the system's loader if a library that an accelerator needs is missing; otherwise the whole reason.
@@ -291,10 +263,8 @@ fn loader_message(reason: &str) -> String {
 
 fn port(outlet: &ort::value::Outlet) -> Port {
     let (kind, shape) = match outlet.dtype() {
-        ValueType::Tensor { ty: TensorElementType::Uint8, shape, .. } => (PortKind::U8, shape.to_vec()),
-        ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } => (PortKind::F32, shape.to_vec()),
-        ValueType::Tensor { ty, shape, .. } => (PortKind::Other(ty.to_string()), shape.to_vec()),
-        other => (PortKind::Other(format!("{other:?}")), Vec::new()),
+        ValueType::Tensor { ty, shape, .. } => (ty.to_string(), shape.to_vec()),
+        other => (format!("{other:?}"), Vec::new()),
     };
     Port { name: outlet.name().to_owned(), kind, shape }
 }

@@ -75,50 +75,41 @@ pub(super) fn locate<T>(
     options: &RuntimeOptions,
     mut load: impl FnMut(&Path) -> Result<T, String>,
 ) -> Result<(T, PathBuf, RuntimePlace, Vec<String>)> {
-    let mut attempts = Vec::new();
-    let mut attempt = |place: RuntimePlace, library: PathBuf, attempts: &mut Vec<String>| match load(&library) {
-        Ok(loaded) => Some((loaded, library, place)),
-        Err(reason) => {
-            attempts.push(format!("{place}: `{}`: {reason}", library.display()));
-            None
+    let places: &[RuntimePlace] = match options.library {
+        Some(_) => &[RuntimePlace::Named],
+        None => {
+            use RuntimePlace::{BesideProgram, DataDirectory, Fetched, Python, System};
+            &[BesideProgram, DataDirectory, System, Python, Fetched]
         }
     };
-    if let Some(library) = &options.library {
-        let found = attempt(RuntimePlace::Named, library.clone(), &mut attempts);
-        let (loaded, library, place) = found.ok_or_else(|| Error::Runtime { attempts: attempts.clone() })?;
-        return Ok((loaded, library, place, attempts));
-    }
-    let places: [(RuntimePlace, &dyn Fn() -> Vec<PathBuf>); 4] = [
-        (RuntimePlace::BesideProgram, &beside_program),
-        (RuntimePlace::DataDirectory, &|| libraries_in(&fetch::library_dir(&options.data_dir))),
-        (RuntimePlace::System, &|| vec![system_name()]),
-        (RuntimePlace::Python, &python_package),
-    ];
-    for (place, candidates) in places {
-        let candidates = candidates();
-        if candidates.is_empty() {
+    let mut attempts = Vec::new();
+    for place in places.iter().copied() {
+        let libraries = match place {
+            RuntimePlace::Named => options.library.iter().cloned().collect(),
+            RuntimePlace::BesideProgram => beside_program(),
+            RuntimePlace::DataDirectory => libraries_in(&fetch::library_dir(&options.data_dir)),
+            RuntimePlace::System => vec![system_name()],
+            RuntimePlace::Python => python_package(),
+            RuntimePlace::Fetched => match fetch(options) {
+                Ok(library) => vec![library],
+                Err(reason) => {
+                    attempts.push(format!("{place}: {reason}"));
+                    break;
+                }
+            },
+            RuntimePlace::Linked => Vec::new(),
+        };
+        if libraries.is_empty() {
             attempts.push(format!("{place}: no library found"));
         }
-        for library in candidates {
-            if let Some((loaded, library, place)) = attempt(place, library, &mut attempts) {
-                return Ok((loaded, library, place, attempts));
+        for library in libraries {
+            match load(&library) {
+                Ok(loaded) => return Ok((loaded, library, place, attempts)),
+                Err(reason) => attempts.push(format!("{place}: `{}`: {reason}", library.display())),
             }
         }
     }
-    if options.offline {
-        attempts.push(format!("{}: forbidden by --offline", RuntimePlace::Fetched));
-        return Err(Error::Runtime { attempts });
-    }
-    match fetch::fetch(&options.data_dir, &options.notice) {
-        Ok(library) => match attempt(RuntimePlace::Fetched, library, &mut attempts) {
-            Some((loaded, library, place)) => Ok((loaded, library, place, attempts)),
-            None => Err(Error::Runtime { attempts }),
-        },
-        Err(reason) => {
-            attempts.push(format!("{}: {reason}", RuntimePlace::Fetched));
-            Err(Error::Runtime { attempts })
-        }
-    }
+    Err(Error::Runtime { attempts })
 }
 
 /// Fetches ONNX Runtime into imgidx's data directory and returns the library's path.
@@ -129,12 +120,14 @@ pub fn fetch_runtime(options: &RuntimeOptions) -> Result<PathBuf> {
     if cfg!(not(feature = "load-runtime")) {
         return Err(linked_instead_of(&fetch::library_dir(&options.data_dir)));
     }
-    let result = if options.offline {
-        Err("forbidden by --offline".to_owned())
-    } else {
-        fetch::fetch(&options.data_dir, &options.notice)
-    };
-    result.map_err(|reason| Error::Runtime { attempts: vec![format!("{}: {reason}", RuntimePlace::Fetched)] })
+    fetch(options).map_err(|reason| Error::Runtime { attempts: vec![format!("{}: {reason}", RuntimePlace::Fetched)] })
+}
+
+fn fetch(options: &RuntimeOptions) -> Result<PathBuf, String> {
+    if options.offline {
+        return Err("forbidden by --offline".into());
+    }
+    fetch::fetch(&options.data_dir, &options.notice)
 }
 
 /// The error when another library is requested from a program that has ONNX Runtime linked into it.
@@ -156,8 +149,7 @@ fn libraries_in(folder: &Path) -> Vec<PathBuf> {
         .filter(|entry| entry.file_name().to_str().is_some_and(is_library_name))
         .map(|entry| entry.path())
         .collect();
-    found.sort();
-    found.reverse();
+    found.sort_by(|a, b| b.cmp(a));
     found
 }
 
@@ -170,18 +162,15 @@ fn beside_program() -> Vec<PathBuf> {
 fn python_package() -> Vec<PathBuf> {
     const SCRIPT: &str = "import importlib.util as u; s = u.find_spec('onnxruntime'); \
                           print(s.submodule_search_locations[0] if s else '')";
-    let mut found = Vec::new();
     for python in fetch::PYTHONS {
-        let mut command = fetch::python_command(python, SCRIPT);
-        let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
+        let output = fetch::python_command(python, SCRIPT).stdin(Stdio::null()).stderr(Stdio::null()).output();
         let Ok(output) = output else { continue };
         let folder = String::from_utf8_lossy(&output.stdout);
         if !folder.trim().is_empty() {
-            found.extend(libraries_in(&Path::new(folder.trim()).join("capi")));
-            break;
+            return libraries_in(&Path::new(folder.trim()).join("capi"));
         }
     }
-    found
+    Vec::new()
 }
 
 #[cfg(test)]

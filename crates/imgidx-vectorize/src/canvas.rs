@@ -1,8 +1,10 @@
 //! The enlarged picture, with every pixel snapped to the palette.
 
+use std::ops::Range;
+
 use image::RgbImage;
 
-use super::color::Rgb;
+use super::color::{Mixture, Rgb};
 use super::fit::Point;
 use super::palette::{Nearest, Palette};
 use super::pixel_kinds::Kind;
@@ -44,32 +46,26 @@ impl Canvas {
         let colors = vec![0; width as usize * height as usize];
         let mut canvas = Self { width, height, colors, small: small.dimensions(), pixels };
         let candidates = Candidates::new(source, palette);
-        let columns = Cells::new(small.width(), width);
-        let rows = Cells::new(small.height(), height);
         let mut choice = Vec::new();
-        for y in 0..small.height() {
-            for x in 0..small.width() {
-                candidates.colors(x, y, &mut choice);
-                canvas.fill(palette, columns.of(x), rows.of(y), &choice);
+        for row in 0..small.height() {
+            for column in 0..small.width() {
+                candidates.colors(column, row, &mut choice);
+                for y in cells(row, small.height(), height) {
+                    for x in cells(column, small.width(), width) {
+                        let color = match choice.as_slice() {
+                            [only] => *only,
+                            several => {
+                                palette.nearest_of(several, canvas.pixels.get_pixel(x, y).0, canvas.to_small((x, y)))
+                            }
+                        };
+                        canvas.colors[y as usize * width as usize + x as usize] = color;
+                    }
+                }
             }
         }
         canvas
     }
 
-    fn fill(&mut self, palette: &Palette, columns: std::ops::Range<u32>, rows: std::ops::Range<u32>, choice: &[u16]) {
-        for y in rows {
-            for x in columns.clone() {
-                let color = match choice {
-                    [only] => *only,
-                    several => palette.nearest_of(several, self.pixels.get_pixel(x, y).0, self.to_small((x, y))),
-                };
-                self.colors[y as usize * self.width as usize + x as usize] = color;
-            }
-        }
-    }
-}
-
-impl Canvas {
     /// Enlargement factors along x and y.
     pub(crate) fn scale(&self) -> (f64, f64) {
         (f64::from(self.width) / f64::from(self.small.0), f64::from(self.height) / f64::from(self.small.1))
@@ -81,33 +77,20 @@ impl Canvas {
         Point::new((f64::from(x) + 0.5) / scale.0, (f64::from(y) + 0.5) / scale.1)
     }
 
-    fn index(&self, (x, y): (u32, u32)) -> u16 {
-        self.colors[y as usize * self.width as usize + x as usize]
-    }
-
-    fn color(&self, palette: &Palette, pixel: (u32, u32)) -> Rgb {
-        palette.color(self.index(pixel), self.to_small(pixel))
-    }
-
     /// The colours of two neighbouring pixels, if they differ.
     pub(crate) fn colors_of(&self, palette: &Palette, a: (u32, u32), b: (u32, u32)) -> Option<(Rgb, Rgb)> {
-        (self.index(a) != self.index(b)).then(|| (self.color(palette, a), self.color(palette, b)))
+        let [first, second] = [a, b].map(|(x, y)| self.colors[y as usize * self.width as usize + x as usize]);
+        (first != second).then(|| (palette.color(first, self.to_small(a)), palette.color(second, self.to_small(b))))
     }
 
-    /// Position of the edge between the centres of two neighbouring pixels, 0 to 1: the point at which the unsnapped
-    /// pixels mix both colours equally.
-    pub(crate) fn edge_between(&self, palette: &Palette, a: (u32, u32), b: (u32, u32)) -> f64 {
-        let (from, to) = (self.color(palette, a).map(f64::from), self.color(palette, b).map(f64::from));
-        let difference = [0, 1, 2].map(|i| to[i] - from[i]);
-        let squared: f64 = difference.iter().map(|part| part * part).sum();
-        let share = |(x, y): (u32, u32)| {
-            let pixel = self.pixels.get_pixel(x, y).0;
-            (0..3).map(|i| (f64::from(pixel[i]) - from[i]) * difference[i]).sum::<f64>() / squared
-        };
-        let (before, after) = (share(a), share(b));
-        let edge = (0.5 - before) / (after - before);
+    /// Position of the edge between the centres of two neighbouring pixels with these colours, 0 to 1: the point at
+    /// which the unsnapped pixels mix both colours equally.
+    pub(crate) fn edge_between(&self, (first, second): (Rgb, Rgb), a: (u32, u32), b: (u32, u32)) -> f64 {
         // There is no edge between equal colours, nor where the unsnapped pixels do not change from one to the other.
-        if squared > 0.0 && edge.is_finite() { edge.clamp(0.0, 1.0) } else { 0.5 }
+        let Some(mixture) = Mixture::of(first, second) else { return 0.5 };
+        let [before, after] = [a, b].map(|(x, y)| mixture.share(self.pixels.get_pixel(x, y).0));
+        let edge = (0.5 - before) / (after - before);
+        if edge.is_finite() { edge.clamp(0.0, 1.0) } else { 0.5 }
     }
 }
 
@@ -119,21 +102,10 @@ pub(super) fn size((width, height): (u32, u32), scale: f32) -> (u32, u32) {
     (side(width), side(height))
 }
 
-/// Maps a row or column of the small picture to the rows or columns of the enlarged picture.
-struct Cells {
-    small: u64,
-    large: u64,
-}
-
-impl Cells {
-    fn new(small: u32, large: u32) -> Self {
-        Self { small: small.into(), large: large.into() }
-    }
-
-    fn of(&self, index: u32) -> std::ops::Range<u32> {
-        let start = |index: u64| (index * self.large).div_ceil(self.small) as u32;
-        start(index.into())..start(u64::from(index) + 1)
-    }
+/// The rows or columns of the enlarged picture that come from one of the small picture.
+fn cells(index: u32, small: u32, large: u32) -> Range<u32> {
+    let start = |index: u64| (index * u64::from(large)).div_ceil(small.into()) as u32;
+    start(index.into())..start(u64::from(index) + 1)
 }
 
 /// The candidate colours of each pixel of the small picture: those that occur around it.
@@ -160,27 +132,19 @@ impl<'a> Candidates<'a> {
         let (x, y) = (x as i32, y as i32);
         let own = self.at(x, y);
         found.clear();
-        if self.kinds[own] == Kind::Flat && self.is_uniform(x, y) {
-            found.push(self.nearest[own].color);
+        let nearest = self.nearest[own];
+        let is_uniform = || self.window(x, y, 1).all(|beside| self.nearest[beside].color == nearest.color);
+        if self.kinds[own] == Kind::Flat && is_uniform() {
+            found.push(nearest.color);
             return;
         }
         for reach in REACH {
             self.collect(x, y, reach, found);
-            let is_enough = match found.as_slice() {
-                [] => false,
-                [only] => *only == self.nearest[own].color && self.nearest[own].distance < LINE_COLOR_THRESHOLD,
-                _ => true,
-            };
-            if is_enough {
+            if found.len() > 1 || found.first() == Some(&nearest.color) && nearest.distance < LINE_COLOR_THRESHOLD {
                 return;
             }
         }
-        let is_lost = match found.as_slice() {
-            [] => true,
-            [only] => *only != self.nearest[own].color || self.nearest[own].distance > LOST_COLOR_THRESHOLD,
-            _ => false,
-        };
-        if is_lost {
+        if found.first() != Some(&nearest.color) || nearest.distance > LOST_COLOR_THRESHOLD {
             found.clone_from(&self.all);
         }
     }
@@ -194,12 +158,6 @@ impl<'a> Candidates<'a> {
         let columns = (x - reach).max(0)..=(x + reach).min(width - 1);
         ((y - reach).max(0)..=(y + reach).min(height - 1))
             .flat_map(move |y| columns.clone().map(move |x| self.at(x, y)))
-    }
-
-    /// Whether all adjacent pixels have the same colour as this one.
-    fn is_uniform(&self, x: i32, y: i32) -> bool {
-        let own = self.nearest[self.at(x, y)].color;
-        self.window(x, y, 1).all(|beside| self.nearest[beside].color == own)
     }
 
     fn collect(&self, x: i32, y: i32, reach: i32, found: &mut Vec<u16>) {
@@ -225,8 +183,7 @@ mod tests {
     #[test]
     fn every_enlarged_pixel_comes_from_exactly_one_pixel() {
         for (small, large) in [(1, 1), (3, 12), (7, 10), (10, 10), (5, 39)] {
-            let cells = Cells::new(small, large);
-            let all: Vec<u32> = (0..small).flat_map(|index| cells.of(index)).collect();
+            let all: Vec<u32> = (0..small).flat_map(|index| cells(index, small, large)).collect();
             assert_eq!(all, (0..large).collect::<Vec<_>>(), "{small} to {large}");
         }
     }

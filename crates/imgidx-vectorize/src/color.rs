@@ -25,6 +25,28 @@ pub(super) fn squared_distance(a: Rgb, b: Rgb) -> f32 {
         .sum()
 }
 
+/// Mixtures of two colours.
+pub(super) struct Mixture {
+    first: [f64; 3],
+    difference: [f64; 3],
+    squared: f64,
+}
+
+impl Mixture {
+    /// `None` if the colours are equal.
+    pub(super) fn of(first: Rgb, second: Rgb) -> Option<Self> {
+        let first = first.map(f64::from);
+        let difference = [0, 1, 2].map(|i| f64::from(second[i]) - first[i]);
+        let squared = difference.iter().map(|part| part * part).sum();
+        (squared > 0.0).then_some(Self { first, difference, squared })
+    }
+
+    /// Share of the second colour in a pixel, 0 to 1 for a mixture.
+    pub(super) fn share(&self, pixel: Rgb) -> f64 {
+        (0..3).map(|i| (f64::from(pixel[i]) - self.first[i]) * self.difference[i]).sum::<f64>() / self.squared
+    }
+}
+
 /// Distance of a colour from the line between two others, or `None` if it does not lie between them.
 pub(super) fn distance_from_mixtures(color: Rgb, a: Rgb, b: Rgb) -> Option<f32> {
     let to = |other: Rgb| [0, 1, 2].map(|i| f32::from(other[i]) - f32::from(a[i]));

@@ -2,7 +2,7 @@
 
 use image::RgbImage;
 
-use super::color::Rgb;
+use super::color::{Mixture, Rgb};
 use super::fit::Point;
 
 /// Numbers of pixels to examine on either side of an edge. The smaller one is for tight places.
@@ -21,18 +21,24 @@ const MAX_DISTANCE: f64 = 1.0;
 ///
 /// Returns `None` where the edge cannot be located: at corners, and for shapes narrower than a few pixels.
 pub(super) fn locate(pixels: &RgbImage, (first, second): (Rgb, Rgb), near: Point) -> Option<Point> {
-    let mixed = Mixed::new(pixels, first, second)?;
+    let mixture = Mixture::of(first, second)?;
+    // Pixels outside the picture equal those on its border.
+    let share = |x: i32, y: i32| {
+        let inside = |at: i32, length: u32| at.clamp(0, length as i32 - 1) as u32;
+        let pixel = pixels.get_pixel(inside(x, pixels.width()), inside(y, pixels.height())).0;
+        mixture.share(pixel).clamp(0.0, 1.0)
+    };
     let (column, row) = (near.x.floor() as i32, near.y.floor() as i32);
-    let sum = |cells: [(i32, i32); 3]| cells.iter().map(|(x, y)| mixed.share(*x, *y)).sum::<f64>();
-    let side =
-        |dx: i32, dy: i32| sum([-1, 0, 1].map(|along| (column + dx + along * dy.abs(), row + dy + along * dx.abs())));
+    let side = |dx: i32, dy: i32| {
+        [-1, 0, 1].map(|along| share(column + dx + along * dy.abs(), row + dy + along * dx.abs())).iter().sum::<f64>()
+    };
     let (across, down) = (side(1, 0) - side(-1, 0), side(0, 1) - side(0, -1));
     let found = if down.abs() >= across.abs() {
-        Point::new(near.x, between(near.x, |x| height(row, down > 0.0, |y| mixed.share(x, y)))?)
+        Point::new(near.x, between(near.x, |x| height(row, down > 0.0, |y| share(x, y)))?)
     } else {
-        Point::new(between(near.y, |y| height(column, across > 0.0, |x| mixed.share(x, y)))?, near.y)
+        Point::new(between(near.y, |y| height(column, across > 0.0, |x| share(x, y)))?, near.y)
     };
-    (found.distance(near) <= MAX_DISTANCE).then_some(found)
+    (found.distance_to(near) <= MAX_DISTANCE).then_some(found)
 }
 
 /// Interpolates a value between the centres of two columns.
@@ -49,31 +55,6 @@ fn height(row: i32, is_rising: bool, share: impl Fn(i32) -> f64) -> Option<f64> 
         .into_iter()
         .find(|reach| before(row - reach) >= 1.0 - MAX_IMPURITY && before(row + reach) <= MAX_IMPURITY)?;
     Some(f64::from(row - reach) + (row - reach..=row + reach).map(before).sum::<f64>())
-}
-
-/// Pixels as mixtures of two colours.
-struct Mixed<'a> {
-    pixels: &'a RgbImage,
-    first: [f64; 3],
-    difference: [f64; 3],
-    squared: f64,
-}
-
-impl<'a> Mixed<'a> {
-    fn new(pixels: &'a RgbImage, first: Rgb, second: Rgb) -> Option<Self> {
-        let first = first.map(f64::from);
-        let difference = [0, 1, 2].map(|i| f64::from(second[i]) - first[i]);
-        let squared = difference.iter().map(|part| part * part).sum();
-        (squared > 0.0).then_some(Self { pixels, first, difference, squared })
-    }
-
-    /// Share of the second colour in a pixel, 0 to 1. Pixels outside the picture equal those on its border.
-    fn share(&self, x: i32, y: i32) -> f64 {
-        let inside = |at: i32, length: u32| at.clamp(0, length as i32 - 1) as u32;
-        let pixel = self.pixels.get_pixel(inside(x, self.pixels.width()), inside(y, self.pixels.height())).0;
-        let along: f64 = (0..3).map(|i| (f64::from(pixel[i]) - self.first[i]) * self.difference[i]).sum();
-        (along / self.squared).clamp(0.0, 1.0)
-    }
 }
 
 #[cfg(test)]
@@ -109,7 +90,7 @@ mod tests {
             let off = f64::hypot(found.x - 32.3, found.y - 31.8) - 20.4;
             assert!(off.abs() < 0.03, "{degree}: {off}");
             let swapped = locate(&disc, (PAPER, INK), near).expect("there is an edge");
-            assert!(swapped.distance(found) < 1e-9);
+            assert!(swapped.distance_to(found) < 1e-9);
         }
     }
 

@@ -34,12 +34,10 @@ impl Source {
         let indices = palette.indices(self);
         let count = self.kinds.len() as f32;
         let part = |kind: Kind| self.kinds.iter().filter(|k| **k == kind).count() as f32 / count;
-        let (width, height) = (self.pixels.width() as usize, self.pixels.height() as usize);
-        let at = |x: usize, y: usize| indices[y * width + x].color;
-        let right =
-            (0..height).flat_map(|y| (1..width).map(move |x| (x, y))).filter(|&(x, y)| at(x, y) != at(x - 1, y));
-        let down = (1..height).flat_map(|y| (0..width).map(move |x| (x, y))).filter(|&(x, y)| at(x, y) != at(x, y - 1));
-        let edges = (right.count() + down.count()) as f32 / count;
+        let width = self.pixels.width() as usize;
+        let differ = |a: usize, b: usize| usize::from(indices[a].color != indices[b].color);
+        let right: usize = (0..indices.len()).filter(|i| i % width > 0).map(|i| differ(i, i - 1)).sum();
+        let down: usize = (width..indices.len()).map(|i| differ(i, i - width)).sum();
         SourceFacts {
             megapixels: count / 1e6,
             colors: palette.colors().len() as u32,
@@ -47,7 +45,7 @@ impl Source {
             mixed: part(Kind::Mixture),
             fine: part(Kind::Fine),
             off_palette: indices.iter().map(|nearest| nearest.distance).sum::<f32>() / count,
-            edges,
+            edges: (right + down) as f32 / count,
             transparent: self.ground.is_some(),
         }
     }

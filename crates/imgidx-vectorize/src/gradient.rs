@@ -91,28 +91,22 @@ impl Gradient {
     }
 
     fn with_shape(shape: Shape, samples: &[Sample]) -> Self {
-        let count = samples.len() as f64;
-        let sum = samples.iter().fold(Point::default(), |sum, (at, _)| Point::new(sum.x + at.x, sum.y + at.y));
-        let middle = Point::new(sum.x / count, sum.y / count);
-        let mut gradient = Self { shape, middle, stops: stops(&shape.bins(samples)) };
-        gradient.extend_to(shape.ends(samples));
-        gradient
-    }
-
-    /// Extrapolates to both ends, because the outer stops lie at the mean position of their bins.
-    fn extend_to(&mut self, (first, last): (f64, f64)) {
-        let last_stop = self.stops.len() - 1;
-        // Beyond black or white, SVG keeps the colour of the last stop.
-        if let [a, b, ..] = self.stops[..]
+        let middle = samples.iter().fold(Point::default(), |sum, (at, _)| sum + *at) / samples.len() as f64;
+        let mut stops = stops(&shape.bins(samples));
+        // Extrapolates to both ends, because the outer stops lie at the mean position of their bins. Beyond black or
+        // white, SVG keeps the colour of the last stop.
+        let ((first, last), last_stop) = (shape.ends(samples), stops.len() - 1);
+        if let [a, b, ..] = stops[..]
             && let Some(color) = color_at(a, b, first)
         {
-            self.stops[0] = Stop { place: first, color };
+            stops[0] = Stop { place: first, color };
         }
-        if let [.., a, b] = self.stops[..]
+        if let [.., a, b] = stops[..]
             && let Some(color) = color_at(a, b, last)
         {
-            self.stops[last_stop] = Stop { place: last, color };
+            stops[last_stop] = Stop { place: last, color };
         }
+        Self { shape, middle, stops }
     }
 
     /// Whether at least [`MIN_INLIERS`] of the samples have the colours of this gradient.
@@ -136,12 +130,9 @@ impl Gradient {
     pub(crate) fn color(&self, at: Point) -> Rgb {
         let place = self.shape.place(at);
         let after = self.stops.partition_point(|stop| stop.place < place);
-        match (after.checked_sub(1).map(|before| self.stops[before]), self.stops.get(after)) {
-            (Some(a), Some(b)) => color_at(a, *b, place).unwrap_or(a.color),
-            (Some(only), None) => only.color,
-            (None, Some(only)) => only.color,
-            (None, None) => unreachable!("a gradient has stops"),
-        }
+        // Beyond the ends, both are the same stop.
+        let (a, b) = (self.stops[after.saturating_sub(1)], self.stops[after.min(self.stops.len() - 1)]);
+        if a == b { a.color } else { color_at(a, b, place).unwrap_or(a.color) }
     }
 
     /// The first and the last colour.
@@ -157,7 +148,7 @@ impl Gradient {
         let (tag, line, from, whole) = match self.shape {
             Shape::Linear { sin, cos } => {
                 let place = self.shape.place(self.middle);
-                let at = |to: f64| Point::new(self.middle.x + cos * (to - place), self.middle.y + sin * (to - place));
+                let at = |to: f64| self.middle + Point::new(cos, sin) * (to - place);
                 let ((x1, y1), (x2, y2)) = (to(at(first)), to(at(last)));
                 ("linearGradient", format!(r#"x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}""#), first, last - first)
             }
@@ -222,7 +213,7 @@ struct Bin {
 impl Shape {
     /// Finds the shape along which the colours of samples change.
     fn of(samples: &[Sample], slopes: &[Slope]) -> Option<Self> {
-        let samples = &subsample(samples);
+        let samples = &pick(samples, MAX_SHAPE_SAMPLES);
         // Sums the structure tensor, whose first eigenvector is the direction of the strongest change, and the
         // right-hand side of a least-squares system for the centre: the point nearest to the lines along all slopes.
         let (mut xx, mut xy, mut yy, mut right) = (0.0, 0.0, 0.0, Point::default());
@@ -270,7 +261,7 @@ impl Shape {
 
     /// Adjusts the shape for the least roughness. Keeps its kind.
     fn refined(self, samples: &[Sample]) -> Self {
-        let samples = &subsample(samples);
+        let samples = &pick(samples, MAX_SHAPE_SAMPLES);
         match self {
             Self::Linear { sin, cos } => {
                 let angle =
@@ -350,10 +341,10 @@ fn variance(samples: &[Sample]) -> f64 {
     (0..3).map(channel).sum()
 }
 
-/// Picks at most [`MAX_SHAPE_SAMPLES`] evenly spread samples.
-fn subsample(samples: &[Sample]) -> Vec<Sample> {
-    let count = samples.len().min(MAX_SHAPE_SAMPLES);
-    (0..count).map(|i| samples[i * samples.len() / count]).collect()
+/// Picks at most `max` evenly spread items.
+pub(super) fn pick<T: Copy>(items: &[T], max: usize) -> Vec<T> {
+    let count = items.len().min(max);
+    (0..count).map(|i| items[i * items.len() / count]).collect()
 }
 
 /// Finds a local minimum of a function by coordinate search with decreasing steps.
@@ -388,14 +379,12 @@ fn refine<const N: usize>(mut best: [f64; N], mut step: f64, last: f64, value: i
 fn stops(bins: &[Bin; BINS]) -> Vec<Stop> {
     // A few pixels at an end may belong to something else.
     let usual = bins.iter().map(|bin| bin.count).sum::<f64>() / BINS as f64;
-    let known: Vec<&Bin> = bins.iter().filter(|bin| bin.count > usual / 10.0).collect();
+    let known: &Vec<&Bin> = &bins.iter().filter(|bin| bin.count > usual / 10.0).collect();
     let mut kept = vec![0, known.len() - 1];
     while kept.len() < MAX_STOPS {
-        let off_between =
-            |from: usize, to: usize| (from + 1..to).map(|i| (i, off(known[from], known[i], known[to]))).collect();
         let worst = kept
             .windows(2)
-            .flat_map(|ends| -> Vec<_> { off_between(ends[0], ends[1]) })
+            .flat_map(|ends| (ends[0] + 1..ends[1]).map(move |i| (i, off(known[ends[0]], known[i], known[ends[1]]))))
             .max_by(|a, b| a.1.total_cmp(&b.1));
         match worst {
             Some((i, off)) if off > MAX_STOP_ERROR => kept.insert(kept.partition_point(|other| *other < i), i),
@@ -432,6 +421,12 @@ mod tests {
         (samples, places().step_by(7).map(slope).collect())
     }
 
+    /// The largest difference of a channel between samples and a gradient.
+    fn max_error(samples: &[Sample], found: &Gradient) -> u8 {
+        let off = |(at, color): &Sample| (0..3).map(|i| color[i].abs_diff(found.color(*at)[i])).max();
+        samples.iter().filter_map(off).max().expect("there are samples")
+    }
+
     #[test]
     fn colors_along_a_line_are_found_with_the_stop_between_them() {
         let (sin, cos) = 0.5_f64.sin_cos();
@@ -444,17 +439,16 @@ mod tests {
         let Shape::Linear { sin: s, cos: c } = found.shape else { panic!("{found:?}") };
         assert!((s * cos - c * sin).abs() < 0.01, "{found:?}");
         assert!((3..=4).contains(&found.stops.len()), "the corner may lie inside a bin: {found:?}");
-        let off = samples.iter().map(|(at, color)| (0..3).map(|i| color[i].abs_diff(found.color(*at)[i])).max());
-        assert!(off.max().flatten() <= Some(4), "{found:?}");
+        assert!(max_error(&samples, &found) <= 4, "{found:?}");
     }
 
     #[test]
     fn circles_are_distinguished_from_lines() {
         let center = Point::new(20.0, 25.0);
-        let (samples, slopes) = sampled(|at| [240.0 - 3.0 * at.distance(center), 90.0, 30.0]);
+        let (samples, slopes) = sampled(|at| [240.0 - 3.0 * at.distance_to(center), 90.0, 30.0]);
         let found = Gradient::fit(&samples, &slopes).expect("there is one");
         let Shape::Radial { center: at, across: 1.0, .. } = found.shape else { panic!("{found:?}") };
-        assert!(at.distance(center) < 0.5, "{found:?}");
+        assert!(at.distance_to(center) < 0.5, "{found:?}");
         assert_eq!(found.stops.len(), 2, "{found:?}");
     }
 
@@ -464,8 +458,7 @@ mod tests {
         let shape = Shape::Radial { center: Point::new(25.0, 18.0), sin, cos, across: 2.0 };
         let (samples, slopes) = sampled(|at| [240.0 - 3.0 * shape.place(at), 90.0, 30.0]);
         let found = Gradient::fit(&samples, &slopes).expect("there is one");
-        let off = samples.iter().map(|(at, color)| color[0].abs_diff(found.color(*at)[0])).max();
-        assert!(off <= Some(3), "{off:?} {found:?}");
+        assert!(max_error(&samples, &found) <= 3, "{found:?}");
         assert!(found.definition((1.0, 1.0), 0.0).1.contains("gradientTransform"));
     }
 
@@ -476,8 +469,7 @@ mod tests {
         // Too few to count as a bin.
         samples.retain(|(at, _)| at.x < 42.0 || at.y < 2.0);
         let found = Gradient::fit(&samples, &slopes).expect("there is one");
-        let off = samples.iter().map(|(at, color)| color[0].abs_diff(found.color(*at)[0])).max();
-        assert!(off <= Some(4), "{off:?} {found:?}");
+        assert!(max_error(&samples, &found) <= 4, "{found:?}");
     }
 
     #[test]

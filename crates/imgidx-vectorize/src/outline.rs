@@ -9,12 +9,11 @@ use vtracer::compose::Compositing as Composition;
 use vtracer::fitter::{CurveFitter, FittedGeom};
 use vtracer::ir::{PathCmd, RegionMask};
 use vtracer::optimize::OptimizerPass;
-use vtracer::{CancelToken, ColorImage, Config, Hierarchical, PointF64, VectorDoc};
+use vtracer::{CancelToken, ColorImage, Config, Hierarchical, VectorDoc};
 
 use super::canvas::{self, Canvas};
-use super::color::Rgb;
 use super::edge;
-use super::fit::{self, Fitting, Piece, Point, contours};
+use super::fit::{self, Fitting, Piece, Point, contours, cross};
 use super::paint::Repaint;
 use super::palette::Palette;
 use super::parameters::{Compositing, Parameters};
@@ -70,26 +69,31 @@ impl Source {
         if !parameters.are_valid() {
             return Err(NotDrawn::Invalid);
         }
-        let palette = Palette::of(self, parameters.radius, parameters.colors.into());
-        let canvas = Canvas::new(self, &palette, parameters.scale);
+        let palette = Arc::new(Palette::of(self, parameters.radius, parameters.colors.into()));
+        let canvas = Arc::new(Canvas::new(self, &palette, parameters.scale));
         let (width, height) = (canvas.width, canvas.height);
-        let top = u32::from(self.ground.is_some());
-        if self.ground.is_some() && canvas.colors.iter().all(|color| *color == 0) {
+        let is_transparent = self.ground.is_some();
+        if is_transparent && canvas.colors.iter().all(|color| *color == 0) {
             return Ok(self.document("", (width, height), 0));
         }
-        let is_transparent = self.ground.is_some();
-        let image = to_image(&canvas, &palette, is_transparent);
-        let config = config(parameters);
-        let (canvas, palette) = (Arc::new(canvas), Arc::new(palette));
+        let top = f64::from(u8::from(is_transparent));
         let repaint = Repaint { canvas: canvas.clone(), palette: palette.clone(), is_transparent };
-        let frame = (Point::new(0.0, top.into()), Point::new(width.into(), (top + height).into()));
         let is_fitted = parameters.straight && parameters.compositing == Compositing::Stacked;
-        let gradients = Gradients::new(&palette, canvas.scale(), top.into());
-        let fitter = is_fitted.then(|| Fitter::new(parameters, self.pixels.clone(), canvas, palette, frame));
-        let draw = || draw(&image, &config, repaint, fitter, is_late);
+        let fitter = is_fitted.then(|| Fitter {
+            fitting: Fitting {
+                tolerance: parameters.simplify.max(0.1).into(),
+                corner: f64::from(parameters.corner).to_radians(),
+                frame: (Point::new(0.0, top), Point::new(width.into(), f64::from(height) + top)),
+            },
+            canvas: canvas.clone(),
+            palette: palette.clone(),
+            pixels: self.pixels.clone(),
+        });
+        let image = to_image(&canvas, &palette, is_transparent);
+        let draw = || draw(&image, parameters, repaint, fitter, is_late);
         let (paths, shapes) = catching_panics(|| catch_unwind(AssertUnwindSafe(draw)))
             .unwrap_or_else(|_| Err(NotDrawn::Failed("it panicked".into())))?;
-        Ok(self.document(&gradients.apply_to(paths), (width, height), shapes))
+        Ok(self.document(&with_gradients(paths, &palette, canvas.scale(), top), (width, height), shapes))
     }
 
     /// Wraps paths, whose coordinates are pixels of an enlarged picture of this size, in an SVG document.
@@ -140,7 +144,7 @@ fn config(parameters: &Parameters) -> Config {
 /// The SVG text of the paths, and their number.
 fn draw(
     image: &ColorImage,
-    config: &Config,
+    parameters: &Parameters,
     repaint: Repaint,
     fitter: Option<Fitter>,
     is_late: &dyn Fn() -> bool,
@@ -149,7 +153,7 @@ fn draw(
         vtracer::Error::Cancelled => NotDrawn::Late,
         other => NotDrawn::Failed(other.to_string()),
     };
-    let mut pipeline = config.build().map_err(failed)?;
+    let mut pipeline = config(parameters).build().map_err(failed)?;
     pipeline.color_fitters = vec![Box::new(repaint), Box::new(MergeAdjacent)];
     if let Some(fitter) = fitter {
         pipeline.compositing = Composition::Stacked(Box::new(fitter));
@@ -169,26 +173,18 @@ fn draw(
     Ok((inner(&svg).to_owned(), document.shapes.len() as u32))
 }
 
-/// SVG definitions of the gradients, by stand-in colour: the tracer itself only knows solid colours.
-struct Gradients(Vec<(Rgb, (String, String))>);
-
-impl Gradients {
-    fn new(palette: &Palette, scale: (f64, f64), top: f64) -> Self {
-        Self(palette.gradients().map(|(gradient, stand_in)| (stand_in, gradient.definition(scale, top))).collect())
-    }
-
-    /// Replaces stand-in colours in SVG paths by the gradients that they stand for.
-    fn apply_to(&self, mut paths: String) -> String {
-        let mut definitions = String::new();
-        for ([red, green, blue], (name, definition)) in &self.0 {
-            let stand_in = format!("fill=\"#{red:02X}{green:02X}{blue:02X}\"");
-            if paths.contains(&stand_in) {
-                paths = paths.replace(&stand_in, &format!("fill=\"url(#{name})\""));
-                definitions += definition;
-            }
+/// Replaces stand-in colours in SVG paths by the gradients that they stand for: the tracer only knows solid colours.
+fn with_gradients(mut paths: String, palette: &Palette, scale: (f64, f64), top: f64) -> String {
+    let mut definitions = String::new();
+    for (gradient, [red, green, blue]) in palette.gradients() {
+        let stand_in = format!("fill=\"#{red:02X}{green:02X}{blue:02X}\"");
+        if paths.contains(&stand_in) {
+            let (name, definition) = gradient.definition(scale, top);
+            paths = paths.replace(&stand_in, &format!("fill=\"url(#{name})\""));
+            definitions += &definition;
         }
-        if definitions.is_empty() { paths } else { format!("<defs>{definitions}</defs>\n{paths}") }
     }
+    if definitions.is_empty() { paths } else { format!("<defs>{definitions}</defs>\n{paths}") }
 }
 
 /// A curve fitter for vtracer that keeps corners and straight lines.
@@ -200,17 +196,6 @@ struct Fitter {
 }
 
 impl Fitter {
-    fn new(
-        parameters: &Parameters,
-        pixels: RgbImage,
-        canvas: Arc<Canvas>,
-        palette: Arc<Palette>,
-        frame: (Point, Point),
-    ) -> Self {
-        let (tolerance, corner) = (parameters.simplify.max(0.1).into(), f64::from(parameters.corner).to_radians());
-        Self { fitting: Fitting { tolerance, corner, frame }, canvas, palette, pixels }
-    }
-
     /// Moves the midpoint of a pixel side to the edge between the two pixels that share the side.
     fn edge(&self, side: Point) -> Point {
         let (first, last) = self.fitting.frame;
@@ -223,38 +208,25 @@ impl Fitter {
         let is_along_row = y.fract() == 0.0;
         let before = if is_along_row { (column, row - 1) } else { (column - 1, row) };
         let Some(colors) = self.canvas.colors_of(&self.palette, before, (column, row)) else { return side };
-        let (small, canvas) = (&self.pixels, &self.canvas);
-        let scale_x = f64::from(canvas.width) / f64::from(small.width());
-        let scale_y = f64::from(canvas.height) / f64::from(small.height());
-        if let Some(found) = edge::locate(small, colors, Point::new(x / scale_x, y / scale_y)) {
+        let (scale_x, scale_y) = self.canvas.scale();
+        if let Some(found) = edge::locate(&self.pixels, colors, Point::new(x / scale_x, y / scale_y)) {
             return Point::new(first.x + found.x * scale_x, first.y + found.y * scale_y);
         }
-        let edge = canvas.edge_between(&self.palette, before, (column, row)) - 0.5;
+        let edge = self.canvas.edge_between(colors, before, (column, row)) - 0.5;
         if is_along_row { Point::new(side.x, side.y + edge) } else { Point::new(side.x + edge, side.y) }
     }
 }
 
 impl CurveFitter for Fitter {
     fn fit_region(&self, mask: &RegionMask) -> Vec<FittedGeom> {
-        let to = |point: Point| PointF64 { x: point.x, y: point.y };
-        let (left, top) = (f64::from(mask.offset.x), f64::from(mask.offset.y));
+        let offset = mask.offset.to_point_f64();
         let outlines = contours((mask.width(), mask.height()), |x, y| mask.image.get_pixel_safe(x, y));
         let fitted = outlines.into_iter().map(|mut corners| {
-            for corner in &mut corners {
-                *corner = Point::new(corner.x + left, corner.y + top);
-            }
+            corners.iter_mut().for_each(|corner| *corner += offset);
             let outline = fit::fit(&corners, &self.fitting, |side| self.edge(side));
             let mut at = outline.start;
-            let curve = |piece: &Piece| {
-                let (start, end) = (at, piece.end());
-                at = end;
-                // vtracer accepts curves only. `Straighten` recognises lines by their control points.
-                let (a, b) = match *piece {
-                    Piece::Line(end) => (start.toward(end, 1.0 / 3.0), start.toward(end, 2.0 / 3.0)),
-                    Piece::Curve(a, b, _) => (a, b),
-                };
-                [start, a, b, end].map(to)
-            };
+            // vtracer accepts curves only. `Straighten` recognises lines by their control points.
+            let curve = |piece: &Piece| piece.controls(std::mem::replace(&mut at, piece.end()));
             FittedGeom::Beziers(outline.pieces.iter().map(curve).collect())
         });
         fitted.collect()
@@ -291,10 +263,10 @@ impl OptimizerPass for Straighten {
     }
 }
 
-fn is_straight(from: PointF64, a: PointF64, b: PointF64, to: PointF64) -> bool {
-    let (x, y) = (to.x - from.x, to.y - from.y);
-    let length = f64::hypot(x, y).max(1e-9);
-    [a, b].iter().all(|point| ((point.x - from.x) * y - (point.y - from.y) * x).abs() / length < 0.05)
+fn is_straight(from: Point, a: Point, b: Point, to: Point) -> bool {
+    let line = to - from;
+    let length = f64::hypot(line.x, line.y).max(1e-9);
+    [a, b].iter().all(|point| cross(*point - from, line).abs() / length < 0.05)
 }
 
 /// The content of the document's root element.
@@ -318,12 +290,16 @@ mod tests {
         (pixels, alpha)
     }
 
+    fn traced(source: &Source, compositing: Compositing) -> Drawn {
+        source.trace(&Parameters { compositing, ..Parameters::DEFAULT }, &|| false).expect("a drawing")
+    }
+
     #[test]
     fn a_trace_has_the_size_of_the_original_and_looks_like_it() {
         let (pixels, _) = ring();
         let source = Source::new(pixels.clone(), None, (480, 640));
         for compositing in [Compositing::Stacked, Compositing::Cutout] {
-            let drawn = source.trace(&Parameters { compositing, ..Parameters::DEFAULT }, &|| false).expect("a drawing");
+            let drawn = traced(&source, compositing);
             assert!(drawn.svg.contains("width=\"480\" height=\"640\" viewBox=\"0 0 240 320\""), "{}", drawn.svg);
             let shown = render(&drawn.svg, 48, 64, [255; 3]).expect("it can be drawn");
             let off = shown.pixels().zip(pixels.pixels()).filter(|(a, b)| a[1].abs_diff(b[1]) > 100).count();
@@ -339,7 +315,7 @@ mod tests {
         });
         let source = Source::new(pixels.clone(), None, (64, 48));
         for compositing in [Compositing::Stacked, Compositing::Cutout] {
-            let drawn = source.trace(&Parameters { compositing, ..Parameters::DEFAULT }, &|| false).expect("a drawing");
+            let drawn = traced(&source, compositing);
             assert_eq!(drawn.shapes, 2, "{}", drawn.svg);
             assert!(drawn.svg.contains("<linearGradient"), "{}", drawn.svg);
             let shown = render(&drawn.svg, 64, 48, [255; 3]).expect("it can be drawn");
@@ -368,7 +344,7 @@ mod tests {
             let alpha = GrayImage::from_fn(97, 80, |x, y| Luma([255 * u8::from(is_there(x, y))]));
             for alpha in [None, Some(&alpha)] {
                 let source = Source::new(pixels.clone(), alpha, (97, 80));
-                let drawn = source.trace(&Parameters::DEFAULT, &|| false).expect("a drawing");
+                let drawn = traced(&source, Compositing::Stacked);
                 assert!(drawn.svg.contains("Gradient id="), "{name}: {}", drawn.svg);
                 let shown = render(&drawn.svg, 97, 80, [255; 3]).expect("it can be drawn");
                 let inside = (20..76).flat_map(|x| (20..60).map(move |y| (x, y)));
@@ -383,7 +359,7 @@ mod tests {
         let (pixels, alpha) = ring();
         let source = Source::new(pixels, Some(&alpha), (48, 64));
         for compositing in [Compositing::Stacked, Compositing::Cutout] {
-            let drawn = source.trace(&Parameters { compositing, ..Parameters::DEFAULT }, &|| false).expect("a drawing");
+            let drawn = traced(&source, compositing);
             let shown = render(&drawn.svg, 48, 64, [0, 255, 0]).expect("it can be drawn");
             let color = |x, y| shown.get_pixel(x, y).0;
             assert_eq!((color(1, 1), color(24, 32)), ([0, 255, 0], [0, 255, 0]), "{compositing:?}");
@@ -395,7 +371,7 @@ mod tests {
     fn a_fully_transparent_picture_has_no_shapes() {
         let alpha = GrayImage::new(48, 64);
         let source = Source::new(RgbImage::from_pixel(48, 64, Rgb([255; 3])), Some(&alpha), (48, 64));
-        let drawn = source.trace(&Parameters::DEFAULT, &|| false).expect("a drawing");
+        let drawn = traced(&source, Compositing::Stacked);
         assert_eq!(drawn.shapes, 0);
         assert_eq!(render(&drawn.svg, 4, 4, [9, 90, 200]).expect("it can be drawn").get_pixel(2, 2).0, [9, 90, 200]);
     }

@@ -27,16 +27,15 @@ impl ColorFitter for Repaint {
         let top = top(drawing);
         let margin = if self.is_transparent { width } else { 0 };
         let mut counts: HashMap<(u32, u16), usize> = HashMap::new();
-        let pixels = top[margin..].iter().copied().zip(self.canvas.colors.iter().copied());
-        let mut run = (pixels.clone().next().unwrap_or_default(), 0);
-        for pixel in pixels {
-            if pixel != run.0 {
-                *counts.entry(run.0).or_default() += run.1;
-                run = (pixel, 0);
+        let mut pixels = top[margin..].iter().copied().zip(self.canvas.colors.iter().copied()).peekable();
+        while let Some(pixel) = pixels.next() {
+            // Runs of equal pixels are counted at once, because looking up each pixel is slow.
+            let mut run = 1;
+            while pixels.next_if_eq(&pixel).is_some() {
+                run += 1;
             }
-            run.1 += 1;
+            *counts.entry(pixel).or_default() += run;
         }
-        *counts.entry(run.0).or_default() += run.1;
         let mut dominant = vec![(0, 0); drawing.layers.len()];
         for ((layer, color), count) in counts {
             // No area covers number 0.

@@ -4,6 +4,7 @@ use fast_ssim2::{PixelDescriptor, PixelSlice, Ssimulacra2Reference};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
+use super::outline::NotDrawn;
 use super::render::render;
 use super::source::Source;
 use crate::scale::scale_to;
@@ -12,7 +13,7 @@ use crate::scale::scale_to;
 const MAX_COMPARED_PIXELS: f64 = 1_048_576.0;
 
 /// How closely a drawing matches the original picture.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Quality {
     /// SSIMULACRA2: 100 is identical, 90 visually indistinguishable, 70 high quality, below 0 a different picture.
     pub ssimulacra2: f64,
@@ -26,16 +27,11 @@ pub fn score(ssimulacra2: f64, bytes: usize) -> f64 {
 }
 
 /// A picture prepared for comparisons with drawings.
+#[derive(Debug)]
 pub struct Reference {
     pixels: RgbImage,
     ground: [u8; 3],
     prepared: Ssimulacra2Reference,
-}
-
-impl std::fmt::Debug for Reference {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reference").field("size", &self.pixels.dimensions()).finish_non_exhaustive()
-    }
 }
 
 /// Memory for a comparison, in bytes per pixel: the scales of three channels of two pictures, and their blurred copies.
@@ -53,8 +49,8 @@ impl Reference {
     /// Prepares a picture for comparisons. Larger pictures are scaled down to 1,048,576 pixels.
     ///
     /// # Errors
-    /// When the picture cannot be compared; the error is the reason.
-    pub fn new(source: &Source) -> Result<Self, String> {
+    /// When the picture cannot be compared.
+    pub fn new(source: &Source) -> Result<Self, NotDrawn> {
         let (width, height) = source.pixels().dimensions();
         let scale = (MAX_COMPARED_PIXELS / (f64::from(width) * f64::from(height))).sqrt();
         let pixels = if scale < 1.0 {
@@ -63,7 +59,7 @@ impl Reference {
         } else {
             source.pixels().clone()
         };
-        let prepared = Ssimulacra2Reference::new(&slice(&pixels)?).map_err(|error| error.to_string())?;
+        let prepared = Ssimulacra2Reference::new(&slice(&pixels)?).map_err(failed)?;
         Ok(Self { pixels, ground: source.ground(), prepared })
     }
 
@@ -73,29 +69,33 @@ impl Reference {
     /// second version, cloudinary/ssimulacra2.
     ///
     /// # Errors
-    /// When the drawing cannot be rendered or compared; the error is the reason.
-    pub fn ssimulacra2(&self, svg: &str) -> Result<f64, String> {
-        self.prepared.compare(&slice(&self.render(svg)?)?).map_err(|error| error.to_string())
+    /// When the drawing cannot be rendered or compared.
+    pub fn ssimulacra2(&self, svg: &str) -> Result<f64, NotDrawn> {
+        self.prepared.compare(&slice(&self.render(svg)?)?).map_err(failed)
     }
 
     /// The [`structural_similarity`] of a drawing.
     ///
     /// # Errors
-    /// When the drawing cannot be rendered; the error is the reason.
-    pub fn ssim(&self, svg: &str) -> Result<f64, String> {
+    /// When the drawing cannot be rendered.
+    pub fn ssim(&self, svg: &str) -> Result<f64, NotDrawn> {
         Ok(structural_similarity(&self.pixels, &self.render(svg)?))
     }
 
-    fn render(&self, svg: &str) -> Result<RgbImage, String> {
+    fn render(&self, svg: &str) -> Result<RgbImage, NotDrawn> {
         let (width, height) = self.pixels.dimensions();
-        render(svg, width, height, self.ground).ok_or_else(|| "the drawing cannot be rendered".into())
+        render(svg, width, height, self.ground).ok_or_else(|| failed("the drawing cannot be rendered"))
     }
 }
 
-fn slice(pixels: &RgbImage) -> Result<PixelSlice<'_>, String> {
+fn failed(reason: impl ToString) -> NotDrawn {
+    NotDrawn::Failed(reason.to_string())
+}
+
+fn slice(pixels: &RgbImage) -> Result<PixelSlice<'_>, NotDrawn> {
     let (width, height) = pixels.dimensions();
     PixelSlice::new(pixels.as_raw(), width, height, 3 * width as usize, PixelDescriptor::RGB8_SRGB)
-        .map_err(|error| format!("{error:?}"))
+        .map_err(|error| failed(format!("{error:?}")))
 }
 
 /// Mean structural similarity (SSIM) of the luma of two pictures of the same size, at most 1.

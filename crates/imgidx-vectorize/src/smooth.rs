@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use image::RgbImage;
 
 use super::fit::Point;
-use super::gradient::{Gradient, MIN_CHANGE, Sample, Slope, change};
+use super::gradient::{Gradient, MIN_CHANGE, Sample, Slope, change, pick};
 
 /// Maximum difference between neighbouring pixels of an area, of 255, for each pass. Later passes are stricter: they
 /// split areas that contain several gradients.
@@ -46,13 +46,11 @@ impl Smooth {
     pub(crate) fn of(pixels: &RgbImage, is_solid: impl Fn(usize) -> bool) -> Self {
         let mut free: Vec<bool> = (0..pixels.pixels().len()).map(is_solid).collect();
         let found = Self { gradients: Vec::new(), areas: vec![0; free.len()] };
-        let mut search = Search { pixels, found, rejected: HashSet::new() };
+        let mut search = Search { found, rejected: HashSet::new() };
         for step in MAX_STEPS {
             let grown = Grown::new(pixels, step, &free);
             free.fill(false);
-            let mut areas: Vec<&Vec<u32>> = grown.areas.iter().collect();
-            areas.sort_by_key(|area| std::cmp::Reverse(area.len()));
-            for area in areas {
+            for area in &grown.areas {
                 for pixel in search.add_area(&grown, area) {
                     free[pixel as usize] = true;
                 }
@@ -71,18 +69,16 @@ impl Smooth {
 }
 
 /// The search for the gradients of a picture.
-struct Search<'a> {
-    pixels: &'a RgbImage,
+struct Search {
     found: Smooth,
     /// Areas without a gradient, identified by their first pixel and their number of pixels.
     rejected: HashSet<(u32, usize)>,
 }
 
-impl Search<'_> {
+impl Search {
     /// Adds the gradient of an area, if it has one, and returns the pixels that may belong to another gradient.
-    fn add_area(&mut self, grown: &Grown, area: &[u32]) -> Vec<u32> {
-        let pixels = self.pixels;
-        let change = change(area.iter().map(|pixel| color(pixels, *pixel)));
+    fn add_area(&mut self, grown: &Grown<'_>, area: &[u32]) -> Vec<u32> {
+        let change = change(area.iter().map(|pixel| grown.color(*pixel)));
         if change < MIN_SHARED_CHANGE {
             return Vec::new();
         }
@@ -90,12 +86,12 @@ impl Search<'_> {
         if self.rejected.contains(&(area[0], area.len())) {
             return left;
         }
-        let samples = grown.samples(pixels, area);
+        let samples = grown.samples(area);
         if let Some(flat) = flat(&samples) {
-            left.retain(|pixel| color(pixels, *pixel) != flat);
+            left.retain(|pixel| grown.color(*pixel) != flat);
         } else if let Some(number) = self.gradient(grown, area, change, &samples) {
             let gradient = &self.found.gradients[usize::from(number) - 1];
-            left.retain(|pixel| !gradient.is_near(&(middle(pixels, *pixel), color(pixels, *pixel))));
+            left.retain(|pixel| !gradient.is_near(&grown.sample(*pixel)));
             for pixel in area {
                 self.found.areas[*pixel as usize] = number;
             }
@@ -107,7 +103,7 @@ impl Search<'_> {
     }
 
     /// The number of an area's gradient, starting at 1: a known gradient, or a new one.
-    fn gradient(&mut self, grown: &Grown, area: &[u32], change: u8, samples: &[Sample]) -> Option<u8> {
+    fn gradient(&mut self, grown: &Grown<'_>, area: &[u32], change: u8, samples: &[Sample]) -> Option<u8> {
         let gradients = &mut self.found.gradients;
         // Beyond its ends a gradient is constant, and would match any area that changes little.
         let is_of = |gradient: &Gradient| gradient.explains(samples) && gradient.change_among(samples) >= change / 2;
@@ -117,7 +113,7 @@ impl Search<'_> {
         if change < MIN_CHANGE || area.len() < MIN_AREA || gradients.len() == MAX_GRADIENTS {
             return None;
         }
-        let Some(gradient) = Gradient::fit(samples, &grown.slopes(self.pixels, area)) else {
+        let Some(gradient) = Gradient::fit(samples, &grown.slopes(area)) else {
             self.rejected.insert((area[0], area.len()));
             return None;
         };
@@ -136,27 +132,18 @@ fn flat(samples: &[Sample]) -> Option<[u8; 3]> {
     (count as f64 > FLAT_FRACTION_THRESHOLD * samples.len() as f64).then_some(color)
 }
 
-fn color(pixels: &RgbImage, pixel: u32) -> [u8; 3] {
-    pixels.get_pixel(pixel % pixels.width(), pixel / pixels.width()).0
-}
-
-fn middle(pixels: &RgbImage, pixel: u32) -> Point {
-    Point::new(f64::from(pixel % pixels.width()) + 0.5, f64::from(pixel / pixels.width()) + 0.5)
-}
-
 /// Connected areas in which neighbouring pixels hardly differ.
-struct Grown {
-    /// The areas with at least [`MIN_SHARED_AREA`] pixels.
+struct Grown<'a> {
+    pixels: &'a RgbImage,
+    /// The areas with at least [`MIN_SHARED_AREA`] pixels, the largest first.
     areas: Vec<Vec<u32>>,
     /// The number of each pixel's area, starting at 1; 0 for pixels that are not free.
     numbers: Vec<u32>,
-    size: (i32, i32),
 }
 
-impl Grown {
-    fn new(pixels: &RgbImage, step: u8, free: &[bool]) -> Self {
-        let size = (pixels.width() as i32, pixels.height() as i32);
-        let mut grown = Self { areas: Vec::new(), numbers: vec![0; free.len()], size };
+impl<'a> Grown<'a> {
+    fn new(pixels: &'a RgbImage, step: u8, free: &[bool]) -> Self {
+        let mut grown = Self { pixels, areas: Vec::new(), numbers: vec![0; free.len()] };
         let (mut next, mut area, mut number) = (Vec::new(), Vec::new(), 0);
         for first in 0..free.len() {
             if !free[first] || grown.numbers[first] != 0 {
@@ -168,10 +155,10 @@ impl Grown {
             next.push(first as u32);
             while let Some(pixel) = next.pop() {
                 area.push(pixel);
-                let own = color(pixels, pixel);
+                let own = grown.color(pixel);
                 for direction in [(-1, 0), (1, 0), (0, -1), (0, 1)] {
                     let Some(beside) = grown.beside(pixel, direction) else { continue };
-                    let other = color(pixels, beside);
+                    let other = grown.color(beside);
                     let is_near = (0..3).all(|i| own[i].abs_diff(other[i]) <= step);
                     if is_near && free[beside as usize] && grown.numbers[beside as usize] == 0 {
                         grown.numbers[beside as usize] = number;
@@ -183,68 +170,81 @@ impl Grown {
                 grown.areas.push(area.clone());
             }
         }
+        grown.areas.sort_by_key(|area| std::cmp::Reverse(area.len()));
         grown
     }
 
+    fn place(&self, pixel: u32) -> (u32, u32) {
+        (pixel % self.pixels.width(), pixel / self.pixels.width())
+    }
+
+    fn color(&self, pixel: u32) -> [u8; 3] {
+        let (x, y) = self.place(pixel);
+        self.pixels.get_pixel(x, y).0
+    }
+
+    fn sample(&self, pixel: u32) -> Sample {
+        let (x, y) = self.place(pixel);
+        (Point::new(f64::from(x) + 0.5, f64::from(y) + 0.5), self.color(pixel))
+    }
+
     fn beside(&self, pixel: u32, (dx, dy): (i32, i32)) -> Option<u32> {
-        let (width, height) = self.size;
-        let (x, y) = (pixel as i32 % width + dx, pixel as i32 / width + dy);
-        ((0..width).contains(&x) && (0..height).contains(&y)).then_some((y * width + x) as u32)
+        let (x, y) = self.place(pixel);
+        let (x, y) = (x.checked_add_signed(dx)?, y.checked_add_signed(dy)?);
+        (x < self.pixels.width() && y < self.pixels.height()).then_some(y * self.pixels.width() + x)
     }
 
     /// Whether all pixels within this reach belong to the same area.
     fn is_inside(&self, pixel: u32, reach: i32) -> bool {
         let number = self.numbers[pixel as usize];
-        let offsets = (-reach..=reach).flat_map(|dy| (-reach..=reach).map(move |dx| (dx, dy)));
-        offsets
-            .into_iter()
+        around(reach)
             .all(|offset| self.beside(pixel, offset).is_some_and(|beside| self.numbers[beside as usize] == number))
     }
 
     /// Samples spread over an area. Avoids the border, where other colours are mixed in, if enough pixels remain.
-    fn samples(&self, pixels: &RgbImage, area: &[u32]) -> Vec<Sample> {
+    fn samples(&self, area: &[u32]) -> Vec<Sample> {
         let inner: Vec<u32> = area.iter().copied().filter(|pixel| self.is_inside(*pixel, 1)).collect();
         let from = if 3 * inner.len() >= area.len() { &inner } else { area };
-        let count = from.len().min(MAX_SAMPLES);
-        (0..count)
-            .map(|i| from[i * from.len() / count])
-            .map(|pixel| (middle(pixels, pixel), color(pixels, pixel)))
-            .collect()
+        pick(from, MAX_SAMPLES).into_iter().map(|pixel| self.sample(pixel)).collect()
     }
 
     /// Slopes spread over an area.
-    fn slopes(&self, pixels: &RgbImage, area: &[u32]) -> Vec<Slope> {
+    fn slopes(&self, area: &[u32]) -> Vec<Slope> {
         // A wider window is less sensitive to the rounding of colours.
-        let wide = self.slopes_within(pixels, area, 2);
-        if wide.len() >= 12 { wide } else { self.slopes_within(pixels, area, 1) }
+        let wide = self.slopes_within(area, 2);
+        if wide.len() >= 12 { wide } else { self.slopes_within(area, 1) }
     }
 
-    fn slopes_within(&self, pixels: &RgbImage, area: &[u32], reach: i32) -> Vec<Slope> {
-        let is_on_grid = |pixel: &u32| {
-            let (x, y) = (*pixel as i32 % self.size.0, *pixel as i32 / self.size.0);
-            x % (reach + 1) == 0 && y % (reach + 1) == 0
+    fn slopes_within(&self, area: &[u32], reach: i32) -> Vec<Slope> {
+        let is_on_grid = |pixel: u32| {
+            let (x, y) = self.place(pixel);
+            x % (reach as u32 + 1) == 0 && y % (reach as u32 + 1) == 0
         };
         let places: Vec<u32> =
-            area.iter().copied().filter(|pixel| is_on_grid(pixel) && self.is_inside(*pixel, reach)).collect();
-        let count = places.len().min(MAX_SAMPLES);
-        (0..count).map(|i| self.slope(pixels, places[i * places.len() / count], reach)).collect()
+            area.iter().copied().filter(|pixel| is_on_grid(*pixel) && self.is_inside(*pixel, reach)).collect();
+        pick(&places, MAX_SAMPLES).into_iter().map(|pixel| self.slope(pixel, reach)).collect()
     }
 
     /// The slope at a pixel: the least-squares plane through the colours around it.
-    fn slope(&self, pixels: &RgbImage, pixel: u32, reach: i32) -> Slope {
+    fn slope(&self, pixel: u32, reach: i32) -> Slope {
         let mut slope = [[0.0; 3]; 2];
         let mut squares = 0.0;
-        for (dx, dy) in (-reach..=reach).flat_map(|dy| (-reach..=reach).map(move |dx| (dx, dy))) {
+        for (dx, dy) in around(reach) {
             let Some(beside) = self.beside(pixel, (dx, dy)) else { continue };
             squares += f64::from(dx * dx);
-            let color = color(pixels, beside).map(f64::from);
+            let color = self.color(beside).map(f64::from);
             for i in 0..3 {
                 slope[0][i] += f64::from(dx) * color[i];
                 slope[1][i] += f64::from(dy) * color[i];
             }
         }
-        (middle(pixels, pixel), slope.map(|channels| channels.map(|sum| sum / squares)))
+        (self.sample(pixel).0, slope.map(|channels| channels.map(|sum| sum / squares)))
     }
+}
+
+/// The offsets within a reach, row by row.
+fn around(reach: i32) -> impl Iterator<Item = (i32, i32)> {
+    (-reach..=reach).flat_map(move |dy| (-reach..=reach).map(move |dx| (dx, dy)))
 }
 
 #[cfg(test)]

@@ -72,11 +72,6 @@ impl Source {
     pub fn ground(&self) -> [u8; 3] {
         self.ground.unwrap_or([255; 3])
     }
-
-    /// Width and height of the original.
-    pub fn size(&self) -> (u32, u32) {
-        self.size
-    }
 }
 
 fn is_transparent(alpha: &GrayImage) -> bool {

@@ -43,7 +43,7 @@ pub(super) fn groups(
     let near = stars(items, &near, &rank, dismissed);
     // From here on, the centres stand for their groups, in links and in dismissed pairs.
     let mut centre: Vec<usize> = (0..items).collect();
-    near.iter().flatten().for_each(|(star, link)| centre[other(link, *star)] = *star);
+    near.iter().for_each(|star| star.iter().for_each(|member| centre[member.item] = star[0].item));
     let centres_of = |a: usize, b: usize| (centre[a].min(centre[b]), centre[a].max(centre[b]));
     let dismissed: HashSet<(usize, usize)> = dismissed.iter().map(|(a, b)| centres_of(*a, *b)).collect();
     let mut best: BTreeMap<(usize, usize), f32> = BTreeMap::new();
@@ -56,28 +56,21 @@ pub(super) fn groups(
     }
     let similar: Vec<Link> =
         best.into_iter().map(|((a, b), cosine)| Link { a, b, tier: DupeTier::Similar, cosine }).collect();
-    let similar = stars(items, &similar, &rank, &dismissed);
-    join(&near, &similar)
+    join(near, stars(items, &similar, &rank, &dismissed))
 }
 
-/// A centre with its links, one for each other member.
-type Star = Vec<(usize, Link)>;
-
-fn other(link: &Link, item: usize) -> usize {
-    if link.a == item { link.b } else { link.a }
-}
-
+/// Groups of items that are linked to their centre, which comes first.
 fn stars(
     items: usize,
     links: &[Link],
     rank: &impl Fn(usize) -> usize,
     dismissed: &HashSet<(usize, usize)>,
-) -> Vec<Star> {
+) -> Vec<Vec<Member>> {
     let is_dismissed = |a: usize, b: usize| dismissed.contains(&(a.min(b), a.max(b)));
-    let mut linked: Vec<Vec<&Link>> = vec![Vec::new(); items];
-    for link in links.iter().filter(|link| !is_dismissed(link.a, link.b)) {
-        linked[link.a].push(link);
-        linked[link.b].push(link);
+    let mut linked: Vec<Vec<Member>> = vec![Vec::new(); items];
+    for &Link { a, b, tier, cosine } in links.iter().filter(|link| !is_dismissed(link.a, link.b)) {
+        linked[a].push(Member { item: b, tier, cosine });
+        linked[b].push(Member { item: a, tier, cosine });
     }
     let mut taken = vec![false; items];
     let mut candidates: BinaryHeap<(usize, Reverse<usize>, usize)> =
@@ -88,23 +81,21 @@ fn stars(
             continue;
         }
         // If linked items have been taken since the links were counted, the candidate goes back with its new count.
-        let free = linked[centre].iter().filter(|link| !taken[other(link, centre)]).count();
+        let free = linked[centre].iter().filter(|other| !taken[other.item]).count();
         if free < count {
             candidates.push((free, rank_of, centre));
             continue;
         }
-        let links = &mut linked[centre];
-        links.sort_by(|x, y| y.cosine.total_cmp(&x.cosine).then(rank(other(x, centre)).cmp(&rank(other(y, centre)))));
-        let mut star: Star = Vec::new();
-        for link in links.iter() {
-            let item = other(link, centre);
-            if !taken[item] && star.iter().all(|(_, member)| !is_dismissed(other(member, centre), item)) {
-                star.push((centre, **link));
+        let others = &mut linked[centre];
+        others.sort_by(|x, y| y.cosine.total_cmp(&x.cosine).then(rank(x.item).cmp(&rank(y.item))));
+        let mut star = vec![Member { item: centre, tier: DupeTier::Exact, cosine: 1.0 }];
+        for other in others.iter() {
+            if !taken[other.item] && star.iter().all(|member| !is_dismissed(member.item, other.item)) {
+                star.push(*other);
             }
         }
-        if !star.is_empty() {
-            taken[centre] = true;
-            star.iter().for_each(|(_, link)| taken[other(link, centre)] = true);
+        if star.len() > 1 {
+            star.iter().for_each(|member| taken[member.item] = true);
             stars.push(star);
         }
     }
@@ -112,31 +103,17 @@ fn stars(
 }
 
 /// Merges stars of near copies into the stars of similar pictures that contain their centres.
-fn join(near: &[Star], similar: &[Star]) -> Vec<Vec<Member>> {
-    let mut inner: BTreeMap<usize, &Star> = near.iter().map(|star| (star[0].0, star)).collect();
-    let mut groups = Vec::new();
-    let mut with_copies = |centre: usize, tier: DupeTier, cosine: f32| {
-        let mut members = vec![Member { item: centre, tier, cosine }];
-        for (_, link) in inner.remove(&centre).into_iter().flatten() {
-            let (tier, cosine) = (tier.max(link.tier), cosine.min(link.cosine));
-            members.push(Member { item: other(link, centre), tier, cosine });
-        }
-        members
+fn join(near: Vec<Vec<Member>>, similar: Vec<Vec<Member>>) -> Vec<Vec<Member>> {
+    let centres: Vec<usize> = near.iter().map(|star| star[0].item).collect();
+    let mut near: BTreeMap<usize, Vec<Member>> = centres.iter().copied().zip(near).collect();
+    let mut with_copies = |Member { item, tier, cosine }: Member| {
+        let alone = || vec![Member { item, tier: DupeTier::Exact, cosine: 1.0 }];
+        let copies = near.remove(&item).unwrap_or_else(alone).into_iter();
+        copies.map(move |copy| Member { item: copy.item, tier: copy.tier.max(tier), cosine: copy.cosine.min(cosine) })
     };
-    for star in similar {
-        let mut group = with_copies(star[0].0, DupeTier::Exact, 1.0);
-        for (centre, link) in star {
-            group.extend(with_copies(other(link, *centre), link.tier, link.cosine));
-        }
-        groups.push(group);
-    }
-    let rest: Vec<usize> = near.iter().map(|star| star[0].0).collect();
-    for centre in rest {
-        let group = with_copies(centre, DupeTier::Exact, 1.0);
-        if group.len() > 1 {
-            groups.push(group);
-        }
-    }
+    let mut groups: Vec<Vec<Member>> =
+        similar.into_iter().map(|star| star.into_iter().flat_map(&mut with_copies).collect()).collect();
+    groups.extend(centres.iter().filter_map(|centre| near.remove(centre)));
     groups
 }
 

@@ -16,12 +16,12 @@ use self::groups::{Link, Member, groups};
 pub(crate) use self::redundant::find_redundant;
 pub use self::redundant::{Redundant, RedundantFile, Withheld, WithheldFile};
 pub use self::rule::{DupeTier, SIMILAR_THRESHOLD};
-use self::rule::{MAX_CANDIDATE_BITS, Similarity, tier};
+use self::rule::{MAX_CANDIDATE_BITS, tier};
 use super::filter::Filter;
 use crate::ann::{BitTable, SignTable};
 use crate::error::Result;
 use crate::store::{Fingerprint, Store, StoredModel};
-use crate::types::{ContentHash, Embedding, VectorId};
+use crate::types::{ContentHash, VectorId};
 
 /// A query for duplicates.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,9 +53,10 @@ pub struct DupeGroup {
 }
 
 /// A content in a group.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, schemars::JsonSchema)]
 pub struct DupePicture {
-    /// Digest of the content.
+    /// BLAKE3 digest of its content.
+    #[schemars(with = "String")]
     pub image: ContentHash,
     /// Width of the upright picture in pixels.
     pub width: u32,
@@ -66,6 +67,7 @@ pub struct DupePicture {
     /// Cosine to the central picture of the group; 1 for that picture itself.
     pub score: f32,
     /// The files that hold it.
+    #[serde(skip)]
     pub paths: Vec<PathBuf>,
 }
 
@@ -85,14 +87,12 @@ pub struct DupeAnswer {
 /// # Errors
 /// If the database fails.
 pub(crate) fn find_dupes(store: &Store, model: Option<&StoredModel>, query: &DupeQuery) -> Result<DupeAnswer> {
-    let selection = query.filter.selection(store)?;
-    let prints = store.fingerprints(&selection)?;
+    let prints = store.fingerprints(&query.filter.selection(store)?)?;
     let dismissed = dismissed_pairs(store, &prints)?;
     let mut answer = DupeAnswer::default();
     let mut links = Vec::new();
     if let (true, Some(model)) = (query.tier > DupeTier::Exact, model) {
-        let (found, incomplete) = links_among(store, model, &prints, query)?;
-        (links, answer.incomplete) = (found, incomplete);
+        (links, answer.incomplete) = links_among(store, model, &prints, query)?;
     }
     let is_dismissed = |link: &&Link| dismissed.contains(&(link.a, link.b));
     answer.dismissed = links.iter().filter(is_dismissed).count() as u64;
@@ -102,13 +102,12 @@ pub(crate) fn find_dupes(store: &Store, model: Option<&StoredModel>, query: &Dup
         grouped.extend(members.iter().map(|member| member.item));
         answer.groups.push(group(store, &prints, members, &rank)?);
     }
-    for (item, print) in prints.iter().enumerate().filter(|(_, print)| print.files > 1) {
+    for (item, _) in prints.iter().enumerate().filter(|(_, print)| print.files > 1) {
         if dismissed.contains(&(item, item)) {
             answer.dismissed += 1;
         } else if !grouped.contains(&item) {
-            let alone = Member { item, tier: DupeTier::Exact, cosine: 1.0 };
-            let group = group(store, std::slice::from_ref(print), vec![Member { item: 0, ..alone }], &[0])?;
-            answer.groups.push(group);
+            let alone = vec![Member { item, tier: DupeTier::Exact, cosine: 1.0 }];
+            answer.groups.push(group(store, &prints, alone, &rank)?);
         }
     }
     let first = |group: &DupeGroup| group.pictures[0].paths.first().cloned();
@@ -129,17 +128,13 @@ fn ranks(prints: &[Fingerprint]) -> Vec<usize> {
 
 /// The dismissed pairs of items, the lower position first.
 fn dismissed_pairs(store: &Store, prints: &[Fingerprint]) -> Result<HashSet<(usize, usize)>> {
-    let dismissals = store.dismissals()?;
-    if dismissals.is_empty() {
-        return Ok(HashSet::new());
-    }
     let items: HashMap<ContentHash, usize> =
         prints.iter().enumerate().map(|(item, print)| (print.hash, item)).collect();
     let pair = |(a, b): (ContentHash, ContentHash)| {
         let (a, b) = (*items.get(&a)?, *items.get(&b)?);
         Some((a.min(b), a.max(b)))
     };
-    Ok(dismissals.into_iter().filter_map(pair).collect())
+    Ok(store.dismissals()?.into_iter().filter_map(pair).collect())
 }
 
 /// The links between near and similar pictures, and the number of pictures that could not be compared.
@@ -150,17 +145,19 @@ fn links_among(
     query: &DupeQuery,
 ) -> Result<(Vec<Link>, u64)> {
     let by_image: HashMap<_, _> = prints.iter().enumerate().map(|(item, print)| (print.image, item)).collect();
-    let mut signs = SignTable::new(model.dimension);
-    let mut items = Vec::new();
+    let (mut hashes, mut signs) = (BitTable::new(2), SignTable::new(model.dimension));
+    // The pictures in these tables, with their vectors and hashes.
+    let mut rows = Vec::new();
     store.for_each_vector(model.row, VectorId(0), |vector| {
-        if let Some(item) = by_image.get(&vector.image).filter(|item| prints[**item].hashes.is_some()) {
+        if let Some(&item) = by_image.get(&vector.image)
+            && let Some((dhash, phash)) = prints[item].hashes
+        {
             signs.push(&vector.embedding);
-            items.push((*item, vector.id));
+            hashes.push([dhash, phash]);
+            rows.push((item, vector.id, dhash, phash));
         }
         Ok(())
     })?;
-    let mut hashes = BitTable::new(2);
-    items.iter().filter_map(|(item, _)| prints[*item].hashes).for_each(|(d, p)| hashes.push([d, p]));
     let mut pairs = hashes.pairs(MAX_CANDIDATE_BITS);
     if query.tier == DupeTier::Similar {
         pairs.extend(signs.pairs(query.threshold));
@@ -170,34 +167,19 @@ fn links_among(
     let mut links = Vec::new();
     // The pairs are grouped by their first picture, whose vector is read once.
     for with_same_first in pairs.chunk_by(|x, y| x.0 == y.0) {
-        let (first, id) = items[with_same_first[0].0 as usize];
+        let (first, id, first_dhash, first_phash) = rows[with_same_first[0].0 as usize];
         let Some(vector) = store.vector(id, model.row)? else { continue };
         for (_, other) in with_same_first {
-            let (second, id) = items[*other as usize];
-            let Some(similarity) = similarity(&prints[first], &prints[second], &vector.embedding, || {
-                Ok(store.vector(id, model.row)?.map(|vector| vector.embedding))
-            })?
-            else {
-                continue;
-            };
-            if let Some(tier) = tier(similarity, query.threshold).filter(|tier| *tier <= query.tier) {
-                let (a, b) = (first.min(second), first.max(second));
-                links.push(Link { a, b, tier, cosine: similarity.cosine });
+            let (second, id, dhash, phash) = rows[*other as usize];
+            let Some(other) = store.vector(id, model.row)? else { continue };
+            let cosine = vector.embedding.cosine(&other.embedding);
+            let bits = (first_dhash ^ dhash).count_ones() + (first_phash ^ phash).count_ones();
+            if let Some(tier) = tier(cosine, bits, query.threshold).filter(|tier| *tier <= query.tier) {
+                links.push(Link { a: first.min(second), b: first.max(second), tier, cosine });
             }
         }
     }
-    Ok((links, (prints.len() - items.len()) as u64))
-}
-
-fn similarity(
-    a: &Fingerprint,
-    b: &Fingerprint,
-    vector: &Embedding,
-    other: impl FnOnce() -> Result<Option<Embedding>>,
-) -> Result<Option<Similarity>> {
-    let (Some((da, pa)), Some((db, pb))) = (a.hashes, b.hashes) else { return Ok(None) };
-    let cosine = other()?.map(|other| vector.cosine(&other));
-    Ok(cosine.map(|cosine| Similarity { cosine, dhash: (da ^ db).count_ones(), phash: (pa ^ pb).count_ones() }))
+    Ok((links, (prints.len() - rows.len()) as u64))
 }
 
 fn group(store: &Store, prints: &[Fingerprint], mut members: Vec<Member>, rank: &[usize]) -> Result<DupeGroup> {

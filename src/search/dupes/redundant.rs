@@ -6,8 +6,7 @@
 //! reason.
 
 use std::collections::HashSet;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use same_file::Handle;
 
@@ -124,15 +123,14 @@ fn verify(copy: &StoredCopy, hash: &ContentHash) -> std::result::Result<Handle, 
         return Err(Withheld::NotRegular);
     }
     let is_unchanged = copy.stat.matches(&FileStat::new(&metadata)) && !copy.stat.is_racy(copy.read_at_ns);
-    if !is_unchanged && hash_file(&copy.path).map_err(|_| Withheld::Gone)? != *hash {
-        return Err(Withheld::Changed);
+    if !is_unchanged {
+        let mut hasher = blake3::Hasher::new();
+        let read = open_regular(&copy.path).and_then(|file| hasher.update_reader(file).map(drop));
+        read.map_err(|_| Withheld::Gone)?;
+        if hasher.finalize() != *hash.as_bytes() {
+            return Err(Withheld::Changed);
+        }
     }
     let handle = open_regular(&copy.path).and_then(Handle::from_file);
     handle.map_err(|_| Withheld::Gone)
-}
-
-fn hash_file(path: &Path) -> io::Result<ContentHash> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(open_regular(path)?)?;
-    Ok((*hasher.finalize().as_bytes()).into())
 }

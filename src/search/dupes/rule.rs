@@ -26,29 +26,6 @@ impl DupeTier {
             Self::Similar => "similar",
         }
     }
-
-    /// The tier with this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|tier| tier.as_str() == name)
-    }
-}
-
-/// How similar two contents are.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Similarity {
-    /// Cosine of their vectors.
-    pub cosine: f32,
-    /// Differing bits of their difference hashes, 0 to 64.
-    pub dhash: u32,
-    /// Differing bits of their perceptual hashes, 0 to 64.
-    pub phash: u32,
-}
-
-impl Similarity {
-    /// Differing bits of both hashes together, 0 to 128.
-    fn bits(self) -> u32 {
-        self.dhash + self.phash
-    }
 }
 
 // These values were measured with `cargo bench --bench duplicates`, on 150 photographs with nine transformations each
@@ -72,10 +49,10 @@ const FREE_SIMILAR_BITS: u32 = 32;
 /// Deduction from the cosine for each further bit.
 const SIMILAR_SLOPE: f32 = 0.0015;
 
-/// The strictest tier of two different contents. `similar` is the minimum similarity of similar pictures: their cosine,
-/// minus 0.0015 for each differing bit of their hashes beyond 32.
-pub(super) fn tier(similarity: Similarity, similar: f32) -> Option<DupeTier> {
-    let (cosine, bits) = (similarity.cosine, similarity.bits());
+/// The strictest tier of two different contents, by the cosine of their vectors and the number of differing bits of both
+/// hashes, 0 to 128. `similar` is the minimum similarity of similar pictures: their cosine, minus 0.0015 for each
+/// differing bit beyond 32.
+pub(super) fn tier(cosine: f32, bits: u32, similar: f32) -> Option<DupeTier> {
     let further = bits.saturating_sub(FREE_NEAR_BITS) as f32;
     if bits <= MAX_NEAR_BITS && cosine >= MIN_NEAR_COSINE + NEAR_SLOPE * further {
         Some(DupeTier::Near)
@@ -94,7 +71,7 @@ mod tests {
     use super::*;
 
     fn of(cosine: f32, bits: u32) -> Option<DupeTier> {
-        tier(Similarity { cosine, dhash: bits / 2, phash: bits - bits / 2 }, SIMILAR_THRESHOLD)
+        tier(cosine, bits, SIMILAR_THRESHOLD)
     }
 
     #[test]

@@ -74,13 +74,9 @@ pub(super) fn flat_colors(image: &RgbImage, ranges: &[u8]) -> FlatColors {
 pub(super) fn foreground(image: &RgbImage) -> Vec<bool> {
     const SAME_COLOR_THRESHOLD: i32 = 32;
     let background = background(image);
+    let distance_squared = |pixel: &[u8; 3]| distance_squared(pixel.map(i32::from), background);
     let pixels = image.as_raw().as_chunks::<3>().0.iter();
-    let [r, g, b] = background;
-    let far = |[x, y, z]: &[u8; 3]| {
-        let (dx, dy, dz) = (i32::from(*x) - r, i32::from(*y) - g, i32::from(*z) - b);
-        dx * dx + dy * dy + dz * dz > SAME_COLOR_THRESHOLD * SAME_COLOR_THRESHOLD
-    };
-    pixels.map(far).collect()
+    pixels.map(|pixel| distance_squared(pixel) > SAME_COLOR_THRESHOLD * SAME_COLOR_THRESHOLD).collect()
 }
 
 fn background(image: &RgbImage) -> [i32; 3] {
@@ -88,31 +84,25 @@ fn background(image: &RgbImage) -> [i32; 3] {
     let pixels = image.as_raw().as_chunks::<3>().0;
     let sides = (1..height.saturating_sub(1)).flat_map(|y| [y * width, (y + 1) * width - 1]);
     let border = (0..width).chain(sides).chain((height - 1) * width..height * width);
-    let mut cells: HashMap<usize, ([i32; 3], i32)> = HashMap::new();
-    for at in border {
-        let (sum, count) = cells.entry(coarse(pixels[at])).or_default();
-        sum.iter_mut().zip(pixels[at]).for_each(|(sum, x)| *sum += i32::from(x));
-        *count += 1;
-    }
-    // Among equally frequent colours the largest sum wins, so that the result does not depend on the map's order.
-    let (sum, count) = cells.into_values().max_by_key(|(sum, count)| (*count, *sum)).expect("a picture has a border");
-    sum.map(|sum| sum / count)
+    // Among equally frequent colours, the one with the largest sums wins.
+    let cells = Histogram::new(border.map(|at| &pixels[at])).cells;
+    let [count, r, g, b] = cells.into_iter().max().expect("a histogram has cells");
+    [r, g, b].map(|sum| (sum / count) as i32)
 }
 
 /// Colour histogram at 4 bits per channel. A cell holds its number of pixels and the sums of their red, green and blue.
 pub(super) struct Histogram {
     cells: Vec<[u32; 4]>,
-    pixels: u32,
 }
 
 impl Histogram {
-    pub(super) fn new(image: &RgbImage) -> Self {
+    pub(super) fn new<'a>(pixels: impl IntoIterator<Item = &'a [u8; 3]>) -> Self {
         let mut cells = vec![[0; 4]; 4096];
-        for [r, g, b] in image.as_raw().as_chunks::<3>().0 {
+        for [r, g, b] in pixels {
             let cell = &mut cells[coarse([*r, *g, *b])];
             cell.iter_mut().zip([1, u32::from(*r), u32::from(*g), u32::from(*b)]).for_each(|(sum, x)| *sum += x);
         }
-        Self { cells, pixels: image.width() * image.height() }
+        Self { cells }
     }
 
     /// Number of distinct colours at 4 bits per channel.
@@ -129,11 +119,12 @@ impl Histogram {
         const SAME_COLOR_THRESHOLD: f32 = 15.0;
         const MIN_SHARE: f32 = 0.02;
         let mut cells: Vec<[u32; 4]> = self.cells.iter().filter(|cell| cell[0] > 0).copied().collect();
+        let pixels: u32 = cells.iter().map(|cell| cell[0]).sum();
         cells.sort_unstable_by(|a, b| b.cmp(a));
         let mut colors: Vec<DominantColor> = Vec::new();
         for [count, r, g, b] in cells.into_iter().take(MAX_CELLS) {
             let mean = [r, g, b].map(|sum| sum as f32 / count as f32);
-            let (lab, share) = (Lab::from_srgb(mean), count as f32 / self.pixels as f32);
+            let (lab, share) = (Lab::from_srgb(mean), count as f32 / pixels as f32);
             match colors.iter().position(|color| color.lab.difference(lab) <= SAME_COLOR_THRESHOLD) {
                 Some(at) => {
                     let color = &mut colors[at];
@@ -170,7 +161,7 @@ mod tests {
             Rgb(inks[ink])
         });
         assert_eq!(flat_colors(&image, &ranges(&image)), FlatColors { palette_size: 3, shades: 3 });
-        assert_eq!(Histogram::new(&image).distinct(), 5);
+        assert_eq!(Histogram::new(image.as_raw().as_chunks().0).distinct(), 5);
     }
 
     #[test]
@@ -202,7 +193,7 @@ mod tests {
                 _ => [0, 0, 0],
             })
         });
-        let colors = Histogram::new(&image).dominant();
+        let colors = Histogram::new(image.as_raw().as_chunks().0).dominant();
         // The two reds are merged; one per cent of black is too little.
         assert_eq!(colors.len(), 2);
         assert!((colors[0].share - 0.6).abs() < 1e-5 && (colors[1].share - 0.39).abs() < 1e-5, "{colors:?}");

@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 
 use image::GrayImage;
 use image_hasher::{HashAlg, Hasher, HasherConfig};
@@ -29,11 +29,11 @@ pub(super) fn difference(luma: &GrayImage) -> u64 {
 
 /// Perceptual hash: one bit for each of the 8 × 8 lowest frequencies, set if it is at least as strong as their median.
 pub(super) fn perceptual(luma: &GrayImage) -> u64 {
-    static HASHER: OnceLock<Hasher<[u8; 8]>> = OnceLock::new();
-    let config = || HasherConfig::with_bytes_type().hash_alg(HashAlg::Median).hash_size(SIDE, SIDE).preproc_dct();
-    let hasher = HASHER.get_or_init(|| config().to_hasher());
+    static HASHER: LazyLock<Hasher<[u8; 8]>> = LazyLock::new(|| {
+        HasherConfig::with_bytes_type().hash_alg(HashAlg::Median).hash_size(SIDE, SIDE).preproc_dct().to_hasher()
+    });
     // The picture already has the size that the hasher would scale it to, so the hasher only transforms it.
-    let hash = hasher.hash_image(&scaled(luma, FREQUENCIES, FREQUENCIES));
+    let hash = HASHER.hash_image(&scaled(luma, FREQUENCIES, FREQUENCIES));
     u64::from_le_bytes(hash.as_bytes().try_into().expect("the hash has 64 bits"))
 }
 

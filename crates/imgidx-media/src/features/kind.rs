@@ -5,69 +5,37 @@ use crate::{ImageType, QuickFeatures, ToneFeatures, TypeGuess};
 /// Minimum probability of a type. Below it, the picture is [`ImageType::Uncertain`].
 const MIN_CONFIDENCE: f32 = 0.5;
 
-/// A type and its logistic regression: the logarithm of its odds is the bias plus a weighted sum of terms.
-struct Rule {
-    kind: ImageType,
-    bias: f32,
-    terms: &'static [(Term, f32)],
-}
-
-/// An input of a rule. Counts are used as logarithms: from 2 to 4 inks is as far as from 8 to 16.
-#[derive(Clone, Copy)]
-enum Term {
-    /// Flat fraction of the picture.
-    Flat,
-    /// Flat fraction of the foreground. It is small in photographs, even in front of a white wall.
-    FlatForeground,
-    /// Number of colours relative to the 16 that a grey picture can have.
-    Colors,
-    /// 1 if there are at most 16 colours, else 0.
-    NoColors,
-    /// Number of inks in flat areas.
-    Inks,
-    /// Number of exact colours in flat areas. A slow gradient has far more of them than inks.
-    Shades,
-    /// Fraction of the picture that is inside gradients.
-    Gradient,
-    /// Entropy of the luma in bits.
-    Entropy,
-    /// Number of letter-like shapes on one line.
-    Glyphs,
-    /// Elongation, up to a ratio of four, or 0 without shapes. Written words are long.
-    Elongation,
-}
-
-/// The rules in order. Each rule applies to pictures that no rule before it matches.
+/// The logarithms of the odds of three types, in the order of the rules. Each rule applies to pictures that no rule
+/// before it matches.
 ///
-/// `benches/image_types.py` fits weights and biases to photographs and logos that the benchmark of the same name has
-/// measured. After a change to a feature, run both again.
-const RULES: [Rule; 3] = [
-    Rule {
-        kind: ImageType::Photo,
-        bias: -15.502,
-        terms: &[
-            (Term::Flat, -4.57),
-            (Term::FlatForeground, -1.06),
-            (Term::Colors, 1.66),
-            (Term::NoColors, 6.56),
-            (Term::Inks, -4.32),
-            (Term::Shades, 2.33),
-            (Term::Entropy, 1.77),
-        ],
-    },
-    Rule {
-        kind: ImageType::Gradient,
-        bias: 8.893,
-        terms: &[
-            (Term::Gradient, 1.26),
-            (Term::Colors, 3.79),
-            (Term::NoColors, -0.688),
-            (Term::Inks, -8.55),
-            (Term::Shades, 3.75),
-        ],
-    },
-    Rule { kind: ImageType::Text, bias: -7.330, terms: &[(Term::Glyphs, 3.62), (Term::Elongation, 6.74)] },
-];
+/// `benches/image_types.py` uses the same terms. It fits weights and biases to photographs and logos that the benchmark
+/// of the same name has measured. After a change to a feature, run both again.
+fn log_odds(quick: &QuickFeatures, tones: &ToneFeatures) -> [(ImageType, f32); 3] {
+    /// Maximum number of colours of a grey picture at 4 bits per channel.
+    const MAX_GREYS: f32 = 16.0;
+    let unique_colors = quick.unique_colors as f32;
+    let flat = quick.flat_fraction;
+    // It is small in photographs, even in front of a white wall.
+    let flat_foreground = (tones.foreground_flat + 0.01).ln();
+    let colors = (unique_colors / MAX_GREYS).ln().max(0.0);
+    let no_colors = f32::from(u8::from(unique_colors <= MAX_GREYS));
+    // Counts are used as logarithms: from 2 to 4 inks is as far as from 8 to 16.
+    let inks = (quick.palette_size as f32).ln_1p();
+    // A slow gradient has far more of them than inks.
+    let shades = (quick.shades as f32).ln_1p();
+    let gradient = (quick.gradient_fraction + 0.001).ln();
+    let entropy = tones.entropy;
+    let glyphs = (tones.glyphs as f32).ln_1p();
+    // Written words are long.
+    let elongation = if tones.shapes == 0 { 0.0 } else { quick.aspect_ratio.ln().abs().min(4_f32.ln()) };
+
+    let photo = -4.57 * flat - 1.06 * flat_foreground + 1.66 * colors + 6.56 * no_colors - 4.32 * inks
+        + 2.33 * shades
+        + 1.77 * entropy;
+    let gradient = 1.26 * gradient + 3.79 * colors - 0.688 * no_colors - 8.55 * inks + 3.75 * shades;
+    let text = 3.62 * glyphs + 6.74 * elongation;
+    [(ImageType::Photo, -15.502 + photo), (ImageType::Gradient, 8.893 + gradient), (ImageType::Text, -7.330 + text)]
+}
 
 /// Maximum number of inks and of shapes of a simple drawing. They are not fitted, because there is no labelled set of
 /// simple drawings. Pictures that match no rule are drawings.
@@ -86,10 +54,9 @@ pub(super) fn classify(quick: &QuickFeatures, tones: &ToneFeatures) -> TypeGuess
             best = TypeGuess { label, confidence };
         }
     };
-    for rule in &RULES {
-        let weighted = rule.terms.iter().map(|(term, weight)| weight * term.of(quick, tones));
-        let probability = logistic(rule.bias + weighted.sum::<f32>());
-        consider(rule.kind, remaining * probability);
+    for (kind, log_odds) in log_odds(quick, tones) {
+        let probability = logistic(log_odds);
+        consider(kind, remaining * probability);
         remaining *= 1.0 - probability;
     }
     let counts = [quick.palette_size, tones.shapes];
@@ -101,28 +68,6 @@ pub(super) fn classify(quick: &QuickFeatures, tones: &ToneFeatures) -> TypeGuess
         best.label = ImageType::Uncertain;
     }
     best
-}
-
-impl Term {
-    /// Value of the term for a picture. `benches/image_types.py` uses the same formulas.
-    fn of(self, quick: &QuickFeatures, tones: &ToneFeatures) -> f32 {
-        /// Maximum number of colours of a grey picture at 4 bits per channel.
-        const MAX_GREYS: f32 = 16.0;
-        let colors = quick.unique_colors as f32;
-        match self {
-            Self::Flat => quick.flat_fraction,
-            Self::FlatForeground => (tones.foreground_flat + 0.01).ln(),
-            Self::Colors => (colors / MAX_GREYS).ln().max(0.0),
-            Self::NoColors => f32::from(u8::from(colors <= MAX_GREYS)),
-            Self::Inks => (quick.palette_size as f32).ln_1p(),
-            Self::Shades => (quick.shades as f32).ln_1p(),
-            Self::Gradient => (quick.gradient_fraction + 0.001).ln(),
-            Self::Entropy => tones.entropy,
-            Self::Elongation if tones.shapes == 0 => 0.0,
-            Self::Elongation => quick.aspect_ratio.ln().abs().min(4_f32.ln()),
-            Self::Glyphs => (tones.glyphs as f32).ln_1p(),
-        }
-    }
 }
 
 fn logistic(log_odds: f32) -> f32 {

@@ -55,7 +55,7 @@ fn quick(small: &RgbImage, luma: &GrayImage, ranges: &[u8], aspect_ratio: f32) -
         count as f32 / ranges.len() as f32
     };
     let flat = colors::flat_colors(small, ranges);
-    let colors = colors::Histogram::new(small);
+    let colors = colors::Histogram::new(small.as_raw().as_chunks().0);
     QuickFeatures {
         aspect_ratio,
         unique_colors: colors.distinct(),

@@ -108,51 +108,40 @@ pub(super) fn longest_line(shapes: &[Shape]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use image::{GrayImage, Luma};
+    use imageproc::region_labelling::{Connectivity, connected_components};
     use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
-    /// Bounding boxes and sizes of shapes, found by flood fill and sorted.
-    fn flood_filled(mask: &[bool], width: usize) -> Vec<(u32, u32, u32, u32, u32)> {
-        let height = mask.len() / width;
-        let mut left = mask.to_vec();
-        let mut found = Vec::new();
-        for start in 0..left.len() {
-            if !left[start] {
-                continue;
-            }
-            left[start] = false;
-            let (mut open, mut pixels) = (vec![start], Vec::new());
-            while let Some(at) = open.pop() {
-                let (x, y) = (at % width, at / width);
-                pixels.push((x as u32, y as u32));
-                for row in y.saturating_sub(1)..(y + 2).min(height) {
-                    for column in x.saturating_sub(1)..(x + 2).min(width) {
-                        if std::mem::take(&mut left[row * width + column]) {
-                            open.push(row * width + column);
-                        }
-                    }
-                }
-            }
-            let edge = |of: fn(&(u32, u32)) -> u32| {
+    /// Bounding boxes and sizes of the shapes that imageproc finds.
+    fn labelled(mask: &[bool], width: usize) -> Vec<Shape> {
+        let bytes = mask.iter().map(|set| u8::from(*set)).collect();
+        let image = GrayImage::from_raw(width as u32, (mask.len() / width) as u32, bytes).expect("it fits");
+        let mut shapes: BTreeMap<u32, Vec<(u32, u32)>> = BTreeMap::new();
+        for (x, y, Luma([label])) in connected_components(&image, Connectivity::Eight, Luma([0])).enumerate_pixels() {
+            shapes.entry(*label).or_default().push((x, y));
+        }
+        shapes.remove(&0);
+        let shape = |pixels: Vec<(u32, u32)>| {
+            let edges = |of: fn(&(u32, u32)) -> u32| {
                 (pixels.iter().map(of).min().expect("a pixel"), pixels.iter().map(of).max().expect("a pixel") + 1)
             };
-            let ((x0, x1), (y0, y1)) = (edge(|p| p.0), edge(|p| p.1));
-            if pixels.len() as u32 >= MIN_PIXELS {
-                found.push((x0, y0, x1, y1, pixels.len() as u32));
-            }
-        }
-        found.sort_unstable();
-        found
+            let ((left, right), (top, bottom)) = (edges(|p| p.0), edges(|p| p.1));
+            Shape { left, top, right, bottom, pixels: pixels.len() as u32 }
+        };
+        shapes.into_values().map(shape).filter(|shape| shape.pixels >= MIN_PIXELS).collect()
     }
 
     proptest! {
         #[test]
-        fn shapes_match_a_flood_fill((width, mask) in (1..20_usize).prop_flat_map(|width| {
+        fn shapes_match_imageproc((width, mask) in (1..20_usize).prop_flat_map(|width| {
             (Just(width), (1..20_usize).prop_flat_map(move |height| prop::collection::vec(prop::bool::weighted(0.4), width * height)))
         })) {
-            let mut found: Vec<_> =
-                shapes(&mask, width).iter().map(|s| (s.left, s.top, s.right, s.bottom, s.pixels)).collect();
-            found.sort_unstable();
-            prop_assert_eq!(found, flood_filled(&mask, width));
+            let sorted = |mut shapes: Vec<Shape>| {
+                shapes.sort_unstable_by_key(|s| (s.left, s.top, s.right, s.bottom, s.pixels));
+                shapes
+            };
+            prop_assert_eq!(sorted(shapes(&mask, width)), sorted(labelled(&mask, width)));
         }
     }
 

@@ -51,21 +51,13 @@ pub enum FeatureStage {
 }
 
 impl FeatureStage {
-    /// All stages, in order.
-    pub const ALL: [Self; 3] = [Self::Quick, Self::Medium, Self::Full];
-
-    /// Name that is stored and shown.
+    /// Name that is stored.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Quick => "quick",
             Self::Medium => "medium",
             Self::Full => "full",
         }
-    }
-
-    /// Finds a stage by its stored name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|stage| stage.as_str() == name)
     }
 }
 

@@ -78,27 +78,19 @@ impl Sandbox {
 
     /// Whether pictures are decoded in another process, so that a crash does not end this one.
     pub fn is_isolated(&self) -> bool {
-        #[cfg(unix)]
-        {
-            self.pool.as_ref().is_some_and(Pool::is_available)
-        }
-        #[cfg(not(unix))]
-        {
-            false
+        cfg_select! {
+            unix => self.pool.as_ref().is_some_and(|pool| pool.start_error().is_none()),
+            _ => false,
         }
     }
 
     /// The reason why decoder processes could not be started; `None` if they could, or if none were configured.
     pub fn why_not_isolated(&self) -> Option<String> {
-        #[cfg(unix)]
-        {
-            let reason = self.pool.as_ref()?.start_error()?;
-            Some(format!("cannot start a decoder process: {reason}; pictures were decoded in this process"))
-        }
-        #[cfg(not(unix))]
-        {
-            None
-        }
+        let reason: Option<&str> = cfg_select! {
+            unix => self.pool.as_ref().and_then(Pool::start_error),
+            _ => None,
+        };
+        reason.map(|reason| format!("cannot start a decoder process: {reason}; pictures were decoded in this process"))
     }
 
     /// Ends the idle decoder processes. The next picture starts a new one.
@@ -109,26 +101,18 @@ impl Sandbox {
 
     /// Current private memory of all decoder processes, in bytes.
     pub fn memory(&self) -> u64 {
-        #[cfg(unix)]
-        {
-            self.pool.as_ref().map_or(0, Pool::memory)
-        }
-        #[cfg(not(unix))]
-        {
-            0
+        cfg_select! {
+            unix => self.pool.as_ref().map_or(0, Pool::memory),
+            _ => 0,
         }
     }
 
     /// Peak memory in bytes: the larger of the peak of any one process and the totals that [`Sandbox::memory`] has
     /// returned.
     pub fn peak_memory(&self) -> u64 {
-        #[cfg(unix)]
-        {
-            self.pool.as_ref().map_or(0, Pool::peak_memory)
-        }
-        #[cfg(not(unix))]
-        {
-            0
+        cfg_select! {
+            unix => self.pool.as_ref().map_or(0, Pool::peak_memory),
+            _ => 0,
         }
     }
 }

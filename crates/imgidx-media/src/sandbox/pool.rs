@@ -13,8 +13,7 @@ use super::Helper;
 use super::process::{Failure, Process};
 use super::wire::Request;
 use crate::{DecodeError, DecodeLimits, DecodeRequest, Decoded, Format, Limit};
-use imgidx_types::io_reason;
-use imgidx_types::is_exhausted;
+use imgidx_types::{io_reason, is_exhausted};
 
 /// Memory for pixels that a process may allocate without asking, in bytes. Enough for most pictures.
 const INITIAL_GRANT: u64 = 4 << 20;
@@ -42,11 +41,6 @@ impl Pool {
         Self { helper, idle, alive, peak: AtomicU64::new(0), start_error: OnceLock::new() }
     }
 
-    /// Whether processes can be started, as far as is known.
-    pub(super) fn is_available(&self) -> bool {
-        self.start_error.get().is_none()
-    }
-
     pub(super) fn start_error(&self) -> Option<&str> {
         self.start_error.get().map(String::as_str)
     }
@@ -60,17 +54,21 @@ impl Pool {
         request: &DecodeRequest,
         hold: impl Fn(u64) -> H,
     ) -> Option<Result<Decoded, DecodeError>> {
+        if self.start_error().is_some() {
+            return None;
+        }
         let request = Request {
             format: format.name().to_owned(),
             length: bytes.len() as u64,
-            memory: limits.memory,
+            limits,
             granted: INITIAL_GRANT.min(limits.memory),
-            time: limits.time,
             request: *request,
         };
         let mut is_last = false;
         loop {
-            let mut process = if is_last { self.start()? } else { self.process()? };
+            // A separate statement, so that the lock is released before a process is started.
+            let idle = if is_last { None } else { self.idle.lock().pop() };
+            let mut process = idle.or_else(|| self.start())?;
             let had_served = process.has_served;
             let decoded =
                 trace_span!("decoder process").in_scope(|| process.decode_and_measure(&request, bytes, &hold));
@@ -92,15 +90,6 @@ impl Pool {
                 }
             }
         }
-    }
-
-    fn process(&self) -> Option<Process> {
-        if !self.is_available() {
-            return None;
-        }
-        // A separate statement, so that the lock is released before a process is started.
-        let idle = self.idle.lock().pop();
-        idle.or_else(|| self.start())
     }
 
     /// Starts a process. If the system has no resources for one, waits for an idle process or tries again later.
@@ -130,7 +119,6 @@ impl Pool {
 
     fn remove(&self, process: Process) {
         self.alive.lock().remove(&process.id());
-        drop(process);
     }
 
     pub(super) fn unload(&self) {

@@ -32,8 +32,7 @@ const MAX_STDERR_BYTES: u64 = 4096;
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
-    input: Input,
-    output: Output,
+    pipes: Pipes,
     /// Peak private memory of the process, in bytes.
     pub peak: u64,
     /// Whether it has decoded a picture before. That picture may have used up memory or time.
@@ -62,18 +61,17 @@ impl Process {
         command.process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
-        let (Some(input), Some(pipe)) = (child.stdin.take(), child.stdout.take()) else {
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(io::Error::other("the process has no pipes"));
         };
         widen(&input);
-        widen(&pipe);
-        // A blocking write to a full pipe would have no time limit, so `Input` polls before it writes.
-        set_nonblocking(&input)?;
-        let input = Input { pipe: input, deadline: Instant::now() + START_TIMEOUT };
-        let output = Output { pipe, deadline: Instant::now() + START_TIMEOUT };
-        let mut process = Self { child, input, output, peak: 0, has_served: false };
+        widen(&output);
+        // A blocking write to a full pipe would have no time limit, so `Pipes` polls before it writes.
+        fcntl_setfl(&input, fcntl_getfl(&input)? | OFlags::NONBLOCK)?;
+        let pipes = Pipes { input, output, deadline: Instant::now() + START_TIMEOUT };
+        let mut process = Self { child, pipes, peak: 0, has_served: false };
         let mut greeting = [0; GREETING.len()];
-        process.output.read_exact(&mut greeting)?;
+        process.pipes.read_exact(&mut greeting)?;
         if &greeting != GREETING {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the program is not an imgidx decoder"));
         }
@@ -103,11 +101,10 @@ impl Process {
     ) -> io::Result<Result<Decoded, DecodeError>> {
         let mut held = Some(hold(request.granted + request.length));
         // The time starts here because `hold` may have waited long for memory.
-        self.output.deadline = Instant::now() + WALL_TIME_FACTOR * request.time;
-        self.input.deadline = self.output.deadline;
-        send(&mut self.input, request, bytes)?;
+        self.pipes.deadline = Instant::now() + WALL_TIME_FACTOR * request.limits.time;
+        send(&mut self.pipes, request, bytes)?;
         loop {
-            let Answer { reply, peak } = receive(&mut self.output)?;
+            let Answer { reply, peak } = receive(&mut self.pipes)?;
             self.peak = peak.max(self.peak);
             match reply {
                 Reply::Needs(needed) => {
@@ -115,17 +112,16 @@ impl Process {
                     drop(held.take());
                     let before = Instant::now();
                     held = Some(hold(needed.saturating_add(request.length)));
-                    self.output.deadline += before.elapsed();
-                    self.input.deadline = self.output.deadline;
-                    self.input.write_all(&PROCEED)?;
+                    self.pipes.deadline += before.elapsed();
+                    self.pipes.write_all(&PROCEED)?;
                 }
-                Reply::Decoded(header) => return header.receive(&request.request, &mut self.output).map(Ok),
+                Reply::Decoded(header) => return header.receive(&request.request, &mut self.pipes).map(Ok),
                 Reply::Failed { reason, limit } => return Ok(Err(DecodeError::from_parts(reason, limit))),
             }
         }
     }
 
-    /// Determines why there was no answer.
+    /// Determines why there was no answer, by the exit status and the messages on standard error.
     fn diagnose(&mut self, error: &io::Error) -> Failure {
         match error.kind() {
             io::ErrorKind::TimedOut => return Failure::Timeout,
@@ -137,7 +133,14 @@ impl Process {
         if let Some(errors) = self.child.stderr.take() {
             let _ = errors.take(MAX_STDERR_BYTES).read_to_end(&mut messages);
         }
-        failure(status, &String::from_utf8_lossy(&messages))
+        let messages = String::from_utf8_lossy(&messages);
+        match status.signal() {
+            Some(libc::SIGXCPU) => Failure::Timeout,
+            _ if messages.contains("overflowed its stack") => Failure::Stack,
+            _ if messages.contains("memory allocation of") => Failure::Memory,
+            Some(signal) => Failure::Crash(format!("signal {signal}")),
+            None => Failure::Crash(status.to_string()),
+        }
     }
 
     /// Waits for the process to exit. Pipes usually close only then; if it does not exit in time, it is killed, and the
@@ -167,17 +170,6 @@ impl Process {
     }
 }
 
-/// Classifies a failure by the exit status and the messages on standard error.
-fn failure(status: ExitStatus, messages: &str) -> Failure {
-    match status.signal() {
-        Some(libc::SIGXCPU) => Failure::Timeout,
-        _ if messages.contains("overflowed its stack") => Failure::Stack,
-        _ if messages.contains("memory allocation of") => Failure::Memory,
-        Some(signal) => Failure::Crash(format!("signal {signal}")),
-        None => Failure::Crash(status.to_string()),
-    }
-}
-
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -193,9 +185,12 @@ fn widen(pipe: &impl std::os::fd::AsFd) {
     let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_BYTES);
 }
 
-fn set_nonblocking(pipe: &ChildStdin) -> io::Result<()> {
-    let flags = fcntl_getfl(pipe)?;
-    Ok(fcntl_setfl(pipe, flags | OFlags::NONBLOCK)?)
+/// The pipes to a process's standard input and from its standard output. Reads and writes fail after the deadline.
+#[derive(Debug)]
+struct Pipes {
+    input: ChildStdin,
+    output: ChildStdout,
+    deadline: Instant,
 }
 
 /// Waits until a pipe is ready; fails with `TimedOut` at the deadline.
@@ -208,23 +203,16 @@ fn wait_for(pipe: PollFd<'_>, deadline: Instant) -> io::Result<()> {
     }
 }
 
-/// The write end of a process's standard input. Writes fail after the deadline.
-#[derive(Debug)]
-struct Input {
-    pipe: ChildStdin,
-    deadline: Instant,
-}
-
-impl Write for Input {
+impl Write for Pipes {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_vectored(&[IoSlice::new(bytes)])
     }
 
     fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         loop {
-            match self.pipe.write_vectored(pieces) {
+            match self.input.write_vectored(pieces) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    wait_for(PollFd::new(&self.pipe, PollFlags::OUT), self.deadline)?;
+                    wait_for(PollFd::new(&self.input, PollFlags::OUT), self.deadline)?;
                 }
                 result => return result,
             }
@@ -236,24 +224,17 @@ impl Write for Input {
     }
 }
 
-/// The read end of a process's standard output. Reads fail after the deadline.
-#[derive(Debug)]
-struct Output {
-    pipe: ChildStdout,
-    deadline: Instant,
-}
-
-impl Read for Output {
+impl Read for Pipes {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        wait_for(PollFd::new(&self.pipe, PollFlags::IN), self.deadline)?;
-        self.pipe.read(buffer)
+        wait_for(PollFd::new(&self.output, PollFlags::IN), self.deadline)?;
+        self.output.read(buffer)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::DecodeRequest;
+    use crate::{DecodeLimits, DecodeRequest};
 
     #[test]
     fn another_program_is_not_taken_for_a_decoder() {
@@ -274,20 +255,10 @@ mod tests {
         let request = Request {
             format: "png".into(),
             length: bytes.len() as u64,
-            memory: 1 << 20,
+            limits: DecodeLimits { memory: 1 << 20, time: Duration::from_millis(20) },
             granted: 1 << 20,
-            time: Duration::from_millis(20),
-            request: DecodeRequest { side: 1, feature_time: None, frame: None, alpha: false },
+            request: DecodeRequest::default(),
         };
         assert_eq!(process.decode_and_measure(&request, &bytes, |_| ()).unwrap_err(), Failure::Timeout);
-    }
-
-    #[test]
-    fn failures_are_classified_by_signal_and_message() {
-        let aborted = ExitStatus::from_raw(libc::SIGABRT);
-        assert_eq!(failure(aborted, "thread 'main' has overflowed its stack"), Failure::Stack);
-        assert_eq!(failure(aborted, "memory allocation of 99 bytes failed"), Failure::Memory);
-        assert_eq!(failure(aborted, ""), Failure::Crash("signal 6".into()));
-        assert_eq!(failure(ExitStatus::from_raw(libc::SIGXCPU), ""), Failure::Timeout);
     }
 }

@@ -1,13 +1,14 @@
 //! The decoder process itself: decodes what its parent sends, and may crash.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 
 use super::limits::{Limits, bound_time, peak_memory};
 #[allow(unused_imports, reason = "only where fail points are compiled in")]
 use super::misbehave;
 use super::wire::{Answer, GREETING, PROCEED, Reply, Request, format_of, receive, send};
-use crate::{DecodeLimits, decode_and_measure};
+use crate::decode_and_measure;
 
 /// Decodes pictures from standard input until the input ends. The program that `OpenOptions::decoder` names must call
 /// this function.
@@ -17,7 +18,7 @@ use crate::{DecodeLimits, decode_and_measure};
 pub fn serve() -> io::Result<()> {
     let limits = Limits::start()?;
     // Bypasses the standard library's buffer, which scans for line ends.
-    let mut output = standard_output()?;
+    let mut output = std::fs::File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let mut input = io::stdin().lock();
     output.write_all(GREETING)?;
     output.flush()?;
@@ -29,7 +30,7 @@ pub fn serve() -> io::Result<()> {
             Err(error) => return Err(error),
         };
         limits.bound_memory(request.granted.saturating_add(request.length));
-        bound_time(request.time);
+        bound_time(request.limits.time);
         let bytes = read(&mut input, request.length)?;
         let (reply, pixels, needed) = answer(&request, &bytes, &limits, &mut input, &mut output)?;
         if needed > largest {
@@ -37,17 +38,6 @@ pub fn serve() -> io::Result<()> {
         }
         send(&mut output, &Answer { reply, peak }, &pixels)?;
     }
-}
-
-#[cfg(unix)]
-fn standard_output() -> io::Result<std::fs::File> {
-    use std::os::fd::AsFd;
-    Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
-}
-
-#[cfg(not(unix))]
-fn standard_output() -> io::Result<io::StdoutLock<'static>> {
-    Ok(io::stdout().lock())
 }
 
 fn read(input: &mut impl Read, length: u64) -> io::Result<Vec<u8>> {
@@ -69,27 +59,21 @@ fn answer(
     output: &mut impl Write,
 ) -> io::Result<(Reply, Vec<u8>, u64)> {
     let format = format_of(&request.format)?;
-    let peak = Cell::new(0);
     // `hold` cannot stop a decoder, so an I/O error is kept until decoding is over.
-    let connection = RefCell::new((input, output, Ok(())));
+    let state = RefCell::new((input, output, Ok(()), 0));
     let hold = |needed: u64| {
-        peak.set(peak.get().max(needed));
         fail::fail_point!("decoder", |how| misbehave::simulate(how.as_deref(), request.length));
-        let (input, output, result) = &mut *connection.borrow_mut();
+        let (input, output, result, peak) = &mut *state.borrow_mut();
+        *peak = needed.max(*peak);
         if needed > request.granted && result.is_ok() {
             limits.bound_memory(needed.saturating_add(request.length));
             let question = Answer { reply: Reply::Needs(needed), peak: 0 };
             *result = send(output, &question, &[]).and_then(|()| input.read_exact(&mut [0; PROCEED.len()]));
         }
     };
-    let decoded = decode_and_measure(
-        bytes,
-        format,
-        DecodeLimits { memory: request.memory, time: request.time },
-        &request.request,
-        hold,
-    );
-    connection.into_inner().2?;
+    let decoded = decode_and_measure(bytes, format, request.limits, &request.request, hold);
+    let (.., result, peak) = state.into_inner();
+    result?;
     let (reply, pixels) = Reply::new(decoded);
-    Ok((reply, pixels, peak.get()))
+    Ok((reply, pixels, peak))
 }

@@ -5,17 +5,16 @@
 //! are bounded, and pixels must have the requested size.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::time::Duration;
 
 use image::{GrayImage, RgbImage};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{DecodeError, DecodeRequest, Decoded, Fit, Format, Frame, Limit};
+use crate::{DecodeError, DecodeLimits, DecodeRequest, Decoded, Fit, Format, Frame, Limit};
 use crate::{DetailFeatures, Features, ImageInfo, QuickFeatures, ToneFeatures, TypeGuess};
 
 /// First bytes that a decoder process sends, so that any other program is detected.
-pub(super) const GREETING: &[u8; 16] = b"imgidx decoder 2";
+pub(super) const GREETING: &[u8; 16] = b"imgidx decoder 3";
 
 /// Maximum length of a message in bytes. A thousandth of it is usual.
 const MAX_MESSAGE: u32 = 1 << 20;
@@ -27,12 +26,9 @@ pub(super) struct Request {
     pub format: String,
     /// Length of the content in bytes.
     pub length: u64,
-    /// Maximum memory for pixels, in bytes.
-    pub memory: u64,
+    pub limits: DecodeLimits,
     /// Memory for pixels that may be allocated without asking, in bytes.
     pub granted: u64,
-    /// Maximum CPU time.
-    pub time: Duration,
     pub request: DecodeRequest,
 }
 

@@ -1,7 +1,7 @@
 //! Finds the corners of an outline.
 
 use super::Fitting;
-use super::geometry::{Line, Point, Steps};
+use super::geometry::{Line, Point, Steps, lerp, stretch};
 
 /// Number of steps from which the direction before and after a step is estimated.
 const REACH: usize = 9;
@@ -29,8 +29,8 @@ pub(super) struct Corner {
 /// Finds the corners of an outline, in order: where it turns by at least `fitting.corner`, and where it reaches or
 /// leaves a side of the picture.
 pub(super) fn find(steps: &Steps, fitting: &Fitting) -> Vec<Corner> {
-    let count = steps.len();
-    let sides: Vec<Option<u8>> = (0..count).map(|step| side(steps.side(step), fitting.frame)).collect();
+    let count = steps.sides.len();
+    let sides: Vec<Option<usize>> = steps.sides.iter().map(|step| side(*step, fitting.frame)).collect();
     let changes = (0..count).filter(|step| sides[*step] != sides[(step + 1) % count]);
     let fixed: Vec<Corner> =
         changes.map(|step| Corner { step, point: corner_after(steps, step), is_fixed: true }).collect();
@@ -46,7 +46,7 @@ pub(super) fn find(steps: &Steps, fitting: &Fitting) -> Vec<Corner> {
         around.into_iter().all(|other| turns[other] < turns[step] || turns[other] == turns[step] && other > step)
     };
     let sharp = (0..count).filter(|step| turns[*step] >= fitting.corner && is_sharpest(*step)).filter(is_free);
-    let sharp = sharp.map(|step| Corner { step, point: steps.at(step), is_fixed: false });
+    let sharp = sharp.map(|step| Corner { step, point: steps.edges[step], is_fixed: false });
     let mut found: Vec<Corner> = sharp.chain(fixed.iter().copied()).collect();
     found.sort_by_key(|corner| corner.step);
     let place = |i: usize| {
@@ -60,44 +60,44 @@ pub(super) fn find(steps: &Steps, fitting: &Fitting) -> Vec<Corner> {
 }
 
 /// The side of the picture that a step follows, if any.
-fn side(step: Point, (first, last): (Point, Point)) -> Option<u8> {
+fn side(step: Point, (first, last): (Point, Point)) -> Option<usize> {
     let is_at = |at: f64, side: f64| (at - side).abs() < 1e-6;
     let sides = [is_at(step.x, first.x), is_at(step.y, first.y), is_at(step.x, last.x), is_at(step.y, last.y)];
-    sides.iter().position(|is_there| *is_there).map(|side| side as u8)
+    sides.iter().position(|is_there| *is_there)
 }
 
 /// The corner of a pixel between a step and the next one.
 fn corner_after(steps: &Steps, step: usize) -> Point {
-    let (here, next) = (steps.side(step), steps.side(step + 1));
+    let (here, next) = (steps.sides[step], steps.sides[(step + 1) % steps.sides.len()]);
     // The midpoint of a step along a row has a whole y; of a step along a column, a whole x.
     let is_along_row = |step: Point| step.y.fract() == 0.0;
     match (is_along_row(here), is_along_row(next)) {
         (true, false) => Point::new(next.x, here.y),
         (false, true) => Point::new(here.x, next.y),
-        _ => here.toward(next, 0.5),
+        _ => lerp(here, next, 0.5),
     }
 }
 
 /// The angle by which the outline turns around a step, in radians.
 fn turn(steps: &Steps, step: usize, reach: usize) -> f64 {
-    let here = step + steps.len();
+    let here = step + steps.sides.len();
     // Uses the pixel sides, because edges cannot be located next to a corner.
-    let before = Line::through(steps.sides_between(here - reach, here));
-    let after = Line::through(steps.sides_between(here, here + reach));
+    let before = Line::through(stretch(&steps.sides, here - reach, here));
+    let after = Line::through(stretch(&steps.sides, here, here + reach));
     before.zip(after).map_or(0.0, |(before, after)| before.turn(&after))
 }
 
 /// The position of a corner, where its two sides meet. `before` and `after` are the steps to the neighbouring corners.
 fn point_of(steps: &Steps, step: usize, before: usize, after: usize) -> Point {
-    let (here, at) = (step + steps.len(), steps.at(step));
+    let (here, at) = (step + steps.edges.len(), steps.edges[step]);
     // Uses at most half of the steps to the next corner.
     let far = |room: usize| MAX_SIDE_STEPS.min(room / 2);
     let (first, last) = (far(before), far(after));
     if first < ROUNDED_STEPS + 2 || last < ROUNDED_STEPS + 2 {
         return at;
     }
-    let before = Line::through(steps.between(here - first, here - ROUNDED_STEPS));
-    let after = Line::through(steps.between(here + ROUNDED_STEPS, here + last));
+    let before = Line::through(stretch(&steps.edges, here - first, here - ROUNDED_STEPS));
+    let after = Line::through(stretch(&steps.edges, here + ROUNDED_STEPS, here + last));
     let meeting = before.zip(after).and_then(|(before, after)| before.meets(&after));
-    meeting.filter(|point| point.distance(at) < MAX_DISTANCE).unwrap_or(at)
+    meeting.filter(|point| point.distance_to(at) < MAX_DISTANCE).unwrap_or(at)
 }

@@ -1,6 +1,6 @@
 //! Fits cubic Bézier curves to many points.
 
-use super::geometry::{Line, Piece, Point};
+use super::geometry::{Line, Piece, Point, lerp};
 
 /// Number of points on either side from which the direction at a point is estimated.
 const REACH: usize = 12;
@@ -61,8 +61,7 @@ pub(super) fn direction_around(points: &[Point], at: usize) -> Point {
 }
 
 pub(super) fn direction(from: Point, to: Point) -> Point {
-    let length = from.distance(to).max(1e-9);
-    Point::new((to.x - from.x) / length, (to.y - from.y) / length)
+    (to - from) / from.distance_to(to).max(1e-9)
 }
 
 /// Fits one curve to points with given directions at its ends; `None` if it does not stay within the tolerance.
@@ -76,14 +75,9 @@ fn fit(points: &[Point], start_direction: Point, end_direction: Point, tolerance
     let mut parameters = parameters(points);
     for round in 0..MAX_ROUNDS {
         let (a, b) = handles(points, &parameters, start_direction, end_direction);
-        let controls = [
-            first,
-            Point::new(first.x + a * start_direction.x, first.y + a * start_direction.y),
-            Point::new(last.x - b * end_direction.x, last.y - b * end_direction.y),
-            last,
-        ];
-        let off = points.iter().zip(&parameters).map(|(point, parameter)| at(&controls, *parameter).distance(*point));
-        let off = off.fold(0.0, f64::max);
+        let controls = [first, first + start_direction * a, last - end_direction * b, last];
+        let off = |(point, parameter): (&Point, &f64)| at(&controls, *parameter).distance_to(*point);
+        let off = points.iter().zip(&parameters).map(off).fold(0.0, f64::max);
         if off <= tolerance {
             return Some(Piece::Curve(controls[1], controls[2], last));
         }
@@ -101,7 +95,7 @@ fn parameters(points: &[Point]) -> Vec<f64> {
     let mut length = 0.0;
     let mut parameters = vec![0.0];
     for pair in points.windows(2) {
-        length += pair[0].distance(pair[1]);
+        length += pair[0].distance_to(pair[1]);
         parameters.push(length);
     }
     parameters.iter_mut().for_each(|parameter| *parameter /= length.max(1e-9));
@@ -115,46 +109,42 @@ fn handles(points: &[Point], parameters: &[f64], start_direction: Point, end_dir
     for (point, &t) in points.iter().zip(parameters) {
         let u = 1.0 - t;
         let (b0, b1, b2, b3) = (u * u * u, 3.0 * u * u * t, 3.0 * u * t * t, t * t * t);
-        let a = (b1 * start_direction.x, b1 * start_direction.y);
-        let b = (-b2 * end_direction.x, -b2 * end_direction.y);
-        let rest =
-            (point.x - (b0 + b1) * first.x - (b2 + b3) * last.x, point.y - (b0 + b1) * first.y - (b2 + b3) * last.y);
-        aa += a.0 * a.0 + a.1 * a.1;
-        ab += a.0 * b.0 + a.1 * b.1;
-        bb += b.0 * b.0 + b.1 * b.1;
-        ya += a.0 * rest.0 + a.1 * rest.1;
-        yb += b.0 * rest.0 + b.1 * rest.1;
+        let (a, b) = (start_direction * b1, end_direction * -b2);
+        let rest = *point - first * (b0 + b1) - last * (b2 + b3);
+        aa += a.dot(a);
+        ab += a.dot(b);
+        bb += b.dot(b);
+        ya += a.dot(rest);
+        yb += b.dot(rest);
     }
     let determinant = aa * bb - ab * ab;
-    let whole = first.distance(last);
-    let usual = whole / 3.0;
+    let whole = first.distance_to(last);
     let (a, b) = ((ya * bb - yb * ab) / determinant, (yb * aa - ya * ab) / determinant);
     // Handles that point backwards or are too long make loops.
     let is_sound = |handle: f64| handle.is_finite() && handle > 0.01 * whole && handle < 3.0 * whole.max(1.0);
-    if is_sound(a) && is_sound(b) { (a, b) } else { (usual, usual) }
+    if is_sound(a) && is_sound(b) { (a, b) } else { (whole / 3.0, whole / 3.0) }
 }
 
-fn at(controls: &[Point; 4], t: f64) -> Point {
+/// The point of a curve at a parameter of 0 to 1.
+pub(super) fn at(controls: &[Point; 4], t: f64) -> Point {
     let [p, q, r, s] = *controls;
-    let (pq, qr, rs) = (p.toward(q, t), q.toward(r, t), r.toward(s, t));
-    pq.toward(qr, t).toward(qr.toward(rs, t), t)
+    let (pq, qr, rs) = (lerp(p, q, t), lerp(q, r, t), lerp(r, s, t));
+    lerp(lerp(pq, qr, t), lerp(qr, rs, t), t)
 }
 
 /// Improves each parameter by one step of Newton's method towards the nearest point of the curve.
 fn reparametrise(points: &[Point], controls: &[Point; 4], parameters: &mut [f64]) {
     let [p, q, r, s] = *controls;
-    let less = |a: Point, b: Point| Point::new(b.x - a.x, b.y - a.y);
-    let (d0, d1, d2) = (less(p, q), less(q, r), less(r, s));
-    let (e0, e1) = (less(d0, d1), less(d1, d2));
+    let (d0, d1, d2) = (q - p, r - q, s - r);
+    let (e0, e1) = (d1 - d0, d2 - d1);
     for (point, parameter) in points.iter().zip(parameters) {
         let t = *parameter;
-        let on = at(controls, t);
-        let (slope, bend) = (d0.toward(d1, t).toward(d1.toward(d2, t), t), e0.toward(e1, t));
-        let (slope, bend) = (Point::new(3.0 * slope.x, 3.0 * slope.y), Point::new(6.0 * bend.x, 6.0 * bend.y));
-        let (x, y) = (on.x - point.x, on.y - point.y);
-        let down = slope.x * slope.x + slope.y * slope.y + x * bend.x + y * bend.y;
+        let off = at(controls, t) - *point;
+        let slope = lerp(lerp(d0, d1, t), lerp(d1, d2, t), t) * 3.0;
+        let bend = lerp(e0, e1, t) * 6.0;
+        let down = slope.dot(slope) + off.x * bend.x + off.y * bend.y;
         if down.abs() > 1e-9 {
-            *parameter = (t - (x * slope.x + y * slope.y) / down).clamp(0.0, 1.0);
+            *parameter = (t - off.dot(slope) / down).clamp(0.0, 1.0);
         }
     }
 }

@@ -1,26 +1,16 @@
 //! Points, lines, and the steps of an outline.
 
-/// A point of the enlarged picture.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(crate) struct Point {
-    pub x: f64,
-    pub y: f64,
+/// A point of the enlarged picture, or a vector.
+pub(crate) use visioncortex::PointF64 as Point;
+
+/// The point at a fraction of the way from one point to another, 0 to 1.
+pub(crate) fn lerp(from: Point, to: Point, fraction: f64) -> Point {
+    from + (to - from) * fraction
 }
 
-impl Point {
-    pub(crate) fn new(x: f64, y: f64) -> Self {
-        Self { x, y }
-    }
-
-    pub(crate) fn distance(self, other: Self) -> f64 {
-        // Not `hypot`, which is several times slower: the squares of these coordinates cannot overflow.
-        ((self.x - other.x).powi(2) + (self.y - other.y).powi(2)).sqrt()
-    }
-
-    /// The point at a fraction of the way to another, 0 to 1.
-    pub(crate) fn toward(self, other: Self, fraction: f64) -> Self {
-        Self::new(self.x + fraction * (other.x - self.x), self.y + fraction * (other.y - self.y))
-    }
+/// The cross product: the signed area of the parallelogram of two vectors.
+pub(crate) fn cross(a: Point, b: Point) -> f64 {
+    a.x * b.y - a.y * b.x
 }
 
 /// A piece of an outline. It starts at the end of the previous piece.
@@ -39,15 +29,11 @@ impl Piece {
         }
     }
 
-    /// The point at a curve parameter of 0 to 1.
-    #[cfg(test)]
-    pub(crate) fn at(&self, from: Point, t: f64) -> Point {
+    /// This piece as a cubic Bézier curve.
+    pub(crate) fn controls(&self, start: Point) -> [Point; 4] {
         match *self {
-            Self::Line(end) => from.toward(end, t),
-            Self::Curve(a, b, end) => {
-                let (ab, bc, cd) = (from.toward(a, t), a.toward(b, t), b.toward(end, t));
-                ab.toward(bc, t).toward(bc.toward(cd, t), t)
-            }
+            Self::Line(end) => [start, lerp(start, end, 1.0 / 3.0), lerp(start, end, 2.0 / 3.0), end],
+            Self::Curve(a, b, end) => [start, a, b, end],
         }
     }
 }
@@ -56,9 +42,9 @@ impl Piece {
 #[derive(Debug, Clone)]
 pub(super) struct Steps {
     /// The midpoints of the pixel sides.
-    sides: Vec<Point>,
+    pub sides: Vec<Point>,
     /// The points of the edge that correspond to the sides.
-    edges: Vec<Point>,
+    pub edges: Vec<Point>,
 }
 
 impl Steps {
@@ -67,36 +53,17 @@ impl Steps {
         let mut sides = Vec::new();
         for (i, from) in corners.iter().enumerate() {
             let to = corners[(i + 1) % corners.len()];
-            let count = from.distance(to).round() as usize;
-            sides.extend((0..count).map(|step| from.toward(to, (step as f64 + 0.5) / count as f64)));
+            let count = from.distance_to(to).round() as usize;
+            sides.extend((0..count).map(|step| lerp(*from, to, (step as f64 + 0.5) / count as f64)));
         }
         let edges = sides.iter().map(|side| edge(*side)).collect();
         Self { sides, edges }
     }
+}
 
-    /// The midpoint of a pixel side. Indices wrap around the outline.
-    pub(super) fn side(&self, index: usize) -> Point {
-        self.sides[index % self.sides.len()]
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.edges.len()
-    }
-
-    /// The point of the edge at a step. Indices wrap around the outline.
-    pub(super) fn at(&self, index: usize) -> Point {
-        self.edges[index % self.edges.len()]
-    }
-
-    /// The midpoints of the pixel sides from one step to another, both included.
-    pub(super) fn sides_between(&self, from: usize, to: usize) -> impl Iterator<Item = Point> + Clone {
-        (from..=to).map(|index| self.side(index))
-    }
-
-    /// The points of the edge from one step to another, both included.
-    pub(super) fn between(&self, from: usize, to: usize) -> impl Iterator<Item = Point> + Clone {
-        (from..=to).map(|index| self.at(index))
-    }
+/// The points from one index to another, both included. Indices wrap around the outline.
+pub(super) fn stretch(outline: &[Point], from: usize, to: usize) -> impl Iterator<Item = Point> + Clone {
+    (from..=to).map(|index| outline[index % outline.len()])
 }
 
 /// A straight line through the mean of some points, in the direction of their order.
@@ -112,49 +79,43 @@ impl Line {
     pub(super) fn through(points: impl Iterator<Item = Point> + Clone) -> Option<Self> {
         let (mut count, mut sum) = (0.0, Point::default());
         for point in points.clone() {
-            (count, sum) = (count + 1.0, Point::new(sum.x + point.x, sum.y + point.y));
+            count += 1.0;
+            sum += point;
         }
-        let middle = Point::new(sum.x / count, sum.y / count);
+        let middle = sum / count;
         let (mut xx, mut xy, mut yy) = (0.0, 0.0, 0.0);
-        for point in points.clone() {
-            let (x, y) = (point.x - middle.x, point.y - middle.y);
+        for Point { x, y } in points.clone().map(|point| point - middle) {
             (xx, xy, yy) = (xx + x * x, xy + x * y, yy + y * y);
         }
-        let angle = f64::atan2(2.0 * xy, xx - yy) / 2.0;
+        let (sin, cos) = (f64::atan2(2.0 * xy, xx - yy) / 2.0).sin_cos();
+        let direction = Point::new(cos, sin);
         let (first, last) = (points.clone().next()?, points.last()?);
-        let (x, y) = (angle.cos(), angle.sin());
-        let ahead = (last.x - first.x) * x + (last.y - first.y) * y;
+        let ahead = (last - first).dot(direction);
         if xx + yy <= 0.0 || ahead == 0.0 {
             return None;
         }
-        Some(Self { middle, direction: Point::new(x * ahead.signum(), y * ahead.signum()) })
+        Some(Self { middle, direction: direction * ahead.signum() })
     }
 
     /// Signed distance of a point from the line.
     pub(super) fn offset(&self, point: Point) -> f64 {
-        (point.x - self.middle.x) * self.direction.y - (point.y - self.middle.y) * self.direction.x
+        cross(point - self.middle, self.direction)
     }
 
     /// The point of the line that is nearest to another point.
     pub(super) fn nearest(&self, point: Point) -> Point {
-        let along = (point.x - self.middle.x) * self.direction.x + (point.y - self.middle.y) * self.direction.y;
-        Point::new(self.middle.x + along * self.direction.x, self.middle.y + along * self.direction.y)
+        self.middle + self.direction * (point - self.middle).dot(self.direction)
     }
 
     /// The intersection of two lines; `None` if they are nearly parallel.
     pub(super) fn meets(&self, other: &Self) -> Option<Point> {
-        let cross = self.direction.x * other.direction.y - self.direction.y * other.direction.x;
-        if cross.abs() < 0.05 {
-            return None;
-        }
-        let (x, y) = (other.middle.x - self.middle.x, other.middle.y - self.middle.y);
-        let along = (x * other.direction.y - y * other.direction.x) / cross;
-        Some(Point::new(self.middle.x + along * self.direction.x, self.middle.y + along * self.direction.y))
+        let sine = cross(self.direction, other.direction);
+        let along = cross(other.middle - self.middle, other.direction) / sine;
+        (sine.abs() >= 0.05).then(|| self.middle + self.direction * along)
     }
 
     /// The angle between the directions of two lines, in radians, 0 to π.
     pub(super) fn turn(&self, other: &Self) -> f64 {
-        let dot = self.direction.x * other.direction.x + self.direction.y * other.direction.y;
-        dot.clamp(-1.0, 1.0).acos()
+        self.direction.dot(other.direction).clamp(-1.0, 1.0).acos()
     }
 }

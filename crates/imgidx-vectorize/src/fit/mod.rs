@@ -13,7 +13,7 @@ mod runs;
 
 pub(super) use contours::contours;
 use geometry::Steps;
-pub(super) use geometry::{Piece, Point};
+pub(super) use geometry::{Piece, Point, cross};
 
 /// Settings for fitting an outline.
 #[derive(Debug, Clone, Copy)]
@@ -41,16 +41,12 @@ const MIN_STEPS: usize = 16;
 /// `edge` moves the midpoint of a pixel side to the edge between the two pixels that share the side.
 pub(super) fn fit(corners: &[Point], fitting: &Fitting, edge: impl Fn(Point) -> Point) -> Outline {
     let steps = Steps::along(corners, edge);
-    if steps.len() < MIN_STEPS {
-        return polygon(corners);
+    if steps.sides.len() < MIN_STEPS {
+        let start = corners.first().copied().unwrap_or_default();
+        return Outline { start, pieces: corners.iter().skip(1).copied().chain([start]).map(Piece::Line).collect() };
     }
     let corners = corners::find(&steps, fitting);
-    runs::join(&steps, &corners, fitting.tolerance)
-}
-
-fn polygon(corners: &[Point]) -> Outline {
-    let start = corners.first().copied().unwrap_or_default();
-    Outline { start, pieces: corners.iter().skip(1).copied().chain([start]).map(Piece::Line).collect() }
+    runs::join(&steps.edges, &corners, fitting.tolerance)
 }
 
 #[cfg(test)]
@@ -60,12 +56,12 @@ mod tests {
     const FITTING: Fitting =
         Fitting { tolerance: 1.0, corner: 1.0, frame: (Point { x: 0.0, y: 0.0 }, Point { x: 200.0, y: 200.0 }) };
 
-    /// The outline of the pixels whose centres are inside: one area without holes.
-    fn outline_of(size: i32, is_inside: impl Fn(f64, f64) -> bool) -> Vec<Point> {
+    /// The fitted outline of the pixels whose centres are inside: one area without holes.
+    fn fitted(size: i32, is_inside: impl Fn(f64, f64) -> bool) -> Outline {
         let is_inside = |x: i32, y: i32| {
             (0..size).contains(&x) && (0..size).contains(&y) && is_inside(f64::from(x) + 0.5, f64::from(y) + 0.5)
         };
-        contours((size as usize, size as usize), is_inside).remove(0)
+        fit(&contours((size as usize, size as usize), is_inside).remove(0), &FITTING, |side| side)
     }
 
     fn ends(outline: &Outline) -> Vec<Point> {
@@ -74,8 +70,7 @@ mod tests {
 
     #[test]
     fn a_square_is_four_lines() {
-        let outline =
-            fit(&outline_of(100, |x, y| (20.0..80.0).contains(&x) && (30.0..70.0).contains(&y)), &FITTING, |side| side);
+        let outline = fitted(100, |x, y| (20.0..80.0).contains(&x) && (30.0..70.0).contains(&y));
         assert!(outline.pieces.iter().all(|piece| matches!(piece, Piece::Line(_))), "{outline:?}");
         let mut found: Vec<(i32, i32)> =
             ends(&outline).iter().map(|p| (p.x.round() as i32, p.y.round() as i32)).collect();
@@ -93,7 +88,7 @@ mod tests {
                 (bx - ax) * (y - ay) - (by - ay) * (x - ax) < 0.0
             })
         };
-        let outline = fit(&outline_of(200, inside), &FITTING, |side| side);
+        let outline = fitted(200, inside);
         assert_eq!(outline.pieces.len(), 3, "{outline:?}");
         for (x, y) in corners {
             let off = ends(&outline).iter().map(|end| f64::hypot(end.x - x, end.y - y)).fold(f64::INFINITY, f64::min);
@@ -104,12 +99,12 @@ mod tests {
     #[test]
     fn a_disc_is_a_few_curves_that_stay_close() {
         let (radius, middle) = (70.0, 100.0);
-        let outline = fit(&outline_of(200, |x, y| f64::hypot(x - middle, y - middle) < radius), &FITTING, |side| side);
+        let outline = fitted(200, |x, y| f64::hypot(x - middle, y - middle) < radius);
         assert!((3..=6).contains(&outline.pieces.len()), "{} pieces", outline.pieces.len());
         let mut from = outline.start;
         for piece in &outline.pieces {
             for i in 0..=8 {
-                let at = piece.at(from, f64::from(i) / 8.0);
+                let at = curve::at(&piece.controls(from), f64::from(i) / 8.0);
                 let off = (f64::hypot(at.x - middle, at.y - middle) - radius).abs();
                 assert!(off < 0.9, "{off} at {at:?}");
             }
@@ -124,7 +119,7 @@ mod tests {
             let (dx, dy) = ((x - 100.0).abs() - 50.0, (y - 100.0).abs() - 50.0);
             f64::hypot(dx.max(0.0), dy.max(0.0)) < 30.0
         };
-        let outline = fit(&outline_of(200, inside), &FITTING, |side| side);
+        let outline = fitted(200, inside);
         let lines = outline.pieces.iter().filter(|piece| matches!(piece, Piece::Line(_))).count();
         assert_eq!((lines, outline.pieces.len()), (4, 8), "{outline:?}");
     }
@@ -139,7 +134,7 @@ mod tests {
                 && y < 100.0
                 && f64::hypot(x - 100.0, y - 100.0) > 100.0
         };
-        let outline = fit(&outline_of(200, inside), &FITTING, |side| side);
+        let outline = fitted(200, inside);
         let mut on_side = ends(&outline);
         on_side.retain(|end| end.x.abs() < 1e-9 || end.y.abs() < 1e-9);
         assert!(on_side.contains(&Point::new(0.0, 0.0)) && on_side.len() == 3, "{outline:?}");

@@ -3,7 +3,7 @@
 use super::Outline;
 use super::corners::{Corner, ROUNDED_STEPS};
 use super::curve::{curves, direction, direction_around};
-use super::geometry::{Line, Piece, Point, Steps};
+use super::geometry::{Line, Piece, Point, stretch};
 
 /// Maximum distance of steps from a straight line, in pixels. Rasterising alone moves them half a pixel off a slanted
 /// line.
@@ -23,18 +23,18 @@ const MAX_LENGTHENING: f64 = 1.22;
 /// offset.
 const MAX_BOW: f64 = 0.12;
 
-/// Joins the corners of an outline with lines and curves.
-pub(super) fn join(steps: &Steps, corners: &[Corner], tolerance: f64) -> Outline {
-    let count = steps.len();
+/// Joins the corners of an outline, whose steps have these edges, with lines and curves.
+pub(super) fn join(edges: &[Point], corners: &[Corner], tolerance: f64) -> Outline {
+    let count = edges.len();
     let runs: Vec<Run> = match corners {
         // Without corners, any point can be the start.
-        [] => return ring(steps, tolerance),
-        [one] => vec![Run::new(steps, *one, Corner { step: one.step + count, ..*one })],
+        [] => return ring(edges, tolerance),
+        [one] => vec![Run::new(edges, *one, Corner { step: one.step + count, ..*one })],
         several => (0..several.len())
             .map(|i| {
                 let (from, to) = (several[i], several[(i + 1) % several.len()]);
                 let step = if to.step <= from.step { to.step + count } else { to.step };
-                Run::new(steps, from, Corner { step, ..to })
+                Run::new(edges, from, Corner { step, ..to })
             })
             .collect(),
     };
@@ -43,7 +43,7 @@ pub(super) fn join(steps: &Steps, corners: &[Corner], tolerance: f64) -> Outline
         .map(|i| {
             let (before, after) = (&runs[(i + runs.len() - 1) % runs.len()], &runs[i]);
             let meeting = before.line.zip(after.line).and_then(|(before, after)| before.meets(&after));
-            let meeting = meeting.filter(|meeting| !corners[i].is_fixed && meeting.distance(after.from) < 6.0);
+            let meeting = meeting.filter(|meeting| !corners[i].is_fixed && meeting.distance_to(after.from) < 6.0);
             meeting.unwrap_or(after.from)
         })
         .collect();
@@ -83,12 +83,10 @@ struct Run {
 }
 
 impl Run {
-    fn new(steps: &Steps, from: Corner, to: Corner) -> Self {
+    fn new(edges: &[Point], from: Corner, to: Corner) -> Self {
         let (first, last) = (from.step + ROUNDED_STEPS, to.step.saturating_sub(ROUNDED_STEPS));
-        let inner: Vec<Point> = if first <= last { steps.between(first, last).collect() } else { Vec::new() };
-        let line = Line::through(inner.iter().copied()).filter(|_| inner.len() >= 4);
-        let is_straight = |line: &Line| inner.iter().all(|point| line.offset(*point).abs() <= MAX_LINE_OFFSET);
-        let line = line.filter(is_straight);
+        let inner: Vec<Point> = stretch(edges, first, last).collect();
+        let line = straight(&inner, MAX_LINE_OFFSET).filter(|_| inner.len() >= 4);
         Self { from: from.point, inner, line }
     }
 
@@ -97,17 +95,15 @@ impl Run {
             pieces.push(Piece::Line(to));
             return;
         }
-        let points: Vec<Point> = [from].into_iter().chain(self.inner.iter().copied()).chain([to]).collect();
-        draw_through(&points, tolerance, pieces);
+        draw_through(&[&[from], &self.inner[..], &[to]].concat(), tolerance, pieces);
     }
 }
 
 /// Fits an outline without corners.
-fn ring(steps: &Steps, tolerance: f64) -> Outline {
-    let count = steps.len();
+fn ring(edges: &[Point], tolerance: f64) -> Outline {
+    let count = edges.len();
     // Starting in the middle of a line, if there is one, cuts no curve in two.
-    let mut all: Vec<Point> = steps.between(0, count - 1).collect();
-    let smooth = smoothed(&all, true);
+    let mut all = edges.to_vec();
     let lines = lines(&[all.as_slice(), all.as_slice()].concat());
     if let Some((from, to)) = lines.into_iter().max_by_key(|(from, to)| to - from) {
         let middle = (from + to) / 2 % count;
@@ -117,7 +113,7 @@ fn ring(steps: &Steps, tolerance: f64) -> Outline {
         draw_through(&all, tolerance, &mut pieces);
         return join_ends(Outline { start: all[0], pieces });
     }
-    let mut points = smooth;
+    let mut points = smoothed(&all, true);
     points.push(points[0]);
     let around: Vec<Point> = (count - 8..count).chain(0..=8).map(|i| points[i % count]).collect();
     let tangent = direction_around(&around, 8);
@@ -144,25 +140,19 @@ fn draw_through(points: &[Point], tolerance: f64, pieces: &mut Vec<Piece>) {
     let mut at = 0;
     let mut before: Option<Line> = None;
     let mut from = points[0];
-    let all = lines(points);
-    for (i, &(start, end)) in all.iter().enumerate() {
+    for (start, end) in lines(points) {
         let Some(line) = Line::through(points[start..=end].iter().copied()) else { continue };
         let begins = if start == 0 { points[0] } else { line.nearest(points[start]) };
         let ends = if end == last { points[last] } else { line.nearest(points[end]) };
         if start > at {
-            let mut between = vec![from];
-            between.extend_from_slice(&points[at + 1..start]);
-            between.push(begins);
+            let between = [&[from], &points[at + 1..start], &[begins]].concat();
             curve_between(&between, before, Some(line), tolerance, pieces);
         }
         pieces.push(Piece::Line(ends));
         (at, from, before) = (end, ends, Some(line));
-        debug_assert!(i + 1 == all.len() || all[i + 1].0 >= end);
     }
     if at < last {
-        let mut between = vec![from];
-        between.extend_from_slice(&points[at + 1..]);
-        curve_between(&between, before, None, tolerance, pieces);
+        curve_between(&[&[from], &points[at + 1..]].concat(), before, None, tolerance, pieces);
     }
 }
 
@@ -188,8 +178,7 @@ fn smoothed(points: &[Point], is_ring: bool) -> Vec<Point> {
         let old = smooth.clone();
         for i in 0..count {
             if is_ring || (i > 0 && i + 1 < count) {
-                let (a, b, c) = (old[(i + count - 1) % count], old[i], old[(i + 1) % count]);
-                smooth[i] = Point::new((a.x + 2.0 * b.x + c.x) / 4.0, (a.y + 2.0 * b.y + c.y) / 4.0);
+                smooth[i] = (old[(i + count - 1) % count] + old[i] * 2.0 + old[(i + 1) % count]) / 4.0;
             }
         }
     }
@@ -202,10 +191,10 @@ fn lines(points: &[Point]) -> Vec<(usize, usize)> {
     let mut start = 0;
     while start + 1 < points.len() {
         let end = straight_from(points, start, MAX_INNER_LINE_OFFSET);
-        let length = points[start].distance(points[end]);
+        let length = points[start].distance_to(points[end]);
         let goes_on = || {
             let longer = straight_from(points, start, 2.0 * MAX_INNER_LINE_OFFSET);
-            points[start].distance(points[longer]) > MAX_LENGTHENING * length + 8.0
+            points[start].distance_to(points[longer]) > MAX_LENGTHENING * length + 8.0
         };
         if length >= MIN_INNER_LINE_LENGTH && bow(&points[start..=end]) <= MAX_BOW && !goes_on() {
             found.push((start, end));
@@ -231,13 +220,15 @@ fn bow(points: &[Point]) -> f64 {
     (sum / squares).abs()
 }
 
+/// The line through points, if they all lie within a distance of it.
+fn straight(points: &[Point], distance: f64) -> Option<Line> {
+    let line = Line::through(points.iter().copied())?;
+    points.iter().all(|point| line.offset(*point).abs() <= distance).then_some(line)
+}
+
 /// Index of the last point up to which all points lie within a distance of a straight line.
 fn straight_from(points: &[Point], start: usize, distance: f64) -> usize {
-    let fits = |end: usize| {
-        let stretch = &points[start..=end];
-        Line::through(stretch.iter().copied())
-            .is_some_and(|line| stretch.iter().all(|point| line.offset(*point).abs() <= distance))
-    };
+    let fits = |end: usize| straight(&points[start..=end], distance).is_some();
     // Exponential search, then bisection. The result is nearly the maximum.
     let (mut good, mut step) = (start, 8);
     let last = points.len() - 1;
