@@ -10,7 +10,7 @@ use super::report::IndexReport;
 use crate::error::{Error, Result};
 use crate::model::Embedded;
 use crate::store::{Batch, ContentState, FileState, FoundFile, ModelRow, RootState, Store};
-use crate::types::{ContentHash, Features, FileId, ImageId, ImageInfo, RootId, Stage, path_from_bytes};
+use crate::types::{ContentHash, Features, FileId, ImageId, ImageInfo, Miniature, RootId, Stage, path_from_bytes};
 
 /// A file that was found, with the path of its root. Once the file is read, its signature is the one from then.
 #[derive(Debug, Clone)]
@@ -32,6 +32,7 @@ pub(super) struct DecodedImage {
     pub bytes: u64,
     pub info: ImageInfo,
     pub features: Features,
+    pub miniature: Box<Miniature>,
 }
 
 /// The outcome for a file, or for anything else that the scan has found.
@@ -180,6 +181,7 @@ impl Recorder {
     fn put_decoded(&mut self, batch: &Batch<'_>, decoded: &DecodedImage) -> Result<ImageId> {
         let image = batch.put_image(&decoded.hash, decoded.bytes, Some(&decoded.info))?;
         batch.put_features(image, &decoded.features)?;
+        batch.put_miniature(image, &decoded.miniature)?;
         self.report.measured += 1;
         Ok(image)
     }

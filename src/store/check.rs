@@ -262,6 +262,7 @@ impl Batch<'_> {
             "DELETE FROM embedding WHERE image NOT IN (SELECT id FROM image) OR model NOT IN (SELECT id FROM model)",
             "DELETE FROM classification WHERE image NOT IN (SELECT id FROM image) OR model NOT IN (SELECT id FROM model)",
             "DELETE FROM feature WHERE image NOT IN (SELECT id FROM image)",
+            "DELETE FROM miniature WHERE image NOT IN (SELECT id FROM image)",
             "DELETE FROM failure WHERE image NOT IN (SELECT id FROM image) OR model NOT IN (SELECT id FROM model)
                  OR root NOT IN (SELECT id FROM root)",
         ] {

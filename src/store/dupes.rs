@@ -1,12 +1,13 @@
-//! Fingerprints by which duplicates are found, and dismissed pairs.
+//! Fingerprints and miniatures by which duplicates are found, and dismissed pairs.
 
 use rusqlite::{Row, params};
 
 use super::Store;
 use super::batch::Batch;
 use super::select::{SelectedFiles, Selection};
+use super::sqlite_error::At;
 use crate::error::Result;
-use crate::types::{ContentHash, Features, ImageId};
+use crate::types::{ContentHash, Features, ImageId, Miniature};
 
 /// What duplicates of an image are recognized by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct Fingerprint {
     pub files: u64,
     /// Difference hash and perceptual hash, if they were measured with the current [`Features::VERSION`].
     pub hashes: Option<(u64, u64)>,
+    /// Whether it was classified as a photograph.
+    pub is_photo: bool,
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Fingerprint> {
@@ -38,6 +41,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Fingerprint> {
         bytes: row.get::<_, i64>(4)? as u64,
         files: row.get::<_, i64>(5)? as u64,
         hashes: dhash.zip(phash).map(|(dhash, phash)| (dhash as u64, phash as u64)),
+        is_photo: row.get::<_, Option<bool>>(8)?.unwrap_or(false),
     })
 }
 
@@ -49,13 +53,30 @@ impl Store {
         let selected = query.condition("file", "image");
         let version = Features::VERSION;
         let sql = format!(
-            "SELECT image.id, hash, image.width, image.height, bytes, files, dhash, phash
+            "SELECT image.id, hash, image.width, image.height, bytes, files, dhash, phash, type = 'photo'
              FROM (SELECT file.image AS id, count(*) AS files FROM file JOIN image ON image.id = file.image
                    WHERE missing_since IS NULL AND image.format IS NOT NULL AND {selected} GROUP BY file.image) held
              JOIN image ON image.id = held.id LEFT JOIN feature ON feature.image = image.id AND version = {version}
              ORDER BY image.id"
         );
         self.rows(&sql, query.parameters(), read)
+    }
+
+    /// Calls `each` with the miniature of every image that was measured with the current [`Features::VERSION`].
+    pub fn for_each_miniature(&self, mut each: impl FnMut(ImageId, Miniature)) -> Result<()> {
+        let sql = "SELECT image, cells FROM miniature WHERE image IN (SELECT image FROM feature WHERE version = ?1)";
+        self.for_each(sql, [Features::VERSION], |row| {
+            let image = row.get(0).map(ImageId).at(&self.path)?;
+            read_miniature(row, 1).at(&self.path)?.into_iter().for_each(|miniature| each(image, miniature));
+            Ok(())
+        })
+    }
+
+    /// The miniature of an image.
+    pub fn miniature(&self, image: ImageId) -> Result<Option<Miniature>> {
+        let found =
+            self.find("SELECT cells FROM miniature WHERE image = ?1", [image.0], |row| read_miniature(row, 0))?;
+        Ok(found.flatten())
     }
 
     /// Pairs of images that were dismissed as duplicates. A pair of equal hashes dismisses the copies of one image.
@@ -65,7 +86,16 @@ impl Store {
     }
 }
 
+fn read_miniature(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Miniature>> {
+    Ok(Miniature::from_bytes(row.get_ref(column)?.as_blob()?))
+}
+
 impl Batch<'_> {
+    /// Stores the miniature of an image, replacing an older one.
+    pub fn put_miniature(&self, image: ImageId, miniature: &Miniature) -> Result<()> {
+        self.run("INSERT OR REPLACE INTO miniature VALUES (?1, ?2)", params![image.0, miniature.to_bytes()])
+    }
+
     /// Records that two images are not duplicates of each other or, given the same hash twice, that the copies of one
     /// image are not. Returns `false` if that was recorded before.
     pub fn dismiss(&self, a: &ContentHash, b: &ContentHash) -> Result<bool> {

@@ -29,6 +29,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("../../schema/0006_runs.sql")),
     M::up(include_str!("../../schema/0007_pages.sql")),
     M::up(include_str!("../../schema/0008_traces.sql")),
+    M::up(include_str!("../../schema/0009_miniatures.sql")),
 ];
 
 /// The schema version of a current database.

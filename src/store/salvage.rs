@@ -22,8 +22,8 @@ use crate::error::{Error, Result};
 use crate::types::now_ns;
 
 /// Tables with row ids, each after the tables that it refers to.
-const TABLES: [&str; 10] =
-    ["root", "model", "label", "image", "file", "embedding", "feature", "failure", "run", "trace"];
+const TABLES: [&str; 11] =
+    ["root", "model", "label", "image", "file", "embedding", "feature", "miniature", "failure", "run", "trace"];
 
 /// Tables without row ids, which are read from both ends.
 const SMALL_TABLES: [&str; 2] = ["setting", "dismissal"];
@@ -136,7 +136,9 @@ fn copy_rows(old: &Connection, new: &Connection) -> rusqlite::Result<bool> {
     }
     keep_last_id(old, new)?;
     // Files derived from the old rows must be rebuilt.
-    new.execute_batch("UPDATE model SET codes = NULL, graph_codes = NULL; COMMIT")?;
+    new.execute_batch("UPDATE model SET codes = NULL, graph_codes = NULL")?;
+    // A picture whose miniature is lost is measured again.
+    new.execute_batch("DELETE FROM feature WHERE image NOT IN (SELECT image FROM miniature); COMMIT")?;
     // Remove the log, so that the new database is a single file when it is renamed.
     new.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;
     Ok(true)

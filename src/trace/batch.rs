@@ -197,7 +197,7 @@ impl<'a> Batch<'a> {
         let request = DecodeRequest { side: MAX_SIDE, feature_time: None, frame: Some(frame), alpha: true };
         let hold = |bytes| self.pixels.hold(bytes);
         let decoded = self.sandbox.decode_and_measure(&content.bytes, content.format, limits, &request, hold);
-        let Decoded { info, features, pixels, alpha } =
+        let Decoded { info, features, pixels, alpha, .. } =
             decoded.map_err(|error| failed(Stage::Decode, error.to_string()))?;
         if is_left_out(features.kind.map(|kind| kind.label)) {
             return no_drawing(true);

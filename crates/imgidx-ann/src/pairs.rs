@@ -64,19 +64,34 @@ impl BitTable {
         self.pairs_in_bands(max_differing, f64::from(max_differing) / self.bits() as f64)
     }
 
+    /// Nearly all pairs of a row of this table and a row of another one that differ in at most `max_differing` bits,
+    /// sorted, with the row of this table first. Both tables must have rows of the same length.
+    pub fn pairs_with(&self, other: &Self, max_differing: u32) -> Vec<(u32, u32)> {
+        let (bits, bands) = self.plan(1.0 - f64::from(max_differing) / self.bits() as f64);
+        in_all_bands(bands, |band| {
+            let chosen = self.chosen_bits(band, bits);
+            let (own, others) = (self.keyed(&chosen), other.keyed(&chosen));
+            let mut pairs = Vec::new();
+            for (key, a) in own {
+                let first = others.partition_point(|(other, _)| *other < key);
+                let bucket = others[first..].iter().take_while(|(other, _)| *other == key);
+                for (_, b) in bucket.take(MAX_COMPARISONS_IN_BUCKET) {
+                    if hamming(self.row(a as usize), other.row(*b as usize)) <= max_differing {
+                        pairs.push((a, *b));
+                    }
+                }
+            }
+            pairs
+        })
+    }
+
     /// Like [`BitTable::pairs`], with enough bands for pairs that differ in the fraction `differing` of the bits.
     fn pairs_in_bands(&self, max_differing: u32, differing: f64) -> Vec<(u32, u32)> {
         if self.len() < 2 {
             return Vec::new();
         }
         let (bits, bands) = self.plan(1.0 - differing);
-        let mut pairs: Vec<(u32, u32)> = (0..bands as u64)
-            .into_par_iter()
-            .flat_map_iter(|band| self.pairs_in_band(band, bits, max_differing))
-            .collect();
-        pairs.par_sort_unstable();
-        pairs.dedup();
-        pairs
+        in_all_bands(bands, |band| self.pairs_in_band(&self.chosen_bits(band, bits), max_differing))
     }
 
     /// The number of bits per band and the number of bands: enough bits that few dissimilar rows collide by chance, and
@@ -88,15 +103,24 @@ impl BitTable {
         (bits, (bands.ceil() as usize).clamp(1, MAX_BANDS))
     }
 
-    fn pairs_in_band(&self, band: u64, bits: u32, max_differing: u32) -> Vec<(u32, u32)> {
-        let chosen: Vec<usize> =
-            (0..u64::from(bits)).map(|i| (random(band << 8 | i) % self.bits() as u64) as usize).collect();
+    /// Positions of the bits of a band.
+    fn chosen_bits(&self, band: u64, bits: u32) -> Vec<usize> {
+        (0..u64::from(bits)).map(|i| (random(band << 8 | i) % self.bits() as u64) as usize).collect()
+    }
+
+    /// All rows by their bits at these positions, sorted.
+    fn keyed(&self, chosen: &[usize]) -> Vec<(u32, u32)> {
         let key = |row: usize| {
             let row = self.row(row);
             chosen.iter().fold(0_u32, |key, bit| key << 1 | (row[bit / 64] >> (bit % 64)) as u32 & 1)
         };
         let mut keyed: Vec<(u32, u32)> = (0..self.len()).map(|row| (key(row), row as u32)).collect();
         keyed.sort_unstable();
+        keyed
+    }
+
+    fn pairs_in_band(&self, chosen: &[usize], max_differing: u32) -> Vec<(u32, u32)> {
+        let keyed = self.keyed(chosen);
         let mut pairs = Vec::new();
         for bucket in keyed.chunk_by(|a, b| a.0 == b.0) {
             for (i, (_, a)) in bucket.iter().enumerate() {
@@ -109,6 +133,14 @@ impl BitTable {
         }
         pairs
     }
+}
+
+/// The pairs of all bands, sorted, each once.
+fn in_all_bands(bands: usize, pairs: impl Fn(u64) -> Vec<(u32, u32)> + Sync + Send) -> Vec<(u32, u32)> {
+    let mut all: Vec<(u32, u32)> = (0..bands as u64).into_par_iter().flat_map_iter(pairs).collect();
+    all.par_sort_unstable();
+    all.dedup();
+    all
 }
 
 /// The signs of the components of vectors.
@@ -223,6 +255,20 @@ mod tests {
         assert_eq!(table.len(), 4000);
         let found = table.pairs(12);
         assert!(found.len() >= 1960 && found.iter().all(|(a, b)| a % 2 == 0 && *b == a + 1), "{}", found.len());
+    }
+
+    #[test]
+    fn rows_of_two_tables_that_differ_in_few_bits_are_found() {
+        let (mut table, mut other) = (BitTable::new(2), BitTable::new(2));
+        for row in 0..2000_u64 {
+            let bits = [random(2 * row), random(2 * row + 1)];
+            table.push(bits);
+            let flipped = (0..8).fold(bits[0], |word, i| word ^ 1 << ((row * 7 + i * 5) % 64));
+            other.push([flipped, bits[1]]);
+        }
+        let found = table.pairs_with(&other, 8);
+        assert!(found.len() >= 1960 && found.iter().all(|(a, b)| a == b), "{}", found.len());
+        assert_eq!(table.pairs_with(&BitTable::new(2), 8), []);
     }
 
     #[test]

@@ -8,10 +8,10 @@ use tracing::trace_span;
 
 use super::decode::{DecodeLimits, Picture, decode_within};
 use super::error::DecodeError;
-use super::features::measure;
+use super::features::measure_with_miniature;
 use super::format::Format;
 use super::resize::{Filter, Fit};
-use crate::{Features, ImageInfo};
+use crate::{Features, ImageInfo, Miniature};
 
 /// Requested pixels of a picture: upright sRGB, scaled to this size.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -53,6 +53,8 @@ pub struct Decoded {
     pub info: ImageInfo,
     /// Features, as far as there was time for them.
     pub features: Features,
+    /// A very small version, by which the same picture is recognised.
+    pub miniature: Box<Miniature>,
     /// The scaled pixels, if a frame was requested.
     pub pixels: Option<RgbImage>,
     /// Opacity of each of those pixels before they were composited on white; 255 is opaque. `None` if it was not
@@ -76,8 +78,8 @@ pub fn decode_and_measure<H>(
 ) -> Result<Decoded, DecodeError> {
     let (picture, _held) = trace_span!("decode").in_scope(|| decode_within(bytes, format, limits, request, hold))?;
     let deadline = request.feature_time.map(|time| Instant::now() + time);
-    let features = trace_span!("features").in_scope(|| measure(&picture, deadline));
+    let (features, miniature) = trace_span!("features").in_scope(|| measure_with_miniature(&picture, deadline));
     let pixels = request.frame.map(|frame| trace_span!("scale").in_scope(|| frame.of(&picture)));
     let alpha = request.frame.filter(|_| request.alpha).and_then(|frame| picture.resized_alpha(frame));
-    Ok(Decoded { info: picture.info(format), features, pixels, alpha })
+    Ok(Decoded { info: picture.info(format), features, miniature: Box::new(miniature), pixels, alpha })
 }

@@ -34,6 +34,7 @@ mod info;
 mod jpeg;
 mod lab;
 mod large_png;
+mod miniature;
 mod resize;
 pub mod sandbox;
 mod svg;
@@ -50,6 +51,7 @@ pub use features::{
 pub use format::{Format, Kind, SNIFF_BYTES, sniff};
 pub use info::ImageInfo;
 pub use lab::Lab;
+pub use miniature::{LAYOUT_WORDS, Likeness, Miniature, Structure, Turn};
 pub use resize::{Filter, Fit, scale_rgb};
 
 /// Entry points for fuzzers: functions that read untrusted bytes.

@@ -16,7 +16,8 @@ pub(super) struct Link {
     pub a: usize,
     pub b: usize,
     pub tier: DupeTier,
-    pub cosine: f32,
+    /// Correlation of the structure of near copies, cosine of similar pictures.
+    pub score: f32,
 }
 
 /// A member of a group.
@@ -25,22 +26,25 @@ pub(super) struct Member {
     pub item: usize,
     /// The loosest tier of the links to the centre; exact for the centre itself.
     pub tier: DupeTier,
-    /// The minimum cosine of the links to the centre; 1 for the centre itself.
-    pub cosine: f32,
+    /// The minimum score of the links to the centre; 1 for the centre itself.
+    pub score: f32,
 }
 
 /// Groups of at least two items, each with its centre first.
 ///
 /// Among items with equally many links, those with a lower `rank` become centres first. The two items of a dismissed
-/// pair are never in the same group.
+/// pair are never in the same group, and two items that `conflict` are not near copies in the same group.
 pub(super) fn groups(
     items: usize,
     links: &[Link],
     rank: impl Fn(usize) -> usize,
     dismissed: &HashSet<(usize, usize)>,
+    conflict: impl Fn(usize, usize) -> bool,
 ) -> Vec<Vec<Member>> {
     let (near, similar): (Vec<Link>, Vec<Link>) = links.iter().partition(|link| link.tier < DupeTier::Similar);
-    let near = stars(items, &near, &rank, dismissed);
+    let is_dismissed =
+        |dismissed: &HashSet<(usize, usize)>, a: usize, b: usize| dismissed.contains(&(a.min(b), a.max(b)));
+    let near = stars(items, &near, &rank, |a, b| is_dismissed(dismissed, a, b) || conflict(a, b));
     // From here on, the centres stand for their groups, in links and in dismissed pairs.
     let mut centre: Vec<usize> = (0..items).collect();
     near.iter().for_each(|star| star.iter().for_each(|member| centre[member.item] = star[0].item));
@@ -50,27 +54,26 @@ pub(super) fn groups(
     for link in &similar {
         let (a, b) = centres_of(link.a, link.b);
         if a != b {
-            let cosine = best.entry((a, b)).or_insert(link.cosine);
-            *cosine = cosine.max(link.cosine);
+            let score = best.entry((a, b)).or_insert(link.score);
+            *score = score.max(link.score);
         }
     }
     let similar: Vec<Link> =
-        best.into_iter().map(|((a, b), cosine)| Link { a, b, tier: DupeTier::Similar, cosine }).collect();
-    join(near, stars(items, &similar, &rank, &dismissed))
+        best.into_iter().map(|((a, b), score)| Link { a, b, tier: DupeTier::Similar, score }).collect();
+    join(near, stars(items, &similar, &rank, |a, b| is_dismissed(&dismissed, a, b)))
 }
 
-/// Groups of items that are linked to their centre, which comes first.
+/// Groups of items that are linked to their centre, which comes first. No two items of a group are `are_apart`.
 fn stars(
     items: usize,
     links: &[Link],
     rank: &impl Fn(usize) -> usize,
-    dismissed: &HashSet<(usize, usize)>,
+    are_apart: impl Fn(usize, usize) -> bool,
 ) -> Vec<Vec<Member>> {
-    let is_dismissed = |a: usize, b: usize| dismissed.contains(&(a.min(b), a.max(b)));
     let mut linked: Vec<Vec<Member>> = vec![Vec::new(); items];
-    for &Link { a, b, tier, cosine } in links.iter().filter(|link| !is_dismissed(link.a, link.b)) {
-        linked[a].push(Member { item: b, tier, cosine });
-        linked[b].push(Member { item: a, tier, cosine });
+    for &Link { a, b, tier, score } in links.iter().filter(|link| !are_apart(link.a, link.b)) {
+        linked[a].push(Member { item: b, tier, score });
+        linked[b].push(Member { item: a, tier, score });
     }
     let mut taken = vec![false; items];
     let mut candidates: BinaryHeap<(usize, Reverse<usize>, usize)> =
@@ -87,10 +90,10 @@ fn stars(
             continue;
         }
         let others = &mut linked[centre];
-        others.sort_by(|x, y| y.cosine.total_cmp(&x.cosine).then(rank(x.item).cmp(&rank(y.item))));
-        let mut star = vec![Member { item: centre, tier: DupeTier::Exact, cosine: 1.0 }];
+        others.sort_by(|x, y| y.score.total_cmp(&x.score).then(rank(x.item).cmp(&rank(y.item))));
+        let mut star = vec![Member { item: centre, tier: DupeTier::Exact, score: 1.0 }];
         for other in others.iter() {
-            if !taken[other.item] && star.iter().all(|member| !is_dismissed(member.item, other.item)) {
+            if !taken[other.item] && star.iter().all(|member| !are_apart(member.item, other.item)) {
                 star.push(*other);
             }
         }
@@ -106,10 +109,10 @@ fn stars(
 fn join(near: Vec<Vec<Member>>, similar: Vec<Vec<Member>>) -> Vec<Vec<Member>> {
     let centres: Vec<usize> = near.iter().map(|star| star[0].item).collect();
     let mut near: BTreeMap<usize, Vec<Member>> = centres.iter().copied().zip(near).collect();
-    let mut with_copies = |Member { item, tier, cosine }: Member| {
-        let alone = || vec![Member { item, tier: DupeTier::Exact, cosine: 1.0 }];
+    let mut with_copies = |Member { item, tier, score }: Member| {
+        let alone = || vec![Member { item, tier: DupeTier::Exact, score: 1.0 }];
         let copies = near.remove(&item).unwrap_or_else(alone).into_iter();
-        copies.map(move |copy| Member { item: copy.item, tier: copy.tier.max(tier), cosine: copy.cosine.min(cosine) })
+        copies.map(move |copy| Member { item: copy.item, tier: copy.tier.max(tier), score: copy.score.min(score) })
     };
     let mut groups: Vec<Vec<Member>> =
         similar.into_iter().map(|star| star.into_iter().flat_map(&mut with_copies).collect()).collect();
@@ -123,7 +126,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn link(a: usize, b: usize, tier: DupeTier) -> Link {
-        Link { a, b, tier, cosine: if tier == DupeTier::Near { 0.98 } else { 0.92 } }
+        Link { a, b, tier, score: if tier == DupeTier::Near { 0.98 } else { 0.92 } }
     }
 
     fn items(groups: &[Vec<Member>]) -> Vec<Vec<usize>> {
@@ -142,7 +145,7 @@ mod tests {
     #[test]
     fn a_chain_does_not_become_one_group() {
         let links: Vec<Link> = (0..5).map(|i| link(i, i + 1, DupeTier::Near)).collect();
-        let groups = groups(6, &links, |item| item, &HashSet::new());
+        let groups = groups(6, &links, |item| item, &HashSet::new(), |_, _| false);
         assert_eq!(items(&groups), [vec![0, 1, 2], vec![3, 4, 5]]);
     }
 
@@ -154,7 +157,7 @@ mod tests {
             link(1, 2, DupeTier::Similar),
             link(2, 4, DupeTier::Similar),
         ];
-        let groups = groups(5, &links, |item| item, &HashSet::new());
+        let groups = groups(5, &links, |item| item, &HashSet::new(), |_, _| false);
         assert_eq!(items(&groups), [[0, 1, 2, 3, 4]]);
         let tier = |item: usize| groups[0].iter().find(|member| member.item == item).expect("it is there").tier;
         assert_eq!(groups[0][0].item, 2);
@@ -164,7 +167,7 @@ mod tests {
     #[test]
     fn dismissed_pairs_are_in_no_group_together() {
         let links = [link(0, 1, DupeTier::Near), link(0, 2, DupeTier::Near), link(1, 2, DupeTier::Near)];
-        let together = |apart| items(&groups(3, &links, |item| item, &HashSet::from([apart])));
+        let together = |apart| items(&groups(3, &links, |item| item, &HashSet::from([apart]), |_, _| false));
         assert_eq!(together((1, 2)), [[0, 1]]);
         assert_eq!(together((0, 1)), [[0, 2]]);
     }
@@ -182,7 +185,7 @@ mod tests {
                 .map(|((a, b), near)| link(a, b, if near { DupeTier::Near } else { DupeTier::Similar }))
                 .collect();
             let apart: HashSet<(usize, usize)> = apart.into_iter().filter(|(a, b)| a < b).collect();
-            let groups = groups(20, &links, |item| item, &apart);
+            let groups = groups(20, &links, |item| item, &apart, |_, _| false);
             let mut seen = HashSet::new();
             let is_linked = |a: usize, b: usize, tier: Option<DupeTier>| {
                 links.iter().any(|l| (l.a, l.b) == (a.min(b), a.max(b)) && tier.is_none_or(|tier| l.tier == tier))

@@ -1,11 +1,11 @@
 //! Duplicates: identical files, near copies and similar pictures.
 //!
-//! Candidate pairs come from the hashes ([`BitTable`]) and the signs of all vectors ([`SignTable`]), which avoids
-//! comparing every picture with every other one. The tier of a pair depends on the cosine of its vectors and on the
-//! number of bits in which its hashes differ. Hashes alone would match pictures that share nothing but a dark upper
-//! half, and vectors alone would match pictures that show the same kind of thing.
+//! Near copies are recognised by their miniatures, which show fine structure and colours, in all eight orientations.
+//! Similar pictures are recognised by their vectors. Vectors alone would match pictures that show the same kind of
+//! thing, so drawings, pages and screenshots also need miniatures that agree.
 
 mod groups;
+mod links;
 mod redundant;
 mod rule;
 
@@ -13,15 +13,15 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use self::groups::{Link, Member, groups};
+use self::links::{Links, find_links};
 pub(crate) use self::redundant::find_redundant;
 pub use self::redundant::{Redundant, RedundantFile, Withheld, WithheldFile};
+use self::rule::differ_in_color;
 pub use self::rule::{DupeTier, SIMILAR_THRESHOLD};
-use self::rule::{MAX_CANDIDATE_BITS, tier};
 use super::filter::Filter;
-use crate::ann::{BitTable, SignTable};
 use crate::error::Result;
 use crate::store::{Fingerprint, Store, StoredModel};
-use crate::types::{ContentHash, VectorId};
+use crate::types::ContentHash;
 
 /// A query for duplicates.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,7 +46,7 @@ impl Default for DupeQuery {
 pub struct DupeGroup {
     /// The loosest tier of its pictures.
     pub tier: DupeTier,
-    /// The minimum cosine of a picture in the group to its central picture.
+    /// The minimum score of its pictures.
     pub score: f32,
     /// The contents, best first: most pixels, then most bytes.
     pub pictures: Vec<DupePicture>,
@@ -64,7 +64,8 @@ pub struct DupePicture {
     pub height: u32,
     /// Length in bytes.
     pub bytes: u64,
-    /// Cosine to the central picture of the group; 1 for that picture itself.
+    /// Likeness to the central picture of the group: the correlation of the structure of near copies, the cosine of
+    /// similar pictures; 1 for the central picture itself.
     pub score: f32,
     /// The files that hold it.
     #[serde(skip)]
@@ -78,7 +79,8 @@ pub struct DupeAnswer {
     pub groups: Vec<DupeGroup>,
     /// Number of pairs of contents that were left out because they are dismissed.
     pub dismissed: u64,
-    /// Number of pictures without features or without a vector, for which only exact copies are found.
+    /// Number of pictures that are not measured or, for similar pictures, have no vector yet: only exact copies of them
+    /// are found.
     pub incomplete: u64,
 }
 
@@ -90,15 +92,17 @@ pub(crate) fn find_dupes(store: &Store, model: Option<&StoredModel>, query: &Dup
     let prints = store.fingerprints(&query.filter.selection(store)?)?;
     let dismissed = dismissed_pairs(store, &prints)?;
     let mut answer = DupeAnswer::default();
-    let mut links = Vec::new();
-    if let (true, Some(model)) = (query.tier > DupeTier::Exact, model) {
-        (links, answer.incomplete) = links_among(store, model, &prints, query)?;
-    }
+    let Links { links, colors, incomplete } = match query.tier {
+        DupeTier::Exact => Links::default(),
+        DupeTier::Near | DupeTier::Similar => find_links(store, model, &prints, query)?,
+    };
+    answer.incomplete = incomplete;
     let is_dismissed = |link: &&Link| dismissed.contains(&(link.a, link.b));
     answer.dismissed = links.iter().filter(is_dismissed).count() as u64;
     let rank = ranks(&prints);
+    let conflict = |a, b| colors.get(&a).zip(colors.get(&b)).is_some_and(|(a, b)| differ_in_color(*a, *b));
     let mut grouped = HashSet::new();
-    for members in groups(prints.len(), &links, |item| rank[item], &dismissed) {
+    for members in groups(prints.len(), &links, |item| rank[item], &dismissed, conflict) {
         grouped.extend(members.iter().map(|member| member.item));
         answer.groups.push(group(store, &prints, members, &rank)?);
     }
@@ -106,7 +110,7 @@ pub(crate) fn find_dupes(store: &Store, model: Option<&StoredModel>, query: &Dup
         if dismissed.contains(&(item, item)) {
             answer.dismissed += 1;
         } else if !grouped.contains(&item) {
-            let alone = vec![Member { item, tier: DupeTier::Exact, cosine: 1.0 }];
+            let alone = vec![Member { item, tier: DupeTier::Exact, score: 1.0 }];
             answer.groups.push(group(store, &prints, alone, &rank)?);
         }
     }
@@ -137,60 +141,15 @@ fn dismissed_pairs(store: &Store, prints: &[Fingerprint]) -> Result<HashSet<(usi
     Ok(store.dismissals()?.into_iter().filter_map(pair).collect())
 }
 
-/// The links between near and similar pictures, and the number of pictures that could not be compared.
-fn links_among(
-    store: &Store,
-    model: &StoredModel,
-    prints: &[Fingerprint],
-    query: &DupeQuery,
-) -> Result<(Vec<Link>, u64)> {
-    let by_image: HashMap<_, _> = prints.iter().enumerate().map(|(item, print)| (print.image, item)).collect();
-    let (mut hashes, mut signs) = (BitTable::new(2), SignTable::new(model.dimension));
-    // The pictures in these tables, with their vectors and hashes.
-    let mut rows = Vec::new();
-    store.for_each_vector(model.row, VectorId(0), |vector| {
-        if let Some(&item) = by_image.get(&vector.image)
-            && let Some((dhash, phash)) = prints[item].hashes
-        {
-            signs.push(&vector.embedding);
-            hashes.push([dhash, phash]);
-            rows.push((item, vector.id, dhash, phash));
-        }
-        Ok(())
-    })?;
-    let mut pairs = hashes.pairs(MAX_CANDIDATE_BITS);
-    if query.tier == DupeTier::Similar {
-        pairs.extend(signs.pairs(query.threshold));
-    }
-    pairs.sort_unstable();
-    pairs.dedup();
-    let mut links = Vec::new();
-    // The pairs are grouped by their first picture, whose vector is read once.
-    for with_same_first in pairs.chunk_by(|x, y| x.0 == y.0) {
-        let (first, id, first_dhash, first_phash) = rows[with_same_first[0].0 as usize];
-        let Some(vector) = store.vector(id, model.row)? else { continue };
-        for (_, other) in with_same_first {
-            let (second, id, dhash, phash) = rows[*other as usize];
-            let Some(other) = store.vector(id, model.row)? else { continue };
-            let cosine = vector.embedding.cosine(&other.embedding);
-            let bits = (first_dhash ^ dhash).count_ones() + (first_phash ^ phash).count_ones();
-            if let Some(tier) = tier(cosine, bits, query.threshold).filter(|tier| *tier <= query.tier) {
-                links.push(Link { a: first.min(second), b: first.max(second), tier, cosine });
-            }
-        }
-    }
-    Ok((links, (prints.len() - rows.len()) as u64))
-}
-
 fn group(store: &Store, prints: &[Fingerprint], mut members: Vec<Member>, rank: &[usize]) -> Result<DupeGroup> {
     members.sort_by_key(|member| rank[member.item]);
     let pictures = members.iter().map(|member| {
         let Fingerprint { image, hash, width, height, bytes, .. } = prints[member.item];
-        Ok(DupePicture { image: hash, width, height, bytes, score: member.cosine, paths: store.paths_of(image)? })
+        Ok(DupePicture { image: hash, width, height, bytes, score: member.score, paths: store.paths_of(image)? })
     });
     Ok(DupeGroup {
         tier: members.iter().map(|member| member.tier).max().unwrap_or(DupeTier::Exact),
-        score: members.iter().map(|member| member.cosine).fold(1.0, f32::min),
+        score: members.iter().map(|member| member.score).fold(1.0, f32::min),
         pictures: pictures.collect::<Result<_>>()?,
     })
 }

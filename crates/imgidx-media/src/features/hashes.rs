@@ -39,7 +39,7 @@ pub(super) fn perceptual(luma: &GrayImage) -> u64 {
 
 /// Scales with Lanczos3, with the same result as `image::imageops::resize`.
 #[multiversion(targets("x86_64+avx2"))]
-fn scaled(luma: &GrayImage, width: u32, height: u32) -> GrayImage {
+pub(crate) fn scaled(luma: &GrayImage, width: u32, height: u32) -> GrayImage {
     if luma.dimensions() == (width, height) {
         return luma.clone();
     }

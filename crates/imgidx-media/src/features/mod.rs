@@ -20,6 +20,10 @@ use image::{GrayImage, RgbImage};
 
 use super::decode::Picture;
 use super::resize::{Filter, Fit};
+use crate::Miniature;
+pub(crate) use hashes::scaled;
+#[cfg(test)]
+pub(crate) use tones::luma;
 pub use values::{
     DetailFeatures, DominantColor, FeatureStage, Features, ImageType, QuickFeatures, ToneFeatures, TypeGuess,
 };
@@ -31,19 +35,28 @@ pub const SIDE: u32 = 256;
 ///
 /// The first stage is always measured.
 pub fn measure(picture: &Picture, deadline: Option<Instant>) -> Features {
+    measure_with_miniature(picture, deadline).0
+}
+
+/// Like [`measure`], and makes the miniature of the picture.
+pub(crate) fn measure_with_miniature(picture: &Picture, deadline: Option<Instant>) -> (Features, Miniature) {
     let small = picture.resized(Fit::Inside, SIDE, SIDE, Filter::Bilinear);
     let (width, height) = picture.upright_size();
-    measure_pixels(&small, width as f32 / height as f32, deadline)
+    let luma = tones::luma(&small);
+    (features(&small, &luma, width as f32 / height as f32, deadline), Miniature::new(&small, &luma))
 }
 
 /// Like [`measure`], for pixels that are already scaled. `aspect_ratio` is the original width divided by the height.
 pub fn measure_pixels(small: &RgbImage, aspect_ratio: f32, deadline: Option<Instant>) -> Features {
+    features(small, &tones::luma(small), aspect_ratio, deadline)
+}
+
+fn features(small: &RgbImage, luma: &GrayImage, aspect_ratio: f32, deadline: Option<Instant>) -> Features {
     let in_time = || deadline.is_none_or(|deadline| Instant::now() < deadline);
-    let luma = tones::luma(small);
     let ranges = neighborhood::ranges(small);
-    let quick = quick(small, &luma, &ranges, aspect_ratio);
-    let tones = in_time().then(|| tones(small, &luma, &ranges));
-    let detail = tones.filter(|_| in_time()).map(|tones| detail(&luma, &tones, &quick));
+    let quick = quick(small, luma, &ranges, aspect_ratio);
+    let tones = in_time().then(|| tones(small, luma, &ranges));
+    let detail = tones.filter(|_| in_time()).map(|tones| detail(luma, &tones, &quick));
     let kind = tones.map(|tones| kind::classify(&quick, &tones));
     Features { quick, tones, detail, kind }
 }

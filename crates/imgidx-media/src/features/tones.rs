@@ -5,7 +5,7 @@ use multiversion::multiversion;
 
 /// Luma with the weights of Rec. 709 in ten-thousandths, rounded down. The result equals `image::imageops::grayscale`.
 #[multiversion(targets("x86_64+avx2"))]
-pub(super) fn luma(image: &RgbImage) -> GrayImage {
+pub(crate) fn luma(image: &RgbImage) -> GrayImage {
     let weighted = |[r, g, b]: &[u8; 3]| 2126 * u32::from(*r) + 7152 * u32::from(*g) + 722 * u32::from(*b);
     let pixels = image.as_raw().as_chunks::<3>().0;
     let luma = pixels.iter().map(|pixel| (weighted(pixel) / 10_000) as u8).collect();

@@ -26,7 +26,7 @@ pub struct Features {
 impl Features {
     /// Version of the features. It is increased whenever the same picture would get different values. The next `add`
     /// computes features of older versions again.
-    pub const VERSION: u32 = 2;
+    pub const VERSION: u32 = 3;
 
     /// The last stage that was measured.
     pub fn stage(&self) -> FeatureStage {

@@ -11,10 +11,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::{DecodeError, DecodeLimits, DecodeRequest, Decoded, Fit, Format, Frame, Limit};
-use crate::{DetailFeatures, Features, ImageInfo, QuickFeatures, ToneFeatures, TypeGuess};
+use crate::{DetailFeatures, Features, ImageInfo, Miniature, QuickFeatures, ToneFeatures, TypeGuess};
 
 /// First bytes that a decoder process sends, so that any other program is detected.
-pub(super) const GREETING: &[u8; 16] = b"imgidx decoder 3";
+pub(super) const GREETING: &[u8; 16] = b"imgidx decoder 4";
 
 /// Maximum length of a message in bytes. A thousandth of it is usual.
 const MAX_MESSAGE: u32 = 1 << 20;
@@ -62,6 +62,8 @@ pub(super) struct ReplyHeader {
     tones: Option<ToneFeatures>,
     detail: Option<DetailFeatures>,
     kind: Option<TypeGuess>,
+    /// Bytes of the miniature.
+    miniature: Vec<u8>,
     /// Width and height of the pixels that follow.
     size: Option<(u32, u32)>,
     /// Whether an alpha channel follows the pixels.
@@ -72,9 +74,11 @@ impl Reply {
     /// Splits a result into a message and the pixels that follow it.
     pub(super) fn new(result: Result<Decoded, DecodeError>) -> (Self, Vec<u8>) {
         match result {
-            Ok(Decoded { info, features: Features { quick, tones, detail, kind }, pixels, alpha }) => {
+            Ok(Decoded { info, features: Features { quick, tones, detail, kind }, miniature, pixels, alpha }) => {
+                let miniature = miniature.to_bytes();
                 let size = pixels.as_ref().map(RgbImage::dimensions);
-                let header = ReplyHeader { info, quick, tones, detail, kind, size, has_alpha: alpha.is_some() };
+                let has_alpha = alpha.is_some();
+                let header = ReplyHeader { info, quick, tones, detail, kind, miniature, size, has_alpha };
                 let mut bytes = pixels.map(RgbImage::into_raw).unwrap_or_default();
                 bytes.extend(alpha.map(GrayImage::into_raw).unwrap_or_default());
                 (Self::Decoded(Box::new(header)), bytes)
@@ -87,7 +91,9 @@ impl Reply {
 impl ReplyHeader {
     /// Reads the pixels that follow; they must match the request.
     pub(super) fn receive(self, request: &DecodeRequest, from: &mut impl Read) -> io::Result<Decoded> {
-        let Self { info, quick, tones, detail, kind, size, has_alpha } = self;
+        let Self { info, quick, tones, detail, kind, miniature, size, has_alpha } = self;
+        let miniature = Miniature::from_bytes(&miniature).ok_or_else(|| invalid("a miniature of the wrong length"))?;
+        let miniature = Box::new(miniature);
         let pixels = match (size, request.frame) {
             (None, None) => None,
             (Some((width, height)), Some(frame)) if fits(frame, width, height) => {
@@ -106,7 +112,7 @@ impl ReplyHeader {
             _ if has_alpha => return Err(invalid("an alpha channel that was not requested")),
             _ => None,
         };
-        Ok(Decoded { info, features: Features { quick, tones, detail, kind }, pixels, alpha })
+        Ok(Decoded { info, features: Features { quick, tones, detail, kind }, miniature, pixels, alpha })
     }
 }
 
