@@ -84,15 +84,20 @@ impl LinkSearch<'_> {
         Ok(rows.len())
     }
 
-    /// Finds similar pictures, and returns the number of pictures that could be compared.
+    /// Finds similar photographs, and returns the number of pictures that could be compared.
     fn find_similar(&mut self, model: &StoredModel, threshold: f32) -> Result<usize> {
         let mut signs = SignTable::new(model.dimension);
-        // The pictures in the table, with their vectors and hashes.
-        let mut rows = Vec::new();
+        // The photographs in the table, with their vectors and hashes.
+        let (mut rows, mut compared) = (Vec::new(), 0);
         self.store.for_each_vector(model.row, VectorId(0), |vector| {
             if let Some(&item) = self.items.get(&vector.image)
                 && let Some(hashes) = self.prints[item].hashes
             {
+                compared += 1;
+                // Vectors hardly tell drawings, pages of text and screenshots apart.
+                if !self.prints[item].is_photo {
+                    return Ok(());
+                }
                 signs.push(&vector.embedding);
                 rows.push((item, vector.id, hashes));
             }
@@ -112,24 +117,12 @@ impl LinkSearch<'_> {
                 let Some(second) = self.store.vector(id, model.row)? else { continue };
                 let score = first.embedding.cosine(&second.embedding);
                 let bits = (hashes.0 ^ other.0).count_ones() + (hashes.1 ^ other.1).count_ones();
-                if are_similar(score, bits, threshold) && self.may_be_similar(a, b)? {
+                if are_similar(score, bits, threshold) {
                     self.found.links.push(Link { a: pair.0, b: pair.1, tier: DupeTier::Similar, score });
                 }
             }
         }
-        Ok(rows.len())
-    }
-
-    /// Whether two pictures may be similar by their miniatures: vectors hardly tell drawings, pages of text and
-    /// screenshots apart.
-    fn may_be_similar(&mut self, a: usize, b: usize) -> Result<bool> {
-        if self.prints[a].is_photo && self.prints[b].is_photo {
-            return Ok(true);
-        }
-        let (Some(first), Some(second)) = (self.structure(a, Turn::NONE)?, self.structure(b, Turn::NONE)?) else {
-            return Ok(false);
-        };
-        Ok(super::rule::are_similar_drawings(&first.compare(&second)))
+        Ok(compared)
     }
 
     /// The structure of a turned picture; `None` if it has no miniature.

@@ -1,8 +1,7 @@
 //! Duplicates: identical files, near copies and similar pictures.
 //!
 //! Near copies are recognised by their miniatures, which show fine structure and colours, in all eight orientations.
-//! Similar pictures are recognised by their vectors. Vectors alone would match pictures that show the same kind of
-//! thing, so drawings, pages and screenshots also need miniatures that agree.
+//! Similar photographs are recognised by their vectors, which hardly tell drawings, pages and screenshots apart.
 
 mod groups;
 mod links;

@@ -61,7 +61,8 @@ pub(super) fn are_near(likeness: &Likeness, are_photos: bool) -> bool {
     }
     let agree = share(likeness.agreeing) >= MIN_AGREEING;
     let photos_agree = are_photos && (share(likeness.alike) >= MIN_ALIKE || share(likeness.equal) >= MIN_EQUAL);
-    likeness.chroma_difference <= MAX_CHROMA_DIFFERENCE && (agree || photos_agree)
+    let colors_agree = likeness.is_one_grey || likeness.chroma_difference <= MAX_CHROMA_DIFFERENCE;
+    colors_agree && (agree || photos_agree)
 }
 
 /// Whether two near copies of one picture differ in colour, so that they are not near copies of each other. A grey
@@ -86,15 +87,6 @@ pub(super) fn are_similar(cosine: f32, bits: u32, threshold: f32) -> bool {
     cosine - SIMILAR_SLOPE * bits.saturating_sub(FREE_SIMILAR_BITS) as f32 >= threshold
 }
 
-/// Whether two pictures that are not both photographs may be similar: nearly all of their structure and their colours
-/// have to agree.
-pub(super) fn are_similar_drawings(likeness: &Likeness) -> bool {
-    const MIN_SHARE: f32 = 0.9;
-    likeness.structured >= MIN_STRUCTURED
-        && likeness.chroma_difference <= MAX_CHROMA_DIFFERENCE
-        && likeness.agreeing as f32 >= MIN_SHARE * likeness.structured as f32
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +102,7 @@ mod tests {
             correlation: agreeing,
             luma_difference: 40.0,
             chroma_difference,
+            is_one_grey: false,
         }
     }
 
@@ -136,6 +129,10 @@ mod tests {
         };
         assert!(are_near(&flat(2.0, 1.0), false) && !are_near(&flat(30.0, 1.0), false));
         assert!(!are_near(&flat(2.0, 40.0), true));
+        let green_and_grey = Likeness { is_one_grey: true, ..flat(2.0, 40.0) };
+        assert!(!are_near(&green_and_grey, false), "without structure, a colour is all that there is");
+        let grey_version = Likeness { is_one_grey: true, ..likeness(1.0, 1.0, 1.0, 60.0) };
+        assert!(are_near(&grey_version, false));
     }
 
     #[test]
