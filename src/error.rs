@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub(crate) use imgidx_types::io_reason;
 
@@ -128,6 +129,14 @@ pub enum Error {
         /// What went wrong.
         reason: String,
     },
+    /// There was no time to trace a picture.
+    #[error("cannot trace `{}`: no drawing within {} s", path.display(), limit.as_secs_f64())]
+    TraceTimeout {
+        /// The picture.
+        path: PathBuf,
+        /// The time limit.
+        limit: Duration,
+    },
     /// The output file exists and was not made by imgidx, so it may be the user's own.
     #[error("`{}` already exists and was not made by imgidx", path.display())]
     Exists {
@@ -175,6 +184,7 @@ impl Error {
             Self::Picture { .. } => "picture",
             Self::NoDrawing { .. } => "no_drawing",
             Self::NotTraced { .. } => "not_traced",
+            Self::TraceTimeout { .. } => "trace_timeout",
             Self::Exists { .. } => "exists",
             Self::IsPicture { .. } => "is_picture",
             Self::Model(error) => error.kind(),
@@ -197,6 +207,7 @@ impl Error {
             Self::Service { .. } => Some("`imgidx watch` does the same in the foreground".into()),
             Self::DiskFull { .. } => Some("free some space and run the same command again".into()),
             Self::Damaged { .. } => Some("`imgidx check --repair` repairs what can be rebuilt".into()),
+            Self::TraceTimeout { .. } => Some("a longer --time-limit may help".into()),
             Self::Exists { .. } => Some("--overwrite replaces it; -o names another file".into()),
             Self::IsPicture { .. } => Some("name another file with -o, or remove the picture first".into()),
             Self::NoDrawing { is_photo: true, .. } => {

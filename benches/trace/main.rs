@@ -16,7 +16,7 @@ use std::time::Instant;
 use image::RgbImage;
 use imgidx::media::{Picture, measure};
 use imgidx::trace::{CANDIDATES, TraceFacts};
-use imgidx::vector::{Compositing, Parameters, Reference, Source, render, score, structural_similarity};
+use imgidx::vector::{Compositing, Deadline, Parameters, Reference, Source, render, score, structural_similarity};
 use rayon::prelude::*;
 use resvg::usvg::{Options, Tree};
 use serde_json::{Value, json};
@@ -43,8 +43,11 @@ fn main() {
             let pixels = read(picture.as_ref());
             let size = pixels.dimensions();
             let parameters: Parameters = serde_json::from_str(parameters).expect("parameters");
-            fs::write(file, Source::new(pixels, None, size).trace(&parameters, &|| false).expect("a trace").svg)
-                .expect("a file");
+            fs::write(
+                file,
+                Source::new(pixels, None, size).trace(&parameters, &Deadline::never()).expect("a trace").svg,
+            )
+            .expect("a file");
         }
         _ => println!("benches/trace/evaluate.py and fit.py run this"),
     }
@@ -101,10 +104,11 @@ fn compare(svgs: &Path, pictures: &Path, traces: &Path) {
         let reference = Reference::new(&Source::new(pixels, None, size)).expect("it can be compared");
         let original = drawn(&svgs.join(format!("{name}.svg")), LARGE_SIDE).expect("it was drawn before");
         let large = render(&svg, original.width(), original.height(), [255; 3]).expect("it parses");
+        let (ssimulacra2, ssim) = similarity(&reference, &svg);
         Some(json!({
             "name": name,
-            "ssimulacra2": reference.ssimulacra2(&svg).expect("it can be compared"),
-            "ssim": reference.ssim(&svg).expect("it can be compared"),
+            "ssimulacra2": ssimulacra2,
+            "ssim": ssim,
             "original_ssim": structural_similarity(&original, &large),
             "bytes": svg.len(),
         }))
@@ -113,21 +117,28 @@ fn compare(svgs: &Path, pictures: &Path, traces: &Path) {
     println!("{}", Value::from(rows));
 }
 
+/// SSIMULACRA2 and SSIM of a drawing.
+fn similarity(reference: &Reference, svg: &str) -> (f64, f64) {
+    let rendered = reference.render(svg, &Deadline::never()).expect("it can be rendered");
+    (reference.ssimulacra2(&rendered).expect("it can be compared"), reference.ssim(&rendered))
+}
+
 fn grid(pictures: &Path, file: &Path, parameters: &[Parameters]) {
     let row = |(name, path): &(String, PathBuf)| {
         let pixels = read(path);
         let size = pixels.dimensions();
         let features = measure(&Picture::from_rgb(pixels.clone()), None);
         let source = Source::new(pixels, None, size);
-        let facts = TraceFacts::of(&source, &features);
+        let never = Deadline::never();
+        let facts = TraceFacts::of(&source, &features, &never).expect("there is time");
         let reference = Reference::new(&source).expect("it can be compared");
         let results: Vec<Value> = parameters
             .iter()
             .map(|parameters| {
                 let start = Instant::now();
-                let drawn = source.trace(parameters, &|| false).expect("a drawing");
+                let drawn = source.trace(parameters, &never).expect("a drawing");
                 let seconds = start.elapsed().as_secs_f64();
-                let similarity = reference.ssimulacra2(&drawn.svg).expect("a comparison");
+                let similarity = similarity(&reference, &drawn.svg).0;
                 json!([similarity, drawn.svg.len(), score(similarity, drawn.svg.len()), seconds])
             })
             .collect();

@@ -41,7 +41,7 @@ pub(super) struct Args {
     /// Effort: fast makes one trace, balanced makes six and keeps the best, quality goes on to improve it
     #[arg(long, value_name = "TIER", default_value = "balanced", value_parser = one_of(Tier::ALL, Tier::as_str))]
     tier: Tier,
-    /// Seconds for each picture, after which the best trace so far is used
+    /// Seconds for each picture, after which the best trace so far is used, or else a coarse one
     #[arg(long, value_name = "SECONDS", default_value_t = TraceOptions::TIME.as_secs_f64(), value_parser = number_in(0.0..=86_400.0))]
     time_limit: f64,
     /// Print the expected score of each trace, and make none
@@ -87,8 +87,12 @@ impl Args {
 pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     share_freed_memory();
     let options = args.options();
+    if args.predict {
+        let (_scratch, index) = global.open_or_empty(None)?;
+        return predict(global, &args, &index, &options);
+    }
     let index = global.options(None).open(global.database()?)?;
-    if args.predict { predict(global, &args, &index, &options) } else { trace(global, &args, &index, &options) }
+    trace(global, &args, &index, &options)
 }
 
 /// Where SVGs are written.
@@ -140,6 +144,7 @@ fn trace(global: &Global, args: &Args, index: &Index, options: &TraceOptions) ->
         traces: Vec::new(),
         failures: Vec::new(),
         failed: 0,
+        coarse: 0,
     };
     let mut failure = None;
     let result = index.trace(&args.paths, options, |step| {
@@ -173,6 +178,8 @@ struct TraceOutput<'a> {
     /// With `--json`: the pictures that could not be traced or written.
     failures: Vec<NotTraced>,
     failed: u64,
+    /// Number of pictures that were traced from a smaller copy.
+    coarse: u64,
 }
 
 impl TraceOutput<'_> {
@@ -213,6 +220,7 @@ impl TraceOutput<'_> {
         if let Some(sheet) = &mut self.sheet {
             sheet.add(path, traced)?;
         }
+        self.coarse += u64::from(traced.coarse);
         if self.global.json {
             self.traces.push(documents::Trace::new(path, file, traced));
         } else if let Some(file) = file {
@@ -235,6 +243,10 @@ impl TraceOutput<'_> {
             self.out.document(Traces::new(self.traces, self.failures, report))?;
         }
         self.out.finish()?;
+        if self.coarse > 0 {
+            let pictures = count(self.coarse, "picture");
+            self.global.note(&format!("{pictures} traced coarsely, for lack of time; a longer --time-limit may help"));
+        }
         if !self.args.is_single() {
             note_report(self.global, report, self.failed, "traced");
         }
@@ -265,6 +277,8 @@ fn write_svg(file: &Path, svg: &str, overwrite: bool) -> Result<()> {
         let mut special = File::options().write(true).open(file).map_err(Error::io("write to", file))?;
         return special.write_all(svg.as_bytes()).map_err(Error::io("write to", file));
     }
+    // Pictures come first: the hint for other files is to overwrite them.
+    refuse_picture(file, true)?;
     if !overwrite {
         let is_large = file.metadata().is_ok_and(|metadata| metadata.len() > MAX_SVG_BYTES);
         let existing = beginning(file, if is_large { 1 } else { MAX_SVG_BYTES })?;
@@ -272,7 +286,6 @@ fn write_svg(file: &Path, svg: &str, overwrite: bool) -> Result<()> {
             return Err(Error::Exists { path: file.to_owned() });
         }
     }
-    refuse_picture(file, true)?;
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -347,7 +360,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let file = dir.path().join("new/a.svg");
         let source = Source::new(image::RgbImage::new(8, 8), None, (8, 8));
-        let ours = source.trace(&Parameters::DEFAULT, &|| false).expect("a drawing").svg;
+        let ours = source.trace(&Parameters::DEFAULT, &imgidx::vector::Deadline::never()).expect("a drawing").svg;
         let changed = ours.replace("<path", "<path id=\"a\"");
         write_svg(&file, &ours, false).expect("there is no file yet");
         write_svg(&file, &ours, false).expect("it is ours");

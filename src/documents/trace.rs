@@ -76,6 +76,8 @@ pub struct Trace {
     pub tried: u32,
     /// Whether there was time to try everything that the tier includes.
     pub complete: bool,
+    /// Whether it was made from a smaller copy of the picture, because there was no time for a better one.
+    pub coarse: bool,
     /// Whether it was found by an earlier run.
     pub stored: bool,
     /// How long the search took when it ran.
@@ -147,6 +149,7 @@ impl Trace {
             shapes: traced.shapes,
             tried: traced.tried,
             complete: traced.complete,
+            coarse: traced.coarse,
             stored: traced.stored,
             milliseconds: traced.time.as_millis() as u64,
             parameters: traced.parameters,

@@ -9,10 +9,11 @@ use super::Index;
 use crate::error::{Error, Result};
 use crate::store::Recorder;
 use crate::trace::{
-    Batch, CANDIDATES, Compared, Estimate, Ready, Tier, TraceFacts, TraceInput, TraceOptions, Traced, bytes_for, find,
-    first_for, trace_inputs,
+    Batch, CANDIDATES, Compared, Estimate, Prepared, Ready, Tier, TraceFacts, TraceInput, TraceOptions, Traced,
+    bytes_for, find, first_for, trace_inputs,
 };
 use crate::types::ContentHash;
+use crate::vector::NotDrawn;
 
 /// The predicted score of a picture's trace.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,7 +95,7 @@ impl Index {
         let report = self.run(paths, options, options.pixels, trace_one, |step| {
             match &step.result {
                 Some(Ok(traced)) if traced.stored => stored += 1,
-                Some(Ok(traced)) => record(traced),
+                Some(Ok(traced)) if !traced.coarse => record(traced),
                 _ => {}
             }
             each(step)
@@ -113,7 +114,8 @@ impl Index {
         each: impl FnMut(TraceStep<TraceEstimate>) -> Result<()>,
     ) -> Result<TraceReport> {
         let predict = |batch: &Batch<'_>, ready: Ready<'_>| {
-            let (_, facts) = ready.source.expect("all pictures are decoded");
+            let prepared = ready.picture.expect("all pictures are decoded");
+            let (_, facts) = prepared.source.map_err(|error| failure(batch, ready.path, &error))?;
             let estimate = Estimate::of(&facts, batch.options.tier);
             let known = ready.known.map(|known| (known.score, known.tier));
             Ok(TraceEstimate { hash: ready.hash, facts, estimate, known })
@@ -159,16 +161,36 @@ impl Index {
 
 /// Traces one picture, unless its stored trace suffices.
 fn trace_one(batch: &Batch<'_>, ready: Ready<'_>) -> Result<Traced> {
+    let Ready { path, hash, time, known, picture } = ready;
     let options = batch.options;
-    let compared = ready.source.as_ref().filter(|_| options.pixels).map(|(source, _)| Compared::of(source));
-    let (known, (source, facts)) = match (ready.known, ready.source) {
+    let source = picture.as_ref().and_then(|picture| picture.source.as_ref().ok());
+    let compared = source.filter(|_| options.pixels).map(|(source, _)| Compared::of(source));
+    let (known, Prepared { source, coarse }) = match (known, picture) {
         (Some(known), _) if known.suffices(options) => return Ok(Traced { compared, ..known }),
-        (known, source) => (known, source.expect("a picture without a sufficient trace is decoded")),
+        (known, picture) => (known, picture.expect("a picture without a sufficient trace is decoded")),
     };
-    let limits = batch.limits(bytes_for(&source, options.tier));
-    // A higher tier starts from the parameters that a lower one found.
-    let first = known.map_or(CANDIDATES[first_for(facts.kind)], |known| known.parameters);
-    let traced = find(&source, (ready.hash, facts), options.tier, first, &limits)
-        .map_err(|error| Error::NotTraced { path: ready.path.to_owned(), reason: error.to_string() })?;
-    Ok(Traced { compared, time: ready.time + traced.time, ..traced })
+    let found = source.and_then(|(source, facts)| {
+        let limits = batch.limits(bytes_for(&source, options.tier), time);
+        // A higher tier starts from the parameters that a lower one found.
+        let first = known.as_ref().map_or(CANDIDATES[first_for(facts.kind)], |known| known.parameters);
+        find(&source, (hash, facts), options.tier, first, &limits)
+    });
+    let found = match (found, known) {
+        // Better late than worse.
+        (Err(NotDrawn::Late), Some(known)) => return Ok(Traced { compared, ..known }),
+        (Ok(found), Some(known)) if found.score < known.score => return Ok(Traced { compared, ..known }),
+        (Err(NotDrawn::Late), None) => batch.trace_coarsely(hash, coarse),
+        (found, _) => found,
+    };
+    let traced = found.map_err(|error| failure(batch, path, &error))?;
+    Ok(Traced { compared, time: time + traced.time, ..traced })
+}
+
+fn failure(batch: &Batch<'_>, path: &Path, error: &NotDrawn) -> Error {
+    let path = path.to_owned();
+    match error {
+        NotDrawn::Late if batch.options.cancel.is_cancelled() => Error::Interrupted,
+        NotDrawn::Late => Error::TraceTimeout { path, limit: batch.options.time },
+        other => Error::NotTraced { path, reason: other.to_string() },
+    }
 }

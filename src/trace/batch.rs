@@ -1,7 +1,7 @@
 //! Reads, decodes and traces many pictures on all CPUs within a memory limit. Decoding runs in other processes.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -10,15 +10,17 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Sender, bounded};
 use parking_lot::{Condvar, Mutex};
 
-use super::limits::{Limits, Resources};
+use super::jpeg;
+use super::limits::{Limits, Resources, deadline};
 use super::pictures::TraceInput;
-use super::{TraceFacts, TraceOptions, Traced};
+use super::{Coarse, TraceFacts, TraceOptions, Traced};
 use crate::error::{Error, Result};
 use crate::media::{DecodeLimits, DecodeRequest, Decoded, Filter, Fit, Format, Frame, Reading, read_content};
 use crate::sandbox::Sandbox;
 use crate::store::Store;
 use crate::types::{ByteBudget, ContentHash, ImageType, Stage};
-use crate::vector::Source;
+use crate::vector::{NotDrawn, Source, denoise, is_drawing};
+use imgidx_types::catching_panics;
 
 /// Maximum length of the longer side of traced pixels. Larger pictures are scaled down.
 const MAX_SIDE: u32 = 1536;
@@ -32,6 +34,9 @@ const DRAWING_BYTES_PER_CPU: u64 = 76 << 20;
 /// Memory for preparing a picture, in bytes per pixel.
 const PREPARE_BYTES_PER_PIXEL: u64 = 24;
 
+/// How much longer than the time limit decoding a picture may take.
+const MAX_DECODING_DELAY: Duration = Duration::from_millis(500);
+
 /// Maximum number of pictures that may be finished ahead of a slow one.
 const MAX_AHEAD: usize = 64;
 
@@ -43,8 +48,16 @@ pub(crate) struct Ready<'a> {
     pub time: Duration,
     /// The stored trace of it.
     pub known: Option<Traced>,
-    /// The source to trace, and its properties; `None` if the picture was not decoded because `known` suffices.
-    pub source: Option<(Source, TraceFacts)>,
+    /// The decoded picture; `None` if it was not decoded because `known` suffices.
+    pub picture: Option<Prepared>,
+}
+
+/// A decoded picture.
+pub(crate) struct Prepared {
+    /// The source to trace, and its properties.
+    pub source: Result<(Source, TraceFacts), NotDrawn>,
+    /// What is traced if there is no time for `source`.
+    pub coarse: Coarse,
 }
 
 /// The state that all workers share.
@@ -143,12 +156,13 @@ impl<'a> Batch<'a> {
             let i = next.fetch_add(1, Ordering::Relaxed);
             let Some(input) = trace_inputs.get(i) else { return };
             self.wait_for_slow_pictures(i);
-            let process = AssertUnwindSafe(|| work(self, self.prepare(input, &mut store)?));
+            let process = || work(self, self.prepare(input, &mut store)?);
             // Without a result, the other workers would wait for this picture forever.
-            let result = catch_unwind(process).unwrap_or_else(|_| {
-                Err(Error::NotTraced { path: input.path.clone(), reason: "the worker panicked".into() })
+            let result = catching_panics(process).unwrap_or_else(|panic| {
+                Err(Error::NotTraced { path: input.path.clone(), reason: format!("it panicked: {panic}") })
             });
-            if results.send((i, result)).is_err() {
+            // A picture that was interrupted before there was any drawing of it has no result.
+            if matches!(result, Err(Error::Interrupted)) || results.send((i, result)).is_err() {
                 return;
             }
         }
@@ -169,7 +183,15 @@ impl<'a> Batch<'a> {
         if let Some(reason) = &input.unreadable {
             return Err(failed(Stage::Scan, reason.clone()));
         }
-        let (reading, _held) = read_content(path, self.max_file_bytes, |bytes| self.files.hold(bytes));
+        // Time that other pictures take is not counted.
+        let waited = Cell::new(Duration::ZERO);
+        let wait_for = |budget: &'w ByteBudget, bytes| {
+            let start = Instant::now();
+            let held = budget.hold(bytes);
+            waited.set(waited.get() + start.elapsed());
+            held
+        };
+        let (reading, _held) = read_content(path, self.max_file_bytes, |bytes| wait_for(&self.files, bytes));
         let content = match reading {
             // Nobody asked for this file.
             Reading::Skipped(..) if !input.is_named => return no_drawing(false),
@@ -188,32 +210,49 @@ impl<'a> Batch<'a> {
         if is_left_out(known.as_ref().and_then(|known| known.facts.kind)) {
             return no_drawing(true);
         }
-        let mut ready = Ready { path, hash: content.hash, time: start.elapsed(), known, source: None };
+        let mut ready = Ready { path, hash: content.hash, time: start.elapsed(), known, picture: None };
         if !self.decode_all && ready.known.as_ref().is_some_and(|known| known.suffices(self.options)) {
             return Ok(ready);
         }
-        let limits = DecodeLimits { memory: self.max_pixel_bytes, time: self.options.picture_time };
+        let time = self.options.picture_time.min(self.options.time + MAX_DECODING_DELAY);
+        let limits = DecodeLimits { memory: self.max_pixel_bytes, time };
         let frame = Frame { fit: Fit::Inside, width: MAX_SIDE, height: MAX_SIDE, filter: Filter::Lanczos };
         let request = DecodeRequest { side: MAX_SIDE, feature_time: None, frame: Some(frame), alpha: true };
-        let hold = |bytes| self.pixels.hold(bytes);
+        let hold = |bytes| wait_for(&self.pixels, bytes);
         let decoded = self.sandbox.decode_and_measure(&content.bytes, content.format, limits, &request, hold);
         let Decoded { info, features, pixels, alpha, .. } =
             decoded.map_err(|error| failed(Stage::Decode, error.to_string()))?;
-        if is_left_out(features.kind.map(|kind| kind.label)) {
+        let mut pixels = pixels.expect("the request includes a frame");
+        if is_left_out(features.kind.map(|kind| kind.label)) && !is_drawing(&pixels) {
             return no_drawing(true);
         }
-        let pixels = pixels.expect("the request includes a frame");
-        let _held = self.pixels.hold(PREPARE_BYTES_PER_PIXEL * u64::from(pixels.width()) * u64::from(pixels.height()));
-        let source = Source::new(pixels, alpha.as_ref(), (info.width, info.height));
-        let facts = TraceFacts::of(&source, &features);
-        ready.source = Some((source, facts));
-        ready.time = start.elapsed();
+        let bytes = PREPARE_BYTES_PER_PIXEL * u64::from(pixels.width()) * u64::from(pixels.height());
+        let _held = wait_for(&self.pixels, bytes);
+        let (alpha, size) = (alpha.as_ref(), (info.width, info.height));
+        let deadline = deadline(start + waited.get(), self.options.time, &self.options.cancel);
+        let scale = f64::from(pixels.width().max(pixels.height())) / f64::from(info.width.max(info.height));
+        let noise = jpeg::noise(&content.bytes) * scale as f32;
+        let denoised = denoise(&mut pixels, noise, &deadline);
+        let coarse = Coarse::of(&pixels, alpha, size, &features);
+        let source = denoised.and_then(|()| {
+            let source = Source::within(pixels, alpha, size, &deadline)?;
+            let facts = TraceFacts::of(&source, &features, &deadline)?;
+            Ok((source, facts))
+        });
+        ready.picture = Some(Prepared { source, coarse });
+        ready.time = start.elapsed().saturating_sub(waited.get());
         Ok(ready)
     }
 
-    /// Waits until there is memory for a search, and returns the limits of that search.
-    pub(crate) fn limits(&self, bytes: u64) -> Limits<'_> {
-        self.resources.limits(bytes, self.options.time, &self.options.cancel)
+    /// Waits until there is memory for a search, and returns the limits of that search, for which part of the time has
+    /// passed.
+    pub(crate) fn limits(&self, bytes: u64, passed: Duration) -> Limits<'_> {
+        self.resources.limits(bytes, self.options.time.saturating_sub(passed), &self.options.cancel)
+    }
+
+    /// Makes a coarse drawing of a picture for which there was no time, unless the run was cancelled.
+    pub(crate) fn trace_coarsely(&self, hash: ContentHash, coarse: Coarse) -> Result<Traced, NotDrawn> {
+        coarse.trace(hash, self.options.tier, &self.resources, &self.options.cancel)
     }
 }
 

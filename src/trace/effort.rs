@@ -1,6 +1,5 @@
 //! Searches for the best drawing of a picture. The tier sets the effort.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 use super::candidates::CANDIDATES;
@@ -8,15 +7,16 @@ use super::limits::Limits;
 use super::{Tier, TraceFacts, Traced};
 use crate::types::ContentHash;
 use crate::vector::{Drawn, NotDrawn, Parameters, Quality, Reference, Source, score};
+use image::RgbImage;
 use imgidx_types::catching_panics;
 
 /// Finds the best drawing of a picture with this hash and these facts.
 ///
-/// Tries `first` before anything else, and even after the deadline. A tier that starts with the result of a lower one
-/// therefore never finds a worse drawing.
+/// Tries `first` before anything else. A tier that starts with the result of a lower one therefore never finds a worse
+/// drawing.
 ///
 /// # Errors
-/// When no drawing can be made or compared.
+/// When no drawing can be made or compared, or none before the deadline.
 pub(crate) fn find(
     source: &Source,
     (hash, facts): (ContentHash, TraceFacts),
@@ -24,6 +24,7 @@ pub(crate) fn find(
     first: Parameters,
     limits: &Limits<'_>,
 ) -> Result<Traced, NotDrawn> {
+    limits.deadline().check()?;
     let reference = Reference::new(source)?;
     let mut attempt = Attempt { source, reference: &reference, limits, best: None, tried: Vec::new(), complete: true };
     let candidates = if tier >= Tier::Balanced { &CANDIDATES[..] } else { &[] };
@@ -40,13 +41,14 @@ pub(crate) fn find(
         hash,
         facts,
         tier,
-        quality: Quality { ssimulacra2: best.ssimulacra2, ssim: reference.ssim(&best.drawn.svg)? },
+        quality: Quality { ssimulacra2: best.ssimulacra2, ssim: reference.ssim(&best.rendered) },
         svg: best.drawn.svg,
         parameters: best.parameters,
         score: best.score,
         shapes: best.drawn.shapes,
         tried: tried.len() as u32,
         complete,
+        coarse: false,
         candidates: CANDIDATES.each_ref().map(score_of),
         time: limits.time(),
         stored: false,
@@ -64,6 +66,7 @@ pub(crate) fn bytes_for(source: &Source, tier: Tier) -> u64 {
 /// A drawing with its score.
 struct Candidate {
     drawn: Drawn,
+    rendered: RgbImage,
     parameters: Parameters,
     ssimulacra2: f64,
     score: f64,
@@ -95,8 +98,7 @@ impl Attempt<'_> {
         let mut left = new.as_slice();
         let mut is_better = false;
         while !(left.is_empty() || until_better && is_better) {
-            // The very first drawing is made even after the deadline.
-            if self.best.is_some() && self.limits.is_late() {
+            if self.limits.deadline().is_late() {
                 self.complete = false;
                 break;
             }
@@ -123,25 +125,24 @@ impl Attempt<'_> {
     }
 
     fn draw_all(&self, all: &[Parameters]) -> Vec<Result<Candidate, NotDrawn>> {
-        let must = |i: usize| self.best.is_none() && i == 0;
         let [rest @ .., last] = all else { return Vec::new() };
         thread::scope(|scope| {
-            let others: Vec<_> =
-                rest.iter().enumerate().map(|(i, it)| scope.spawn(move || self.draw(it, must(i)))).collect();
-            let last = self.draw(last, must(rest.len()));
+            let others: Vec<_> = rest.iter().map(|parameters| scope.spawn(|| self.draw(parameters))).collect();
+            let last = self.draw(last);
             others.into_iter().map(|thread| thread.join().expect("`draw` catches panics")).chain([last]).collect()
         })
     }
 
-    fn draw(&self, parameters: &Parameters, is_needed: bool) -> Result<Candidate, NotDrawn> {
-        let is_late = || if is_needed { self.limits.is_too_late() } else { self.limits.is_late() };
-        let draw = AssertUnwindSafe(|| {
-            let drawn = self.source.trace(parameters, &is_late)?;
-            let ssimulacra2 = self.reference.ssimulacra2(&drawn.svg)?;
+    fn draw(&self, parameters: &Parameters) -> Result<Candidate, NotDrawn> {
+        let deadline = self.limits.deadline();
+        let draw = || {
+            let drawn = self.source.trace(parameters, deadline)?;
+            let rendered = self.reference.render(&drawn.svg, deadline)?;
+            let ssimulacra2 = self.reference.ssimulacra2(&rendered)?;
             let score = score(ssimulacra2, drawn.svg.len());
-            Ok(Candidate { drawn, parameters: *parameters, ssimulacra2, score })
-        });
-        catching_panics(|| catch_unwind(draw)).unwrap_or_else(|_| Err(NotDrawn::Failed("it panicked".into())))
+            Ok(Candidate { drawn, rendered, parameters: *parameters, ssimulacra2, score })
+        };
+        catching_panics(draw).unwrap_or_else(|panic| Err(NotDrawn::Failed(format!("it panicked: {panic}"))))
     }
 
     /// Records a drawing, and returns whether it is the best so far.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::types::{Features, ImageType};
-use crate::vector::{Source, SourceFacts};
+use crate::vector::{Deadline, NotDrawn, Source, SourceFacts};
 
 /// Properties of a picture, known before it is traced, that predict how good its trace will be.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -28,15 +28,18 @@ pub(crate) const NUMBERS: usize = 10;
 
 impl TraceFacts {
     /// Collects the properties of a picture.
-    pub fn of(source: &Source, features: &Features) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// [`NotDrawn::Late`] if the deadline passes.
+    pub fn of(source: &Source, features: &Features, deadline: &Deadline) -> Result<Self, NotDrawn> {
+        Ok(Self {
             kind: features.kind.map(|kind| kind.label),
-            source: source.facts(),
+            source: source.facts(deadline)?,
             entropy: features.tones.map_or(0.0, |tones| tones.entropy),
             gradient_fraction: features.quick.gradient_fraction,
             corner_density: features.detail.map_or(0.0, |detail| detail.corner_density),
             shades: features.quick.shades,
-        }
+        })
     }
 
     /// The properties as numbers for the prior. Properties that vary by orders of magnitude become logarithms.

@@ -4,9 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::types::{ByteBudget, CancelToken, MemoryPermit};
-
-/// Time allowed for the first drawing of a picture, even if the search has less.
-const FIRST_DRAWING_TIMEOUT: Duration = Duration::from_secs(60);
+use crate::vector::Deadline;
 
 /// Stands in for a deadline too far away to be represented: a year.
 const NEVER: Duration = Duration::from_secs(86_400 * 365);
@@ -32,13 +30,17 @@ impl Resources {
 
     /// Waits until there is memory for a search, and returns the limits of that search. It needs this much memory for
     /// each drawing that it makes at the same time.
-    pub(super) fn limits<'a>(&'a self, bytes: u64, time: Duration, cancel: &'a CancelToken) -> Limits<'a> {
+    pub(super) fn limits<'a>(&'a self, bytes: u64, time: Duration, cancel: &CancelToken) -> Limits<'a> {
         let held = self.drawings.hold(bytes);
         let start = Instant::now();
-        let after = |time: Duration| start.checked_add(time).unwrap_or(start + NEVER);
-        let (deadline, first_drawing_deadline) = (after(time), after(time.max(FIRST_DRAWING_TIMEOUT)));
-        Limits { resources: self, bytes, cancel, start, deadline, first_drawing_deadline, _held: held }
+        Limits { resources: self, bytes, start, deadline: deadline(start, time, cancel), _held: held }
     }
+}
+
+/// The deadline of what started at this time: it also passes when the run is cancelled.
+pub(super) fn deadline(start: Instant, time: Duration, cancel: &CancelToken) -> Deadline {
+    let (end, cancel) = (start.checked_add(time).unwrap_or(start + NEVER), cancel.clone());
+    Deadline::when(move |ahead| cancel.is_cancelled() || Instant::now() + ahead >= end)
 }
 
 /// A CPU in use; dropping the permit gives the CPU back.
@@ -54,10 +56,8 @@ impl Drop for CpuPermit<'_> {
 pub(crate) struct Limits<'a> {
     resources: &'a Resources,
     bytes: u64,
-    cancel: &'a CancelToken,
     start: Instant,
-    deadline: Instant,
-    first_drawing_deadline: Instant,
+    deadline: Deadline,
     _held: MemoryPermit<'a>,
 }
 
@@ -67,14 +67,9 @@ impl<'a> Limits<'a> {
         self.start.elapsed()
     }
 
-    /// Whether the deadline has passed, so that nothing more is tried.
-    pub(super) fn is_late(&self) -> bool {
-        self.cancel.is_cancelled() || Instant::now() >= self.deadline
-    }
-
-    /// Whether to give up even though there is no drawing yet.
-    pub(super) fn is_too_late(&self) -> bool {
-        Instant::now() >= self.first_drawing_deadline
+    /// When the search has to end.
+    pub(super) fn deadline(&self) -> &Deadline {
+        &self.deadline
     }
 
     /// Takes a CPU and memory for one more drawing at the same time, if both are free.

@@ -2,16 +2,19 @@
 
 mod batch;
 mod candidates;
+mod coarse;
 mod effort;
 mod facts;
+mod jpeg;
 mod limits;
 mod options;
 mod pictures;
 mod prior;
 mod record;
 
-pub(crate) use batch::{Batch, Ready};
+pub(crate) use batch::{Batch, Prepared, Ready};
 pub use candidates::{CANDIDATES, CandidateScores, first_for};
+pub(crate) use coarse::Coarse;
 pub(crate) use effort::{bytes_for, find};
 pub use facts::TraceFacts;
 pub use options::{Tier, TraceOptions};
@@ -57,6 +60,7 @@ mod tests {
             shapes: 7,
             tried: 6,
             complete: true,
+            coarse: false,
             candidates: [Some(70.25), Some(1.5), None, None, None, None],
             time: Duration::from_millis(321),
             stored: false,

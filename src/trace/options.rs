@@ -39,8 +39,8 @@ impl Tier {
 pub struct TraceOptions {
     /// The effort to spend on each picture.
     pub tier: Tier,
-    /// Time limit for the search for each picture; the result is the best drawing found until then. The first drawing
-    /// is completed even after this limit, unless it takes more than a minute.
+    /// Time limit for each picture, from reading it. The result is the best drawing found until then, or else a coarse
+    /// one, for which there is half a second more.
     pub time: Duration,
     /// Whether to trace photographs too.
     pub photos: bool,

@@ -14,7 +14,7 @@ use crate::vector::{Parameters, Quality, Source};
 
 /// Version of the tracer; increases whenever the same picture would get a different drawing. Traces of other versions
 /// are made again.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The trace of a picture, and how it was found.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +39,9 @@ pub struct Traced {
     pub tried: u32,
     /// Whether there was time to try everything that the tier includes.
     pub complete: bool,
+    /// Whether it was made from a smaller copy of the picture, because there was no time for a better drawing. Such a
+    /// trace is not stored, and was compared with that copy.
+    pub coarse: bool,
     /// The scores of the candidates.
     pub candidates: CandidateScores,
     /// How long the search took when it ran.
@@ -86,6 +89,7 @@ impl Traced {
             shapes: row.shapes,
             tried: row.tried,
             complete: row.complete,
+            coarse: false,
             candidates: serde_json::from_str(&row.candidates).unwrap_or_default(),
             time: Duration::from_millis(row.milliseconds),
             stored: true,

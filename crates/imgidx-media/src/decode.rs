@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io::Cursor;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use image::metadata::Orientation;
@@ -270,11 +269,7 @@ fn conversion_bytes(color: image::ColorType) -> u64 {
 
 /// Runs a decoder and turns a panic into an error for this picture.
 fn guarded<T>(run: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeError> {
-    catching_panics(|| catch_unwind(AssertUnwindSafe(run))).unwrap_or_else(|panic| {
-        let message =
-            panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-        Err(DecodeError::new(format!("the decoder panicked: {}", message.unwrap_or("no message"))))
-    })
+    catching_panics(run).unwrap_or_else(|panic| Err(DecodeError::new(format!("the decoder panicked: {panic}"))))
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use std::ops::Range;
 use image::RgbImage;
 
 use super::color::{Mixture, Rgb};
+use super::deadline::Deadline;
 use super::fit::Point;
+use super::outline::NotDrawn;
 use super::palette::{Nearest, Palette};
 use super::pixel_kinds::Kind;
 use super::source::{MAX_PIXELS, Source};
@@ -19,6 +21,9 @@ const LINE_COLOR_THRESHOLD: f32 = 24.0;
 
 /// Maximum distance between a pixel and the only candidate around it. Beyond this, the whole palette is searched.
 const LOST_COLOR_THRESHOLD: f32 = 60.0;
+
+/// Number of pixels of a row between two checks of the deadline. Each becomes up to 64 pixels of the enlarged picture.
+const COLUMNS_PER_CHECK: u32 = 256;
 
 /// The enlarged picture, with a palette index for each pixel.
 pub(super) struct Canvas {
@@ -36,7 +41,10 @@ impl Canvas {
     ///
     /// A pixel at an edge may be nearer to a third colour than to the two that it mixes. The candidates for a pixel are
     /// therefore limited to the colours that occur around it.
-    pub(crate) fn new(source: &Source, palette: &Palette, scale: f32) -> Self {
+    ///
+    /// # Errors
+    /// [`NotDrawn::Late`] if the deadline passes.
+    pub(crate) fn new(source: &Source, palette: &Palette, scale: f32, deadline: &Deadline) -> Result<Self, NotDrawn> {
         let small = &source.pixels;
         let (width, height) = size(small.dimensions(), scale);
         let pixels = match (width, height) == small.dimensions() {
@@ -45,10 +53,18 @@ impl Canvas {
         };
         let colors = vec![0; width as usize * height as usize];
         let mut canvas = Self { width, height, colors, small: small.dimensions(), pixels };
-        let candidates = Candidates::new(source, palette);
+        let candidates = Candidates {
+            kinds: &source.kinds,
+            nearest: palette.indices(source, deadline)?,
+            size: (small.width() as i32, small.height() as i32),
+            all: (0..palette.flat().max(1) as u16).collect(),
+        };
         let mut choice = Vec::new();
         for row in 0..small.height() {
             for column in 0..small.width() {
+                if column % COLUMNS_PER_CHECK == 0 {
+                    deadline.check()?;
+                }
                 candidates.colors(column, row, &mut choice);
                 for y in cells(row, small.height(), height) {
                     for x in cells(column, small.width(), width) {
@@ -63,7 +79,7 @@ impl Canvas {
                 }
             }
         }
-        canvas
+        Ok(canvas)
     }
 
     /// Enlargement factors along x and y.
@@ -116,17 +132,7 @@ struct Candidates<'a> {
     all: Vec<u16>,
 }
 
-impl<'a> Candidates<'a> {
-    fn new(source: &'a Source, palette: &Palette) -> Self {
-        let (width, height) = source.pixels.dimensions();
-        Self {
-            kinds: &source.kinds,
-            nearest: palette.indices(source),
-            size: (width as i32, height as i32),
-            all: (0..palette.flat().max(1) as u16).collect(),
-        }
-    }
-
+impl Candidates<'_> {
     /// Collects the palette indices that a pixel may be snapped to.
     fn colors(&self, x: u32, y: u32, found: &mut Vec<u16>) {
         let (x, y) = (x as i32, y as i32);
@@ -206,9 +212,10 @@ mod tests {
             _ => Pixel([255; 3]),
         });
         let source = Source::new(pixels, None, (40, 40));
-        let palette = Palette::of(&source, 12.0, 16);
+        let never = Deadline::never();
+        let palette = Palette::of(&source, 12.0, 16, &never).expect("there is time");
         let grey = palette.colors().iter().position(|color| *color == [128; 3]).expect("it has an area") as u16;
-        let canvas = Canvas::new(&source, &palette, 4.0);
+        let canvas = Canvas::new(&source, &palette, 4.0, &never).expect("there is time");
         let rows = |from: usize, to: usize| &canvas.colors[from * 160..to * 160];
         assert!(!rows(0, 64).contains(&grey));
         assert!(rows(128, 160).iter().all(|color| *color == grey));

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::deadline::Deadline;
+use super::outline::NotDrawn;
 use super::palette::Palette;
 use super::pixel_kinds::Kind;
 use super::source::Source;
@@ -29,16 +31,19 @@ pub struct SourceFacts {
 
 impl Source {
     /// Properties that predict how good the trace will be.
-    pub fn facts(&self) -> SourceFacts {
-        let palette = Palette::of(self, 12.0, 256);
-        let indices = palette.indices(self);
+    ///
+    /// # Errors
+    /// [`NotDrawn::Late`] if the deadline passes.
+    pub fn facts(&self, deadline: &Deadline) -> Result<SourceFacts, NotDrawn> {
+        let palette = Palette::of(self, 12.0, 256, deadline)?;
+        let indices = palette.indices(self, deadline)?;
         let count = self.kinds.len() as f32;
         let part = |kind: Kind| self.kinds.iter().filter(|k| **k == kind).count() as f32 / count;
         let width = self.pixels.width() as usize;
         let differ = |a: usize, b: usize| usize::from(indices[a].color != indices[b].color);
         let right: usize = (0..indices.len()).filter(|i| i % width > 0).map(|i| differ(i, i - 1)).sum();
         let down: usize = (width..indices.len()).map(|i| differ(i, i - width)).sum();
-        SourceFacts {
+        Ok(SourceFacts {
             megapixels: count / 1e6,
             colors: palette.colors().len() as u32,
             flat: part(Kind::Flat),
@@ -47,6 +52,6 @@ impl Source {
             off_palette: indices.iter().map(|nearest| nearest.distance).sum::<f32>() / count,
             edges: (right + down) as f32 / count,
             transparent: self.ground.is_some(),
-        }
+        })
     }
 }

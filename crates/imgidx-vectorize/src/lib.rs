@@ -5,24 +5,30 @@
 //! 1. Find the gradients of the picture (`smooth`, `gradient`).
 //! 2. Collect its other colours in a palette, without the mixed colours of anti-aliased edges (`palette`).
 //! 3. Enlarge the pixels and snap each of them to the palette (`canvas`).
-//! 4. Find areas of one colour (vtracer), and extend them a little under the areas drawn over them (`spread`).
+//! 4. Find areas of one colour (`clusters`, vtracer), and extend them a little under the areas drawn over them (`spread`).
 //! 5. Place the outlines with sub-pixel accuracy, using the mixed colours (`edge`).
 //! 6. Fit corners, straight lines and curves to the outlines (`fit`).
+//!
+//! Every step asks a [`Deadline`] and gives up once it has passed.
 //!
 //! [`Reference`] renders an SVG again (resvg) and compares it with the source.
 //!
 //! ```
 //! use image::{Rgb, RgbImage};
-//! use imgidx_vectorize::{Parameters, Source};
+//! use imgidx_vectorize::{Deadline, Parameters, Source};
 //!
 //! let drawing = RgbImage::from_fn(32, 32, |x, _| if x < 16 { Rgb([20, 90, 200]) } else { Rgb([255; 3]) });
-//! let drawn = Source::new(drawing, None, (32, 32)).trace(&Parameters::DEFAULT, &|| false)?;
+//! let drawn = Source::new(drawing, None, (32, 32)).trace(&Parameters::DEFAULT, &Deadline::never())?;
 //! assert!(drawn.svg.starts_with("<svg"));
 //! # Ok::<(), imgidx_vectorize::NotDrawn>(())
 //! ```
 
 mod canvas;
+mod clusters;
 mod color;
+mod deadline;
+mod denoise;
+mod drawing;
 mod edge;
 mod facts;
 mod fit;
@@ -40,6 +46,9 @@ mod smooth;
 mod source;
 mod spread;
 
+pub use deadline::Deadline;
+pub use denoise::denoise;
+pub use drawing::is_drawing;
 pub use facts::SourceFacts;
 pub use outline::{Drawn, NotDrawn};
 pub use parameters::{Compositing, Parameters};

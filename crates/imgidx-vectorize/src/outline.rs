@@ -1,6 +1,6 @@
 //! Turns areas of one colour into SVG paths.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use image::RgbImage;
@@ -9,9 +9,12 @@ use vtracer::compose::Compositing as Composition;
 use vtracer::fitter::{CurveFitter, FittedGeom};
 use vtracer::ir::{PathCmd, RegionMask};
 use vtracer::optimize::OptimizerPass;
-use vtracer::{CancelToken, ColorImage, Config, Hierarchical, VectorDoc};
+use vtracer::{CancelToken, Color, ColorImage, Config, Hierarchical, VectorDoc};
 
 use super::canvas::{self, Canvas};
+use super::clusters::Areas;
+use super::color::Rgb;
+use super::deadline::{Deadline, Stop};
 use super::edge;
 use super::fit::{self, Fitting, Piece, Point, contours, cross};
 use super::paint::Repaint;
@@ -60,27 +63,33 @@ impl Source {
 
     /// Traces the picture.
     ///
-    /// The SVG has the size of the original; its coordinates are pixels of the enlarged picture. The trace calls
-    /// `is_late` repeatedly and gives up once it returns true.
+    /// The SVG has the size of the original; its coordinates are pixels of the enlarged picture.
     ///
     /// # Errors
-    /// When a parameter is out of range, `is_late` returns true, or the tracer fails.
-    pub fn trace(&self, parameters: &Parameters, is_late: &dyn Fn() -> bool) -> Result<Drawn, NotDrawn> {
+    /// When a parameter is out of range, the deadline passes, or the tracer fails.
+    pub fn trace(&self, parameters: &Parameters, deadline: &Deadline) -> Result<Drawn, NotDrawn> {
         if !parameters.are_valid() {
             return Err(NotDrawn::Invalid);
         }
-        let palette = Arc::new(Palette::of(self, parameters.radius, parameters.colors.into()));
-        let canvas = Arc::new(Canvas::new(self, &palette, parameters.scale));
+        let palette = Arc::new(Palette::of(self, parameters.radius, parameters.colors.into(), deadline)?);
+        let canvas = Arc::new(Canvas::new(self, &palette, parameters.scale, deadline)?);
         let (width, height) = (canvas.width, canvas.height);
         let is_transparent = self.ground.is_some();
         if is_transparent && canvas.colors.iter().all(|color| *color == 0) {
             return Ok(self.document("", (width, height), 0));
         }
         let top = f64::from(u8::from(is_transparent));
-        let repaint = Repaint { canvas: canvas.clone(), palette: palette.clone(), is_transparent };
+        let stop = Stop { deadline: deadline.clone(), cancel: CancelToken::new() };
+        let areas = Areas {
+            layer_difference: parameters.layers.into(),
+            min_area: usize::from(parameters.speckle).pow(2),
+            key: is_transparent.then(|| unused_color(&canvas, &palette)),
+            stop: stop.clone(),
+        };
+        let repaint = Repaint { canvas: canvas.clone(), palette: palette.clone(), is_transparent, stop: stop.clone() };
         let is_fitted = parameters.straight && parameters.compositing == Compositing::Stacked;
         let fitter = is_fitted.then(|| Fitter {
-            fitting: Fitting {
+            settings: Fitting {
                 tolerance: parameters.simplify.max(0.1).into(),
                 corner: f64::from(parameters.corner).to_radians(),
                 frame: (Point::new(0.0, top), Point::new(width.into(), f64::from(height) + top)),
@@ -88,11 +97,12 @@ impl Source {
             canvas: canvas.clone(),
             palette: palette.clone(),
             pixels: self.pixels.clone(),
+            stop,
         });
         let image = to_image(&canvas, &palette, is_transparent);
-        let draw = || draw(&image, parameters, repaint, fitter, is_late);
-        let (paths, shapes) = catching_panics(|| catch_unwind(AssertUnwindSafe(draw)))
-            .unwrap_or_else(|_| Err(NotDrawn::Failed("it panicked".into())))?;
+        let draw = || draw(&image, parameters, areas, repaint, fitter);
+        let (paths, shapes) =
+            catching_panics(draw).unwrap_or_else(|panic| Err(NotDrawn::Failed(format!("it panicked: {panic}"))))?;
         Ok(self.document(&with_gradients(paths, &palette, canvas.scale(), top), (width, height), shapes))
     }
 
@@ -123,15 +133,26 @@ fn to_image(canvas: &Canvas, palette: &Palette, is_transparent: bool) -> ColorIm
     ColorImage { pixels, width, height: height + 2 * usize::from(is_transparent) }
 }
 
+/// A colour that no pixel has, to mark transparent pixels. Transparent pixels are black before that.
+fn unused_color(canvas: &Canvas, palette: &Palette) -> Color {
+    let mut used: HashSet<Rgb> = HashSet::from([[0; 3]]);
+    let indices: HashSet<u16> = canvas.colors.iter().copied().filter(|color| *color != 0).collect();
+    used.extend(indices.into_iter().map(|color| palette.colors()[usize::from(color)]));
+    let bright = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [0, 255, 255], [255, 0, 255]];
+    // The palette has fewer colours than this grid.
+    let steps = || (0..=u8::MAX).step_by(37);
+    let grid = steps().flat_map(|red| steps().flat_map(move |green| steps().map(move |blue| [red, green, blue])));
+    let [red, green, blue] =
+        bright.into_iter().chain(grid).find(|color| !used.contains(color)).expect("the palette is small");
+    Color::new(red, green, blue)
+}
+
 fn config(parameters: &Parameters) -> Config {
     Config {
         hierarchical: match parameters.compositing {
             Compositing::Stacked => Hierarchical::Stacked,
             Compositing::Cutout => Hierarchical::Cutout,
         },
-        filter_speckle: parameters.speckle.into(),
-        // Full precision: the pixels are already snapped to the palette. A value above 8 would wrap.
-        color_precision: 8,
         layer_difference: parameters.layers.into(),
         corner_threshold: parameters.corner.into(),
         simplify: (parameters.simplify > 0.0).then(|| parameters.simplify.into()),
@@ -145,30 +166,29 @@ fn config(parameters: &Parameters) -> Config {
 fn draw(
     image: &ColorImage,
     parameters: &Parameters,
+    areas: Areas,
     repaint: Repaint,
     fitter: Option<Fitter>,
-    is_late: &dyn Fn() -> bool,
 ) -> Result<(String, u32), NotDrawn> {
     let failed = |error: vtracer::Error| match error {
         vtracer::Error::Cancelled => NotDrawn::Late,
         other => NotDrawn::Failed(other.to_string()),
     };
+    let stop = areas.stop.clone();
     let mut pipeline = config(parameters).build().map_err(failed)?;
+    pipeline.frontend = Box::new(areas);
     pipeline.color_fitters = vec![Box::new(repaint), Box::new(MergeAdjacent)];
     if let Some(fitter) = fitter {
         pipeline.compositing = Composition::Stacked(Box::new(fitter));
         pipeline.curve_passes.clear();
-        pipeline.color_fitters.push(Box::new(Spread { reach: SPREAD_REACH }));
+        pipeline.color_fitters.push(Box::new(Spread { reach: SPREAD_REACH, stop: stop.clone() }));
         // Runs first: once coordinates are rounded, straight curves can no longer be recognised.
         pipeline.optimizers.insert(0, Box::new(Straighten));
     }
-    let cancel = CancelToken::new();
-    let mut check_deadline = |_| {
-        if is_late() {
-            cancel.cancel();
-        }
-    };
-    let document: VectorDoc = pipeline.run_with_progress(image, &cancel, &mut check_deadline).map_err(failed)?;
+    let mut check_deadline = |_| _ = stop.is_late();
+    let document: VectorDoc = pipeline.run_with_progress(image, &stop.cancel, &mut check_deadline).map_err(failed)?;
+    // The last step may have been left incomplete.
+    stop.deadline.check()?;
     let svg = pipeline.writer.write(&document);
     Ok((inner(&svg).to_owned(), document.shapes.len() as u32))
 }
@@ -189,16 +209,17 @@ fn with_gradients(mut paths: String, palette: &Palette, scale: (f64, f64), top: 
 
 /// A curve fitter for vtracer that keeps corners and straight lines.
 struct Fitter {
-    fitting: Fitting,
+    settings: Fitting,
     canvas: Arc<Canvas>,
     palette: Arc<Palette>,
     pixels: RgbImage,
+    stop: Stop,
 }
 
 impl Fitter {
     /// Moves the midpoint of a pixel side to the edge between the two pixels that share the side.
     fn edge(&self, side: Point) -> Point {
-        let (first, last) = self.fitting.frame;
+        let (first, last) = self.settings.frame;
         let (x, y) = (side.x - first.x, side.y - first.y);
         let is_on_frame = x == 0.0 || y == 0.0 || side.x == last.x || side.y == last.y;
         if is_on_frame {
@@ -220,10 +241,13 @@ impl Fitter {
 impl CurveFitter for Fitter {
     fn fit_region(&self, mask: &RegionMask) -> Vec<FittedGeom> {
         let offset = mask.offset.to_point_f64();
+        if self.stop.is_late() {
+            return Vec::new();
+        }
         let outlines = contours((mask.width(), mask.height()), |x, y| mask.image.get_pixel_safe(x, y));
         let fitted = outlines.into_iter().map(|mut corners| {
             corners.iter_mut().for_each(|corner| *corner += offset);
-            let outline = fit::fit(&corners, &self.fitting, |side| self.edge(side));
+            let outline = fit::fit(&corners, &self.settings, |side| self.edge(side), &|| self.stop.is_late());
             let mut at = outline.start;
             // vtracer accepts curves only. `Straighten` recognises lines by their control points.
             let curve = |piece: &Piece| piece.controls(std::mem::replace(&mut at, piece.end()));
@@ -291,7 +315,7 @@ mod tests {
     }
 
     fn traced(source: &Source, compositing: Compositing) -> Drawn {
-        source.trace(&Parameters { compositing, ..Parameters::DEFAULT }, &|| false).expect("a drawing")
+        source.trace(&Parameters { compositing, ..Parameters::DEFAULT }, &Deadline::never()).expect("a drawing")
     }
 
     #[test]
@@ -380,8 +404,8 @@ mod tests {
     fn a_late_trace_fails_and_parameter_ranges_are_checked() {
         let (pixels, _) = ring();
         let source = Source::new(pixels, None, (48, 64));
-        assert_eq!(source.trace(&Parameters::DEFAULT, &|| true), Err(NotDrawn::Late));
+        assert_eq!(source.trace(&Parameters::DEFAULT, &Deadline::when(|_| true)), Err(NotDrawn::Late));
         let invalid = Parameters { scale: 20.0, ..Parameters::DEFAULT };
-        assert_eq!(source.trace(&invalid, &|| false), Err(NotDrawn::Invalid));
+        assert_eq!(source.trace(&invalid, &Deadline::never()), Err(NotDrawn::Invalid));
     }
 }

@@ -8,6 +8,7 @@ use vtracer::ir::Paint;
 use vtracer::{Color, Segmentation};
 
 use super::canvas::Canvas;
+use super::deadline::Stop;
 use super::palette::Palette;
 use super::spread::top;
 
@@ -19,12 +20,13 @@ pub(super) struct Repaint {
     pub palette: Arc<Palette>,
     /// Whether the first colour means transparent, and the drawing has an empty row above and below.
     pub is_transparent: bool,
+    pub stop: Stop,
 }
 
 impl ColorFitter for Repaint {
     fn fit(&self, drawing: &mut Segmentation) {
         let width = self.canvas.width as usize;
-        let top = top(drawing);
+        let top = top(drawing, &self.stop);
         let margin = if self.is_transparent { width } else { 0 };
         let mut counts: HashMap<(u32, u16), usize> = HashMap::new();
         let mut pixels = top[margin..].iter().copied().zip(self.canvas.colors.iter().copied()).peekable();

@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use image::RgbImage;
 
 use super::color::{DISTINCT_COLOR_THRESHOLD, Rgb, distance, distance_from_mixtures, squared_distance};
+use super::deadline::Deadline;
 use super::fit::Point;
 use super::gradient::Gradient;
+use super::outline::NotDrawn;
 use super::pixel_kinds::Kind;
 use super::source::Source;
 
@@ -15,6 +17,12 @@ const OWN_COLOR_THRESHOLD: f32 = 16.0;
 
 /// Maximum number of colours while similar ones are merged.
 const MAX_COLORS: usize = 1024;
+
+/// Number of pixels between two checks of the deadline.
+const PIXELS_PER_CHECK: usize = 4096;
+
+/// Number of colours between two checks of the deadline. Each is compared with up to [`MAX_COLORS`] others.
+const COLORS_PER_CHECK: usize = 1024;
 
 /// The colours of a drawing, the most frequent first, followed by stand-ins for its gradients.
 #[derive(Debug, Clone)]
@@ -48,13 +56,17 @@ impl Counted {
 impl Palette {
     /// Collects the colours of a picture: at most `max_colors`, not counting gradients. Colours closer than `radius`
     /// are merged. The background of a transparent picture is always the first colour.
-    pub(crate) fn of(source: &Source, radius: f32, max_colors: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`NotDrawn::Late`] if the deadline passes.
+    pub(crate) fn of(source: &Source, radius: f32, max_colors: usize, deadline: &Deadline) -> Result<Self, NotDrawn> {
         let gradients = source.smooth.gradients.clone();
-        let merged = merge(count(source), radius);
+        let merged = merge(count(source, deadline)?, radius, deadline)?;
         let mut kept: Vec<Rgb> = source.ground.into_iter().collect();
         // Colours that may occur in mixtures.
         let mut all: Vec<Rgb> = gradients.iter().flat_map(Gradient::ends).chain(source.ground).collect();
         for found in merged {
+            deadline.check()?;
             if kept.len() >= max_colors {
                 break;
             }
@@ -72,7 +84,7 @@ impl Palette {
         for gradient in &gradients {
             kept.push(stand_in(gradient, &kept));
         }
-        Self { colors: kept, gradients }
+        Ok(Self { colors: kept, gradients })
     }
 
     /// All colours. The stand-ins for gradients come last.
@@ -104,7 +116,10 @@ impl Palette {
     }
 
     /// The nearest palette entry of each pixel.
-    pub(crate) fn indices(&self, source: &Source) -> Vec<Nearest> {
+    ///
+    /// # Errors
+    /// [`NotDrawn::Late`] if the deadline passes.
+    pub(crate) fn indices(&self, source: &Source, deadline: &Deadline) -> Result<Vec<Nearest>, NotDrawn> {
         let flat: Vec<u16> = (0..self.flat() as u16).collect();
         let mut known: HashMap<Rgb, Nearest> = HashMap::new();
         let mut nearest_flat = |color: Rgb, at: Point| {
@@ -113,7 +128,7 @@ impl Palette {
                 Nearest { color: index, distance: distance(self.colors[usize::from(index)], color) }
             })
         };
-        let nearest = |(pixel, (x, y, color)): (usize, (u32, u32, &image::Rgb<u8>))| {
+        let mut nearest = |(pixel, (x, y, color)): (usize, (u32, u32, &image::Rgb<u8>))| {
             let at = Point::new(f64::from(x) + 0.5, f64::from(y) + 0.5);
             let gradient = source.smooth.gradient_of(pixel).or((flat.is_empty()).then_some(0));
             match gradient.map(|gradient| (flat.len() + gradient) as u16) {
@@ -121,14 +136,23 @@ impl Palette {
                 None => nearest_flat(color.0, at),
             }
         };
-        source.pixels.enumerate_pixels().enumerate().map(nearest).collect()
+        let mut all = Vec::with_capacity(source.kinds.len());
+        let mut pixels = source.pixels.enumerate_pixels().enumerate();
+        while all.len() < source.kinds.len() {
+            deadline.check()?;
+            all.extend(pixels.by_ref().take(PIXELS_PER_CHECK).map(&mut nearest));
+        }
+        Ok(all)
     }
 }
 
 /// Counts the colours of flat and fine pixels outside of gradients, heaviest first.
-fn count(source: &Source) -> Vec<Counted> {
+fn count(source: &Source, deadline: &Deadline) -> Result<Vec<Counted>, NotDrawn> {
     let mut counts: HashMap<Rgb, (u32, u32)> = HashMap::new();
     for (i, (pixel, kind)) in source.pixels.pixels().zip(&source.kinds).enumerate() {
+        if i % PIXELS_PER_CHECK == 0 {
+            deadline.check()?;
+        }
         match kind {
             _ if source.smooth.gradient_of(i).is_some() => {}
             Kind::Flat => counts.entry(pixel.0).or_default().0 += 1,
@@ -138,7 +162,7 @@ fn count(source: &Source) -> Vec<Counted> {
     }
     let mut all: Vec<Counted> = counts.into_iter().map(|(color, (flat, fine))| Counted { color, flat, fine }).collect();
     sort(&mut all);
-    all
+    Ok(all)
 }
 
 /// Sorts by descending weight. Ties are ordered by colour, to keep the result deterministic.
@@ -147,9 +171,12 @@ fn sort(colors: &mut [Counted]) {
 }
 
 /// Merges each colour into the first heavier one that is closer than `radius`.
-fn merge(colors: Vec<Counted>, radius: f32) -> Vec<Counted> {
+fn merge(colors: Vec<Counted>, radius: f32, deadline: &Deadline) -> Result<Vec<Counted>, NotDrawn> {
     let mut merged: Vec<Counted> = Vec::new();
-    for found in colors {
+    for (i, found) in colors.into_iter().enumerate() {
+        if i % COLORS_PER_CHECK == 0 {
+            deadline.check()?;
+        }
         let is_near = |other: &Counted| squared_distance(other.color, found.color) < radius * radius;
         match merged.iter().position(is_near) {
             Some(near) => {
@@ -161,7 +188,7 @@ fn merge(colors: Vec<Counted>, radius: f32) -> Vec<Counted> {
         }
     }
     sort(&mut merged);
-    merged
+    Ok(merged)
 }
 
 /// Chooses a stand-in colour for a gradient. It resembles the gradient, because the tracer merges small areas into
@@ -196,7 +223,8 @@ mod tests {
 
     fn palette(pixels: RgbImage) -> Vec<Rgb> {
         let size = pixels.dimensions();
-        Palette::of(&Source::new(pixels, None, size), 12.0, 64).colors().to_vec()
+        let palette = Palette::of(&Source::new(pixels, None, size), 12.0, 64, &Deadline::never());
+        palette.expect("there is time").colors().to_vec()
     }
 
     /// A red disc on white with anti-aliased edges.

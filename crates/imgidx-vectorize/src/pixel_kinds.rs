@@ -3,6 +3,11 @@
 use image::RgbImage;
 
 use super::color::{DISTINCT_COLOR_THRESHOLD, Rgb, SAME_COLOR_THRESHOLD, distance, squared_distance};
+use super::deadline::Deadline;
+use super::outline::NotDrawn;
+
+/// Number of pixels between two checks of the deadline.
+const PIXELS_PER_CHECK: usize = 4096;
 
 /// The role of a pixel among its neighbours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,14 +22,23 @@ pub(super) enum Kind {
 }
 
 /// Determines the kind of each pixel.
-pub(super) fn kinds(pixels: &RgbImage) -> Vec<Kind> {
+///
+/// # Errors
+/// [`NotDrawn::Late`] if the deadline passes.
+pub(super) fn kinds(pixels: &RgbImage, deadline: &Deadline) -> Result<Vec<Kind>, NotDrawn> {
     let (width, height) = (pixels.width() as i32, pixels.height() as i32);
     let at = |x: i32, y: i32| {
         let is_inside = x >= 0 && y >= 0 && x < width && y < height;
         is_inside.then(|| pixels.get_pixel(x as u32, y as u32).0)
     };
-    let places = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
-    places.map(|(x, y)| kind(at(x, y).expect("the pixel is inside the picture"), |dx, dy| at(x + dx, y + dy))).collect()
+    let mut all = Vec::with_capacity(pixels.pixels().len());
+    for (x, y, color) in pixels.enumerate_pixels() {
+        if all.len() % PIXELS_PER_CHECK == 0 {
+            deadline.check()?;
+        }
+        all.push(kind(color.0, |dx, dy| at(x as i32 + dx, y as i32 + dy)));
+    }
+    Ok(all)
 }
 
 fn kind(color: Rgb, beside: impl Fn(i32, i32) -> Option<Rgb>) -> Kind {

@@ -4,8 +4,9 @@ use fast_ssim2::{PixelDescriptor, PixelSlice, Ssimulacra2Reference};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
+use super::deadline::Deadline;
 use super::outline::NotDrawn;
-use super::render::render;
+use super::render::render_within;
 use super::source::Source;
 use crate::scale::scale_to;
 
@@ -63,28 +64,30 @@ impl Reference {
         Ok(Self { pixels, ground: source.ground(), prepared })
     }
 
-    /// The SSIMULACRA2 score of a drawing.
+    /// The SSIMULACRA2 score of a rendered drawing.
     ///
     /// Source: Sneyers, "Detecting the psychovisual impact of compression related artifacts using SSIMULACRA", and its
     /// second version, cloudinary/ssimulacra2.
     ///
     /// # Errors
-    /// When the drawing cannot be rendered or compared.
-    pub fn ssimulacra2(&self, svg: &str) -> Result<f64, NotDrawn> {
-        self.prepared.compare(&slice(&self.render(svg)?)?).map_err(failed)
+    /// When the drawing cannot be compared.
+    pub fn ssimulacra2(&self, rendered: &RgbImage) -> Result<f64, NotDrawn> {
+        self.prepared.compare(&slice(rendered)?).map_err(failed)
     }
 
-    /// The [`structural_similarity`] of a drawing.
+    /// The [`structural_similarity`] of a rendered drawing.
+    pub fn ssim(&self, rendered: &RgbImage) -> f64 {
+        structural_similarity(&self.pixels, rendered)
+    }
+
+    /// Renders a drawing in the size of the comparison.
     ///
     /// # Errors
-    /// When the drawing cannot be rendered.
-    pub fn ssim(&self, svg: &str) -> Result<f64, NotDrawn> {
-        Ok(structural_similarity(&self.pixels, &self.render(svg)?))
-    }
-
-    fn render(&self, svg: &str) -> Result<RgbImage, NotDrawn> {
+    /// When the drawing cannot be rendered, or the deadline passes.
+    pub fn render(&self, svg: &str, deadline: &Deadline) -> Result<RgbImage, NotDrawn> {
         let (width, height) = self.pixels.dimensions();
-        render(svg, width, height, self.ground).ok_or_else(|| failed("the drawing cannot be rendered"))
+        render_within(svg, (width, height), self.ground, deadline)?
+            .ok_or_else(|| failed("the drawing cannot be rendered"))
     }
 }
 

@@ -4,8 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use image::RgbImage;
 
+use super::deadline::Deadline;
 use super::fit::Point;
 use super::gradient::{Gradient, MIN_CHANGE, Sample, Slope, change, pick};
+use super::outline::NotDrawn;
 
 /// Maximum difference between neighbouring pixels of an area, of 255, for each pass. Later passes are stricter: they
 /// split areas that contain several gradients.
@@ -33,6 +35,9 @@ const MAX_REJECTED: usize = 24;
 /// Maximum number of pixels sampled to fit a gradient.
 const MAX_SAMPLES: usize = 4096;
 
+/// Number of pixels between two checks of the deadline.
+const PIXELS_PER_CHECK: usize = 4096;
+
 /// The gradients of a picture, and the pixels that they cover.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Smooth {
@@ -43,23 +48,31 @@ pub(super) struct Smooth {
 
 impl Smooth {
     /// Finds the gradients of a picture among its opaque pixels.
-    pub(crate) fn of(pixels: &RgbImage, is_solid: impl Fn(usize) -> bool) -> Self {
+    ///
+    /// # Errors
+    /// [`NotDrawn::Late`] if the deadline passes.
+    pub(crate) fn of(
+        pixels: &RgbImage,
+        is_solid: impl Fn(usize) -> bool,
+        deadline: &Deadline,
+    ) -> Result<Self, NotDrawn> {
         let mut free: Vec<bool> = (0..pixels.pixels().len()).map(is_solid).collect();
         let found = Self { gradients: Vec::new(), areas: vec![0; free.len()] };
         let mut search = Search { found, rejected: HashSet::new() };
         for step in MAX_STEPS {
-            let grown = Grown::new(pixels, step, &free);
+            let grown = Grown::new(pixels, step, &free, deadline)?;
             free.fill(false);
             for area in &grown.areas {
+                deadline.check()?;
                 for pixel in search.add_area(&grown, area) {
                     free[pixel as usize] = true;
                 }
                 if search.rejected.len() == MAX_REJECTED {
-                    return Self::default();
+                    return Ok(Self::default());
                 }
             }
         }
-        if search.found.gradients.is_empty() { Self::default() } else { search.found }
+        Ok(if search.found.gradients.is_empty() { Self::default() } else { search.found })
     }
 
     /// The index of a pixel's gradient.
@@ -142,10 +155,13 @@ struct Grown<'a> {
 }
 
 impl<'a> Grown<'a> {
-    fn new(pixels: &'a RgbImage, step: u8, free: &[bool]) -> Self {
+    fn new(pixels: &'a RgbImage, step: u8, free: &[bool], deadline: &Deadline) -> Result<Self, NotDrawn> {
         let mut grown = Self { pixels, areas: Vec::new(), numbers: vec![0; free.len()] };
         let (mut next, mut area, mut number) = (Vec::new(), Vec::new(), 0);
         for first in 0..free.len() {
+            if first % PIXELS_PER_CHECK == 0 {
+                deadline.check()?;
+            }
             if !free[first] || grown.numbers[first] != 0 {
                 continue;
             }
@@ -171,7 +187,7 @@ impl<'a> Grown<'a> {
             }
         }
         grown.areas.sort_by_key(|area| std::cmp::Reverse(area.len()));
-        grown
+        Ok(grown)
     }
 
     fn place(&self, pixel: u32) -> (u32, u32) {
@@ -252,6 +268,10 @@ mod tests {
     use super::*;
     use image::Rgb;
 
+    fn smooth(pixels: &RgbImage, is_solid: bool) -> Smooth {
+        Smooth::of(pixels, |_| is_solid, &Deadline::never()).expect("there is time")
+    }
+
     #[test]
     fn each_area_has_its_gradient_and_flat_ones_have_none() {
         // A gradient from left to right in two areas, one from top to bottom, and two flat areas. One of the flat areas
@@ -262,7 +282,7 @@ mod tests {
             (0..20, 50..90) => Rgb([40, 40, 200]),
             _ => Rgb([255; 3]),
         });
-        let found = Smooth::of(&pixels, |_| true);
+        let found = smooth(&pixels, true);
         let at = |x: usize, y: usize| found.gradient_of(y * 120 + x);
         assert_eq!(found.gradients.len(), 2);
         assert!(at(30, 20).is_some() && at(90, 30).is_some());
@@ -286,7 +306,7 @@ mod tests {
                     _ => Rgb([255; 3]),
                 }
             });
-            Smooth::of(&pixels, |_| true).gradients.len()
+            smooth(&pixels, true).gradients.len()
         };
         assert_eq!((with(0), with(12), with(40)), (1, 1, 0));
     }
@@ -294,7 +314,7 @@ mod tests {
     #[test]
     fn semi_transparent_pixels_have_no_gradient() {
         let pixels = RgbImage::from_fn(60, 60, |x, _| Rgb([4 * x as u8, 0, 0]));
-        assert_eq!(Smooth::of(&pixels, |_| true).gradients.len(), 1);
-        assert_eq!(Smooth::of(&pixels, |_| false).gradients.len(), 0);
+        assert_eq!(smooth(&pixels, true).gradients.len(), 1);
+        assert_eq!(smooth(&pixels, false).gradients.len(), 0);
     }
 }

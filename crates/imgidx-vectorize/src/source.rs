@@ -3,6 +3,8 @@
 use image::{GrayImage, RgbImage};
 
 use super::color::{Rgb, squared_distance};
+use super::deadline::Deadline;
+use super::outline::NotDrawn;
 use super::pixel_kinds::{Kind, kinds};
 use super::smooth::Smooth;
 
@@ -44,7 +46,20 @@ impl Source {
     /// Analyses a picture: its pixels composited on white, and its alpha channel.
     ///
     /// `size` is the width and height of the original, which may be larger than `pixels`.
-    pub fn new(mut pixels: RgbImage, alpha: Option<&GrayImage>, size: (u32, u32)) -> Self {
+    pub fn new(pixels: RgbImage, alpha: Option<&GrayImage>, size: (u32, u32)) -> Self {
+        Self::within(pixels, alpha, size, &Deadline::never()).expect("there is always time")
+    }
+
+    /// Like [`Source::new`], until a deadline.
+    ///
+    /// # Errors
+    /// [`NotDrawn::Late`] if the deadline passes.
+    pub fn within(
+        mut pixels: RgbImage,
+        alpha: Option<&GrayImage>,
+        size: (u32, u32),
+        deadline: &Deadline,
+    ) -> Result<Self, NotDrawn> {
         let alpha = alpha.filter(|alpha| is_transparent(alpha));
         let ground = alpha.map(|alpha| {
             let ground = ground(&pixels, alpha);
@@ -53,14 +68,14 @@ impl Source {
         });
         // Semi-transparent pixels contain the background colour, so they belong to no gradient.
         let is_solid = |pixel: usize| alpha.is_none_or(|alpha| alpha.as_raw()[pixel] >= SOLID_THRESHOLD);
-        let smooth = Smooth::of(&pixels, is_solid);
-        let mut kinds = kinds(&pixels);
+        let smooth = Smooth::of(&pixels, is_solid, deadline)?;
+        let mut kinds = kinds(&pixels, deadline)?;
         for (i, kind) in kinds.iter_mut().enumerate() {
             if smooth.gradient_of(i).is_some() {
                 *kind = Kind::Flat;
             }
         }
-        Self { size, pixels, ground, kinds, smooth }
+        Ok(Self { size, pixels, ground, kinds, smooth })
     }
 
     /// The pixels that traces are compared with, composited on [`Self::ground`].

@@ -8,26 +8,35 @@ use vtracer::Segmentation;
 use vtracer::colorfit::ColorFitter;
 use vtracer::ir::RegionMask;
 
+use super::deadline::Stop;
+
 /// Extends each area by `reach` pixels where other areas cover it.
 pub(super) struct Spread {
     pub reach: usize,
+    pub stop: Stop,
 }
 
 impl ColorFitter for Spread {
     fn fit(&self, drawing: &mut Segmentation) {
         let size = (drawing.width as usize, drawing.height as usize);
-        let top = top(drawing);
+        let top = top(drawing, &self.stop);
         for (number, layer) in (1..).zip(&mut drawing.layers) {
+            if self.stop.is_late() {
+                return;
+            }
             layer.mask = spread(&layer.mask, size, self.reach, |x, y| top[y * size.0 + x] > number);
         }
     }
 }
 
 /// The number of the topmost area at each pixel: 1 is the lowest area, 0 means no area.
-pub(super) fn top(drawing: &Segmentation) -> Vec<u32> {
+pub(super) fn top(drawing: &Segmentation, stop: &Stop) -> Vec<u32> {
     let width = drawing.width as usize;
     let mut top = vec![0_u32; width * drawing.height as usize];
     for (number, layer) in (1..).zip(&drawing.layers) {
+        if stop.is_late() {
+            break;
+        }
         for_each_pixel(&layer.mask, |x, y| top[y * width + x] = number);
     }
     top
@@ -81,9 +90,10 @@ fn spread(
 
 #[cfg(test)]
 mod tests {
+    use super::super::deadline::Deadline;
     use super::*;
-    use vtracer::Color;
     use vtracer::ir::{Layer, Paint};
+    use vtracer::{CancelToken, Color};
 
     /// A layer with all pixels of some columns of a 10 × 10 drawing.
     fn columns(from: usize, to: usize) -> Layer {
@@ -99,7 +109,8 @@ mod tests {
     fn an_area_extends_under_areas_drawn_over_it_and_nowhere_else() {
         let mut drawing = Segmentation::new(10, 10);
         drawing.layers = vec![columns(3, 6), columns(6, 9)];
-        Spread { reach: 2 }.fit(&mut drawing);
+        let stop = Stop { deadline: Deadline::never(), cancel: CancelToken::new() };
+        Spread { reach: 2, stop }.fit(&mut drawing);
         let covered = |layer: &Layer| {
             let mut all = Vec::new();
             for_each_pixel(&layer.mask, |x, y| all.extend((y == 4).then_some(x)));

@@ -1,7 +1,7 @@
 //! Finds the corners of an outline.
 
 use super::Fitting;
-use super::geometry::{Line, Point, Steps, lerp, stretch};
+use super::geometry::{Line, Point, STEPS_PER_CHECK, Steps, lerp, stretch};
 
 /// Number of steps from which the direction before and after a step is estimated.
 const REACH: usize = 9;
@@ -27,8 +27,8 @@ pub(super) struct Corner {
 }
 
 /// Finds the corners of an outline, in order: where it turns by at least `fitting.corner`, and where it reaches or
-/// leaves a side of the picture.
-pub(super) fn find(steps: &Steps, fitting: &Fitting) -> Vec<Corner> {
+/// leaves a side of the picture. None more are found once `is_late` returns true.
+pub(super) fn find(steps: &Steps, fitting: &Fitting, is_late: &dyn Fn() -> bool) -> Vec<Corner> {
     let count = steps.sides.len();
     let sides: Vec<Option<usize>> = steps.sides.iter().map(|step| side(*step, fitting.frame)).collect();
     let changes = (0..count).filter(|step| sides[*step] != sides[(step + 1) % count]);
@@ -45,7 +45,11 @@ pub(super) fn find(steps: &Steps, fitting: &Fitting) -> Vec<Corner> {
         // Of several equal ones, takes the first.
         around.into_iter().all(|other| turns[other] < turns[step] || turns[other] == turns[step] && other > step)
     };
-    let sharp = (0..count).filter(|step| turns[*step] >= fitting.corner && is_sharpest(*step)).filter(is_free);
+    let is_in_time = |step: &usize| step % STEPS_PER_CHECK != 0 || !is_late();
+    let sharp = (0..count)
+        .take_while(is_in_time)
+        .filter(|step| turns[*step] >= fitting.corner && is_sharpest(*step))
+        .filter(is_free);
     let sharp = sharp.map(|step| Corner { step, point: steps.edges[step], is_fixed: false });
     let mut found: Vec<Corner> = sharp.chain(fixed.iter().copied()).collect();
     found.sort_by_key(|corner| corner.step);

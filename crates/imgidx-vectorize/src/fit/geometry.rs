@@ -38,6 +38,9 @@ impl Piece {
     }
 }
 
+/// Number of steps between two checks of the deadline.
+pub(super) const STEPS_PER_CHECK: usize = 1024;
+
 /// The pixel sides that an outline follows.
 #[derive(Debug, Clone)]
 pub(super) struct Steps {
@@ -49,14 +52,21 @@ pub(super) struct Steps {
 
 impl Steps {
     /// Splits an outline, given by its corners, into steps. `edge` moves the midpoint of a pixel side to the edge.
-    pub(super) fn along(corners: &[Point], edge: impl Fn(Point) -> Point) -> Self {
+    pub(super) fn along(corners: &[Point], edge: impl Fn(Point) -> Point, is_late: &dyn Fn() -> bool) -> Self {
         let mut sides = Vec::new();
         for (i, from) in corners.iter().enumerate() {
             let to = corners[(i + 1) % corners.len()];
             let count = from.distance_to(to).round() as usize;
             sides.extend((0..count).map(|step| lerp(*from, to, (step as f64 + 0.5) / count as f64)));
         }
-        let edges = sides.iter().map(|side| edge(*side)).collect();
+        let mut edges = Vec::with_capacity(sides.len());
+        for some in sides.chunks(STEPS_PER_CHECK) {
+            if is_late() {
+                edges.extend_from_slice(&sides[edges.len()..]);
+                break;
+            }
+            edges.extend(some.iter().map(|side| edge(*side)));
+        }
         Self { sides, edges }
     }
 }

@@ -38,15 +38,21 @@ const MIN_STEPS: usize = 16;
 
 /// Fits a closed outline along pixel sides, given by its corners.
 ///
-/// `edge` moves the midpoint of a pixel side to the edge between the two pixels that share the side.
-pub(super) fn fit(corners: &[Point], fitting: &Fitting, edge: impl Fn(Point) -> Point) -> Outline {
-    let steps = Steps::along(corners, edge);
+/// `edge` moves the midpoint of a pixel side to the edge between the two pixels that share the side. Once `is_late`
+/// returns true, the outline is left incomplete.
+pub(super) fn fit(
+    corners: &[Point],
+    fitting: &Fitting,
+    edge: impl Fn(Point) -> Point,
+    is_late: &dyn Fn() -> bool,
+) -> Outline {
+    let steps = Steps::along(corners, edge, is_late);
     if steps.sides.len() < MIN_STEPS {
         let start = corners.first().copied().unwrap_or_default();
         return Outline { start, pieces: corners.iter().skip(1).copied().chain([start]).map(Piece::Line).collect() };
     }
-    let corners = corners::find(&steps, fitting);
-    runs::join(&steps.edges, &corners, fitting.tolerance)
+    let corners = corners::find(&steps, fitting, is_late);
+    runs::join(&steps.edges, &corners, fitting.tolerance, is_late)
 }
 
 #[cfg(test)]
@@ -61,7 +67,7 @@ mod tests {
         let is_inside = |x: i32, y: i32| {
             (0..size).contains(&x) && (0..size).contains(&y) && is_inside(f64::from(x) + 0.5, f64::from(y) + 0.5)
         };
-        fit(&contours((size as usize, size as usize), is_inside).remove(0), &FITTING, |side| side)
+        fit(&contours((size as usize, size as usize), is_inside).remove(0), &FITTING, |side| side, &|| false)
     }
 
     fn ends(outline: &Outline) -> Vec<Point> {
@@ -144,8 +150,8 @@ mod tests {
     #[test]
     fn a_point_stays_as_it_is() {
         let corners = [(1.0, 1.0), (3.0, 1.0), (3.0, 2.0), (1.0, 2.0)].map(|(x, y)| Point::new(x, y));
-        let outline = fit(&corners, &FITTING, |side| side);
+        let outline = fit(&corners, &FITTING, |side| side, &|| false);
         assert_eq!((outline.start, ends(&outline)), (corners[0], [&corners[1..], &corners[..1]].concat()));
-        assert_eq!(fit(&[], &FITTING, |side| side).pieces, [Piece::Line(Point::default())]);
+        assert_eq!(fit(&[], &FITTING, |side| side, &|| false).pieces, [Piece::Line(Point::default())]);
     }
 }

@@ -23,8 +23,9 @@ const MAX_LENGTHENING: f64 = 1.22;
 /// offset.
 const MAX_BOW: f64 = 0.12;
 
-/// Joins the corners of an outline, whose steps have these edges, with lines and curves.
-pub(super) fn join(edges: &[Point], corners: &[Corner], tolerance: f64) -> Outline {
+/// Joins the corners of an outline, whose steps have these edges, with lines and curves. Leaves off once `is_late`
+/// returns true.
+pub(super) fn join(edges: &[Point], corners: &[Corner], tolerance: f64, is_late: &dyn Fn() -> bool) -> Outline {
     let count = edges.len();
     let runs: Vec<Run> = match corners {
         // Without corners, any point can be the start.
@@ -55,6 +56,9 @@ pub(super) fn join(edges: &[Point], corners: &[Corner], tolerance: f64) -> Outli
     }
     let mut pieces = Vec::new();
     for (i, run) in runs.iter().enumerate() {
+        if is_late() {
+            break;
+        }
         run.draw(points[i], points[(i + 1) % points.len()], tolerance, &mut pieces);
     }
     Outline { start: points[0], pieces }
