@@ -6,8 +6,12 @@
 //! cargo bench --bench trace -- compare SVGS PICTURES TRACES       prints the quality of the traces of a folder as JSON
 //! cargo bench --bench trace -- grid PICTURES FILE [PARAMETERS]    traces each picture with each set of parameters: a
 //!                                                                 grid, or those of a JSON file
+//! cargo bench --bench trace -- limits [PICTURE…]               prints how long traces take with different time limits,
+//!                                                                 of made pictures that are hard to trace, and others
 //! cargo bench --bench trace -- one PICTURE PARAMETERS SVG         traces a picture with parameters in JSON
 //! ```
+
+mod limits;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,6 +53,7 @@ fn main() {
             )
             .expect("a file");
         }
+        ["limits", pictures @ ..] => limits::print(pictures),
         _ => println!("benches/trace/evaluate.py and fit.py run this"),
     }
 }

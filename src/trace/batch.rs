@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::media::{DecodeLimits, DecodeRequest, Decoded, Filter, Fit, Format, Frame, Reading, read_content};
 use crate::sandbox::Sandbox;
 use crate::store::Store;
-use crate::types::{ByteBudget, ContentHash, ImageType, Stage};
+use crate::types::{ByteBudget, ContentHash, ImageType, MemoryPermit, Stage};
 use crate::vector::{NotDrawn, Source, denoise, is_drawing};
 use imgidx_types::catching_panics;
 
@@ -163,6 +163,8 @@ impl<'a> Batch<'a> {
             });
             // A picture that was interrupted before there was any drawing of it has no result.
             if matches!(result, Err(Error::Interrupted)) || results.send((i, result)).is_err() {
+                drop(self.delivered.lock());
+                self.delivered_changed.notify_all();
                 return;
             }
         }
@@ -172,7 +174,8 @@ impl<'a> Batch<'a> {
     /// order has to keep them in memory.
     fn wait_for_slow_pictures(&self, index: usize) {
         let mut delivered = self.delivered.lock();
-        self.delivered_changed.wait_while(&mut delivered, |delivered| index > *delivered + MAX_AHEAD);
+        let must_wait = |delivered: &mut usize| index > *delivered + MAX_AHEAD && !self.options.cancel.is_cancelled();
+        self.delivered_changed.wait_while(&mut delivered, must_wait);
     }
 
     /// Reads a picture, and decodes it unless its stored trace suffices.
@@ -185,13 +188,7 @@ impl<'a> Batch<'a> {
         }
         // Time that other pictures take is not counted.
         let waited = Cell::new(Duration::ZERO);
-        let wait_for = |budget: &'w ByteBudget, bytes| {
-            let start = Instant::now();
-            let held = budget.hold(bytes);
-            waited.set(waited.get() + start.elapsed());
-            held
-        };
-        let (reading, _held) = read_content(path, self.max_file_bytes, |bytes| wait_for(&self.files, bytes));
+        let (reading, _held) = read_content(path, self.max_file_bytes, |bytes| wait_for(bytes, &self.files, &waited));
         let content = match reading {
             // Nobody asked for this file.
             Reading::Skipped(..) if !input.is_named => return no_drawing(false),
@@ -214,20 +211,27 @@ impl<'a> Batch<'a> {
         if !self.decode_all && ready.known.as_ref().is_some_and(|known| known.suffices(self.options)) {
             return Ok(ready);
         }
-        let time = self.options.picture_time.min(self.options.time + MAX_DECODING_DELAY);
+        let time = self.options.picture_time.min(self.options.time.saturating_add(MAX_DECODING_DELAY));
         let limits = DecodeLimits { memory: self.max_pixel_bytes, time };
         let frame = Frame { fit: Fit::Inside, width: MAX_SIDE, height: MAX_SIDE, filter: Filter::Lanczos };
         let request = DecodeRequest { side: MAX_SIDE, feature_time: None, frame: Some(frame), alpha: true };
-        let hold = |bytes| wait_for(&self.pixels, bytes);
+        let hold = |bytes| wait_for(bytes, &self.pixels, &waited);
         let decoded = self.sandbox.decode_and_measure(&content.bytes, content.format, limits, &request, hold);
-        let Decoded { info, features, pixels, alpha, .. } =
+        let Decoded { info, mut features, pixels, alpha, .. } =
             decoded.map_err(|error| failed(Stage::Decode, error.to_string()))?;
         let mut pixels = pixels.expect("the request includes a frame");
-        if is_left_out(features.kind.map(|kind| kind.label)) && !is_drawing(&pixels) {
+        // Compression makes drawings look like photographs.
+        if let Some(kind) = &mut features.kind
+            && kind.label == ImageType::Photo
+            && is_drawing(&pixels)
+        {
+            kind.label = ImageType::Uncertain;
+        }
+        if is_left_out(features.kind.map(|kind| kind.label)) {
             return no_drawing(true);
         }
         let bytes = PREPARE_BYTES_PER_PIXEL * u64::from(pixels.width()) * u64::from(pixels.height());
-        let _held = wait_for(&self.pixels, bytes);
+        let _held = wait_for(bytes, &self.pixels, &waited);
         let (alpha, size) = (alpha.as_ref(), (info.width, info.height));
         let deadline = deadline(start + waited.get(), self.options.time, &self.options.cancel);
         let scale = f64::from(pixels.width().max(pixels.height())) / f64::from(info.width.max(info.height));
@@ -254,6 +258,14 @@ impl<'a> Batch<'a> {
     pub(crate) fn trace_coarsely(&self, hash: ContentHash, coarse: Coarse) -> Result<Traced, NotDrawn> {
         coarse.trace(hash, self.options.tier, &self.resources, &self.options.cancel)
     }
+}
+
+/// Waits for memory, and adds the time that this took.
+fn wait_for<'a>(bytes: u64, budget: &'a ByteBudget, waited: &Cell<Duration>) -> MemoryPermit<'a> {
+    let start = Instant::now();
+    let held = budget.hold(bytes);
+    waited.set(waited.get() + start.elapsed());
+    held
 }
 
 fn threads(options: &TraceOptions) -> usize {

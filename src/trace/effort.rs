@@ -127,7 +127,7 @@ impl Attempt<'_> {
     fn draw_all(&self, all: &[Parameters]) -> Vec<Result<Candidate, NotDrawn>> {
         let [rest @ .., last] = all else { return Vec::new() };
         thread::scope(|scope| {
-            let others: Vec<_> = rest.iter().map(|parameters| scope.spawn(|| self.draw(parameters))).collect();
+            let others: Vec<_> = rest.iter().map(|parameters| scope.spawn(move || self.draw(parameters))).collect();
             let last = self.draw(last);
             others.into_iter().map(|thread| thread.join().expect("`draw` catches panics")).chain([last]).collect()
         })

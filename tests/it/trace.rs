@@ -92,7 +92,7 @@ fn a_higher_tier_is_never_worth_less_and_is_given_for_a_lower_one() {
 }
 
 #[test]
-fn without_time_there_is_one_drawing_and_with_more_time_it_is_improved() {
+fn without_time_there_is_a_coarse_drawing_and_with_more_time_a_better_one() {
     let sandbox = Sandbox::new();
     save(&sandbox, "logo.png", logo(64, 0));
     let traced = |time: &str| {
@@ -101,10 +101,60 @@ fn without_time_there_is_one_drawing_and_with_more_time_it_is_improved() {
     };
     let hurried = traced("0");
     assert_eq!((hurried["tried"].as_u64(), hurried["complete"].as_bool()), (Some(1), Some(false)));
+    assert_eq!(hurried["coarse"], true);
+    assert!(svg(&sandbox.path("logo.svg")).contains("width=\"64\" height=\"64\""));
+    // A coarse drawing is not stored.
+    assert_eq!(traced("0")["stored"], false);
     let patient = traced("60");
     assert_eq!((patient["stored"].as_bool(), patient["complete"].as_bool()), (Some(false), Some(true)));
     assert!(patient["score"].as_f64() > hurried["score"].as_f64(), "{hurried} {patient}");
+    assert_eq!(patient["coarse"], false);
     assert_eq!(traced("0")["stored"], true);
+}
+
+#[test]
+fn noise_has_no_drawing_in_time_and_the_hint_is_to_give_more() {
+    let sandbox = Sandbox::new();
+    let noise = |x: u32, y: u32| x.wrapping_mul(2_654_435_761).rotate_left(13) ^ y.wrapping_mul(2_246_822_519);
+    save(&sandbox, "noise.png", RgbImage::from_fn(1536, 1536, |x, y| {
+        let value = noise(x, y).wrapping_mul(3_266_489_917).rotate_left(15).wrapping_mul(668_265_263);
+        Rgb([value as u8, (value >> 8) as u8, (value >> 16) as u8])
+    }));
+    for tier in ["fast", "quality"] {
+        let args = ["trace", "photos/noise.png", "--force", "--time-limit", "0.1", "--tier", tier];
+        let failed = sandbox.run_on_index(&args).code(1).stderr;
+        assert!(failed.contains("cannot trace `photos/noise.png`: no drawing within 0.1 s"), "{failed}");
+        assert!(failed.contains("hint: a longer --time-limit may help"), "{failed}");
+        assert!(!sandbox.path("noise.svg").exists());
+    }
+}
+
+#[test]
+fn drawings_saved_as_jpeg_are_traced_and_leave_no_specks() {
+    let sandbox = Sandbox::new();
+    for (side, quality) in [(64, 60), (128, 60), (128, 90), (256, 75)] {
+        let name = format!("{side} {quality}.jpg");
+        let mut bytes = Vec::new();
+        let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, quality);
+        logo(side, 0).write_with_encoder(encoder).expect("it encodes");
+        fs::write(sandbox.photo(&name), bytes).expect("a file");
+    }
+    for _ in 0..2 {
+        // The second round finds stored traces.
+        let traced = sandbox.run_on_index(&["--json", "trace", "photos", "-o", "svgs"]).code(0).json();
+        let shapes: Vec<u64> = traced["traces"].as_array().expect("rows").iter().filter_map(|row| row["shapes"].as_u64()).collect();
+        assert!(traced["photos"] == 0 && shapes.len() == 4, "{traced}");
+        assert!(shapes.iter().all(|shapes| *shapes <= 6), "{shapes:?}");
+    }
+}
+
+#[test]
+fn an_estimate_creates_no_index() {
+    let sandbox = Sandbox::new();
+    save(&sandbox, "logo.png", logo(33, 0));
+    let estimate = sandbox.run_on_index(&["trace", "--predict", "photos/logo.png"]).code(0).stdout;
+    assert!(estimate.starts_with("estimated "), "{estimate}");
+    assert!(!sandbox.database().exists());
 }
 
 #[test]
@@ -403,6 +453,10 @@ fn a_picture_is_never_replaced_by_its_trace() {
         }
     };
     refused(&["photos/logo.png", "-o", "photos/logo.png"]);
+    // No hint may lead to another refusal.
+    let output = sandbox.run_on_index(&["trace", "photos/logo.png", "-o", "photos/logo.png"]).code(1);
+    assert!(output.stderr.contains("pictures are never replaced"), "{}", output.stderr);
+    assert!(output.stderr.contains("hint: name another file") && !output.stderr.contains("--overwrite"));
     refused(&["photos/named.svg", "-o", "photos"]);
     refused(&["photos/logo.png", "-o", "photos/name.svg"]);
     #[cfg(unix)]

@@ -245,7 +245,8 @@ impl CurveFitter for Fitter {
             return Vec::new();
         }
         let outlines = contours((mask.width(), mask.height()), |x, y| mask.image.get_pixel_safe(x, y));
-        let fitted = outlines.into_iter().map(|mut corners| {
+        let in_time = outlines.into_iter().take_while(|_| !self.stop.is_late());
+        let fitted = in_time.map(|mut corners| {
             corners.iter_mut().for_each(|corner| *corner += offset);
             let outline = fit::fit(&corners, &self.settings, |side| self.edge(side), &|| self.stop.is_late());
             let mut at = outline.start;
@@ -302,6 +303,8 @@ fn inner(svg: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::super::render;
     use super::*;
     use image::{GrayImage, Luma, Rgb, RgbImage};
@@ -398,6 +401,41 @@ mod tests {
         let drawn = traced(&source, Compositing::Stacked);
         assert_eq!(drawn.shapes, 0);
         assert_eq!(render(&drawn.svg, 4, 4, [9, 90, 200]).expect("it can be drawn").get_pixel(2, 2).0, [9, 90, 200]);
+    }
+
+    /// A deadline that passes after some checks, and the number of checks so far.
+    fn deadline_after(checks: usize) -> (Deadline, Arc<AtomicUsize>) {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = count.clone();
+        (Deadline::when(move |_| counted.fetch_add(1, Ordering::Relaxed) >= checks), count)
+    }
+
+    #[test]
+    fn every_step_ends_soon_after_the_deadline() {
+        let noise = |x: u32, y: u32| {
+            let value = (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(2_246_822_519)).wrapping_mul(3_266_489_917);
+            Rgb([(value >> 8) as u8, (value >> 16) as u8, (value >> 24) as u8])
+        };
+        let pixels = RgbImage::from_fn(160, 120, noise);
+        let work = |deadline: &Deadline| {
+            let source = Source::within(pixels.clone(), None, (160, 120), deadline)?;
+            source.facts(deadline)?;
+            let mut svgs = Vec::new();
+            for compositing in [Compositing::Stacked, Compositing::Cutout] {
+                svgs.push(source.trace(&Parameters { compositing, scale: 2.0, ..Parameters::DEFAULT }, deadline)?.svg);
+            }
+            Ok::<_, NotDrawn>(svgs)
+        };
+        let (never, all) = deadline_after(usize::MAX);
+        assert!(work(&never).is_ok());
+        let all = all.load(Ordering::Relaxed);
+        assert!(all > 1000, "the deadline was checked {all} times");
+        for checks in (0..all).step_by(all / 40) {
+            let (deadline, asked) = deadline_after(checks);
+            assert_eq!(work(&deadline), Err(NotDrawn::Late), "after {checks} of {all} checks");
+            let more = asked.load(Ordering::Relaxed) - checks;
+            assert!(more <= 8, "{more} more checks after {checks} of {all}");
+        }
     }
 
     #[test]
