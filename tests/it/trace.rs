@@ -116,10 +116,14 @@ fn without_time_there_is_a_coarse_drawing_and_with_more_time_a_better_one() {
 fn noise_has_no_drawing_in_time_and_the_hint_is_to_give_more() {
     let sandbox = Sandbox::new();
     let noise = |x: u32, y: u32| x.wrapping_mul(2_654_435_761).rotate_left(13) ^ y.wrapping_mul(2_246_822_519);
-    save(&sandbox, "noise.png", RgbImage::from_fn(1536, 1536, |x, y| {
-        let value = noise(x, y).wrapping_mul(3_266_489_917).rotate_left(15).wrapping_mul(668_265_263);
-        Rgb([value as u8, (value >> 8) as u8, (value >> 16) as u8])
-    }));
+    save(
+        &sandbox,
+        "noise.png",
+        RgbImage::from_fn(1536, 1536, |x, y| {
+            let value = noise(x, y).wrapping_mul(3_266_489_917).rotate_left(15).wrapping_mul(668_265_263);
+            Rgb([value as u8, (value >> 8) as u8, (value >> 16) as u8])
+        }),
+    );
     for tier in ["fast", "quality"] {
         let args = ["trace", "photos/noise.png", "--force", "--time-limit", "0.1", "--tier", tier];
         let failed = sandbox.run_on_index(&args).code(1).stderr;
@@ -142,7 +146,8 @@ fn drawings_saved_as_jpeg_are_traced_and_leave_no_specks() {
     for _ in 0..2 {
         // The second round finds stored traces.
         let traced = sandbox.run_on_index(&["--json", "trace", "photos", "-o", "svgs"]).code(0).json();
-        let shapes: Vec<u64> = traced["traces"].as_array().expect("rows").iter().filter_map(|row| row["shapes"].as_u64()).collect();
+        let shapes: Vec<u64> =
+            traced["traces"].as_array().expect("rows").iter().filter_map(|row| row["shapes"].as_u64()).collect();
         assert!(traced["photos"] == 0 && shapes.len() == 4, "{traced}");
         assert!(shapes.iter().all(|shapes| *shapes <= 6), "{shapes:?}");
     }
