@@ -20,6 +20,7 @@ mod daemon;
 #[cfg(unix)]
 mod decoder;
 mod dupes;
+mod dupes_act;
 mod export;
 mod failures;
 mod filters;
@@ -136,7 +137,7 @@ enum Command {
     Search(search::Args),
     /// Convert logos and other drawings to clean SVGs
     Trace(trace::Args),
-    /// Find identical files, near copies and look-alikes, without deleting anything
+    /// Find identical files, near copies and look-alikes
     Dupes(dupes::Args),
     /// Keep the index up to date with its directories until interrupted
     Watch(watch::Args),
@@ -195,7 +196,7 @@ pub(crate) fn main() -> ExitCode {
         Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
         Err(failure) => {
             style.error(&failure);
-            ExitCode::from(if matches!(failure, Failure::Usage(_)) { 2 } else { 1 })
+            ExitCode::from(if failure.is_usage() { 2 } else { 1 })
         }
     }
 }

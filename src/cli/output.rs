@@ -43,6 +43,9 @@ pub(super) enum Failure {
     /// The arguments do not fit together.
     #[error("{0}")]
     Usage(String),
+    /// The arguments do not fit together, and the hint says which ones do.
+    #[error("{message}")]
+    UsageHint { message: String, hint: String },
     /// A request was refused, by the daemon or by the command itself.
     #[error("{message}")]
     Refused { message: String, hint: Option<String> },
@@ -52,12 +55,17 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// Whether the arguments are at fault.
+    pub(super) fn is_usage(&self) -> bool {
+        matches!(self, Self::Usage(_) | Self::UsageHint { .. })
+    }
+
     /// What kind of failure it is, as JSON documents name it.
     fn kind(&self) -> &'static str {
         match self {
             Self::Error(error) => error.kind(),
             Self::Damaged(_) => "damaged",
-            Self::Usage(_) => "usage",
+            Self::Usage(_) | Self::UsageHint { .. } => "usage",
             Self::Refused { .. } => "refused",
             Self::ClosedPipe => "closed_pipe",
         }
@@ -68,6 +76,7 @@ impl Failure {
         match self {
             Self::Error(error) => error.hint(),
             Self::Refused { hint, .. } => hint.clone(),
+            Self::UsageHint { hint, .. } => Some(hint.clone()),
             _ => None,
         }
     }

@@ -32,7 +32,9 @@ use serde_json::{Value, json};
 pub use self::add::{Added, PlannedStep};
 pub use self::check::Checked;
 pub use self::daemon::Daemon;
-pub use self::dupes::{Dismissed, DupeFile, Dupes, DupesGroup};
+pub use self::dupes::{
+    ActedOn, Dismissed, DupeFile, Dupes, DupesGroup, LeftAsItIs, Redundancy, RedundantFiles, WithheldReason,
+};
 pub use self::error::{ErrorDetails, ErrorDocument};
 pub use self::failures::Failures;
 pub use self::list::{Exported, Listed};
@@ -75,6 +77,9 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("daemon-status", document::<Daemon>()),
         ("dupes", document::<Dupes>()),
         ("dupes-dismiss", document::<Dismissed>()),
+        ("dupes-link", document::<ActedOn>()),
+        ("dupes-redundant", document::<RedundantFiles>()),
+        ("dupes-trash", document::<ActedOn>()),
         ("error", line::<ErrorDocument>()),
         ("export", line::<Exported>()),
         ("failures", document::<Failures>()),

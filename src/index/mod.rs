@@ -1,5 +1,6 @@
 //! The entry point of the library: one index, with everything that opens, changes and tunes it.
 
+mod duplicates;
 mod open;
 mod trace;
 mod tuning;
@@ -9,6 +10,7 @@ mod write;
 
 use std::path::Path;
 
+pub use duplicates::{DupeAction, DupeActionError, DupeActionReport};
 pub use trace::{TraceEstimate, TraceReport, TraceStep};
 pub use tuning::{TuneOptions, TuneReport, UnusableDevice};
 pub use tuning_file::{Measurement, Tuned};

@@ -221,7 +221,7 @@ impl Index {
 
     /// Updates derived data after rows were removed. A failure is only reported as a notice: the removal itself has
     /// succeeded, and derived data is rebuilt when it is found to be missing.
-    fn tidy(&self, writer: &mut Writer) {
+    pub(super) fn tidy(&self, writer: &mut Writer) {
         let tidy = |writer: &mut Writer| {
             for model in writer.models()? {
                 refresh_codes(writer, &model, false)?;

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::scan::{RootIdentity, ScanOptions, Start, root_identity};
+use crate::scan::{RootIdentity, SAMPLE_FILES, ScanOptions, Start, find_root, root_identity};
 use crate::store::{Root, RootState, Store, Writer};
-use crate::types::{RootId, is_exhausted, path_to_bytes};
+use crate::types::{RootId, path_to_bytes};
 
 /// A root, or a part of one, that is to be scanned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -208,25 +208,11 @@ pub(crate) fn prepare(writer: &mut Writer, target: &Target, options: &ScanOption
     Ok(Some(id))
 }
 
-/// Number of the first and of the last known files that are checked if a directory is on another file system than
-/// before.
-const SAMPLE_FILES: usize = 16;
-
 /// Checks whether the directory at a root's path is still the indexed one. Returns `None` if it does not exist, is an
 /// empty mount point, or belongs to another drive.
 pub(crate) fn health(store: &Store, root: &Root) -> Result<Option<RootIdentity>> {
-    let identity = match root_identity(&root.path) {
-        Ok(identity) => identity,
-        Err(error) if is_exhausted(&error) => return Err(Error::io("list", &root.path)(error)),
-        Err(_) => return Ok(None),
-    };
-    if !identity.empty && identity.is_same_place(root.device, root.file_system) {
-        return Ok(Some(identity));
-    }
-    let known_files = store.sample_paths(root.id, SAMPLE_FILES)?;
-    let is_there = |path: &PathBuf| root.path.join(path).symlink_metadata().is_ok();
-    let is_same = known_files.is_empty() || (!identity.empty && known_files.iter().any(is_there));
-    Ok(is_same.then_some(identity))
+    let place = (root.device, root.file_system);
+    find_root(&root.path, place, || store.sample_paths(root.id, SAMPLE_FILES))
 }
 
 /// The byte range of the paths below a scope: after the first value and before the second. The row of the scope itself,

@@ -2,9 +2,14 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::types::FileStat;
+use crate::error::{Error, Result};
+use crate::types::{FileStat, is_exhausted};
+
+/// Number of the first and of the last known files that are checked if a directory is on another file system than
+/// before.
+pub const SAMPLE_FILES: usize = 16;
 
 /// The device and file system that hold a directory, by which the directory is recognised.
 ///
@@ -41,6 +46,32 @@ pub fn root_identity(path: &Path) -> io::Result<RootIdentity> {
     let file_system = file_system_identity(path);
     let is_ambiguous = matches!(file_system_kind(path), Some(FAT | EXFAT));
     Ok(RootIdentity { device: FileStat::new(&metadata).device, file_system, empty, is_ambiguous })
+}
+
+/// Checks whether the directory at a root's path is still the indexed one, which was on this device and file system.
+/// Returns `None` if it does not exist, is an empty mount point, or belongs to another drive.
+///
+/// `known_files` returns paths relative to the root. It is called only if the identity of the directory is no proof.
+///
+/// # Errors
+/// If the system is out of file handles or memory, or `known_files` fails.
+pub fn find_root(
+    path: &Path,
+    (device, file_system): (u64, u64),
+    known_files: impl FnOnce() -> Result<Vec<PathBuf>>,
+) -> Result<Option<RootIdentity>> {
+    let identity = match root_identity(path) {
+        Ok(identity) => identity,
+        Err(error) if is_exhausted(&error) => return Err(Error::io("list", path)(error)),
+        Err(_) => return Ok(None),
+    };
+    if !identity.empty && identity.is_same_place(device, file_system) {
+        return Ok(Some(identity));
+    }
+    let known_files = known_files()?;
+    let is_there = |file: &PathBuf| path.join(file).symlink_metadata().is_ok();
+    let is_same = known_files.is_empty() || (!identity.empty && known_files.iter().any(is_there));
+    Ok(is_same.then_some(identity))
 }
 
 #[cfg(unix)]

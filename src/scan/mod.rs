@@ -8,6 +8,6 @@ mod rules;
 mod walk;
 
 pub use folders::Folders;
-pub use health::{RootIdentity, on_network_file_system, root_identity, tells_too_little};
+pub use health::{RootIdentity, SAMPLE_FILES, find_root, on_network_file_system, root_identity, tells_too_little};
 pub use rules::{ScanOptions, ScanRules};
 pub use walk::{ScanError, ScannedFile, Start, Walker};

@@ -17,9 +17,10 @@ mod text;
 
 pub(crate) use derived_files::{collect, damaged_graph, derived_folder, open_codes, refresh_codes};
 pub use dupes::{
-    DupeAnswer, DupeGroup, DupePicture, DupeQuery, DupeTier, Redundant, RedundantFile, SIMILAR_THRESHOLD, Withheld,
-    WithheldFile,
+    DupeAnswer, DupeGroup, DupePicture, DupeQuery, DupeTier, KeepRule, KeepRules, Redundant, RedundantFile,
+    SIMILAR_THRESHOLD, Withheld, WithheldFile,
 };
+pub(crate) use dupes::{PairError, Verified, VerifiedPair, verify_pair};
 pub use examine::Examined;
 pub use filter::Filter;
 pub use model::ActiveModel;

@@ -8,7 +8,7 @@ use image::RgbImage;
 use parking_lot::Mutex;
 
 use super::derived_files;
-use super::dupes::{DupeAnswer, DupeQuery, Redundant, find_dupes, find_redundant};
+use super::dupes::{DupeAnswer, DupeQuery, KeepRules, Redundant, find_dupes, find_redundant};
 use super::examine::{Examined, examine, read};
 use super::export::export_npy;
 use super::filter::Filter;
@@ -210,13 +210,13 @@ impl Searcher {
         find_dupes(&store, model.as_ref(), query)
     }
 
-    /// Checks on disk which duplicate files can be removed safely: those for which another file, which was just
-    /// verified, is kept. Removes nothing.
+    /// Checks on disk which duplicate files may be removed: those for which another file, which was just verified, is
+    /// kept. `keep` are the rules of the query. Removes nothing; [`Index::act_on_duplicates`](crate::Index) does.
     ///
     /// # Errors
     /// If the database fails.
-    pub fn redundant(&self, answer: &DupeAnswer) -> Result<Redundant> {
-        find_redundant(&*self.reader()?, &answer.groups)
+    pub fn redundant(&self, answer: &DupeAnswer, keep: &KeepRules) -> Result<Redundant> {
+        find_redundant(&*self.reader()?, &answer.groups, keep)
     }
 
     /// Returns everything known about a picture, indexed or not.

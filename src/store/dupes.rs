@@ -4,10 +4,11 @@ use rusqlite::{Row, params};
 
 use super::Store;
 use super::batch::Batch;
+use super::features::colors_from_bytes;
 use super::select::{SelectedFiles, Selection};
 use super::sqlite_error::At;
 use crate::error::Result;
-use crate::types::{ContentHash, Features, ImageId, Miniature};
+use crate::types::{ContentHash, DominantColor, Features, ImageId, Miniature};
 
 /// What duplicates of an image are recognized by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,17 @@ pub struct Fingerprint {
     pub hashes: Option<(u64, u64)>,
     /// Whether it was classified as a photograph.
     pub is_photo: bool,
+}
+
+/// What the best of several duplicates is chosen by, apart from its files.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Provenance {
+    /// The name of the format.
+    pub format: String,
+    /// When the camera took it: `YYYY-MM-DD HH:MM:SS` by the camera's clock.
+    pub taken: Option<String>,
+    /// The dominant colours; empty if they were not measured with the current [`Features::VERSION`].
+    pub colors: Vec<DominantColor>,
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Fingerprint> {
@@ -77,6 +89,24 @@ impl Store {
         let found =
             self.find("SELECT cells FROM miniature WHERE image = ?1", [image.0], |row| read_miniature(row, 0))?;
         Ok(found.flatten())
+    }
+
+    /// The provenance of a decoded image.
+    pub fn provenance(&self, image: ImageId) -> Result<Provenance> {
+        let read = |row: &Row<'_>| {
+            let colors: Option<&[u8]> = row.get_ref(2)?.as_blob_or_null()?;
+            Ok(Provenance {
+                format: row.get::<_, Option<String>>(0)?.unwrap_or_default(),
+                taken: row.get(1)?,
+                colors: colors.map(colors_from_bytes).unwrap_or_default(),
+            })
+        };
+        self.row(
+            "SELECT format, taken, dominant_colors FROM image
+             LEFT JOIN feature ON feature.image = image.id AND version = ?2 WHERE image.id = ?1",
+            params![image.0, Features::VERSION],
+            read,
+        )
     }
 
     /// Pairs of images that were dismissed as duplicates. A pair of equal hashes dismisses the copies of one image.

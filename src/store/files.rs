@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use rusqlite::{Row, params};
 
 use super::batch::{Batch, ModelRow};
+use super::select::{SelectedFiles, Selection};
 use super::{Store, path_in};
 use crate::error::Result;
 use crate::types::{ContentHash, Features, FileId, FileStat, ImageId, RootId};
@@ -57,6 +58,12 @@ pub struct KnownFile {
 pub struct StoredCopy {
     /// Absolute path.
     pub path: PathBuf,
+    /// Its root.
+    pub root: RootId,
+    /// Absolute path of its root.
+    pub root_path: PathBuf,
+    /// Device and file system of the root when it was last seen.
+    pub place: (u64, u64),
     /// Signature when it was read. The device is not stored and is always 0.
     pub stat: FileStat,
     /// Time at which reading began, in nanoseconds since 1970.
@@ -243,15 +250,26 @@ impl Store {
         )
     }
 
-    /// Present files that hold an image, sorted by path, with the signatures that were stored for them.
-    pub fn copies_of(&self, image: ImageId) -> Result<Vec<StoredCopy>> {
-        self.rows(
-            "SELECT root.path, file.path, size, mtime_ns, ctime_ns, inode, read_at_ns
-             FROM file JOIN root ON root.id = file.root
-             WHERE file.image = ?1 AND file.missing_since IS NULL ORDER BY root.path, file.path",
-            [image.0],
-            |row| Ok(StoredCopy { path: full_path(row, 0, 1)?, stat: read_stat(row)?, read_at_ns: row.get(6)? }),
-        )
+    /// Selected present files that hold an image, sorted by path, with the signatures that were stored for them.
+    pub fn copies_of(&self, image: ImageId, selection: &Selection) -> Result<Vec<StoredCopy>> {
+        let mut query = SelectedFiles::new(selection);
+        let selected = query.condition("file", "image");
+        let id = query.bind(image.0);
+        let sql = format!(
+            "SELECT root.path, file.path, size, mtime_ns, ctime_ns, inode, read_at_ns, root.id, device, file_system
+             FROM file JOIN root ON root.id = file.root JOIN image ON image.id = file.image
+             WHERE file.image = {id} AND missing_since IS NULL AND {selected} ORDER BY root.path, file.path"
+        );
+        self.rows(&sql, query.parameters(), |row| {
+            Ok(StoredCopy {
+                path: full_path(row, 0, 1)?,
+                root: RootId(row.get(7)?),
+                root_path: path_in(row, 0)?,
+                place: (row.get::<_, i64>(8)? as u64, row.get::<_, i64>(9)? as u64),
+                stat: read_stat(row)?,
+                read_at_ns: row.get(6)?,
+            })
+        })
     }
 
     /// The path of a file relative to its root, if its row exists and is not marked missing.

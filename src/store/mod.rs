@@ -46,7 +46,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction, Transact
 
 pub use batch::{Batch, ModelRow, StoredModel, Writer};
 pub use check::Problem;
-pub use dupes::Fingerprint;
+pub use dupes::{Fingerprint, Provenance};
 pub use failure::FailureRow;
 pub use files::{ContentState, FileState, FoundFile, KnownContent, KnownFile, StoredCopy};
 pub use list::{Counts, PictureRow};

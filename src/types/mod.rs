@@ -24,8 +24,8 @@ pub(crate) use imgidx_types::{is_exhausted, nanoseconds_since_1970, now_ns, open
 pub(crate) use memory::give_back_memory;
 pub use memory::{current_memory, give_back_large_pieces, peak_memory, share_freed_memory};
 pub use path_bytes::{
-    DatabaseField, FileField, LibraryField, PathField, RootField, SvgField, escape_path, path_from_bytes, path_text,
-    path_to_bytes, paths_text, resolved,
+    DatabaseField, FileField, KeptField, LibraryField, PathField, RootField, SvgField, escape_path, path_from_bytes,
+    path_text, path_to_bytes, paths_text, resolved,
 };
 pub use pictures::{Shape, Stage};
 pub use time::rfc3339;

@@ -96,6 +96,8 @@ path_fields! {
     FileField: file, file_bytes;
     /// The path of a shared library, as `library` and `library_bytes`.
     LibraryField: library, library_bytes;
+    /// The path of a file that is kept, as `kept` and `kept_bytes`.
+    KeptField: kept, kept_bytes;
     /// The path of an SVG, as `svg` and `svg_bytes`.
     SvgField: svg, svg_bytes;
 }

@@ -32,6 +32,7 @@ mod features;
 mod format;
 mod info;
 mod jpeg;
+mod jpeg_quality;
 mod lab;
 mod large_png;
 mod miniature;
@@ -50,6 +51,7 @@ pub use features::{
 };
 pub use format::{Format, Kind, SNIFF_BYTES, sniff};
 pub use info::ImageInfo;
+pub use jpeg_quality::jpeg_quality;
 pub use lab::Lab;
 pub use miniature::{LAYOUT_WORDS, Likeness, Miniature, Structure, Turn};
 pub use resize::{Filter, Fit, scale_rgb};
@@ -61,6 +63,7 @@ pub mod fuzzed {
     pub fn header(data: &[u8]) {
         let _ = super::sniff(data, None);
         let _ = super::camera::taken(data);
+        let _ = super::jpeg_quality(&mut std::io::Cursor::new(data));
         if let Ok(markers) = super::jpeg::read_markers(data) {
             let _ = markers.decoding_bytes(markers.divisor(256));
             let _ = markers.decoding_bytes(1);

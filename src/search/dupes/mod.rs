@@ -3,23 +3,31 @@
 //! Near copies are recognised by their miniatures, which show fine structure and colours, in all eight orientations.
 //! Similar photographs are recognised by their vectors, which hardly tell drawings, pages and screenshots apart.
 
+mod arrange;
 mod groups;
+mod keep;
 mod links;
+mod plain_name;
 mod redundant;
 mod rule;
+mod verify;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
+use self::arrange::arrange;
 use self::groups::{Link, Member, groups};
+pub use self::keep::{KeepRule, KeepRules};
 use self::links::{Links, find_links};
 pub(crate) use self::redundant::find_redundant;
-pub use self::redundant::{Redundant, RedundantFile, Withheld, WithheldFile};
+pub use self::redundant::{Redundant, RedundantFile, WithheldFile};
 use self::rule::differ_in_color;
 pub use self::rule::{DupeTier, SIMILAR_THRESHOLD};
+pub use self::verify::Withheld;
+pub(crate) use self::verify::{PairError, Verified, VerifiedPair, verify_pair};
 use super::filter::Filter;
 use crate::error::Result;
-use crate::store::{Fingerprint, Store, StoredModel};
+use crate::store::{Fingerprint, Selection, Store, StoredModel};
 use crate::types::ContentHash;
 
 /// A query for duplicates.
@@ -30,13 +38,16 @@ pub struct DupeQuery {
     /// Minimum similarity of similar pictures: the cosine of their vectors, minus 0.0015 for each differing bit of
     /// their hashes beyond 32.
     pub threshold: f32,
-    /// Only pictures that pass this filter are compared.
+    /// Only pictures that pass this filter are compared, and only their files that pass are listed.
     pub filter: Filter,
+    /// Which file of a group is the best one.
+    pub keep: KeepRules,
 }
 
 impl Default for DupeQuery {
     fn default() -> Self {
-        Self { tier: DupeTier::Similar, threshold: SIMILAR_THRESHOLD, filter: Filter::default() }
+        let (filter, keep) = (Filter::default(), KeepRules::default());
+        Self { tier: DupeTier::Similar, threshold: SIMILAR_THRESHOLD, filter, keep }
     }
 }
 
@@ -47,8 +58,12 @@ pub struct DupeGroup {
     pub tier: DupeTier,
     /// The minimum score of its pictures.
     pub score: f32,
-    /// The contents, best first: most pixels, then most bytes.
+    /// The contents, best first by the [`KeepRules`] of the query.
     pub pictures: Vec<DupePicture>,
+    /// Number of files other than the best one, without its hard links.
+    pub other_files: u64,
+    /// Bytes that these files take, hard links counted once.
+    pub other_bytes: u64,
 }
 
 /// A content in a group.
@@ -66,7 +81,7 @@ pub struct DupePicture {
     /// Likeness to the central picture of the group: the correlation of the structure of near copies, the cosine of
     /// similar pictures; 1 for the central picture itself.
     pub score: f32,
-    /// The files that hold it.
+    /// The files that hold it, the one to keep first.
     #[serde(skip)]
     pub paths: Vec<PathBuf>,
 }
@@ -88,7 +103,10 @@ pub struct DupeAnswer {
 /// # Errors
 /// If the database fails.
 pub(crate) fn find_dupes(store: &Store, model: Option<&StoredModel>, query: &DupeQuery) -> Result<DupeAnswer> {
-    let prints = store.fingerprints(&query.filter.selection(store)?)?;
+    let selection = query.filter.selection(store)?;
+    let prints = store.fingerprints(&selection)?;
+    let files = Selection { under: selection.under, ..Selection::default() };
+    let keep = query.keep.resolved();
     let dismissed = dismissed_pairs(store, &prints)?;
     let mut answer = DupeAnswer::default();
     let Links { links, colors, incomplete } = match query.tier {
@@ -103,14 +121,14 @@ pub(crate) fn find_dupes(store: &Store, model: Option<&StoredModel>, query: &Dup
     let mut grouped = HashSet::new();
     for members in groups(prints.len(), &links, |item| rank[item], &dismissed, conflict) {
         grouped.extend(members.iter().map(|member| member.item));
-        answer.groups.push(group(store, &prints, members, &rank)?);
+        answer.groups.push(arrange(store, &prints, &members, &files, &keep)?);
     }
     for (item, _) in prints.iter().enumerate().filter(|(_, print)| print.files > 1) {
         if dismissed.contains(&(item, item)) {
             answer.dismissed += 1;
         } else if !grouped.contains(&item) {
             let alone = vec![Member { item, tier: DupeTier::Exact, score: 1.0 }];
-            answer.groups.push(group(store, &prints, alone, &rank)?);
+            answer.groups.push(arrange(store, &prints, &alone, &files, &keep)?);
         }
     }
     let first = |group: &DupeGroup| group.pictures[0].paths.first().cloned();
@@ -119,7 +137,7 @@ pub(crate) fn find_dupes(store: &Store, model: Option<&StoredModel>, query: &Dup
     Ok(answer)
 }
 
-/// The rank of each picture by quality, 0 for the best.
+/// The rank of each picture by size, 0 for the largest: of pictures with equally many links, it becomes the centre.
 fn ranks(prints: &[Fingerprint]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..prints.len()).collect();
     let quality = |print: &Fingerprint| (u64::from(print.width) * u64::from(print.height), print.bytes);
@@ -138,17 +156,4 @@ fn dismissed_pairs(store: &Store, prints: &[Fingerprint]) -> Result<HashSet<(usi
         Some((a.min(b), a.max(b)))
     };
     Ok(store.dismissals()?.into_iter().filter_map(pair).collect())
-}
-
-fn group(store: &Store, prints: &[Fingerprint], mut members: Vec<Member>, rank: &[usize]) -> Result<DupeGroup> {
-    members.sort_by_key(|member| rank[member.item]);
-    let pictures = members.iter().map(|member| {
-        let Fingerprint { image, hash, width, height, bytes, .. } = prints[member.item];
-        Ok(DupePicture { image: hash, width, height, bytes, score: member.score, paths: store.paths_of(image)? })
-    });
-    Ok(DupeGroup {
-        tier: members.iter().map(|member| member.tier).max().unwrap_or(DupeTier::Exact),
-        score: members.iter().map(|member| member.score).fold(1.0, f32::min),
-        pictures: pictures.collect::<Result<_>>()?,
-    })
 }

@@ -1,21 +1,16 @@
-//! Which copies can be removed safely: only those whose kept copy was just verified on disk.
-//!
-//! The index is as old as the last `add`. Removing the files that it calls redundant must not lose a picture because
-//! the kept copy was deleted or overwritten, lies on a disconnected drive, or is another name of the same file.
-//! Therefore every file is checked before it is offered. A file that is not provably safe to remove is withheld with a
-//! reason.
+//! Which duplicates may be removed: only those whose kept file was just verified on disk. A file that is not provably
+//! safe to remove is withheld with a reason.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
-use same_file::Handle;
-
-use super::{DupeGroup, DupeTier};
+use super::verify::{FileKey, OnlineRoots, Verified, is_same_file, verify};
+use super::{DupeGroup, DupePicture, DupeTier, KeepRules, Withheld};
 use crate::error::Result;
-use crate::store::{Store, StoredCopy};
-use crate::types::{ContentHash, FileStat, open_regular};
+use crate::store::{Selection, Store, StoredCopy};
+use crate::types::{ContentHash, FileStat};
 
-/// A file that can be removed, because another file holds its content or a better version of the picture.
+/// A file that may be removed, because another file holds its content or a better version of the picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedundantFile {
     /// Its path.
@@ -24,8 +19,12 @@ pub struct RedundantFile {
     pub bytes: u64,
     /// The file that is kept instead. It existed and was unchanged at the time of the check.
     pub kept: PathBuf,
-    /// The tier of the group that contains both.
+    /// Exact if both hold the same content; otherwise the tier of the group that contains both.
     pub tier: DupeTier,
+    /// Its row, and the hash of its content.
+    pub(crate) row: (StoredCopy, ContentHash),
+    /// The same of the kept file.
+    pub(crate) kept_row: (StoredCopy, ContentHash),
 }
 
 /// A file of a group that must not be removed.
@@ -37,100 +36,182 @@ pub struct WithheldFile {
     pub reason: Withheld,
 }
 
-/// The reason for which a file is not offered for removal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Withheld {
-    /// It does not exist, or cannot be read.
-    Gone,
-    /// It has changed since it was indexed, so it may be the only file with its content.
-    Changed,
-    /// It is a symbolic link, or another file that is not regular.
-    NotRegular,
-    /// It is the kept file under another name: a hard link, or a path through a link or a second mount.
-    SameFile,
-    /// No other file of its group exists unchanged as a separate file.
-    OnlyCopy,
-}
-
-impl Withheld {
-    /// The reason as a predicate, to follow "the file".
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Gone => "does not exist or cannot be read",
-            Self::Changed => "has changed since it was indexed",
-            Self::NotRegular => "is a link, not a regular file",
-            Self::SameFile => "is the kept file under another name",
-            Self::OnlyCopy => "is the only copy that could be verified",
-        }
-    }
-}
-
-/// The files that can be removed, and the files that must stay.
+/// The files that may be removed, and the files that must stay.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Redundant {
-    /// Files that can be removed, by group.
+    /// Files that may be removed, by group.
     pub files: Vec<RedundantFile>,
-    /// Files that are not offered, without the kept ones.
+    /// Files that are not offered, without the kept ones and those that the user wants.
     pub withheld: Vec<WithheldFile>,
+    /// Bytes that removing all of these files frees. A file frees nothing as long as it has another hard link.
+    pub freed_bytes: u64,
 }
 
-/// Checks the files of all groups on disk, and separates those that can be removed from those that must stay. In each
+/// Checks the files of all groups on disk, and separates those that may be removed from those that must stay. In each
 /// group, the first verified file is kept.
 ///
 /// # Errors
 /// If the database fails.
-pub(crate) fn find_redundant(store: &Store, groups: &[DupeGroup]) -> Result<Redundant> {
+pub(crate) fn find_redundant(store: &Store, groups: &[DupeGroup], keep: &KeepRules) -> Result<Redundant> {
+    let keep = &keep.resolved();
+    let wanted: HashSet<ContentHash> =
+        store.dismissals()?.into_iter().filter_map(|(a, b)| (a == b).then_some(a)).collect();
+    let mut check =
+        Check { store, keep, wanted, roots: OnlineRoots::default(), names: HashMap::new(), kept: HashSet::new() };
     let mut redundant = Redundant::default();
-    // Several paths can lead to one file, for example through links. It can be removed only once.
-    let mut seen = HashSet::new();
     for group in groups {
-        let offered = redundant.files.len();
-        let mut kept: Option<(PathBuf, Handle)> = None;
-        let mut withheld = Vec::new();
-        for picture in &group.pictures {
-            let Some(image) = store.image(&picture.image)? else { continue };
-            for copy in store.copies_of(image)? {
-                let path = copy.path.clone();
-                let verified = verify(&copy, &picture.image).and_then(|handle| {
-                    let real = path.canonicalize().map_err(|_| Withheld::Gone)?;
-                    if seen.insert(real) { Ok(handle) } else { Err(Withheld::SameFile) }
-                });
-                match (verified, &kept) {
-                    (Err(reason), _) => withheld.push(WithheldFile { path, reason }),
-                    (Ok(handle), None) => kept = Some((path, handle)),
-                    (Ok(handle), Some((_, kept_handle))) if handle == *kept_handle => {
-                        withheld.push(WithheldFile { path, reason: Withheld::SameFile });
-                    }
-                    (Ok(_), Some((kept_path, _))) => {
-                        let (bytes, kept, tier) = (picture.bytes, kept_path.clone(), group.tier);
-                        redundant.files.push(RedundantFile { path, bytes, kept, tier });
-                    }
-                }
-            }
-        }
-        if let (true, Some((path, _))) = (redundant.files.len() == offered, kept) {
-            withheld.push(WithheldFile { path, reason: Withheld::OnlyCopy });
-        }
-        redundant.withheld.append(&mut withheld);
+        check.group(group, &mut redundant)?;
     }
+    let is_freed = |names: &&Names| names.offered >= names.links;
+    redundant.freed_bytes = check.names.values().filter(is_freed).map(|names| names.bytes).sum();
     Ok(redundant)
 }
 
-/// Checks that a path is a regular file that still holds the given content, and returns a handle that identifies it.
-fn verify(copy: &StoredCopy, hash: &ContentHash) -> std::result::Result<Handle, Withheld> {
-    let metadata = copy.path.symlink_metadata().map_err(|_| Withheld::Gone)?;
-    if !metadata.is_file() {
-        return Err(Withheld::NotRegular);
+/// The names of an offered file.
+struct Names {
+    /// Number of names that are offered.
+    offered: u64,
+    /// Number of its hard links.
+    links: u64,
+    bytes: u64,
+}
+
+/// A verified file that is kept.
+struct Kept {
+    row: (StoredCopy, ContentHash),
+    verified: Verified,
+}
+
+struct Check<'a> {
+    store: &'a Store,
+    keep: &'a KeepRules,
+    /// Contents of which all copies are wanted.
+    wanted: HashSet<ContentHash>,
+    roots: OnlineRoots,
+    /// The offered files.
+    names: HashMap<FileKey, Names>,
+    /// The kept files.
+    kept: HashSet<FileKey>,
+}
+
+impl Check<'_> {
+    fn group(&mut self, group: &DupeGroup, redundant: &mut Redundant) -> Result<()> {
+        let (offered, withheld) = (redundant.files.len(), redundant.withheld.len());
+        let mut best: Option<Kept> = None;
+        for picture in &group.pictures {
+            self.picture(picture, group.tier, &mut best, redundant)?;
+        }
+        if let (Some(best), true) = (best, redundant.files.len() == offered && redundant.withheld.len() > withheld) {
+            redundant.withheld.push(WithheldFile { path: best.row.0.path, reason: Withheld::OnlyCopy });
+        }
+        Ok(())
     }
-    let is_unchanged = copy.stat.matches(&FileStat::new(&metadata)) && !copy.stat.is_racy(copy.read_at_ns);
-    if !is_unchanged {
-        let mut hasher = blake3::Hasher::new();
-        let read = open_regular(&copy.path).and_then(|file| hasher.update_reader(file).map(drop));
-        read.map_err(|_| Withheld::Gone)?;
-        if hasher.finalize() != *hash.as_bytes() {
-            return Err(Withheld::Changed);
+
+    /// Checks the files of one content. `best` is the kept file of the group, once there is one.
+    fn picture(
+        &mut self,
+        picture: &DupePicture,
+        tier: DupeTier,
+        best: &mut Option<Kept>,
+        redundant: &mut Redundant,
+    ) -> Result<()> {
+        let Some(image) = self.store.image(&picture.image)? else { return Ok(()) };
+        let rows = self.store.copies_of(image, &Selection::default())?;
+        let linked: HashSet<FileKey> = rows.iter().filter_map(FileKey::behind_link).collect();
+        let mut rows: HashMap<PathBuf, StoredCopy> = rows.into_iter().map(|row| (row.path.clone(), row)).collect();
+        let mut files: Vec<(StoredCopy, Option<Pinned>)> = Vec::new();
+        for row in picture.paths.iter().filter_map(|path| rows.remove(path)) {
+            let pinned = self.pinned(&row, &picture.image, &linked);
+            files.push((row, pinned));
+        }
+        // Files that stay in any case are kept before others with the same content.
+        files.sort_by_key(|(_, pinned)| pinned.is_none());
+        // A file with this content that stays.
+        let mut own: Option<Kept> = None;
+        for (row, pinned) in files {
+            let mut withhold = |path: PathBuf, reason| redundant.withheld.push(WithheldFile { path, reason });
+            let verified = match self.roots.has(self.store, &row)? {
+                true => verify(&row, &picture.image),
+                false => Err(Withheld::Offline),
+            };
+            let verified = match verified {
+                Ok(verified) => verified,
+                Err(reason) => {
+                    withhold(row.path, reason);
+                    continue;
+                }
+            };
+            let key = FileKey::new(&row.path, &verified.stat);
+            let mut kept = own.iter().chain(best.iter());
+            if self.kept.contains(&key) || kept.any(|kept| is_same_file(&verified, &kept.verified)) {
+                withhold(row.path, Withheld::SameFile);
+                continue;
+            }
+            let is_kept = best.is_none();
+            match (pinned, own.as_ref().or(best.as_ref())) {
+                (Some(Pinned::LinkTarget), Some(_)) => withhold(row.path.clone(), Withheld::LinkTarget),
+                (None, Some(kept)) => {
+                    self.offer((row, key), picture, tier, &verified, kept, redundant);
+                    continue;
+                }
+                _ => {}
+            }
+            self.kept.insert(key);
+            let row = (row, picture.image);
+            match is_kept {
+                true => *best = Some(Kept { row, verified }),
+                false => own = Some(Kept { row, verified }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Why a file is never offered, if there is a reason.
+    fn pinned(&self, row: &StoredCopy, hash: &ContentHash, linked: &HashSet<FileKey>) -> Option<Pinned> {
+        let is_reference = || {
+            let real = || row.path.canonicalize().is_ok_and(|path| self.keep.is_reference(&path));
+            !self.keep.reference.is_empty() && (self.keep.is_reference(&row.path) || real())
+        };
+        let is_linked = || {
+            let metadata = row.path.symlink_metadata();
+            metadata.is_ok_and(|metadata| linked.contains(&FileKey::new(&row.path, &FileStat::new(&metadata))))
+        };
+        if self.wanted.contains(hash) || is_reference() {
+            Some(Pinned::Wanted)
+        } else {
+            (!linked.is_empty() && is_linked()).then_some(Pinned::LinkTarget)
         }
     }
-    let handle = open_regular(&copy.path).and_then(Handle::from_file);
-    handle.map_err(|_| Withheld::Gone)
+
+    fn offer(
+        &mut self,
+        (row, key): (StoredCopy, FileKey),
+        picture: &DupePicture,
+        tier: DupeTier,
+        verified: &Verified,
+        kept: &Kept,
+        redundant: &mut Redundant,
+    ) {
+        let bytes = verified.stat.size;
+        let names = self.names.entry(key).or_insert(Names { offered: 0, links: verified.links, bytes });
+        // A file with one name that was offered before has a second path, through a second mount or in other letters.
+        if names.offered >= names.links {
+            redundant.withheld.push(WithheldFile { path: row.path, reason: Withheld::SameFile });
+            return;
+        }
+        names.offered += 1;
+        let tier = if kept.row.1 == picture.image { DupeTier::Exact } else { tier };
+        let (path, kept_path) = (row.path.clone(), kept.row.0.path.clone());
+        let (row, kept_row) = ((row, picture.image), kept.row.clone());
+        redundant.files.push(RedundantFile { path, bytes, kept: kept_path, tier, row, kept_row });
+    }
+}
+
+/// Why a file is never offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pinned {
+    /// It is in a reference directory, or all copies of its content are wanted.
+    Wanted,
+    /// A link of the index leads to it.
+    LinkTarget,
 }
