@@ -1,4 +1,4 @@
-//! Duplicates through the library and the program, dismissals, and what `dupes -0` offers for removal.
+//! Duplicates through the library and the program, dismissals, and what `dupes --redundant` offers for removal.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -49,11 +49,9 @@ fn owned(names: &[&str]) -> Vec<String> {
 #[test]
 fn groups_come_by_tier_and_the_best_copy_first() {
     let sandbox = collection();
-    let exact = (DupeTier::Exact, owned(&["one again.png", "one.png"]));
-    // Both have the same number of pixels, so that the larger file comes first.
-    let sizes = ["large.png", "medium.jpg"].map(|name| fs::metadata(sandbox.photo(name)).expect("a file").len());
-    let first = if sizes[0] > sizes[1] { ["large.png", "medium.jpg"] } else { ["medium.jpg", "large.png"] };
-    let near = (DupeTier::Near, owned(&[first[0], first[1], "small.png"]));
+    let exact = (DupeTier::Exact, owned(&["one.png", "one again.png"]));
+    // Two have the same number of pixels: the older one, which lost nothing, comes first.
+    let near = (DupeTier::Near, owned(&["large.png", "medium.jpg", "small.png"]));
     assert_eq!(dupes(&sandbox, DupeTier::Exact), std::slice::from_ref(&exact));
     assert_eq!(dupes(&sandbox, DupeTier::Near), [exact.clone(), near.clone()]);
     assert_eq!(dupes(&sandbox, DupeTier::Similar)[..2], [exact, near]);
@@ -127,7 +125,9 @@ fn the_groups_are_printed_as_lines_paths_json_and_a_sheet_and_nothing_is_deleted
     assert!(lines.stdout.starts_with("exact\t1.0000\n  best\t"), "{}", lines.stdout);
     let paths = sandbox.run_on_index(&["dupes", "--tier", "exact", "--paths"]).code(0);
     assert_eq!(paths.lines().len(), 2);
-    let others = sandbox.run_on_index(&["dupes", "--tier", "near", "-0"]).code(0);
+    let all = sandbox.run_on_index(&["dupes", "--tier", "near", "--paths", "-0"]).code(0);
+    assert_eq!((all.stdout.matches('\0').count(), all.stdout.contains('\n')), (5, false), "{}", all.stdout);
+    let others = sandbox.run_on_index(&["dupes", "--tier", "near", "--redundant", "-0"]).code(0);
     assert_eq!(others.stdout.matches('\0').count(), 3, "all but the best of each group");
     sandbox.run_on_index(&["dupes", "--tier", "near", "--html", "groups.html"]).code(0);
     let sheet = fs::read_to_string(sandbox.path("groups.html")).expect("a page");
@@ -167,9 +167,9 @@ fn changed_versions_of_real_photos_are_found_and_different_photos_are_not() {
     assert!(wrong.len() <= 2, "{wrong:?}");
 }
 
-/// Runs `dupes -0` and removes the files that it offers, as `xargs -0 rm` does. Returns the names of the removed files.
+/// Runs `dupes --redundant -0` and removes the files that it offers, as `xargs -0 rm` does. Returns the names of the removed files.
 fn remove_redundant(sandbox: &Sandbox, arguments: &[&str]) -> Vec<String> {
-    let output = sandbox.run_on_index(&[&["dupes", "-0"], arguments].concat()).code(0);
+    let output = sandbox.run_on_index(&[&["dupes", "--redundant", "-0"], arguments].concat()).code(0);
     let paths: Vec<&str> = output.stdout.split_terminator('\0').collect();
     paths.iter().for_each(|path| fs::remove_file(path).expect("an offered file exists"));
     let mut names: Vec<String> = paths.iter().map(|path| name(Path::new(path))).collect();
@@ -189,6 +189,52 @@ fn two_copies() -> Sandbox {
 const EXACT: &[&str] = &["--tier", "exact"];
 
 #[test]
+fn a_separator_alone_chooses_nothing_and_is_wrong_usage() {
+    let sandbox = two_copies();
+    sandbox.add();
+    let refused = |arguments: &[&str], hint: &str| {
+        let output = sandbox.run_on_index(&[&["dupes"], arguments].concat()).code(2);
+        assert!(output.stdout.is_empty() && output.stderr.contains(hint), "{arguments:?}: {}", output.stderr);
+    };
+    refused(&["-0"], "hint: `--redundant -0` prints the files that may be removed");
+    refused(&["-0", "--tier", "exact"], "hint: `--redundant -0`");
+    refused(&["--redundant", "-0", "--json"], "-0 separates paths");
+    refused(&["--redundant", "--paths"], "cannot be used with");
+    refused(&["--redundant", "--html", "page.html"], "cannot be used with");
+    refused(&["link", "--tier", "near"], "only exact copies");
+    assert_eq!(sandbox.run_on_index(&["dupes", "--redundant"]).code(0).lines().len(), 1);
+}
+
+#[test]
+fn without_a_tier_only_exact_copies_are_redundant() {
+    let sandbox = collection();
+    let paths =
+        |arguments: &[&str]| sandbox.run_on_index(&[&["dupes", "--redundant"], arguments].concat()).code(0).stdout;
+    assert_eq!(paths(&[]), format!("{}\n", sandbox.photo("one again.png").display()));
+    assert_eq!(paths(&["--tier", "near"]).lines().count(), 3);
+}
+
+#[test]
+fn redundant_and_withheld_files_are_one_document() {
+    let sandbox = two_copies();
+    fs::copy(sandbox.photo("a/x.png"), sandbox.photo("b/z.png")).expect("a copy");
+    sandbox.add();
+    fs::remove_file(sandbox.photo("b/z.png")).expect("it is there");
+    let json = sandbox.run_on_index(&["dupes", "--redundant", "--json"]).code(0).json();
+    let path = |name: &str| sandbox.photo(name).display().to_string();
+    let bytes = fs::metadata(sandbox.photo("b/y.png")).expect("a file").len();
+    assert_eq!(
+        json,
+        json!({
+            "schema": 1,
+            "redundant": [{"path": path("b/y.png"), "bytes": bytes, "kept": path("a/x.png"), "tier": "exact"}],
+            "withheld": [{"path": path("b/z.png"), "reason": "does not exist or cannot be read", "kind": "gone"}],
+            "freed_bytes": bytes,
+        })
+    );
+}
+
+#[test]
 fn all_but_one_of_several_copies_may_go() {
     let sandbox = two_copies();
     fs::copy(sandbox.photo("a/x.png"), sandbox.photo("b/z.png")).expect("a copy");
@@ -203,7 +249,7 @@ fn the_last_copy_is_not_offered_when_the_kept_one_is_gone() {
     let sandbox = two_copies();
     sandbox.add();
     fs::remove_file(sandbox.photo("a/x.png")).expect("it is there");
-    let output = sandbox.run_on_index(&["dupes", "--tier", "exact", "-0"]).code(0);
+    let output = sandbox.run_on_index(&["dupes", "--redundant", "-0"]).code(0);
     assert_eq!(output.stdout, "");
     assert!(output.stderr.contains("1 file withheld: it does not exist"), "{}", output.stderr);
     assert!(output.stderr.contains("1 file withheld: it is the only copy"), "{}", output.stderr);
@@ -278,4 +324,114 @@ fn near_copies_are_not_offered_when_the_better_one_is_gone() {
         fs::remove_file(sandbox.photo(better)).expect("it is there");
     }
     assert_eq!(remove_redundant(&sandbox, &["--tier", "near"]), ["one.png"], "small.png is the last of its group");
+}
+
+#[cfg(unix)]
+#[test]
+fn hard_links_are_not_counted_as_space_that_can_be_freed() {
+    let sandbox = two_copies();
+    fs::hard_link(sandbox.photo("a/x.png"), sandbox.photo("a/x again.png")).expect("a link");
+    fs::hard_link(sandbox.photo("b/y.png"), sandbox.path("outside.png")).expect("a link");
+    sandbox.add();
+    let bytes = fs::metadata(sandbox.photo("b/y.png")).expect("a file").len();
+    let listed = sandbox.run_on_index(&["dupes", "--tier", "exact"]).code(0).stderr;
+    assert!(listed.contains(&format!("all but the best of each: 1 file, {bytes} bytes")), "{listed}");
+    // The copy has another name that nobody offers to remove.
+    let offered = sandbox.run_on_index(&["dupes", "--redundant"]).code(0);
+    assert!(offered.stderr.contains("1 file withheld: it is the kept file under another name"), "{}", offered.stderr);
+    assert!(offered.stderr.contains("1 file (0 bytes) may be removed"), "{}", offered.stderr);
+    fs::remove_file(sandbox.path("outside.png")).expect("it is there");
+    let offered = sandbox.run_on_index(&["dupes", "--redundant"]).code(0).stderr;
+    assert!(offered.contains(&format!("1 file ({bytes} bytes) may be removed")), "{offered}");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_target_of_a_link_is_kept_before_other_copies() {
+    let sandbox = two_copies();
+    // Without the link, the older file in `a` is kept.
+    std::os::unix::fs::symlink(sandbox.photo("b/y.png"), sandbox.photo("link.png")).expect("a link");
+    let mut options = AddOptions::default();
+    options.scan.follow_links = true;
+    sandbox.add_with(&options);
+    assert_eq!(remove_redundant(&sandbox, EXACT), ["x.png"]);
+    assert_eq!(fs::read(sandbox.photo("link.png")).expect("the link leads somewhere"), png(8));
+}
+
+#[cfg(unix)]
+#[test]
+fn the_last_copy_is_not_offered_when_its_folder_was_replaced_by_a_link() {
+    let sandbox = two_copies();
+    fs::rename(sandbox.photo("b/y.png"), sandbox.photo("b/x.png")).expect("it can be renamed");
+    sandbox.add();
+    fs::remove_dir_all(sandbox.photo("a")).expect("a folder");
+    std::os::unix::fs::symlink(sandbox.photo("b"), sandbox.photo("a")).expect("a link");
+    let output = sandbox.run_on_index(&["dupes", "--redundant"]).code(0);
+    assert_eq!(output.stdout, "", "{}", output.stderr);
+    assert!(output.stderr.contains("it is reached through a link to a directory"), "{}", output.stderr);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_last_copy_is_not_offered_when_a_second_mount_shows_it_twice() {
+    let sandbox = two_copies();
+    fs::rename(sandbox.photo("b/y.png"), sandbox.photo("b/x.png")).expect("it can be renamed");
+    sandbox.add();
+    let script = r"
+        mount --bind photos/b photos/a
+        $I dupes --redundant > offered.txt 2> notes.txt
+    ";
+    if sandbox.in_namespace(script).is_some() {
+        let notes = fs::read_to_string(sandbox.path("notes.txt")).expect("notes");
+        assert_eq!(fs::read_to_string(sandbox.path("offered.txt")).expect("a list"), "", "{notes}");
+        assert!(notes.contains("it is the kept file under another name"), "{notes}");
+    }
+}
+
+#[test]
+fn the_last_copy_is_not_offered_when_the_other_one_changed_in_the_tick_in_which_it_was_read() {
+    let sandbox = two_copies();
+    sandbox.add();
+    let kept = sandbox.photo("a/x.png");
+    let length = fs::metadata(&kept).expect("a file").len() as usize;
+    fs::write(&kept, vec![7; length]).expect("a file");
+    // The index has the signature that the file had before and after the change, which happened in the same tick.
+    let rows = sandbox.tamper();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = fs::metadata(&kept).expect("a file");
+        let [mtime, ctime] = [(metadata.mtime(), metadata.mtime_nsec()), (metadata.ctime(), metadata.ctime_nsec())]
+            .map(|(seconds, rest)| seconds * 1_000_000_000 + rest);
+        let update =
+            "UPDATE file SET mtime_ns = ?1, ctime_ns = ?2, read_at_ns = ?2 WHERE path = CAST('a/x.png' AS BLOB)";
+        assert_eq!(rows.execute(update, [mtime, ctime]).expect("the table exists"), 1);
+    }
+    drop(rows);
+    assert_eq!(remove_redundant(&sandbox, EXACT), [] as [&str; 0]);
+}
+
+#[test]
+fn files_outside_the_filter_are_neither_listed_nor_offered() {
+    let sandbox = two_copies();
+    for name in ["b/z.png", "b/w.png"] {
+        fs::copy(sandbox.photo("a/x.png"), sandbox.photo(name)).expect("a copy");
+    }
+    sandbox.add();
+    let under = sandbox.photo("b").display().to_string();
+    let listed = sandbox.run_on_index(&["dupes", "--paths", "--under", &under]).code(0);
+    assert_eq!(listed.lines().len(), 3, "{}", listed.stdout);
+    assert_eq!(remove_redundant(&sandbox, &["--under", &under]).len(), 2);
+    assert!(sandbox.photo("a/x.png").exists());
+}
+
+#[test]
+fn copies_that_are_wanted_are_not_offered_as_part_of_a_group_either() {
+    let sandbox = collection();
+    fs::copy(sandbox.photo("small.png"), sandbox.photo("small again.png")).expect("a copy");
+    sandbox.add();
+    let offered = |sandbox: &Sandbox| sandbox.run_on_index(&["dupes", "--redundant", "--tier", "near"]).code(0).stdout;
+    assert!(offered(&sandbox).contains("small again.png"));
+    sandbox.run_on_index(&["dupes", "dismiss", "photos/small.png", "photos/small again.png"]).code(0);
+    assert!(!offered(&sandbox).contains("small"), "{}", offered(&sandbox));
 }

@@ -37,6 +37,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("walkdir", &["src/scan/"]),
     ("ort", &["crates/imgidx-model/src/onnx.rs"]),
     ("hnsw_rs", &["crates/imgidx-ann/src/hnsw.rs"]),
+    ("trash", &["src/index/duplicates/"]),
     ("postcard", &["crates/imgidx-media/src/sandbox/wire.rs"]),
     ("landlock", &["crates/imgidx-media/src/sandbox/limits.rs"]),
     ("vtracer", &["crates/imgidx-vectorize/src/"]),

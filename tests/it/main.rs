@@ -13,6 +13,10 @@ mod daemon;
 mod damage;
 mod docs;
 mod dupes;
+mod dupes_act;
+mod dupes_keep;
+#[cfg(unix)]
+mod dupes_sequence;
 mod failures;
 mod features;
 mod formats;
