@@ -80,7 +80,7 @@ fn redundant_files_go_to_the_trash_and_the_index_knows() {
     assert!(info.contains(&place) && info.contains("DeletionDate=2"), "{info}");
     assert!(kept.exists() && !sandbox.photo("b/y.png").exists());
     let missing: Vec<_> = sandbox.rows().into_iter().map(|(path, _, missing)| (path, missing)).collect();
-    assert_eq!(missing, [("a/x.png".into(), false), ("b/y.png".into(), true), ("b/z.png".into(), true)]);
+    assert_eq!(missing, [("a/x.png".to_owned(), false), ("b/y.png".to_owned(), true), ("b/z.png".to_owned(), true)]);
     let again = sandbox.run_on_index(&["dupes", "trash"]).code(0);
     assert!(again.stdout.is_empty() && again.stderr.contains("no redundant files"), "{}", again.stderr);
     // A file that is restored is known.

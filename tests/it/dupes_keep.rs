@@ -95,17 +95,11 @@ fn rules_and_directories_decide_which_file_is_kept() {
         assert_eq!(best(&sandbox, arguments), expected, "{arguments:?}");
     }
     let offered = |arguments: &[&str]| {
-        let all = [&["dupes", "--redundant", "--tier", "near"], arguments].concat();
-        sandbox
-            .run_on_index(&all)
-            .code(0)
-            .stdout
-            .lines()
-            .map(|path| path.rsplit('/').next().map(str::to_owned))
-            .collect()
+        let output = sandbox.run_on_index(&[&["dupes", "--redundant", "--tier", "near"], arguments].concat()).code(0);
+        output.stdout.lines().map(|path| path.rsplit('/').next().expect("a name").to_owned()).collect::<Vec<_>>()
     };
-    let (none, small): (Vec<_>, Vec<_>) = (vec![], vec![Some("s.png".to_owned())]);
-    assert_eq!(offered(&[]), small);
+    let none = [] as [&str; 0];
+    assert_eq!(offered(&[]), ["s.png"]);
     assert_eq!(offered(&["--reference", &archive]), none, "files in a reference directory stay");
     assert_eq!(offered(&["--reference", "photos/archive/../archive"]), none, "however it is named");
     let output = sandbox.run_on_index(&["dupes", "--redundant", "--reference", "photos/nowhere"]).code(1);
@@ -140,38 +134,53 @@ fn the_oldest_and_plainest_name_is_kept_whatever_the_order_of_indexing() {
     }
 }
 
-/// Of real photographs, each with a grey and a brightened version of the same date: how often a version outranks the
-/// original. Prints the numbers.
-#[test]
-fn grey_and_brightened_versions_of_real_photos_do_not_outrank_them() {
-    let Some(photos) = corpus("photos") else { return };
-    let sandbox = Sandbox::new();
-    let mut paths: Vec<_> = fs::read_dir(photos).expect("a folder").flatten().map(|entry| entry.path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "jpg"));
-    paths.sort();
-    for (number, path) in paths.iter().take(60).enumerate() {
-        let image = image::open(path).expect("a picture").to_rgb8();
-        let original = sandbox.photo(format!("{number:02}-original.jpg"));
-        fs::copy(path, &original).expect("a copy");
-        let image = DynamicImage::from(image);
-        let versions = [("grey", image.grayscale().into_rgb8()), ("bright", image.brighten(15).into_rgb8())];
-        for (change, version) in versions {
-            write_jpeg(&sandbox.photo(format!("{number:02}-{change}.jpg")), &version, 85);
-            set_hour(&sandbox.photo(format!("{number:02}-{change}.jpg")), 2);
-        }
-        set_hour(&original, 1);
-    }
-    sandbox.add();
+/// The number of groups with an original, and the files that are ranked before one.
+fn outranked(sandbox: &Sandbox) -> (usize, Vec<String>) {
     let json = sandbox.run_on_index(&["dupes", "--tier", "near", "--json"]).code(0).json();
     let (mut groups, mut wrong) = (0, Vec::new());
     for group in json["groups"].as_array().expect("groups") {
-        let names: Vec<&str> =
-            group["files"].as_array().expect("files").iter().filter_map(|f| f["path"].as_str()).collect();
+        let files = group["files"].as_array().expect("files");
+        let names: Vec<&str> = files.iter().filter_map(|file| file["path"].as_str()).collect();
         if names.iter().any(|name| name.ends_with("original.jpg")) {
             groups += 1;
             wrong.extend((!names[0].ends_with("original.jpg")).then(|| names[0].to_owned()));
         }
     }
+    (groups, wrong)
+}
+
+/// Real photographs, each with a grey and a brightened version of the same size. Prints how often a version comes
+/// before the original.
+#[test]
+fn grey_and_brightened_versions_of_real_photos_do_not_outrank_them() {
+    let Some(photos) = corpus("photos") else { return };
+    let sandbox = Sandbox::new();
+    let mut paths: Vec<_> = fs::read_dir(photos).expect("a folder").flatten().map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "JPEG"));
+    paths.sort();
+    let count = paths.len().min(60);
+    for (number, path) in paths.iter().take(count).enumerate() {
+        let image = image::open(path).expect("a picture");
+        let original = sandbox.photo(format!("{number:02}-original.jpg"));
+        fs::copy(path, &original).expect("a copy");
+        set_hour(&original, 1);
+        let versions = [("grey", image.grayscale().into_rgb8()), ("bright", image.brighten(15).into_rgb8())];
+        for (change, version) in versions {
+            let path = sandbox.photo(format!("{number:02}-{change}.jpg"));
+            write_jpeg(&path, &version, 85);
+            set_hour(&path, 2);
+        }
+    }
+    sandbox.add();
+    let (groups, wrong) = outranked(&sandbox);
     println!("{} of {groups} groups have a version before the original", wrong.len());
-    assert!(groups >= 55 && wrong.is_empty(), "{groups} groups: {wrong:?}");
+    assert!(groups * 10 >= count * 9 && wrong.is_empty(), "{groups} groups of {count}: {wrong:?}");
+    // Where the dates say nothing, a grey version still never wins.
+    for entry in fs::read_dir(sandbox.photos()).expect("a folder").flatten() {
+        set_hour(&entry.path(), 1);
+    }
+    sandbox.add();
+    let (groups, wrong) = outranked(&sandbox);
+    println!("{} of {groups} without dates", wrong.len());
+    assert!(!wrong.iter().any(|name| name.ends_with("grey.jpg")), "{wrong:?}");
 }

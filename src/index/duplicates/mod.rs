@@ -122,7 +122,7 @@ impl Index {
     ) -> Result<DupeActionReport, E> {
         let mut writer = Writer::open(self.path())?;
         let mut report = DupeActionReport::default();
-        let mut ended = Ok(());
+        let mut ended: Result<(), E> = Ok(());
         for files in redundant.files.chunks(FILES_PER_BATCH) {
             let mut done = Vec::new();
             for file in files {
@@ -130,29 +130,33 @@ impl Index {
                     report.interrupted = true;
                     break;
                 }
-                let failure = act(&writer, file, action)?.err();
-                if matches!(failure, None | Some(DupeActionError::KeptChangedLate(_))) {
-                    done.push(file);
-                }
-                *(if failure.is_none() { &mut report.done } else { &mut report.failed }) += 1;
-                ended = each(file, failure.as_ref());
+                ended = act(&writer, file, action).map_err(E::from).and_then(|acted| {
+                    let failure = acted.err();
+                    if matches!(failure, None | Some(DupeActionError::KeptChangedLate(_))) {
+                        done.push(file);
+                    }
+                    *(if failure.is_none() { &mut report.done } else { &mut report.failed }) += 1;
+                    each(file, failure.as_ref())
+                });
                 if ended.is_err() {
                     break;
                 }
             }
+            // What was done is recorded, however the run ended.
             record(&mut writer, &done, action)?;
             if report.interrupted || ended.is_err() {
                 break;
             }
         }
-        self.tidy(&mut writer);
+        if report.done > 0 {
+            self.tidy(&mut writer);
+        }
         ended.map(|()| report)
     }
 }
 
 /// Checks one file and its kept file, and acts.
 fn act(writer: &Writer, file: &RedundantFile, action: DupeAction) -> Result<Result<(), DupeActionError>> {
-    fail::fail_point!("before_acting");
     let [row, kept_row] = [&file.row, &file.kept_row].map(|(row, hash)| (row, hash));
     let pair = match verify_pair(writer, row, kept_row)? {
         Ok(pair) => pair,
