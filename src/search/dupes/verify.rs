@@ -192,10 +192,10 @@ impl FileKey {
         }
     }
 
-    /// The file to which a path leads only through a link: a link itself, or a file in a linked directory.
+    /// The file to which a symbolic link leads; `None` if the path is not a link. A file in a linked directory has its
+    /// own path too, and no link is broken without it.
     pub(super) fn behind_link(copy: &StoredCopy) -> Option<Self> {
-        let is_link = copy.path.symlink_metadata().ok()?.is_symlink();
-        if !is_link && !leads_through_link(copy) {
+        if !copy.path.symlink_metadata().ok()?.is_symlink() {
             return None;
         }
         Some(Self::new(&copy.path, &FileStat::new(&copy.path.metadata().ok()?)))
