@@ -101,7 +101,9 @@ impl Check<'_> {
         for picture in &group.pictures {
             self.picture(picture, group.tier, &mut best, redundant)?;
         }
-        if let (Some(best), true) = (best, redundant.files.len() == offered && redundant.withheld.len() > withheld) {
+        // Where all other names are hard links, there was no copy to begin with.
+        let has_lost_copies = redundant.withheld[withheld..].iter().any(|file| file.reason != Withheld::SameFile);
+        if let (Some(best), true) = (best, redundant.files.len() == offered && has_lost_copies) {
             redundant.withheld.push(WithheldFile { path: best.row.0.path, reason: Withheld::OnlyCopy });
         }
         Ok(())
