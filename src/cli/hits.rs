@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use imgidx::Hit;
+
 use super::filters::Filters;
 use super::output::Out;
 
@@ -23,21 +25,38 @@ pub(super) struct HitArgs {
     pub filters: Filters,
 }
 
+/// A picture that was found, as a line shows it.
+pub(super) struct HitLine<'a> {
+    /// `None` if nothing was measured.
+    pub score: Option<f32>,
+    /// The file that is shown first.
+    pub path: &'a PathBuf,
+    /// All files with this content.
+    pub paths: &'a Vec<PathBuf>,
+    /// A third column.
+    pub note: Option<String>,
+}
+
+impl<'a> From<&'a Hit> for HitLine<'a> {
+    fn from(hit: &'a Hit) -> Self {
+        Self { score: Some(hit.score), path: &hit.path, paths: &hit.paths, note: None }
+    }
+}
+
 impl HitArgs {
-    /// Prints hits in the form that the options ask for. Each is a score, the file that is shown first, and all files
-    /// with this content.
-    pub(super) fn print<'a>(
-        &self,
-        out: &mut Out,
-        hits: impl Iterator<Item = (f32, &'a PathBuf, &'a Vec<PathBuf>)>,
-    ) -> std::io::Result<()> {
-        for (score, path, paths) in hits {
+    /// Prints hits in the form that the options ask for.
+    pub(super) fn print<'a>(&self, out: &mut Out, hits: impl Iterator<Item = HitLine<'a>>) -> std::io::Result<()> {
+        for HitLine { score, path, paths, note } in hits {
             if self.null {
                 out.path("", path, '\0')?;
             } else if self.paths {
                 out.path("", path, '\n')?;
             } else {
-                out.path(&format!("{score:.4}\t"), path, '\n')?;
+                let score = score.map_or("-".to_owned(), |score| format!("{score:.4}"));
+                out.path(&format!("{score}\t"), path, if note.is_some() { '\t' } else { '\n' })?;
+                if let Some(note) = note {
+                    out.line(note)?;
+                }
                 for copy in paths.iter().filter(|copy| *copy != path) {
                     out.path("  copy\t", copy, '\n')?;
                 }

@@ -268,6 +268,13 @@ impl Global {
         }
     }
 
+    /// Prints a hint on standard error, unless `--quiet` is given.
+    fn hint(&self, text: &str) {
+        if !self.quiet {
+            self.style().hint(text);
+        }
+    }
+
     /// Prints a result: the document with `--json`, and otherwise the text.
     fn print<D: Serialize, E: Into<Failure>>(
         &self,

@@ -140,12 +140,16 @@ impl Style {
         }
         self.line("error", "1;31", &failure.to_string());
         if let Some(hint) = hint {
-            self.line("hint", "1;36", &hint);
+            self.hint(&hint);
         }
     }
 
     pub(super) fn note(self, text: &str) {
         self.line("note", "1;33", text);
+    }
+
+    pub(super) fn hint(self, text: &str) {
+        self.line("hint", "1;36", text);
     }
 
     fn line(self, head: &str, color: &str, text: &str) {

@@ -1,16 +1,19 @@
 //! `imgidx search`
 
 use imgidx::documents::Search;
-use imgidx::search::TextHit;
+use imgidx::search::{LOW_THRESHOLD, MatchKind, TextHit, Understood};
 use imgidx::{Result, TextAnswer, TextQuery};
 
-use super::hits::HitArgs;
+use super::color::parse_color;
+use super::hits::{HitArgs, HitLine};
 use super::output::{Done, Failure, count};
 use super::sheet::{Section, Sheet, Tile};
 use super::{Global, ask};
 
 const EXAMPLES: &str = examples![
     "Find pictures of dogs" => "imgidx search dog",
+    "Find what shows a dog, in folders named 2019" => "imgidx search dog 2019",
+    "Show why each picture was found" => "imgidx search dog beach -v",
     "Find photos of beaches taken in the summer of 2019" =>
         "imgidx search beach --type photo --after 2019-06 --before 2019-09",
     "Look at the results on a page" => "imgidx search logo --html logos.html",
@@ -19,7 +22,7 @@ const EXAMPLES: &str = examples![
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Words to find: labels, synonyms, kinds or words in the path; all of them must match
+    /// Words to find: labels, synonyms, kinds or words in the path; pictures that match all of them, or else the most
     #[arg(value_name = "TEXT")]
     text: Vec<String>,
     /// Maximum number of pictures [default: all]
@@ -57,6 +60,7 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         }
     };
     tell(global, &answer);
+    tell_understood(global, &answer);
     args.hits.filters.note_unmeasured(global)?;
     if let Some(file) = &args.hits.html {
         let shown = &answer.hits[..answer.hits.len().min(args.top.unwrap_or(ON_SHEET))];
@@ -65,10 +69,13 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
             if shown.len() < answer.hits.len() { format!(" with the best {}", shown.len()) } else { String::new() };
         global.note(&format!("wrote `{}`{part}", file.display()));
     }
-    let rows = answer.hits.iter().map(|hit| (hit.score, &hit.path, &hit.paths));
+    let rows = answer.hits.iter().map(|hit| line(hit, global.verbose));
     global.print(|| Search::new(&text, &answer), |out| args.hits.print(out, rows))?;
     if answer.hits.is_empty() && !global.json {
         global.note("nothing was found");
+    }
+    if answer.less_certain > 0 && args.threshold.is_none() {
+        global.hint(&format!("{} less certain: --threshold {LOW_THRESHOLD}", answer.less_certain));
     }
     Ok(Done::All)
 }
@@ -84,11 +91,51 @@ fn tell(global: &Global, answer: &TextAnswer) {
     }
 }
 
+/// Notes how the words were understood, and what can be done about those that were not.
+fn tell_understood(global: &Global, answer: &TextAnswer) {
+    let is_clear = |one: &Understood| matches!(one.kind, MatchKind::Label | MatchKind::Path);
+    if answer.terms.len() > 1 || !answer.understood.iter().all(is_clear) {
+        let terms = answer.understood.chunk_by(|one, next| one.term == next.term).map(describe);
+        global.note(&terms.collect::<Vec<_>>().join("; "));
+    }
+    if answer.is_partial {
+        global.note("no picture matches all words; these match the most");
+    }
+    for suggestion in &answer.suggestions {
+        let words: Vec<String> = suggestion.words.iter().map(|word| format!("`{word}`")).collect();
+        global.hint(&format!("did you mean {}?", words.join(" or ")));
+    }
+    for one in answer.understood.iter().filter(|one| one.kind == MatchKind::Colour) {
+        let color = if parse_color(&one.term).is_ok() { one.term.as_str() } else { "COLOR" };
+        global.hint(&format!("`{}` is a colour: --with-color {color} finds pictures that have it", one.term));
+    }
+}
+
+/// How a term was understood: `dog: 36 by label, 2 by path`.
+fn describe(ways: &[Understood]) -> String {
+    let way = |one: &Understood| match one.kind {
+        MatchKind::Label if one.matches == 0 => "none".to_owned(),
+        MatchKind::Label => format!("{} by label", one.matches),
+        MatchKind::Path => format!("{} by path", one.matches),
+        MatchKind::Colour => "a colour".to_owned(),
+        MatchKind::Unknown => "not known".to_owned(),
+    };
+    format!("{}: {}", ways[0].term, ways.iter().map(way).collect::<Vec<_>>().join(", "))
+}
+
+/// The line of a hit; with `is_verbose`, with its labels and the terms that it matches.
+fn line(hit: &TextHit, is_verbose: bool) -> HitLine<'_> {
+    let labels = hit.labels.iter().map(|label| format!("{} {:.2}", label.label, label.score));
+    let paths = hit.why.iter().filter(|why| why.kind == MatchKind::Path).map(|why| format!("{} in the path", why.term));
+    let note = is_verbose.then(|| labels.chain(paths).collect::<Vec<_>>().join(", "));
+    HitLine { score: hit.score, path: &hit.path, paths: &hit.paths, note }
+}
+
 fn sheet<'a>(text: &str, answer: &TextAnswer, shown: &'a [TextHit]) -> Sheet<'a> {
     let tiles = shown.iter().map(|hit| Tile {
-        score: Some(hit.score),
+        score: hit.score,
         copies: hit.paths.len() - 1,
-        note: hit.labels.join(", "),
+        note: hit.labels.iter().map(|label| label.label.as_str()).collect::<Vec<_>>().join(", "),
         ..Tile::new(&hit.path)
     });
     Sheet {

@@ -8,7 +8,7 @@ use imgidx::search::Derived;
 use imgidx::types::Stage;
 use imgidx::{Answer, Error, Query, QueryImage, Result, Searcher};
 
-use super::hits::HitArgs;
+use super::hits::{HitArgs, HitLine};
 use super::output::{Done, Failure, count};
 use super::sheet::{Section, Sheet, Tile};
 use super::{Global, ask};
@@ -41,6 +41,9 @@ pub(super) struct Args {
     hits: HitArgs,
 }
 
+/// Maximum number of paths that are named of a picture that is indexed already.
+const MAX_PATHS_TOLD: usize = 3;
+
 /// Maximum number of bytes read from standard input.
 const MAX_STDIN: u64 = 512 << 20;
 
@@ -57,12 +60,13 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         let text = format!("{pictures} could not be compared: the model `{}` has not processed them", answer.model);
         global.note(&format!("{text}; run `imgidx add` on their directories"));
     }
+    tell_indexed(global, &answer);
     args.hits.filters.note_unmeasured(global)?;
     if let Some(file) = &args.hits.html {
         sheet(&answer).write(file, &global.options(None))?;
         global.note(&format!("wrote `{}`", file.display()));
     }
-    let rows = answer.hits.iter().map(|hit| (hit.score, &hit.path, &hit.paths));
+    let rows = answer.hits.iter().map(HitLine::from);
     global.print(|| Similar::new(&answer, args.minus.len()), |out| args.hits.print(out, rows))?;
     if answer.hits.is_empty() && !global.json {
         global.note("nothing similar was found");
@@ -71,6 +75,18 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         upkeep(global, &index, answer.derived);
     }
     Ok(Done::All)
+}
+
+/// Notes which pictures of the query the index has already, under any path.
+fn tell_indexed(global: &Global, answer: &Answer) {
+    for picture in &answer.query {
+        for path in picture.paths.iter().take(MAX_PATHS_TOLD) {
+            global.note(&format!("already indexed: {}", path.display()));
+        }
+        if let more @ 1.. = picture.paths.len().saturating_sub(MAX_PATHS_TOLD) {
+            global.note(&format!("already indexed: {}", count(more as u64, "more file")));
+        }
+    }
 }
 
 /// Asks the daemon or else the index, which is then returned too.

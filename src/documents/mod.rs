@@ -42,7 +42,7 @@ pub use self::maintenance::{BackedUp, Forgotten, Pruned};
 pub use self::models::{Model, Models, RuntimeInUse};
 pub use self::search::{FoundPicture, Search};
 pub use self::show::{EmbeddingOf, Measured, Shown};
-pub use self::similar::{QueryPart, Similar, SimilarPicture};
+pub use self::similar::{QueriedPicture, QueryPart, Similar, SimilarPicture};
 pub use self::status::{IndexStatus, LabelCount, Run};
 pub use self::trace::{EstimatedTrace, Estimates, KnownTrace, NotTraced, Trace, TracedPicture, Traces};
 pub use self::tune::Remembered;

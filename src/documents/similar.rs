@@ -11,7 +11,7 @@ use crate::types::{PathField, escape_path};
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Similar {
     /// The first picture of the query.
-    pub query: Option<QueriedImage>,
+    pub query: Option<QueriedPicture>,
     /// All pictures of the query: first the ones to resemble, then the ones to avoid.
     pub queries: Vec<QueryPart>,
     /// Name of the model whose vectors were compared.
@@ -24,12 +24,26 @@ pub struct Similar {
     pub hits: Vec<SimilarPicture>,
 }
 
+/// A picture that was given.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct QueriedPicture {
+    /// Its path, or its name if it is not a file.
+    #[serde(flatten)]
+    pub path: PathField,
+    /// BLAKE3 digest of its content.
+    pub image: String,
+    /// Whether its vector was taken from the index.
+    pub indexed: bool,
+    /// All indexed files that hold its content.
+    pub paths: Vec<String>,
+}
+
 /// A picture of a query.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct QueryPart {
     /// The picture.
     #[serde(flatten)]
-    pub image: QueriedImage,
+    pub image: QueriedPicture,
     /// Whether the results must not resemble it.
     pub minus: bool,
 }
@@ -52,15 +66,22 @@ impl Similar {
     /// The document of an answer to a query whose last `minus` pictures are to be avoided.
     pub fn new(answer: &Answer, minus: usize) -> Self {
         let plus = answer.query.len() - minus;
-        let part = |(i, image): (usize, &QueriedImage)| QueryPart { image: image.clone(), minus: i >= plus };
+        let part = |(i, image): (usize, &QueriedImage)| QueryPart { image: image.into(), minus: i >= plus };
         Self {
-            query: answer.query.first().cloned(),
+            query: answer.query.first().map(QueriedPicture::from),
             queries: answer.query.iter().enumerate().map(part).collect(),
             model: answer.model.clone(),
             method: answer.method,
             pending: answer.pending,
             hits: answer.hits.iter().map(SimilarPicture::from).collect(),
         }
+    }
+}
+
+impl From<&QueriedImage> for QueriedPicture {
+    fn from(image: &QueriedImage) -> Self {
+        let paths = image.paths.iter().map(|path| escape_path(path)).collect();
+        Self { path: (&image.path).into(), image: image.image.to_string(), indexed: image.indexed, paths }
     }
 }
 

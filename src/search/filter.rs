@@ -117,6 +117,11 @@ impl Filter {
         self
     }
 
+    /// Whether pictures must have certain colours.
+    pub(crate) fn has_colors(&self) -> bool {
+        !self.selection.colors.is_empty()
+    }
+
     /// The same filter in terms of one database.
     pub(crate) fn selection(&self, store: &Store) -> Result<Selection> {
         let under = match self.under.as_slice() {

@@ -31,4 +31,7 @@ pub use searcher::Searcher;
 pub use status::{NeighborStatus, RootStatus, Status};
 #[cfg(any(test, fuzzing))]
 pub(crate) use text::search_text;
-pub use text::{MIN_LABEL_SCORE, PATH_MATCH_SCORE, TextAnswer, TextHit, TextQuery};
+pub use text::{
+    LOW_THRESHOLD, MIN_LABEL_SCORE, MatchKind, PATH_MATCH_SCORE, Suggestion, TextAnswer, TextHit, TextQuery,
+    Understood, Why,
+};

@@ -137,17 +137,18 @@ impl Query {
 }
 
 /// A picture of a query, as it was found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueriedImage {
     /// Its path, or its name if it is not a file.
     #[serde(flatten, with = "PathField")]
-    #[schemars(with = "PathField")]
     pub path: PathBuf,
     /// Digest of its content.
-    #[schemars(with = "String")]
     pub image: ContentHash,
     /// Whether its vector was taken from the index.
     pub indexed: bool,
+    /// All present files in the index that hold its content.
+    #[serde(with = "paths_text", default)]
+    pub paths: Vec<PathBuf>,
 }
 
 /// A similar picture.

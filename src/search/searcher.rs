@@ -17,7 +17,7 @@ use super::model::{ActiveModel, MODEL_ID_SETTING, MODEL_SETTING};
 use super::query::{Answer, Derived, QueriedImage, Query, QueryImage};
 use super::readers::{Reader, Readers};
 use super::resident::{Resident, SearcherOptions, SearcherStatus};
-use super::text::{TextAnswer, TextQuery, search_text};
+use super::text::{Searched, TextAnswer, TextQuery, search_text};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::model::{self, BUILTIN_NAME, Catalog, CatalogEntry, Device};
@@ -125,12 +125,12 @@ impl Searcher {
         let examined = || plus.iter().chain(&minus);
         let excluded: Vec<ImageId> = examined().filter_map(|examined| examined.row).collect();
         let answer = self.answer(&store, &active, query, &direction, &excluded, count)?;
-        let queried = |examined: &Examined| QueriedImage {
-            path: examined.path.clone(),
-            image: examined.hash,
-            indexed: examined.indexed,
+        let queried = |examined: &Examined| -> Result<QueriedImage> {
+            let paths = examined.row.map_or(Ok(Vec::new()), |image| store.paths_of(image))?;
+            let Examined { path, hash, indexed, .. } = examined;
+            Ok(QueriedImage { path: path.clone(), image: *hash, indexed: *indexed, paths })
         };
-        Ok(Answer { query: examined().map(queried).collect(), ..answer })
+        Ok(Answer { query: examined().map(queried).collect::<Result<_>>()?, ..answer })
     }
 
     /// Finds the `count` pictures whose vectors are nearest to a vector of the same model. Only the threshold, the
@@ -194,9 +194,11 @@ impl Searcher {
         let active = self.active(&store)?;
         let _snapshot = store.snapshot()?;
         let lookup = Lookup::new(&store, &active)?;
-        let (terms, hits) = search_text(&store, lookup.row(), query, count)?;
-        let pending = lookup.pending()?;
-        Ok(TextAnswer { terms, has_labels: self.has_classes()?, pending, hits, model: active.name })
+        let searched = search_text(&store, lookup.row(), query, count)?;
+        let Searched { terms, understood, suggestions, is_partial, less_certain, hits } = searched;
+        let (pending, has_labels) = (lookup.pending()?, self.has_classes()?);
+        let model = active.name;
+        Ok(TextAnswer { terms, understood, suggestions, model, has_labels, pending, is_partial, less_certain, hits })
     }
 
     /// Finds duplicates. Removes nothing.

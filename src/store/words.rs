@@ -1,6 +1,8 @@
 //! What text queries match: labels that models assigned to images, and words in paths.
 
-use rusqlite::params;
+use std::collections::HashSet;
+
+use rusqlite::{Connection, params};
 
 use super::Store;
 use super::batch::ModelRow;
@@ -66,15 +68,26 @@ impl Store {
         Ok(())
     }
 
-    /// The images of present files that have all of these words in their path, or that lie in one of these roots.
-    pub fn images_with_words<'a>(
-        &self,
-        words: impl Iterator<Item = &'a str>,
-        roots: &[RootId],
-    ) -> Result<Vec<ImageId>> {
-        // Quoted, words are not interpreted as FTS5 syntax.
-        let words: Vec<String> = words.map(|word| format!("\"{}\"", word.replace('"', "\"\""))).collect();
-        let roots: Vec<String> = roots.iter().map(|root| root.0.to_string()).collect();
+    /// Of these images, keeps those that could be decoded and that some present file holds.
+    pub fn retain_pictures(&self, images: &mut HashSet<ImageId>) -> Result<()> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM image JOIN file ON file.image = image.id
+                   WHERE image.id = ?1 AND image.format IS NOT NULL AND file.missing_since IS NULL)";
+        let mut statement = self.connection.prepare_cached(sql).at(&self.path)?;
+        let mut kept = HashSet::with_capacity(images.len());
+        for image in images.iter() {
+            if statement.query_row([image.0], |row| row.get(0)).at(&self.path)? {
+                kept.insert(*image);
+            }
+        }
+        *images = kept;
+        Ok(())
+    }
+
+    /// The images of present files that have all words of one of these phrases in their path, or in the name of their
+    /// root. Plurals and accents do not matter.
+    pub fn images_with_words(&self, phrases: &[String]) -> Result<Vec<ImageId>> {
+        let expression = match_expression(phrases);
+        let roots: Vec<String> = self.roots_with_words(&expression)?.iter().map(|root| root.0.to_string()).collect();
         let sql = format!(
             "SELECT file.image FROM path_word JOIN file ON file.id = path_word.rowid
              WHERE path_word MATCH ?1 AND file.image IS NOT NULL AND file.missing_since IS NULL
@@ -82,6 +95,34 @@ impl Store {
              SELECT image FROM file WHERE root IN ({}) AND image IS NOT NULL AND missing_since IS NULL",
             roots.join(",")
         );
-        self.rows(&sql, [words.join(" ")], |row| row.get(0).map(ImageId))
+        self.rows(&sql, [expression], |row| row.get(0).map(ImageId))
     }
+
+    /// The roots whose name matches. An index in memory compares them exactly as `path_word` compares paths.
+    fn roots_with_words(&self, expression: &str) -> Result<Vec<RootId>> {
+        let names = Connection::open_in_memory().at(&self.path)?;
+        names
+            .execute_batch(
+                "CREATE VIRTUAL TABLE root_word USING fts5 (
+                     words, content = '', tokenize = 'porter unicode61 remove_diacritics 2'
+                 )",
+            )
+            .at(&self.path)?;
+        for root in self.roots()? {
+            let name = root.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let row = params![root.id.0, name];
+            names.execute("INSERT INTO root_word (rowid, words) VALUES (?1, ?2)", row).at(&self.path)?;
+        }
+        let mut statement = names.prepare("SELECT rowid FROM root_word WHERE root_word MATCH ?1").at(&self.path)?;
+        let roots = statement.query_map([expression], |row| row.get(0).map(RootId)).at(&self.path)?;
+        roots.collect::<rusqlite::Result<_>>().at(&self.path)
+    }
+}
+
+/// The FTS5 expression that matches texts with all words of one of these phrases. Quoted, words are not interpreted as
+/// FTS5 syntax.
+fn match_expression(phrases: &[String]) -> String {
+    let quoted = |word: &str| format!("\"{}\"", word.replace('"', "\"\""));
+    let all = |phrase: &String| format!("({})", phrase.split(' ').map(quoted).collect::<Vec<_>>().join(" AND "));
+    phrases.iter().map(all).collect::<Vec<_>>().join(" OR ")
 }

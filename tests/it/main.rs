@@ -43,3 +43,4 @@ mod watch;
 mod watch_limits;
 #[cfg(unix)]
 mod watch_sequence;
+mod words;

@@ -106,7 +106,7 @@ fn sum_of_squares(vector: &[f32]) -> f64 {
 }
 
 /// A class that a model recognises in a picture.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Classification {
     /// The name of the class.
     pub label: String,
