@@ -52,7 +52,7 @@ impl HitArgs {
             } else if self.paths {
                 out.path("", path, '\n')?;
             } else {
-                let score = score.map_or("-".to_owned(), |score| format!("{score:.4}"));
+                let score = score.map_or_else(|| "-".to_owned(), |score| format!("{score:.4}"));
                 out.path(&format!("{score}\t"), path, if note.is_some() { '\t' } else { '\n' })?;
                 if let Some(note) = note {
                     out.line(note)?;

@@ -78,10 +78,7 @@ fn a_lower_threshold_finds_what_is_less_sure() {
     let index = sandbox.open();
     assert_eq!(found(&index, "vehicle"), Vec::<String>::new());
     let unsure = index.searcher().search(&TextQuery::new("vehicle").threshold(0.05), 10).expect("an answer").hits;
-    assert_eq!(
-        (names([&unsure[0].path]), unsure[0].labels[0].label.as_str()),
-        (vec!["4.png".into()], "sports car")
-    );
+    assert_eq!((names([&unsure[0].path]), unsure[0].labels[0].label.as_str()), (vec!["4.png".into()], "sports car"));
     let sure = index.searcher().search(&TextQuery::new("dog").threshold(0.8), 10).expect("an answer").hits;
     assert_eq!(names(sure.iter().map(|hit| &hit.path)), ["1.png"]);
     assert!(sure[0].score.is_some_and(|score| score > 0.8 && score <= 0.9), "{:?}", sure[0].score);
@@ -352,7 +349,10 @@ fn the_answer_is_printed_as_lines_paths_json_and_a_sheet() {
     let sheet = fs::read_to_string(sandbox.path("sheet.html")).expect("a page");
     assert!(sheet.contains("Norwich terrier, cairn") && sheet.matches("<img").count() == 2);
     let none = sandbox.run_on_index(&["search", "unicorn"]).code(0);
-    assert_eq!((none.stdout.as_str(), none.stderr.trim_end()), ("", "note: unicorn: not known\nnote: nothing was found"));
+    assert_eq!(
+        (none.stdout.as_str(), none.stderr.trim_end()),
+        ("", "note: unicorn: not known\nnote: nothing was found")
+    );
     let wrong = sandbox.run_on_index(&["search"]).code(2);
     assert!(wrong.stderr.contains("give words"), "{}", wrong.stderr);
 }

@@ -47,9 +47,8 @@ fn words_find_what_photos_show_and_not_what_they_are_called() {
         assert!(again * 10 >= dogs.len() * 9, "{text}: {again} of {}", dogs.len());
         assert_eq!(again, hits.len(), "{text} finds something else");
     }
-    let labels = |text: &str| -> Vec<&str> {
-        found(&sandbox, text).iter().map(|name| shown[name].as_str()).collect::<Vec<_>>()
-    };
+    let labels =
+        |text: &str| -> Vec<&str> { found(&sandbox, text).iter().map(|name| shown[name].as_str()).collect::<Vec<_>>() };
     assert!(labels("boat").contains(&"catamaran"), "{:?}", labels("boat"));
     assert_eq!(labels("man"), Vec::<&str>::new());
     assert!(!labels("cat").iter().any(|label| ["lion", "tiger"].contains(label)), "{:?}", labels("cat"));
@@ -75,7 +74,7 @@ fn pictures_that_match_all_words_are_found_and_otherwise_those_that_match_the_mo
     let sandbox = zoo();
     let picture = sandbox.draw("6.png", 60);
     sandbox.add();
-    set_classes(&sandbox, &picture, &[("beagle", 0.6), ("seashore", 0.3)]);
+    set_classes(&sandbox, &picture, &[("beagle", 0.5), ("seashore", 0.3)]);
     // The beach is below the bar, so no picture shows both for certain.
     let some = answer(sandbox.open().searcher(), "dog beach");
     assert!(some.is_partial);

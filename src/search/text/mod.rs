@@ -93,8 +93,8 @@ fn search_terms(
     count: usize,
 ) -> Result<Searched> {
     let bar = query.threshold.unwrap_or(MIN_LABEL_SCORE);
-    let find = |source: &Box<dyn Source + '_>| Ok((source.kind(), source.find(terms, bar.min(LOW_THRESHOLD))?));
-    let found = sources.iter().map(find).collect::<Result<_>>()?;
+    let least = bar.min(LOW_THRESHOLD);
+    let found = sources.iter().map(|source| Ok((source.kind(), source.find(terms, least)?))).collect::<Result<_>>()?;
     let ranking = Ranking::new(terms.len(), found, |images| allowed(store, query, images))?;
     let (ranked, is_complete) = match query.threshold {
         Some(threshold) => (ranking.above(threshold), true),
@@ -136,12 +136,12 @@ fn understood(sources: &[Box<dyn Source + '_>], terms: &[Term], ranking: &Rankin
         let before = all.len();
         all.extend(matches.filter(|understood| understood.matches > 0));
         if all.len() == before {
-            let is_colour = colours::is_colour(term.text());
-            all.push(match ranking.is_known(at) {
-                true => one(MatchKind::Label, 0),
-                false if is_colour => one(MatchKind::Colour, 0),
-                false => one(MatchKind::Unknown, 0),
-            });
+            let kind = match term {
+                _ if ranking.is_known(at) => MatchKind::Label,
+                term if colours::is_colour(term.text()) => MatchKind::Colour,
+                _ => MatchKind::Unknown,
+            };
+            all.push(one(kind, 0));
         }
     }
     all
@@ -151,9 +151,13 @@ fn understood(sources: &[Box<dyn Source + '_>], terms: &[Term], ranking: &Rankin
 fn suggestions(terms: &[Term], ranking: &Ranking) -> Vec<Suggestion> {
     let unknown =
         terms.iter().enumerate().filter(|(at, term)| !ranking.is_known(*at) && !colours::is_colour(term.text()));
-    let suggest = |term: &Term| Suggestion {
-        term: term.text().to_owned(),
-        words: Vocabulary::get().suggestions(term).into_iter().map(str::to_owned).collect(),
+    let suggest = |term: &Term| {
+        let mut words = Vocabulary::get().spelt_like(term);
+        // Nobody who looks for a dog on grass means a grass snake.
+        if words.is_empty() && ranking.is_empty() {
+            words = Vocabulary::get().beginning_with(term);
+        }
+        Suggestion { term: term.text().to_owned(), words: words.into_iter().map(str::to_owned).collect() }
     };
     unknown.map(|(_, term)| suggest(term)).filter(|suggestion| !suggestion.words.is_empty()).collect()
 }

@@ -57,6 +57,11 @@ impl Ranking {
         Ok(Self { known, pictures })
     }
 
+    /// Whether no picture matches any term.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pictures.is_empty()
+    }
+
     /// Whether any source knows a term.
     pub(super) fn is_known(&self, term: usize) -> bool {
         self.known[term]

@@ -69,20 +69,22 @@ impl Vocabulary {
             vocabulary.labels.push(label);
             vocabulary.names.push(names);
         }
-        let named = |name: &str| vocabulary.known[&normalized(name)].iter().map(|(at, steps)| (*at, *steps)).collect();
-        let words: Vec<(String, Vec<(usize, u32)>)> = everyday
-            .lines()
-            .map(|line| {
-                let mut columns = line.split('\t');
-                let mut column = || columns.next().expect("the table of everyday words has three columns");
-                let (word, names) = (column(), column());
-                (normalized(word), parts(names, '|').flat_map(|name| -> Vec<(usize, u32)> { named(name) }).collect())
-            })
-            .collect();
-        for (word, classes) in words {
-            vocabulary.known.insert(word, closest(classes));
-        }
+        let words: Vec<(String, Classes)> = everyday.lines().map(|line| vocabulary.everyday_word(line)).collect();
+        vocabulary.known.extend(words);
         vocabulary
+    }
+
+    /// A line of the table of everyday words: the word, the names that it stands for, and why.
+    fn everyday_word(&self, line: &str) -> (String, Classes) {
+        let mut columns = line.split('\t');
+        let mut column = || columns.next().expect("the table of everyday words has three columns");
+        let (word, names) = (column(), column());
+        let mut classes = Classes::new();
+        for (at, steps) in names.split('|').flat_map(|name| &self.known[&normalized(name)]) {
+            let least = classes.entry(*at).or_insert(*steps);
+            *least = (*steps).min(*least);
+        }
+        (normalized(word), classes)
     }
 
     fn learn(&mut self, name: &str, class: usize, steps: u32) {
@@ -154,11 +156,9 @@ impl Vocabulary {
         let mut classes = self.classes_of(&spellings);
         if classes.is_none() {
             let halves =
-                word.char_indices().map(|(at, _)| word.split_at(at)).filter(|(a, b)| a.len() >= 1 && b.len() >= 2);
-            let apart = halves.map(|(a, b)| self::spellings(&format!("{a} {b}")));
-            if let Some((apart, found)) =
-                apart.filter_map(|apart| self.classes_of(&apart).map(|found| (apart, found))).next()
-            {
+                word.char_indices().skip(1).map(|(at, _)| word.split_at(at)).filter(|(_, last)| last.len() >= 2);
+            let mut apart = halves.map(|(first, last)| self::spellings(&format!("{first} {last}")));
+            if let Some((found, apart)) = apart.find_map(|apart| Some((self.classes_of(&apart)?, apart))) {
                 spellings.extend(apart);
                 classes = Some(found);
             }
@@ -171,22 +171,20 @@ impl Vocabulary {
         spellings.iter().find_map(|spelling| self.known.get(spelling)).cloned()
     }
 
-    /// Known names that may have been meant by a term that is not known, the best first: those that are spelt like it,
-    /// and those that begin with it.
-    pub fn suggestions(&self, term: &Term) -> Vec<&str> {
-        let names = self.known.iter().map(|(name, classes)| (name.as_str(), classes.len()));
-        suggest::suggestions(&term.text, names)
+    /// Known names that are spelt like a term that is not known, the best first.
+    pub fn spelt_like(&self, term: &Term) -> Vec<&str> {
+        suggest::spelt_like(&term.text, self.weighted_names())
     }
-}
 
-/// The fewest steps to each class.
-fn closest(classes: Vec<(usize, u32)>) -> Classes {
-    let mut closest = Classes::new();
-    for (at, steps) in classes {
-        let least = closest.entry(at).or_insert(steps);
-        *least = steps.min(*least);
+    /// Known names that begin with a term that is not known, the most general first.
+    pub fn beginning_with(&self, term: &Term) -> Vec<&str> {
+        suggest::beginning_with(&term.text, self.weighted_names())
     }
-    closest
+
+    /// All names with the number of classes that they stand for.
+    fn weighted_names(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.known.iter().map(|(name, classes)| (name.as_str(), classes.len()))
+    }
 }
 
 /// Another name of a class of the built-in model, to distinguish it from a class with the same label.
@@ -381,11 +379,13 @@ mod tests {
             let vocabulary = Vocabulary::get();
             let [term] = &vocabulary.terms(text)[..] else { panic!("`{text}` is not one term") };
             assert!(!term.is_known(), "{text}");
-            vocabulary.suggestions(term).first().map(|name| (*name).to_owned())
+            vocabulary.spelt_like(term).first().map(|name| (*name).to_owned())
         };
         assert_eq!(first("dgo").as_deref(), Some("dog"));
         assert_eq!(first("elefant").as_deref(), Some("elephant"));
         assert_eq!(first("vehicel").as_deref(), Some("vehicle"));
         assert_eq!(first("zzzzzz"), None);
+        let golden = &Vocabulary::get().terms("golden")[0];
+        assert_eq!(Vocabulary::get().beginning_with(golden), ["golden retriever"]);
     }
 }

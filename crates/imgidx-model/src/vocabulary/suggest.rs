@@ -11,34 +11,40 @@ const LETTERS_FOR_TWO: usize = 6;
 /// Words with fewer letters are not taken for the beginning of a name.
 const MIN_LETTERS_OF_BEGINNING: usize = 5;
 
-/// The names most like a word, best first. Each name comes with its weight: of two that are equally like it, the one
-/// with the higher weight comes first.
-pub(super) fn suggestions<'a>(word: &str, names: impl Iterator<Item = (&'a str, usize)>) -> Vec<&'a str> {
+/// The names that are spelt most like a word, best first. Each name comes with its weight: of two that are equally like
+/// the word, the one with the higher weight comes first.
+pub(super) fn spelt_like<'a>(word: &str, names: impl Iterator<Item = (&'a str, usize)>) -> Vec<&'a str> {
     let letters: Vec<char> = word.chars().collect();
     if letters.len() < MIN_LETTERS {
         return Vec::new();
     }
     let allowed = if letters.len() < LETTERS_FOR_TWO { 1 } else { 2 };
-    let begins = |name: &str| {
-        letters.len() >= MIN_LETTERS_OF_BEGINNING && name.strip_prefix(word).is_some_and(|rest| rest.starts_with(' '))
+    let near = |(name, weight): (&'a str, usize)| {
+        let other: Vec<char> = name.chars().collect();
+        if other.len() < MIN_LETTERS || other.len().abs_diff(letters.len()) > allowed {
+            return None;
+        }
+        let distance = distance(&letters, &other);
+        // The first letter is rarely wrong, so two mistakes must not include it.
+        let is_near = distance <= 1 || (distance <= allowed && other.first() == letters.first());
+        is_near.then_some((distance, Reverse(weight), name))
     };
-    let mut near: Vec<(usize, Reverse<usize>, &str)> = names
-        .filter_map(|(name, weight)| {
-            let other: Vec<char> = name.chars().collect();
-            let distance = if other.len().abs_diff(letters.len()) <= allowed { distance(&letters, &other) } else { 9 };
-            // The first letter is rarely wrong, so two mistakes must not include it.
-            let is_near = distance <= 1 || (distance <= allowed && other.first() == letters.first());
-            let is_short = other.len() < MIN_LETTERS;
-            match (is_near && !is_short, begins(name)) {
-                (true, _) => Some((distance, Reverse(weight), name)),
-                (false, true) => Some((allowed + 1, Reverse(weight), name)),
-                (false, false) => None,
-            }
-        })
-        .collect();
-    near.sort_unstable();
-    near.truncate(MAX_SUGGESTIONS);
-    near.into_iter().map(|(.., name)| name).collect()
+    best(names.filter_map(near).collect())
+}
+
+/// The names that begin with a word, the ones with the highest weight first.
+pub(super) fn beginning_with<'a>(word: &str, names: impl Iterator<Item = (&'a str, usize)>) -> Vec<&'a str> {
+    if word.chars().count() < MIN_LETTERS_OF_BEGINNING {
+        return Vec::new();
+    }
+    let begins = |name: &str| name.strip_prefix(word).is_some_and(|rest| rest.starts_with(' '));
+    best(names.filter(|(name, _)| begins(name)).map(|(name, weight)| (0, Reverse(weight), name)).collect())
+}
+
+fn best(mut names: Vec<(usize, Reverse<usize>, &str)>) -> Vec<&str> {
+    names.sort_unstable();
+    names.truncate(MAX_SUGGESTIONS);
+    names.into_iter().map(|(.., name)| name).collect()
 }
 
 /// The number of letters to insert, delete, replace or swap with their neighbour (optimal string alignment).
@@ -74,11 +80,12 @@ mod tests {
 
     #[test]
     fn the_nearest_name_comes_first_and_the_more_general_one_of_two() {
-        let names = [("dig", 1), ("dog", 118), ("golden retriever", 1), ("cat", 7)];
-        assert_eq!(suggestions("dgo", names.into_iter()), ["dog"]);
-        assert_eq!(suggestions("dg", names.into_iter()), [""; 0]);
-        assert_eq!(suggestions("dag", names.into_iter()), ["dog", "dig"]);
-        assert_eq!(suggestions("golden", names.into_iter()), ["golden retriever"]);
-        assert_eq!(suggestions("bxt", names.into_iter()), [""; 0]);
+        let names = || [("dig", 1), ("dog", 118), ("golden retriever", 1), ("cat", 7)].into_iter();
+        assert_eq!(spelt_like("dgo", names()), ["dog"]);
+        assert_eq!(spelt_like("dg", names()), [""; 0]);
+        assert_eq!(spelt_like("dag", names()), ["dog", "dig"]);
+        assert_eq!(spelt_like("bxt", names()), [""; 0]);
+        assert_eq!(beginning_with("golden", names()), ["golden retriever"]);
+        assert_eq!(beginning_with("gold", names()), [""; 0]);
     }
 }
