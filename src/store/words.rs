@@ -74,7 +74,7 @@ impl Store {
                    WHERE image.id = ?1 AND image.format IS NOT NULL AND file.missing_since IS NULL)";
         let mut statement = self.connection.prepare_cached(sql).at(&self.path)?;
         let mut kept = HashSet::with_capacity(images.len());
-        for image in images.iter() {
+        for image in &*images {
             if statement.query_row([image.0], |row| row.get(0)).at(&self.path)? {
                 kept.insert(*image);
             }
