@@ -30,7 +30,7 @@ use evidence::{Source, TermEvidence};
 use labels::Labels;
 use paths::Paths;
 pub use query::{MatchKind, Suggestion, TextAnswer, TextHit, TextQuery, Understood, Why};
-use ranking::{Ranked, Ranking};
+use ranking::Ranking;
 
 use crate::error::Result;
 use crate::model::{Term, Vocabulary};

@@ -163,7 +163,8 @@ mod tests {
     fn an_unknown_term_lowers_the_score_and_a_missing_one_lowers_it_more() {
         let score = |known: bool| ranking(vec![found(true, &[(1, 0.9)]), found(known, &[])]).best(0.4).0[0].score;
         assert!(score(true) < score(false) && score(false) < 0.9);
-        let (best, is_complete) = ranking(vec![found(false, &[]), found(false, &[])]).best(0.4);
+        let ranking = ranking(vec![found(false, &[]), found(false, &[])]);
+        let (best, is_complete) = ranking.best(0.4);
         assert!(best.is_empty() && is_complete);
     }
 }
