@@ -25,8 +25,11 @@ pub(super) fn spelt_like<'a>(word: &str, names: impl Iterator<Item = (&'a str, u
             return None;
         }
         let distance = distance(&letters, &other);
+        // A short word with another letter is another word (`grass`, `glass`), while one that lacks a letter, or has
+        // them in another order, is a mistake.
+        let is_slip = allowed > 1 || other.len() != letters.len() || sorted(&other) == sorted(&letters);
         // The first letter is rarely wrong, so two mistakes must not include it.
-        let is_near = distance <= 1 || (distance <= allowed && other.first() == letters.first());
+        let is_near = is_slip && (distance <= 1 || (distance <= allowed && other.first() == letters.first()));
         is_near.then_some((distance, Reverse(weight), name))
     };
     best(names.filter_map(near).collect())
@@ -45,6 +48,12 @@ fn best(mut names: Vec<(usize, Reverse<usize>, &str)>) -> Vec<&str> {
     names.sort_unstable();
     names.truncate(MAX_SUGGESTIONS);
     names.into_iter().map(|(.., name)| name).collect()
+}
+
+fn sorted(letters: &[char]) -> Vec<char> {
+    let mut sorted = letters.to_vec();
+    sorted.sort_unstable();
+    sorted
 }
 
 /// The number of letters to insert, delete, replace or swap with their neighbour (optimal string alignment).
@@ -83,7 +92,8 @@ mod tests {
         let names = || [("dig", 1), ("dog", 118), ("golden retriever", 1), ("cat", 7)].into_iter();
         assert_eq!(spelt_like("dgo", names()), ["dog"]);
         assert_eq!(spelt_like("dg", names()), [""; 0]);
-        assert_eq!(spelt_like("dag", names()), ["dog", "dig"]);
+        assert_eq!(spelt_like("doog", names()), ["dog"]);
+        assert_eq!(spelt_like("dag", names()), [""; 0], "another short word");
         assert_eq!(spelt_like("bxt", names()), [""; 0]);
         assert_eq!(beginning_with("golden", names()), ["golden retriever"]);
         assert_eq!(beginning_with("gold", names()), [""; 0]);
