@@ -1,7 +1,7 @@
 //! Words for colours. A picture is not found by them: a filter selects by colour.
 
 /// The basic colour words of English, and those of web pages.
-const COLOURS: [&str; 30] = [
+const COLOURS: [&str; 29] = [
     "amber",
     "aqua",
     "beige",
@@ -11,7 +11,6 @@ const COLOURS: [&str; 30] = [
     "crimson",
     "cyan",
     "gold",
-    "golden",
     "gray",
     "green",
     "grey",
