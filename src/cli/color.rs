@@ -1,7 +1,10 @@
 //! Colours: when to colour messages (`--color`), and which colours pictures must contain (`--with-color`).
 
-use clap::ValueEnum;
-use imgidx::types::Lab;
+use std::ffi::OsStr;
+
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
+use clap::{Arg, Command, ValueEnum};
+use imgidx::types::{ColorName, Lab};
 
 /// When to colour messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -15,50 +18,79 @@ pub(super) enum When {
     Never,
 }
 
-/// Named colours: those of CSS 2.1, some with other values, and a few more.
-const NAMES: [(&str, u32); 22] = [
-    ("black", 0x00_0000),
-    ("white", 0xFF_FFFF),
-    ("gray", 0x80_8080),
-    ("grey", 0x80_8080),
-    ("silver", 0xC0_C0C0),
-    ("red", 0xE0_1010),
-    ("maroon", 0x80_0000),
-    ("orange", 0xFF_A500),
-    ("brown", 0x8B_4513),
-    ("yellow", 0xFF_E000),
-    ("gold", 0xFF_D700),
-    ("beige", 0xF5_F5DC),
-    ("olive", 0x80_8000),
-    ("lime", 0x00_FF00),
-    ("green", 0x00_8000),
-    ("teal", 0x00_8080),
-    ("cyan", 0x00_FFFF),
-    ("blue", 0x20_40D0),
-    ("navy", 0x00_0080),
-    ("purple", 0x80_0080),
-    ("magenta", 0xFF_00FF),
-    ("pink", 0xFF_C0CB),
-];
+/// A value of `--with-color`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Color {
+    /// Any colour with this name.
+    Name(ColorName),
+    /// This colour, or a similar one.
+    About(Lab),
+}
 
-/// Parses a value of `--with-color`: a name, `#rgb` or `#rrggbb`.
-pub(super) fn parse_color(text: &str) -> Result<Lab, String> {
-    let named = NAMES.iter().find(|(name, _)| text.eq_ignore_ascii_case(name)).map(|(_, rgb)| *rgb);
+/// Parses a value of `--with-color`: a name, `#rgb` or `#rrggbb`. Shells complete the names.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ColorParser;
+
+impl TypedValueParser for ColorParser {
+    type Value = Color;
+
+    fn parse_ref(&self, command: &Command, argument: Option<&Arg>, value: &OsStr) -> Result<Color, clap::Error> {
+        StringValueParser::new().try_map(|text| parse_color(&text)).parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(ColorName::all().map(|name| PossibleValue::new(name.as_str()))))
+    }
+}
+
+fn parse_color(text: &str) -> Result<Color, String> {
+    if let Some(name) = ColorName::from_name(text) {
+        return Ok(Color::Name(name));
+    }
     let digits = text.strip_prefix('#').unwrap_or(text);
     let number = || u32::from_str_radix(digits, 16).ok().filter(|_| digits.bytes().all(|b| b.is_ascii_hexdigit()));
-    let rgb = named.or_else(|| match digits.len() {
+    let rgb = match digits.len() {
         6 => number(),
         // #rgb is short for #rrggbb with each digit doubled.
         3 => number().map(|n| [(n >> 8) & 15, (n >> 4) & 15, n & 15].iter().fold(0, |rgb, x| (rgb << 8) | (x * 17))),
         _ => None,
-    });
+    };
     match rgb {
-        Some(rgb) => Ok(Lab::from_srgb([16, 8, 0].map(|shift| f32::from((rgb >> shift) as u8)))),
-        None => {
-            let names = NAMES.map(|(name, _)| name).join(", ");
-            Err(format!("expected #rgb, #rrggbb or one of {names}"))
+        Some(rgb) => Ok(Color::About(Lab::from_srgb([16, 8, 0].map(|shift| f32::from((rgb >> shift) as u8))))),
+        None => Err(unknown(text)),
+    }
+}
+
+/// Says what colours there are, and which name is closest to the text.
+fn unknown(text: &str) -> String {
+    let written = text.to_lowercase();
+    let distance = |name: &ColorName| edit_distance(&written, name.as_str());
+    let closest = ColorName::all().min_by_key(distance).filter(|name| 3 * distance(name) <= written.len());
+    let guess = closest.map(|name| format!("; did you mean `{}`?", name.as_str())).unwrap_or_default();
+    let names = || ColorName::all().map(ColorName::as_str);
+    let plain: Vec<&str> = names().filter(|name| !name.contains('-')).collect();
+    let toned: Vec<&str> = names().filter_map(|name| name.strip_prefix("dark-")).collect();
+    format!(
+        "expected #rgb, #rrggbb or a name: {}, or dark-, light- or pale- before {}{guess}",
+        plain.join(", "),
+        toned.join(", ")
+    )
+}
+
+/// Number of letters to insert, remove or replace (Levenshtein, 1966).
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
         }
     }
+    row[b.len()]
 }
 
 #[cfg(test)]
@@ -67,12 +99,22 @@ mod tests {
 
     #[test]
     fn colours_are_given_in_hexadecimal_or_by_name() {
-        let red = Lab::from_srgb([204.0, 0.0, 0.0]);
+        let red = Color::About(Lab::from_srgb([204.0, 0.0, 0.0]));
         assert_eq!(parse_color("#c00"), Ok(red));
         assert_eq!(parse_color("CC0000"), Ok(red));
-        assert_eq!(parse_color("White"), Ok(Lab::from_srgb([255.0; 3])));
+        let name = |name: &str| Ok(Color::Name(ColorName::from_name(name).expect("a name")));
+        assert_eq!(parse_color("White"), name("white"));
+        assert_eq!(parse_color("light blue"), name("light-blue"));
         for bad in ["", "#", "#12", "#+12345", "blurple", "#é0"] {
             assert!(parse_color(bad).is_err_and(|reason| reason.contains("#rrggbb")), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_misspelt_colour_is_an_error_with_the_closest_name() {
+        for (wrong, right) in [("purpel", "purple"), ("turqoise", "turquoise"), ("ligth-blue", "light-blue")] {
+            assert!(parse_color(wrong).is_err_and(|reason| reason.contains(&format!("did you mean `{right}`?"))));
+        }
+        assert!(parse_color("xyzzy").is_err_and(|reason| !reason.contains("did you mean")));
     }
 }

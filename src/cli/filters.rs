@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use imgidx::media::Format;
-use imgidx::types::{ImageType, Lab, Shape};
+use imgidx::types::{ImageType, Shape};
 use imgidx::{Filter, Result};
 
-use super::color::parse_color;
+use super::color::{Color, ColorParser};
 use super::output::count;
 use super::{Global, one_of};
 
@@ -37,9 +37,10 @@ pub(super) struct Filters {
     /// Maximum height in pixels
     #[arg(long, value_name = "N")]
     max_height: Option<u32>,
-    /// Colour that at least 5 % of the picture have, such as '#c00' or red; may be repeated: all of them
-    #[arg(long, value_name = "COLOR", value_parser = parse_color)]
-    with_color: Vec<Lab>,
+    /// Only pictures with this colour on at least 5 % of their surface: a name, such as blue, navy or light-green, or a
+    /// number such as '#c00' (repeatable: all of the colours must occur)
+    #[arg(long, value_name = "COLOR", value_parser = ColorParser, hide_possible_values = true)]
+    with_color: Vec<Color>,
     /// Only pictures taken at this time or later: YYYY, YYYY-MM, YYYY-MM-DD or 'YYYY-MM-DD HH:MM'
     #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     after: Option<String>,
@@ -59,7 +60,10 @@ impl Filters {
         filter = self.max_width.into_iter().fold(filter, Filter::max_width);
         filter = self.min_height.into_iter().fold(filter, Filter::min_height);
         filter = self.max_height.into_iter().fold(filter, Filter::max_height);
-        filter = self.with_color.iter().copied().fold(filter, Filter::color);
+        filter = self.with_color.iter().fold(filter, |filter, color| match color {
+            Color::Name(name) => filter.color_name(*name),
+            Color::About(lab) => filter.color(*lab),
+        });
         if let Some(moment) = &self.after {
             filter = filter.after(moment)?;
         }

@@ -8,7 +8,7 @@
 //! protocol version is refused.
 //!
 //! ```text
-//! {"version":1,"op":"similar","images":["/home/me/logo.png"],"top":10}
+//! {"version":2,"op":"similar","images":["/home/me/logo.png"],"top":10}
 //! {"answer":{"similar":{"query":[…],"model":"mobilenetv3-large-100","method":"scan","hits":[…],…}}}
 //! ```
 //!

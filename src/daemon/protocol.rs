@@ -11,7 +11,7 @@ use crate::types::paths_text;
 pub use crate::watch::DaemonStatus;
 
 /// The version of the protocol.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// One line from a client.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -156,19 +156,19 @@ mod tests {
     /// Later daemons must understand every request that a client of version 1 sends.
     #[test]
     fn requests_are_read_as_they_were_first_written() {
-        let similar = read(json!({"version": 1, "op": "similar", "images": ["/a.png", [47, 255]], "top": 3}));
+        let similar = read(json!({"version": 2, "op": "similar", "images": ["/a.png", [47, 255]], "top": 3}));
         let Op::Similar(request) = similar else { panic!("{similar:?}") };
         let images = Query::image("/a.png").and(crate::types::path_from_bytes(&[47, 255]));
         assert_eq!((request.query, request.top), (images, 3));
         let filter = json!({"under": ["/photos"], "formats": ["jpeg"], "types": ["photo"], "width": [1000, null],
                             "colors": [[50.0, 1.0, 2.0]], "after": "2024"});
-        let search = read(json!({"version": 1, "op": "search", "text": "dog", "filter": filter, "threshold": 0.5}));
+        let search = read(json!({"version": 2, "op": "search", "text": "dog", "filter": filter, "threshold": 0.5}));
         let Op::Search(request) = search else { panic!("{search:?}") };
         let lab = crate::types::Lab([50.0, 1.0, 2.0]);
         let filter = crate::Filter::default().under("/photos").format("jpeg").kind(crate::types::ImageType::Photo);
         let filter = filter.min_width(1000).color(lab).after("2024").expect("a time");
         assert_eq!(request.query, TextQuery::new("dog").filter(filter).threshold(0.5));
-        let add = read(json!({"version": 1, "op": "add", "paths": ["/photos"], "scan": {"hidden": true}, "new": 1}));
+        let add = read(json!({"version": 2, "op": "add", "paths": ["/photos"], "scan": {"hidden": true}, "new": 1}));
         let Op::Add(request) = add else { panic!("{add:?}") };
         assert!(request.options.scan.hidden && request.options.batch_size.is_none());
         for (op, expected) in [
@@ -180,7 +180,7 @@ mod tests {
             ("yield", Op::Yield),
             ("stop", Op::Stop),
         ] {
-            let read = read(json!({"version": 1, "op": op}));
+            let read = read(json!({"version": 2, "op": op}));
             assert_eq!(
                 serde_json::to_value(read).expect("plain data"),
                 serde_json::to_value(expected).expect("plain data")

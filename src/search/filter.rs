@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::store::{ModelRow, Selection, Store, Subtree};
-use crate::types::{ImageType, Lab, Shape, VectorId, path_to_bytes, paths_text, resolved};
+use crate::types::{ColorName, ImageType, Lab, Shape, VectorId, path_to_bytes, paths_text, resolved};
 
 /// Conditions that pictures in an answer must meet. All of them must hold.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -81,6 +81,14 @@ impl Filter {
     #[must_use]
     pub fn color(mut self, color: Lab) -> Self {
         self.selection.colors.push(color);
+        self
+    }
+
+    /// Only pictures of which at least a twentieth has a colour of this name. Further calls add colours that must also
+    /// occur.
+    #[must_use]
+    pub fn color_name(mut self, name: ColorName) -> Self {
+        self.selection.color_names.push(name);
         self
     }
 

@@ -7,7 +7,8 @@ use super::batch::Batch;
 use super::orphans::OrphanState;
 use crate::error::Result;
 use crate::types::{
-    DetailFeatures, DominantColor, Features, ImageId, ImageType, Lab, QuickFeatures, ToneFeatures, TypeGuess,
+    ColorShares, DetailFeatures, DominantColor, Features, ImageId, ImageType, Lab, QuickFeatures, ToneFeatures,
+    TypeGuess,
 };
 
 impl Store {
@@ -17,7 +18,8 @@ impl Store {
             "SELECT aspect_ratio, unique_colors, palette_size, flat_fraction, smooth_fraction, edge_fraction,
                     gradient_fraction, dominant_colors, dhash, phash, type, type_confidence,
                     entropy, brightness, contrast, fill_ratio, shapes, glyphs,
-                    edge_density, corner_density, gradient_strength, sharpness, complexity_score, shades, foreground_flat
+                    edge_density, corner_density, gradient_strength, sharpness, complexity_score, shades, foreground_flat,
+                    color_shares
              FROM feature WHERE image = ?1 AND version = ?2",
             params![image.0, Features::VERSION],
             read,
@@ -64,6 +66,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Features> {
         edge_fraction: row.get(5)?,
         gradient_fraction: row.get(6)?,
         dominant_colors: colors_from_bytes(row.get_ref(7)?.as_blob()?),
+        color_shares: ColorShares::from_bytes(row.get_ref(25)?.as_blob_or_null()?.unwrap_or_default()),
         dhash: row.get::<_, i64>(8)? as u64,
         phash: row.get::<_, i64>(9)? as u64,
     };
@@ -103,9 +106,9 @@ impl Batch<'_> {
                  image, version, stage, aspect_ratio, unique_colors, palette_size, flat_fraction, smooth_fraction,
                  edge_fraction, gradient_fraction, dominant_colors, dhash, phash, type, type_confidence, entropy,
                  brightness, contrast, fill_ratio, shapes, glyphs, edge_density, corner_density, gradient_strength, sharpness,
-                 complexity_score, shades, foreground_flat)
+                 complexity_score, shades, foreground_flat, color_shares)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
-                     ?22, ?23, ?24, ?25, ?26, ?27, ?28)",
+                     ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29)",
             params![
                 image.0,
                 Features::VERSION,
@@ -135,6 +138,7 @@ impl Batch<'_> {
                 detail.map(|detail| detail.complexity_score),
                 quick.shades,
                 tones.map(|tones| tones.foreground_flat),
+                quick.color_shares.to_bytes(),
             ],
         )
     }

@@ -7,7 +7,7 @@ use super::Store;
 use super::batch::ModelRow;
 use super::features::colors_from_bytes;
 use crate::error::Result;
-use crate::types::{Features, ImageId, ImageType, Lab, RootId, Shape, VectorId};
+use crate::types::{ColorName, ColorShares, Features, ImageId, ImageType, Lab, RootId, Shape, VectorId};
 
 /// A root, or a file or folder in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct Selection {
     pub height: (Option<u32>, Option<u32>),
     /// All of these colours are among the dominant colours.
     pub colors: Vec<Lab>,
+    /// All of these colour names occur.
+    pub color_names: Vec<ColorName>,
     /// Taken at this time or later, as `YYYY-MM-DD HH:MM:SS` or a prefix of it. For a picture without a date, the
     /// oldest modification time of its present files counts.
     pub after: Option<String>,
@@ -85,7 +87,7 @@ impl Store {
     pub fn select_images(&self, selection: &Selection) -> Result<Vec<SelectedImage>> {
         let mut query = SelectedFiles::new(selection);
         let (joins, conditions) = query.of_image("w.id");
-        let shares: Vec<String> = selection.colors.iter().map(|color| query.color_share(color)).collect();
+        let shares = query.color_shares();
         let share = match shares.as_slice() {
             [] => "1.0".to_owned(),
             [one] => one.clone(),
@@ -182,22 +184,27 @@ impl<'a> SelectedFiles<'a> {
         conditions.extend(selection.after.clone().map(|moment| format!("{time} >= {}", self.bind(moment))));
         conditions.extend(selection.before.clone().map(|moment| format!("{time} < {}", self.bind(moment))));
         let mut joins = if conditions.is_empty() { String::new() } else { format!("JOIN image i ON i.id = {id}") };
-        if !selection.types.is_empty() || !selection.colors.is_empty() {
+        let shares = self.color_shares();
+        if !selection.types.is_empty() || !shares.is_empty() {
             joins += &format!(" JOIN feature m ON m.image = {id} AND m.version = {}", Features::VERSION);
             if !selection.types.is_empty() {
                 let names: Vec<String> = selection.types.iter().map(|kind| self.bind(kind.as_str())).collect();
                 conditions.push(format!("m.type IN ({})", names.join(", ")));
             }
-            for color in &selection.colors {
-                conditions.push(format!("{} >= {MIN_COLOR_SHARE}", self.color_share(color)));
-            }
+            conditions.extend(shares.iter().map(|share| format!("{share} >= {MIN_COLOR_SHARE}")));
         }
         (joins, conditions)
     }
 
-    fn color_share(&mut self, lab: &Lab) -> String {
-        let [l, a, b] = lab.0.map(|x| self.bind(x));
-        format!("color_share(m.dominant_colors, {l}, {a}, {b})")
+    /// SQL expressions for the shares that an image has of each selected colour.
+    fn color_shares(&mut self) -> Vec<String> {
+        let selection = self.selection;
+        let near = selection.colors.iter().map(|lab| {
+            let [l, a, b] = lab.0.map(|x| self.bind(x));
+            format!("color_share(m.dominant_colors, {l}, {a}, {b})")
+        });
+        let named = selection.color_names.iter().map(|name| format!("name_share(m.color_shares, {})", name.index()));
+        near.chain(named).collect()
     }
 
     /// A condition on rows of `file` that lie in a subtree.
@@ -214,7 +221,8 @@ impl<'a> SelectedFiles<'a> {
     }
 }
 
-/// Defines the SQL function `color_share(dominant_colors, L, a, b)`: the share of an image that has about this colour.
+/// Defines the SQL functions `color_share(dominant_colors, L, a, b)`, the share of an image that has about this colour,
+/// and `name_share(color_shares, index)`, the share that has a colour of this name.
 pub(super) fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("color_share", 4, flags, |context| {
@@ -222,5 +230,9 @@ pub(super) fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
         let colors = colors_from_bytes(context.get_raw(0).as_blob()?);
         let near = colors.iter().filter(|color| color.lab.difference(lab) <= MAX_COLOR_DIFFERENCE);
         Ok(near.map(|color| color.share).sum::<f32>())
+    })?;
+    connection.create_scalar_function("name_share", 2, flags, |context| {
+        let steps = context.get_raw(0).as_blob()?.get(context.get::<usize>(1)?).copied().unwrap_or(0);
+        Ok(f64::from(steps) / f64::from(ColorShares::STEPS))
     })
 }

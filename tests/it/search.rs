@@ -6,7 +6,7 @@ use std::path::Path;
 
 use image::{DynamicImage, Rgb, RgbImage};
 use imgidx::store::Writer;
-use imgidx::types::{Classification, ImageType, Lab, Shape};
+use imgidx::types::{Classification, ColorName, ImageType, Lab, Shape};
 use imgidx::{Filter, Index, Query, QueryImage, TextQuery};
 
 use crate::common::{Sandbox, picture, write};
@@ -217,6 +217,7 @@ fn filters_let_the_same_pictures_pass_as_a_naive_search_everywhere() {
     sandbox.add();
     let index = sandbox.open();
     let red = Lab::from_srgb([200.0, 20.0, 20.0]);
+    let named = |name: &str| ColorName::from_name(name).expect("a name");
     let under = |name: &str| sandbox.photo(name);
     type Passes = Box<dyn Fn(&Facts) -> bool>;
     let cases: Vec<(Filter, Passes)> = vec![
@@ -227,6 +228,9 @@ fn filters_let_the_same_pictures_pass_as_a_naive_search_everywhere() {
         (Filter::default().shape(Shape::Square), Box::new(|f| f.width == f.height)),
         (Filter::default().shape(Shape::Portrait).shape(Shape::Landscape), Box::new(|f| f.width != f.height)),
         (Filter::default().color(red), Box::new(|f| f.color[0] == 200)),
+        (Filter::default().color_name(named("red")), Box::new(|f| f.color[0] == 200)),
+        (Filter::default().color_name(named("blue")), Box::new(|f| f.color[0] == 30)),
+        (Filter::default().color_name(named("dark-grey")), Box::new(|_| false)),
         (Filter::default().under(under("a")), Box::new(|f| f.folder != "ab")),
         (Filter::default().under(under("a/b")), Box::new(|f| f.folder == "a/b")),
         (Filter::default().under(under("ab")).under(under("a/b")), Box::new(|f| f.folder != "a")),
@@ -281,8 +285,45 @@ fn colours_are_wanted_by_name_or_number_and_the_most_of_it_comes_first() {
         Vec::<String>::new()
     );
     assert_eq!(names(sandbox.run_on_index(&["list", "--with-color", "#c00"]).code(0).lines()).len(), 2);
-    let wrong = sandbox.run_on_index(&["search", "--with-color", "reddish"]).code(2);
-    assert!(wrong.stderr.contains("#rrggbb"), "{}", wrong.stderr);
+    let wrong = sandbox.run_on_index(&["search", "--with-color", "yelow"]).code(2);
+    assert!(wrong.stderr.contains("#rrggbb") && wrong.stderr.contains("did you mean `yellow`?"), "{}", wrong.stderr);
+}
+
+#[test]
+fn a_colour_name_is_a_region_and_several_must_all_occur() {
+    let sandbox = Sandbox::new();
+    // Blues that are more than a ΔE of 25 from each other, and from the blue of a screen.
+    let colors = [
+        ("sky.png", [120, 170, 215]),
+        ("denim.png", [60, 85, 125]),
+        ("navy.png", [10, 15, 80]),
+        ("grass.png", [90, 140, 50]),
+        ("rust.png", [150, 70, 40]),
+    ];
+    for (name, color) in colors {
+        let stripes = RgbImage::from_fn(100, 40, |x, _| if x < 10 { Rgb(color) } else { Rgb([250, 250, 250]) });
+        stripes.save(sandbox.photo(name)).expect("a picture");
+    }
+    sandbox.add();
+    let with = |colors: &[&str]| {
+        let options = colors.iter().flat_map(|color| ["--with-color", color]);
+        names(sandbox.run_on_index(&["list"].into_iter().chain(options).collect::<Vec<_>>()).code(0).lines())
+    };
+    assert_eq!(with(&["blue"]), ["denim.png", "navy.png", "sky.png"]);
+    assert_eq!(with(&["light blue"]), ["sky.png"]);
+    assert_eq!(with(&["dark-blue"]), ["denim.png", "navy.png"]);
+    assert_eq!(with(&["navy"]), ["navy.png"]);
+    assert_eq!(with(&["green"]), ["grass.png"]);
+    assert_eq!(with(&["blue", "white"]), ["denim.png", "navy.png", "sky.png"]);
+    assert_eq!(with(&["blue", "green"]), Vec::<String>::new());
+    let shown = sandbox.run_on_index(&["show", "photos/navy.png", "--json"]).code(0).json();
+    assert_eq!(shown["features"]["color_shares"]["navy"].as_f64().map(|share| (share * 1000.0).round()), Some(100.0));
+}
+
+#[test]
+fn shells_complete_the_names_of_colours() {
+    let script = Sandbox::new().run(&["completions", "bash"]).code(0).stdout;
+    assert!(script.contains("turquoise") && script.contains("dark-green"), "no colours");
 }
 
 /// A JPEG with a date of capture (Exif 2.32, CIPA DC-008): a tag of ASCII text in the Exif directory.

@@ -23,6 +23,7 @@
 
 mod camera;
 mod color;
+mod color_name;
 mod content;
 mod decode;
 mod decode_and_measure;
@@ -40,13 +41,14 @@ mod resize;
 pub mod sandbox;
 mod svg;
 
+pub use color_name::ColorName;
 pub use content::{Content, Reading, has_picture_extension, read_content, read_named_picture};
 pub use decode::{DecodeLimits, Decoder, Picture, decode_within};
 pub use decode_and_measure::{DecodeRequest, Decoded, Frame, decode_and_measure};
 pub use drawn::{drawn_photograph, drawn_picture};
 pub use error::{DecodeError, Limit};
 pub use features::{
-    DetailFeatures, DominantColor, FeatureStage, Features, ImageType, QuickFeatures, SIDE as FEATURE_SIDE,
+    ColorShares, DetailFeatures, DominantColor, FeatureStage, Features, ImageType, QuickFeatures, SIDE as FEATURE_SIDE,
     ToneFeatures, TypeGuess, measure, measure_pixels,
 };
 pub use format::{Format, Kind, SNIFF_BYTES, sniff};

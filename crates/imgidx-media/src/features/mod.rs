@@ -4,6 +4,7 @@
 //! this module has its own code, and tests compare the two.
 
 mod canny;
+mod color_shares;
 mod colors;
 mod fast;
 mod hashes;
@@ -21,6 +22,7 @@ use image::{GrayImage, RgbImage};
 use super::decode::Picture;
 use super::resize::{Filter, Fit};
 use crate::Miniature;
+pub use color_shares::ColorShares;
 pub(crate) use hashes::scaled;
 #[cfg(test)]
 pub(crate) use tones::luma;
@@ -79,6 +81,7 @@ fn quick(small: &RgbImage, luma: &GrayImage, ranges: &[u8], aspect_ratio: f32) -
         edge_fraction: share(neighborhood::MAX_SMOOTH_RANGE + 1..=255),
         gradient_fraction: neighborhood::gradient_fraction(ranges, small.width() as usize),
         dominant_colors: colors.dominant(),
+        color_shares: ColorShares::of(small),
         dhash: hashes::difference(luma),
         phash: hashes::perceptual(luma),
     }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ColorShares;
 use crate::Lab;
 
 /// Classical features of a picture, measured on upright pixels on white, with a longer side of at most 256 pixels.
@@ -26,7 +27,7 @@ pub struct Features {
 impl Features {
     /// Version of the features. It is increased whenever the same picture would get different values. The next `add`
     /// computes features of older versions again.
-    pub const VERSION: u32 = 3;
+    pub const VERSION: u32 = 4;
 
     /// The last stage that was measured.
     pub fn stage(&self) -> FeatureStage {
@@ -83,6 +84,9 @@ pub struct QuickFeatures {
     pub gradient_fraction: f32,
     /// The most frequent colours, at most five, by descending share.
     pub dominant_colors: Vec<DominantColor>,
+    /// Share of the pixels that have each colour name, 0 to 1. Names overlap: navy is also blue.
+    #[schemars(with = "std::collections::BTreeMap<String, f32>")]
+    pub color_shares: ColorShares,
     /// Difference hash of 8 × 8 bits (Krawetz, "Kind of Like That", 2013).
     #[serde(with = "hex")]
     #[schemars(with = "String")]
