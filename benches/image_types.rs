@@ -1,13 +1,16 @@
 //! The types that the rules assign to pictures of known type, and the data for calibrating the rules.
 //!
 //! ```sh
-//! cargo bench --bench image_types -- PHOTOS… LOGOS [--text NAMES] [--csv FILE]
+//! python benches/text_pages.py PAGES
+//! cargo bench --bench image_types -- PHOTOS… LOGOS --text NAMES [--pages PAGES] [--csv FILE]
 //! ```
 //!
 //! `PHOTOS` are folders of photographs. `LOGOS` is a folder of SVG drawings, which are rendered with anti-aliasing at
-//! several sizes. Both are also measured in common variants: photographs in grey and as thumbnails, drawings as JPEG. A
-//! drawing counts as having gradients if its source has some. The file `NAMES` lists the drawings that are mostly text.
-//! `--csv` writes the features of all samples; `image_types.py` fits the table of rules to them.
+//! several sizes. Both are also measured in common variants: photographs in grey and as thumbnails, drawings as JPEG of
+//! several qualities. A drawing counts as having gradients if its source has some. The file `NAMES` lists the drawings
+//! that are mostly text. `PAGES` has pages of text, slides and screenshots; the part of a name before `-` is the template
+//! that they were made from. Gradients without a drawing are made here. `--csv` writes the terms of the rules for all
+//! samples; `image_types.py` fits the rules to them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -15,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
-use imgidx::media::{DecodeLimits, Decoder, Kind, Picture, measure, sniff};
+use imgidx::media::{DecodeLimits, Decoder, Kind, Picture, measure, sniff, type_terms};
 use imgidx::types::{Features, ImageType};
 use rayon::prelude::*;
 use resvg::tiny_skia::{Pixmap, Transform};
@@ -26,25 +29,28 @@ const SIDES: [u32; 5] = [64, 96, 128, 256, 512];
 
 /// The longer side of a thumbnail, in pixels.
 const THUMBNAIL_SIDE: u32 = 96;
-/// The JPEG quality of drawings: a common default of programs.
-const JPEG_QUALITY: u8 = 80;
-/// The longer side of drawings that are saved as JPEG, in pixels.
-const JPEG_SIDE: u32 = 256;
+/// The JPEG qualities of drawings, each with the longer side of the drawing in pixels.
+const JPEGS: [(u8, u32); 4] = [(60, 256), (75, 512), (85, 128), (95, 256)];
+/// The JPEG quality of pages.
+const PAGE_QUALITY: u8 = 80;
+/// Number of gradients without a drawing.
+const GRADIENTS: u32 = 80;
 
 struct Sample {
     name: String,
-    /// "plain", "grey", "thumbnail" or "jpeg".
+    /// "plain", "grey", "thumbnail", "jpeg", "page" or "bare".
     variant: &'static str,
     /// The longer side at which a drawing was rendered, in pixels; 0 for photographs.
     side: u32,
     truth: ImageType,
     fills: usize,
     features: Features,
+    terms: Vec<(&'static str, f32)>,
 }
 
 fn main() {
     let mut folders = Vec::new();
-    let (mut text_names, mut csv) = (BTreeSet::new(), None);
+    let (mut text_names, mut pages, mut csv) = (BTreeSet::new(), None, None);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
@@ -53,6 +59,7 @@ fn main() {
                 let names = std::fs::read_to_string(arguments.next().expect("a file")).expect("it can be read");
                 text_names = names.lines().map(str::to_owned).collect();
             }
+            "--pages" => pages = arguments.next().map(PathBuf::from),
             "--csv" => csv = arguments.next(),
             _ => folders.push(PathBuf::from(argument)),
         }
@@ -61,6 +68,9 @@ fn main() {
     let photos: Vec<PathBuf> = folders.iter().flat_map(|folder| files(folder)).collect();
     let mut samples: Vec<Sample> = photos.par_iter().flat_map(|path| photo(path)).collect();
     samples.par_extend(files(&logos).par_iter().flat_map(|path| drawings(path, &text_names)));
+    let pages = pages.map(|folder| files(&folder)).unwrap_or_default();
+    samples.par_extend(pages.par_iter().flat_map(|path| page(path)));
+    samples.par_extend((0..GRADIENTS).into_par_iter().flat_map(bare_gradient));
     if let Some(file) = csv {
         write_csv(Path::new(&file), &samples).expect("it can be written");
     }
@@ -92,11 +102,53 @@ fn photo(path: &Path) -> Vec<Sample> {
     let grey = image.grayscale().into_rgb8();
     let thumbnail = image.thumbnail(THUMBNAIL_SIDE, THUMBNAIL_SIDE).into_rgb8();
     let variants = [("plain", picture), ("grey", Picture::from_rgb(grey)), ("thumbnail", Picture::from_rgb(thumbnail))];
-    let sample = |(variant, picture)| {
-        let features = measure(&picture, None);
-        Sample { name: stem(path), variant, side: 0, truth: ImageType::Photo, fills: 0, features }
-    };
+    let sample = |(variant, picture)| Sample::of(stem(path), variant, ImageType::Photo, &picture);
     variants.into_iter().map(sample).collect()
+}
+
+/// A page as it is, and as JPEG. Its name is that of its template.
+fn page(path: &Path) -> Vec<Sample> {
+    let image = image::open(path).expect("a picture").into_rgb8();
+    let template = stem(path).split('-').next().unwrap_or_default().to_owned();
+    let pictures = [compressed(&image, PAGE_QUALITY), Picture::from_rgb(image)];
+    pictures.iter().map(|picture| Sample::of(template.clone(), "page", ImageType::Text, picture)).collect()
+}
+
+/// A straight or round gradient between two colours, as it is and as JPEG.
+fn bare_gradient(seed: u32) -> Vec<Sample> {
+    let byte = |at: u32| ((seed + 1).wrapping_mul(2_654_435_761).rotate_left(5 * at) >> 24) as f32;
+    let (width, height) = [(256, 256), (640, 360), (200, 400), (900, 700)][(seed % 4) as usize];
+    // The channels of a grey are equal. The two ends differ by at least a quarter of the range.
+    let from = |channel: u32| byte(if seed.is_multiple_of(3) { 1 } else { 1 + channel });
+    let to = |channel: u32| (from(channel) + 64.0 + byte(5) / 2.0) % 256.0;
+    let image = RgbImage::from_fn(width, height, |x, y| {
+        let (x, y) = (x as f32 / width as f32, y as f32 / height as f32);
+        let t = match seed % 5 {
+            0 => x,
+            1 => y,
+            2 => (x + y) / 2.0,
+            _ => ((x - 0.5).hypot(y - 0.5) / 0.71).min(1.0),
+        };
+        image::Rgb([0, 1, 2].map(|channel| (from(channel) + t * (to(channel) - from(channel)) + 0.5) as u8))
+    });
+    let pictures = [compressed(&image, 60 + (seed % 36) as u8), Picture::from_rgb(image)];
+    pictures
+        .iter()
+        .map(|picture| Sample::of(format!("gradient {seed}"), "bare", ImageType::Gradient, picture))
+        .collect()
+}
+
+fn compressed(image: &RgbImage, quality: u8) -> Picture {
+    let mut jpeg = Vec::new();
+    image.write_with_encoder(JpegEncoder::new_with_quality(&mut jpeg, quality)).expect("it can be encoded");
+    decoded(&jpeg, Path::new("drawing.jpg")).expect("a JPEG")
+}
+
+impl Sample {
+    fn of(name: String, variant: &'static str, truth: ImageType, picture: &Picture) -> Self {
+        let (features, terms) = (measure(picture, None), type_terms(picture));
+        Self { name, variant, side: 0, truth, fills: 0, features, terms }
+    }
 }
 
 fn drawings(path: &Path, text_names: &BTreeSet<String>) -> Vec<Sample> {
@@ -109,16 +161,15 @@ fn drawings(path: &Path, text_names: &BTreeSet<String>) -> Vec<Sample> {
         () if text_names.contains(&stem(path)) => ImageType::Text,
         () => ImageType::Simple,
     };
-    let sample = |variant, side, picture: &Picture| {
-        let features = measure(picture, None);
-        Sample { name: stem(path), variant, side, truth, fills: paints.colors.len(), features }
+    let sample = |variant, side, picture: &Picture| Sample {
+        side,
+        fills: paints.colors.len(),
+        ..Sample::of(stem(path), variant, truth, picture)
     };
     let plain = SIDES.iter().map(|side| sample("plain", *side, &Picture::from_rgb(rendered(&tree, *side))));
-    let mut jpeg = Vec::new();
-    let encoder = JpegEncoder::new_with_quality(&mut jpeg, JPEG_QUALITY);
-    rendered(&tree, JPEG_SIDE).write_with_encoder(encoder).expect("it can be encoded");
-    let jpeg = decoded(&jpeg, Path::new("drawing.jpg")).expect("a JPEG");
-    plain.chain([sample("jpeg", JPEG_SIDE, &jpeg)]).collect()
+    let jpeg =
+        JPEGS.iter().map(|(quality, side)| sample("jpeg", *side, &compressed(&rendered(&tree, *side), *quality)));
+    plain.chain(jpeg).collect()
 }
 
 /// The paints of a drawing's fills and strokes.
@@ -166,16 +217,13 @@ fn rendered(tree: &usvg::Tree, side: u32) -> RgbImage {
 fn write_csv(file: &Path, samples: &[Sample]) -> std::io::Result<()> {
     let mut out = std::io::BufWriter::new(std::fs::File::create(file)?);
     for (i, sample) in samples.iter().enumerate() {
-        let features = serde_json::to_value(&sample.features).expect("it is plain");
-        let columns: Vec<_> =
-            features.as_object().expect("fields").iter().filter(|(_, value)| value.is_number()).collect();
         if i == 0 {
-            let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
-            writeln!(out, "name,variant,side,truth,fills,{}", names.join(","))?;
+            let names: Vec<&str> = sample.terms.iter().map(|(name, _)| *name).collect();
+            writeln!(out, "name,variant,side,truth,{}", names.join(","))?;
         }
-        let values: Vec<String> = columns.iter().map(|(_, value)| value.to_string()).collect();
-        let Sample { name, variant, side, truth, fills, .. } = sample;
-        writeln!(out, "{name},{variant},{side},{},{fills},{}", truth.as_str(), values.join(","))?;
+        let values: Vec<String> = sample.terms.iter().map(|(_, value)| value.to_string()).collect();
+        let Sample { name, variant, side, truth, .. } = sample;
+        writeln!(out, "{name},{variant},{side},{},{}", truth.as_str(), values.join(","))?;
     }
     out.flush()
 }

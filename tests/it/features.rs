@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use imgidx::media::{DecodeLimits, Decoder, Kind, Picture, measure, sniff};
+use image::codecs::jpeg::JpegEncoder;
+use imgidx::media::{DecodeLimits, Decoder, Filter as Scaling, Fit, Kind, Picture, measure, sniff};
 use imgidx::types::{FeatureStage, ImageType};
 use imgidx::{AddOptions, Filter};
 
@@ -66,6 +67,47 @@ fn photos_are_photos_and_logos_are_not() {
     assert!(logos.get("photo").copied().unwrap_or(0) * 100 <= total * 3, "{logos:?}");
     for kind in ["gradient", "text", "simple"] {
         assert!(logos[kind] > total / 10, "{logos:?}");
+    }
+}
+
+#[test]
+fn drawings_saved_as_jpeg_are_no_photos_and_flat_ones_no_gradients() {
+    let Some(logos) = corpus("logos") else { return };
+    let (mut flat, mut all) = (Vec::new(), Vec::new());
+    for (name, bytes) in files(&logos) {
+        let drawing = decoded(&bytes, &name).resized(Fit::Inside, 256, 256, Scaling::Bilinear);
+        for quality in [60, 75, 95] {
+            let mut jpeg = Vec::new();
+            drawing.write_with_encoder(JpegEncoder::new_with_quality(&mut jpeg, quality)).expect("it encodes");
+            if !String::from_utf8_lossy(&bytes).contains("Gradient") {
+                flat.push(decoded(&jpeg, "drawing.jpg"));
+            }
+            all.push(decoded(&jpeg, "drawing.jpg"));
+        }
+    }
+    let (number, counts) = (all.len(), types(all));
+    assert!(counts.get("photo").copied().unwrap_or(0) * 100 <= number * 3, "{counts:?}");
+    let (number, counts) = (flat.len(), types(flat));
+    assert!(counts.get("gradient").copied().unwrap_or(0) * 100 <= number * 15, "{counts:?}");
+}
+
+#[test]
+fn scanned_receipts_are_text() {
+    let Some(text) = corpus("text") else { return };
+    let receipts = files(&text.join("receipts")).into_iter().filter(|(name, _)| name.ends_with(".jpg"));
+    let counts = types(receipts.map(|(name, bytes)| decoded(&bytes, &name)));
+    let number: usize = counts.values().sum();
+    assert!(counts["text"] * 100 >= number * 85, "{counts:?}");
+}
+
+#[test]
+fn a_bare_gradient_is_a_gradient() {
+    for end in [[220, 220, 220], [240, 120, 60]] {
+        let gradient = image::RgbImage::from_fn(400, 300, |x, _| {
+            image::Rgb(end.map(|end: u32| (30 + x * (end - 30) / 400) as u8))
+        });
+        let kind = measure(&Picture::from_rgb(gradient), None).kind.expect("there was no deadline");
+        assert_eq!(kind.label, ImageType::Gradient, "{end:?}: {kind:?}");
     }
 }
 

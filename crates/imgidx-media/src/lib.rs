@@ -49,7 +49,7 @@ pub use drawn::{drawn_photograph, drawn_picture};
 pub use error::{DecodeError, Limit};
 pub use features::{
     ColorShares, DetailFeatures, DominantColor, FeatureStage, Features, ImageType, QuickFeatures, SIDE as FEATURE_SIDE,
-    ToneFeatures, TypeGuess, measure, measure_pixels,
+    ToneFeatures, TypeGuess, measure, measure_pixels, type_terms,
 };
 pub use format::{Format, Kind, SNIFF_BYTES, sniff};
 pub use info::ImageInfo;

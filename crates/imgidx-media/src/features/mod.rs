@@ -3,6 +3,7 @@
 //! The budget is one millisecond per picture on one core, not counting the scaling. Where a library would be slower,
 //! this module has its own code, and tests compare the two.
 
+mod blocks;
 mod canny;
 mod color_shares;
 mod colors;
@@ -22,6 +23,7 @@ use image::{GrayImage, RgbImage};
 use super::decode::Picture;
 use super::resize::{Filter, Fit};
 use crate::Miniature;
+use blocks::Blocks;
 pub use color_shares::ColorShares;
 pub(crate) use hashes::scaled;
 #[cfg(test)]
@@ -59,8 +61,18 @@ fn features(small: &RgbImage, luma: &GrayImage, aspect_ratio: f32, deadline: Opt
     let quick = quick(small, luma, &ranges, aspect_ratio);
     let tones = in_time().then(|| tones(small, luma, &ranges));
     let detail = tones.filter(|_| in_time()).map(|tones| detail(luma, &tones, &quick));
-    let kind = tones.map(|tones| kind::classify(&quick, &tones));
+    let kind = tones.map(|tones| kind::classify(&quick, &tones, &Blocks::of(small, luma)));
     Features { quick, tones, detail, kind }
+}
+
+/// The terms by which the type is decided, with their names, for fitting the rules.
+#[doc(hidden)]
+pub fn type_terms(picture: &Picture) -> Vec<(&'static str, f32)> {
+    let small = picture.resized(Fit::Inside, SIDE, SIDE, Filter::Bilinear);
+    let (width, height) = picture.upright_size();
+    let (luma, ranges) = (tones::luma(&small), neighborhood::ranges(&small));
+    let quick = quick(&small, &luma, &ranges, width as f32 / height as f32);
+    kind::terms(&quick, &tones(&small, &luma, &ranges), &Blocks::of(&small, &luma)).to_vec()
 }
 
 fn quick(small: &RgbImage, luma: &GrayImage, ranges: &[u8], aspect_ratio: f32) -> QuickFeatures {

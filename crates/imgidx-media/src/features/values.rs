@@ -149,7 +149,7 @@ pub enum ImageType {
     Photo,
     /// A drawing with colour gradients.
     Gradient,
-    /// A drawing that is mostly text.
+    /// Mostly text: a page, a slide, a screenshot or a drawn word.
     Text,
     /// A drawing with few colours and few shapes.
     Simple,
