@@ -208,8 +208,8 @@ impl Error {
             Self::DiskFull { .. } => Some("free some space and run the same command again".into()),
             Self::Damaged { .. } => Some("`imgidx check --repair` repairs what can be rebuilt".into()),
             Self::TraceTimeout { .. } => Some("a longer --time-limit may help".into()),
-            Self::Exists { .. } => Some("--overwrite replaces it; -o names another file".into()),
-            Self::IsPicture { .. } => Some("name another file with -o, or remove the picture first".into()),
+            Self::Exists { .. } => Some("replace it with --overwrite, or name another file".into()),
+            Self::IsPicture { .. } => Some("name another file, or remove the picture first".into()),
             Self::NoDrawing { is_photo: true, .. } => {
                 Some("--force traces photographs too; their traces are large and look like paintings".into())
             }

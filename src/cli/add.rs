@@ -1,7 +1,6 @@
 //! `imgidx add`
 
 use std::cell::{Cell, RefCell};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,10 +9,10 @@ use imgidx::indexer::{PlanStep, ReadCause};
 use imgidx::model::Device;
 use imgidx::scan::on_network_file_system;
 use imgidx::types::path_from_bytes;
-use imgidx::{AddOptions, CancelToken, Error, Index, IndexReport, Result};
+use imgidx::{AddOptions, CancelToken, Error, Filter, Index, IndexReport, Result};
 use parking_lot::Mutex;
 
-use super::output::{Done, Failure, Out, count, human_bytes};
+use super::output::{Done, Failure, Out, count, human_bytes, write_error_line};
 use super::profile::Profile;
 use super::progress::Bar;
 use super::work::{ScanArgs, WorkArgs};
@@ -103,10 +102,10 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     bar.bar.finish_and_clear();
     if let Some(profile) = &profile {
         for line in profile.finish()? {
-            let _ = writeln!(std::io::stderr(), "{line}");
+            write_error_line(&line);
         }
     }
-    print_report(global, &index, &report)?;
+    print_report(global, &index, &args.paths, &report)?;
     Done::of(report.interrupted, report.failed)
 }
 
@@ -131,9 +130,9 @@ pub(super) fn cancel_on_interrupt() -> CancelToken {
     }
     let handler = move || {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
+            stop_at_once();
         }
-        let _ = writeln!(std::io::stderr(), "\nfinishing the work in progress; interrupt again to stop immediately");
+        write_error_line("\nfinishing the work in progress; interrupt again to stop immediately");
         if let Some(cancel) = &*CURRENT.lock() {
             cancel.cancel();
         }
@@ -143,8 +142,16 @@ pub(super) fn cancel_on_interrupt() -> CancelToken {
     cancel
 }
 
+/// Ends the process without its exit handlers: those of ONNX Runtime complain about the sessions that still run.
+fn stop_at_once() -> ! {
+    #[cfg(unix)]
+    signal_hook::low_level::exit(130);
+    #[cfg(not(unix))]
+    std::process::exit(130)
+}
+
 /// Prints the notes, then the counts.
-fn print_report(global: &Global, index: &Index, report: &IndexReport) -> Result<(), Failure> {
+fn print_report(global: &Global, index: &Index, paths: &[PathBuf], report: &IndexReport) -> Result<(), Failure> {
     for root in &report.offline_roots {
         let text = "is offline: it is missing or no longer the same directory; its rows are kept";
         global.note(&format!("`{}` {text}", root.display()));
@@ -154,6 +161,12 @@ fn print_report(global: &Global, index: &Index, report: &IndexReport) -> Result<
     }
     for warning in &report.warnings {
         global.note(warning);
+    }
+    if report.excluded > 0 {
+        let (files, are) = (count(report.excluded, "indexed file"), if report.excluded == 1 { "is" } else { "are" });
+        global.note(&format!(
+            "{files} {are} excluded by these options and stay in the index; `imgidx prune --excluded` removes them"
+        ));
     }
     if report.known_failures > 0 {
         let failures = count(report.known_failures, "unchanged file");
@@ -171,7 +184,8 @@ fn print_report(global: &Global, index: &Index, report: &IndexReport) -> Result<
             let (workers, batch) = (count(report.workers as u64, "worker"), report.batch_size);
             global.note(&format!("the model ran on {device} with {workers} and batches of {batch}"));
         }
-        for (reason, files) in index.searcher().skipped_reasons()? {
+        let added = paths.iter().fold(Filter::default(), Filter::under);
+        for (reason, files) in index.searcher().skipped_reasons(&added)? {
             global.note(&format!("{} skipped: {reason}", count(files, "file")));
         }
     }
@@ -181,10 +195,13 @@ fn print_report(global: &Global, index: &Index, report: &IndexReport) -> Result<
 fn summary(report: &IndexReport) -> String {
     let IndexReport { new, changed, moved, unchanged, missing, failed, skipped, seconds, .. } = report;
     let memory = report.peak_memory_bytes.map_or_else(|| "unknown".into(), human_bytes);
+    let rate = match report.embedded {
+        0 => String::new(),
+        _ => format!("{:.1} images/s, ", report.images_per_second),
+    };
     format!(
         "{new} new, {changed} changed, {moved} moved, {unchanged} unchanged, {missing} missing, {failed} failed, \
-         {skipped} skipped in {seconds:.2} s ({:.1} images/s, peak memory {memory})",
-        report.images_per_second
+         {skipped} skipped in {seconds:.2} s ({rate}peak memory {memory})"
     )
 }
 

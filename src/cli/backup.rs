@@ -32,7 +32,7 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     bar.finish_and_clear();
     let bytes = std::fs::metadata(&args.file).map_or(0, |metadata| metadata.len());
     global.print(
-        || BackedUp { file: (&args.file).into(), bytes },
+        || BackedUp { path: (&args.file).into(), file: (&args.file).into(), bytes },
         |out| out.path(&format!("{}\t", human_bytes(bytes)), &args.file, '\n'),
     )
 }

@@ -10,9 +10,12 @@ use imgidx::{Error, Result};
 use super::output::{Done, Failure};
 
 const EXAMPLES: &str = examples![
-    "Bash" => "imgidx completions bash > ~/.local/share/bash-completion/completions/imgidx",
-    "Zsh, with ~/.zfunc in $fpath" => "imgidx completions zsh > ~/.zfunc/_imgidx",
-    "Fish" => "imgidx completions fish > ~/.config/fish/completions/imgidx.fish",
+    "Bash, from the next shell on" =>
+        "mkdir -p ~/.local/share/bash-completion/completions\n    imgidx completions bash > ~/.local/share/bash-completion/completions/imgidx",
+    "Zsh, with ~/.zfunc in $fpath" => "mkdir -p ~/.zfunc\n    imgidx completions zsh > ~/.zfunc/_imgidx",
+    "Fish" =>
+        "mkdir -p ~/.config/fish/completions\n    imgidx completions fish > ~/.config/fish/completions/imgidx.fish",
+    "Bash, in this shell only" => "source <(imgidx completions bash)",
 ];
 
 const MAN_EXAMPLES: &str = examples![
@@ -96,10 +99,11 @@ mod tests {
     }
 
     #[test]
-    fn every_command_has_examples() {
+    fn every_command_has_examples_and_the_exit_status() {
         fn check(command: &clap::Command) {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.starts_with("Examples:\n"), "`{}` has no examples", command.get_name());
+            assert!(help.contains("\n\nExit status:\n  0  "), "`{}` has no exit status", command.get_name());
             command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()).for_each(check);
         }
         check(&Cli::command());

@@ -36,7 +36,8 @@ const LOGS_EXAMPLES: &str = examples![
 
 const RESCAN_EXAMPLES: &str = examples![
     "Scan everything" => "imgidx daemon rescan",
-    "Scan one directory" => "imgidx daemon rescan ~/Pictures/2024",
+    "Scan one directory, and wait until that is done" =>
+        "imgidx daemon rescan ~/Pictures/2024 && imgidx daemon sync",
 ];
 
 #[derive(Debug, clap::Subcommand)]
@@ -64,7 +65,7 @@ pub(super) enum Command {
     /// Wait until all files saved before this command are indexed
     #[command(after_help = examples!["Search for what was just saved" => "imgidx daemon sync && imgidx search dog"])]
     Sync,
-    /// Scan the indexed directories now
+    /// Start a scan of the indexed directories; `daemon sync` waits for it
     #[command(after_help = RESCAN_EXAMPLES)]
     Rescan {
         /// Directories and files to scan [default: all]
@@ -118,7 +119,9 @@ pub(super) fn run(global: &Global, command: Command) -> Result<Done, Failure> {
         Command::Logs(args) => logs(&Manager::of(&database)?, &args),
         Command::Sync => order(&database, Op::Sync),
         Command::Rescan { paths } => {
-            order(&database, Op::Rescan { paths: paths.iter().map(|path| resolved(path)).collect() })
+            order(&database, Op::Rescan { paths: paths.iter().map(|path| resolved(path)).collect() })?;
+            global.note("the scan has started; `imgidx daemon sync` waits until it is done");
+            Ok(Done::All)
         }
         Command::Pause => order(&database, Op::Pause),
         Command::Resume => order(&database, Op::Resume),
@@ -307,7 +310,8 @@ pub(super) fn lines(status: &DaemonStatus) -> Vec<String> {
         let how = match (&root.state, &root.polled) {
             (RootState::Offline, _) => "offline; its rows are kept".to_owned(),
             (_, Some(why)) => format!("scanned periodically: {why}"),
-            (_, None) => format!("{} watched", count(root.folders, "folder")),
+            (_, None) if root.folders == 1 => "1 directory watched".to_owned(),
+            (_, None) => format!("{} directories watched", root.folders),
         };
         lines.push(format!("{}: {how}", root.path.display()));
     }

@@ -10,7 +10,7 @@ use imgidx::{Error, Result, Searcher};
 use super::filters::Filters;
 use super::output::{Done, Failure, Out, count, human_bytes};
 use super::sheet::{Section, Sheet, Tile};
-use super::{Global, dupes_act, one_of};
+use super::{Global, dupes_act, one_of, sheet_file};
 
 const EXAMPLES: &str = examples![
     "Look at all groups on a page" => "imgidx dupes --html groups.html",
@@ -42,8 +42,11 @@ pub(super) struct Args {
     #[arg(short = '0', long)]
     null: bool,
     /// Write a contact sheet of the groups to this file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = sheet_file())]
     html: Option<PathBuf>,
+    /// Let --html replace a file that imgidx did not make; pictures are never replaced
+    #[arg(long, requires = "html")]
+    overwrite: bool,
 }
 
 /// Which duplicates are listed or acted on, and which file of a group is kept.
@@ -145,7 +148,7 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         return print_redundant(global, args.null, &index.redundant(&answer, &query.keep)?);
     }
     if let Some(file) = &args.html {
-        sheet(&answer).write(file, &global.options(None))?;
+        sheet(&answer).write(file, args.overwrite, &global.options(None))?;
         global.note(&format!("wrote `{}`", file.display()));
     }
     global.print(

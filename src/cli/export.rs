@@ -20,9 +20,9 @@ const EXAMPLES: &str = examples![
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// jsonl or csv prints a row for each file; npy writes the vectors to a directory
-    #[arg(long, value_name = "FORMAT", default_value = "jsonl")]
+    #[arg(long, value_name = "FORMAT", default_value = "jsonl", ignore_case = true)]
     format: Format,
-    /// Directory to write npy files to
+    /// Directory for vectors.npy, paths.txt and paths.jsonl, with npy
     #[arg(long, value_name = "DIR", required_if_eq("format", "npy"))]
     out: Option<PathBuf>,
     /// Include the vectors, with jsonl
@@ -41,6 +41,9 @@ enum Format {
 }
 
 pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
+    if args.vector && !matches!(args.format, Format::Jsonl) {
+        return Err(Failure::Usage("--vector is only for jsonl; npy always has the vectors, and csv never".into()));
+    }
     let index = global.open_searcher(args.model.as_deref())?;
     match (args.format, &args.out) {
         (Format::Npy, Some(folder)) => {

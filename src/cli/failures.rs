@@ -8,19 +8,24 @@ use super::output::{Done, Failure, printable};
 
 const EXAMPLES: &str = examples![
     "List files that could not be indexed, with the stage and the reason" => "imgidx failures",
-    "Pass them to another program" => "imgidx failures -0 | xargs -0 file",
+    "List files that are not pictures, and why" => "imgidx failures --skipped",
+    "Pass them to another program" => "imgidx failures -0 | xargs -0 -r file",
 ];
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
+    /// List the files that were skipped because they are not pictures that can be indexed
+    #[arg(long)]
+    skipped: bool,
     /// Print paths only, separated by NUL bytes
     #[arg(short = '0', long)]
     null: bool,
 }
 
 pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
-    let failures = global.open_searcher(None)?.failures()?;
+    let index = global.open_searcher(None)?;
+    let failures = if args.skipped { index.skipped()? } else { index.failures()? };
     let document = Failures { failures };
     global.print(
         || &document,

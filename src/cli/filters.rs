@@ -8,7 +8,7 @@ use imgidx::{Filter, Result};
 
 use super::color::{Color, ColorParser};
 use super::output::count;
-use super::{Global, one_of};
+use super::{Global, one_of, one_of_or, parse_pixels};
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Filters")]
@@ -17,7 +17,7 @@ pub(super) struct Filters {
     #[arg(long, value_name = "DIR")]
     under: Vec<PathBuf>,
     /// Only pictures of this format, such as jpeg or png (repeatable)
-    #[arg(long, value_name = "FORMAT", value_parser = parse_format)]
+    #[arg(long, value_name = "FORMAT", value_parser = one_of_or(Format::ALL, Format::name, &[("jpg", "jpeg"), ("tif", "tiff")]), hide_possible_values = true)]
     format: Vec<Format>,
     /// Only pictures of this type: photo, gradient, text, simple, complex or uncertain (repeatable)
     #[arg(long = "type", value_name = "TYPE", value_parser = one_of(ImageType::ALL, ImageType::as_str), hide_possible_values = true)]
@@ -26,16 +26,16 @@ pub(super) struct Filters {
     #[arg(long, value_name = "SHAPE", value_parser = one_of(Shape::ALL, Shape::as_str), hide_possible_values = true)]
     orientation: Vec<Shape>,
     /// Minimum width in pixels
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_pixels, allow_negative_numbers = true)]
     min_width: Option<u32>,
     /// Maximum width in pixels
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_pixels, allow_negative_numbers = true)]
     max_width: Option<u32>,
     /// Minimum height in pixels
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_pixels, allow_negative_numbers = true)]
     min_height: Option<u32>,
     /// Maximum height in pixels
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_pixels, allow_negative_numbers = true)]
     max_height: Option<u32>,
     /// Only pictures with this colour on at least 5 % of their surface: a name, such as blue, navy or light-green, or a
     /// number such as '#c00' (repeatable: all of the colours must occur)
@@ -73,8 +73,16 @@ impl Filters {
         Ok(filter)
     }
 
-    /// Notes how many pictures cannot pass because they have not been measured yet.
-    pub(super) fn note_unmeasured(&self, global: &Global) -> Result<()> {
+    /// Notes what the filters find nothing in: directories that are not indexed, and pictures that are not measured yet.
+    pub(super) fn note_gaps(&self, global: &Global) -> Result<()> {
+        if !self.under.is_empty() {
+            for folder in global.open_searcher(None)?.empty_folders(&self.filter()?)? {
+                global.note(&format!(
+                    "nothing below `{}` is indexed; `imgidx status` lists the indexed directories",
+                    folder.display()
+                ));
+            }
+        }
         if self.kind.is_empty() && self.with_color.is_empty() {
             return Ok(());
         }
@@ -87,17 +95,6 @@ impl Filters {
         }
         Ok(())
     }
-}
-
-fn parse_format(text: &str) -> Result<Format, String> {
-    let text = text.to_ascii_lowercase();
-    let name = match text.as_str() {
-        "jpg" => "jpeg",
-        "tif" => "tiff",
-        other => other,
-    };
-    let known = Format::ALL.into_iter().find(|format| format.name() == name);
-    known.ok_or_else(|| format!("formats are {}", Format::ALL.map(Format::name).join(", ")))
 }
 
 fn parse_moment(text: &str) -> Result<String, String> {

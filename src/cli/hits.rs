@@ -6,6 +6,7 @@ use imgidx::Hit;
 
 use super::filters::Filters;
 use super::output::Out;
+use super::sheet_file;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct HitArgs {
@@ -16,8 +17,11 @@ pub(super) struct HitArgs {
     #[arg(short = '0', long)]
     null: bool,
     /// Write a contact sheet with thumbnails to this file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = sheet_file())]
     pub html: Option<PathBuf>,
+    /// Let --html replace a file that imgidx did not make; pictures are never replaced
+    #[arg(long, requires = "html")]
+    pub overwrite: bool,
     /// Model to use [default: the active model of the index]
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,

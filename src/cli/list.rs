@@ -10,7 +10,7 @@ use super::output::{Done, Failure, Out};
 const EXAMPLES: &str = examples![
     "List the files of a directory" => "imgidx list --under ~/Pictures/2019",
     "List large photos" => "imgidx list --type photo --min-width 4000",
-    "Pass the paths to another program" => "imgidx list -0 | xargs -0 du -ch",
+    "Pass the paths to another program" => "imgidx list -0 | xargs -0 -r du -ch",
 ];
 
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,7 @@ pub(super) struct Args {
 
 pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let index = global.open_searcher(None)?;
-    args.filters.note_unmeasured(global)?;
+    args.filters.note_gaps(global)?;
     let mut out = Out::new();
     let end = if args.null { '\0' } else { '\n' };
     index.for_each_picture(&args.filters.filter()?, |row| {

@@ -1,13 +1,12 @@
 //! The log of a long-running process: one line per event, on standard error.
 
-use std::io::Write;
 use std::path::Path;
 use std::time::SystemTime;
 
 use imgidx::types::escape_path;
 use serde_json::{Map, Value, json};
 
-use super::output::printable;
+use super::output::{printable, write_error_line};
 
 /// The severity of a line, with the numbers of syslog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +58,7 @@ impl Log {
             return;
         }
         let line = self.line(level, event, fields, SystemTime::now());
-        // If standard error is closed, there is nowhere to report it.
-        let _ = writeln!(std::io::stderr(), "{line}");
+        write_error_line(&line);
     }
 
     fn line(self, level: Level, event: &str, fields: &[(&str, Value)], at: SystemTime) -> String {

@@ -1,15 +1,24 @@
 //! The command line: one file per command, with its arguments, what it runs and how it prints.
 
-/// The examples at the end of a command's help: a description and a command line each.
+/// The end of a command's help: examples, each with a description and a command line, and the exit statuses.
 ///
-/// The heading has the style of clap's own headings; clap removes it where there are no colours.
+/// The headings have the style of clap's own; clap removes it where there are no colours.
 macro_rules! examples {
     ($($what:literal => $line:literal),+ $(,)?) => {
-        concat!("\x1b[1m\x1b[4mExamples:\x1b[0m", $("\n  ", $what, ":\n    ", $line),+)
+        concat!(
+            "\x1b[1m\x1b[4mExamples:\x1b[0m",
+            $("\n  ", $what, ":\n    ", $line,)+
+            "\n\n\x1b[1m\x1b[4mExit status:\x1b[0m",
+            "\n  0  Done, even if nothing was found",
+            "\n  1  Failed or interrupted",
+            "\n  2  Wrong usage",
+            "\n  3  Done, but some files failed",
+        )
     };
 }
 
 mod add;
+mod arguments;
 mod ask;
 mod backup;
 mod check;
@@ -47,14 +56,10 @@ mod tune;
 mod watch;
 mod work;
 
-use std::fmt::Display;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::str::FromStr;
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use imgidx::index::default_data_dir;
 use imgidx::types::give_back_large_pieces;
@@ -62,25 +67,18 @@ use imgidx::{Error, Index, OpenOptions, Result, Searcher};
 use serde::Serialize;
 use tempfile::TempDir;
 
+use arguments::{number_in, one_of, one_of_or, parse_pixels, parse_size, parse_top, sheet_file};
 use color::When;
 use output::{Done, Failure, Out, Style};
 
 /// Pause between two attempts to open an index that another process writes to. Opening waits some time by itself.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What follows the options in the help of the whole program.
-const AFTER_HELP: &str = concat!(
-    examples![
-        "Index a directory" => "imgidx add ~/Pictures",
-        "Find the pictures most like a photo" => "imgidx similar photo.jpg",
-        "Find pictures of dogs" => "imgidx search dog",
-    ],
-    "\n\n\x1b[1m\x1b[4mExit status:\x1b[0m",
-    "\n  0  Done, even if nothing was found",
-    "\n  1  Failed or interrupted",
-    "\n  2  Wrong usage",
-    "\n  3  Done, but some files failed",
-);
+const AFTER_HELP: &str = examples![
+    "Index a directory" => "imgidx add ~/Pictures",
+    "Find the pictures most like a photo" => "imgidx similar photo.jpg",
+    "Find pictures of dogs" => "imgidx search dog",
+];
 
 const STATUS_EXAMPLES: &str = examples![
     "Show what is indexed" => "imgidx status",
@@ -114,7 +112,15 @@ struct Global {
     #[arg(short, long, global = true)]
     verbose: bool,
     /// When to colour messages
-    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t, hide_possible_values = false)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        ignore_case = true,
+        default_value_t,
+        hide_possible_values = false
+    )]
     color: When,
     /// Disable network access
     #[arg(long, global = true, env = "IMGIDX_OFFLINE", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
@@ -152,11 +158,11 @@ enum Command {
     Status,
     /// List indexed files
     List(list::Args),
-    /// List files that could not be indexed, and why
+    /// List files that could not be indexed or were skipped, and why
     Failures(failures::Args),
-    /// Remove missing files from the index
+    /// Remove missing files from the index, and excluded ones if asked
     Prune(prune::PruneArgs),
-    /// Remove a directory from the index
+    /// Remove a directory or file from the index, and leave it out from then on
     Forget(prune::ForgetArgs),
     /// Export the index for other programs
     Export(export::Args),
@@ -192,11 +198,11 @@ pub(crate) fn main() -> ExitCode {
     match ended {
         Ok(Done::All) => ExitCode::SUCCESS,
         Ok(Done::SomeFailed) => ExitCode::from(3),
-        // The reader of the output has stopped reading, as `head` does: not a failure.
-        Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
         Err(failure) => {
-            style.error(&failure);
-            ExitCode::from(if failure.is_usage() { 2 } else { 1 })
+            if !matches!(failure, Failure::ClosedPipe) {
+                style.error(&failure);
+            }
+            ExitCode::from(failure.exit_status())
         }
     }
 }
@@ -206,7 +212,7 @@ fn run_when_free() -> (Style, Result<Done, Failure>) {
     let mut is_announced = false;
     loop {
         // Each attempt consumes its arguments, so parse them again.
-        let cli = Cli::parse();
+        let cli = arguments::parse();
         let (style, quiet) = (cli.global.style(), cli.global.quiet);
         match cli.run() {
             Err(Failure::Error(error @ Error::Locked { holder: Some(_), .. })) if !add::is_interrupted() => {
@@ -362,45 +368,6 @@ fn quiet_decoder_panics() {
     }));
 }
 
-/// A parser of an option whose value is the name of one of these.
-fn one_of<T, const N: usize>(all: [T; N], name: fn(T) -> &'static str) -> impl TypedValueParser<Value = T>
-where
-    T: Copy + Send + Sync + 'static,
-{
-    let find = move |text: String| all.into_iter().find(|value| name(*value) == text);
-    PossibleValuesParser::new(all.map(name)).map(move |text| find(text).expect("clap accepts these names only"))
-}
-
-/// A parser of an option whose value is a number in this range.
-fn number_in<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String> + Clone
-where
-    T: FromStr + PartialOrd + Display + Clone,
-{
-    move |text| {
-        let number = text.parse().ok().filter(|number| range.contains(number));
-        number.ok_or_else(|| format!("`{text}` is not a number from {} to {}", range.start(), range.end()))
-    }
-}
-
-/// Parses a number of bytes: `800M`, `2G`, `1.5GiB`, `1048576`.
-fn parse_size(text: &str) -> Result<u64, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let shift = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 0,
-        "k" | "kb" | "kib" => 10,
-        "m" | "mb" | "mib" => 20,
-        "g" | "gb" | "gib" => 30,
-        _ => return Err(format!("unknown unit `{unit}`; use K, M or G")),
-    };
-    let number: f64 = number.parse().map_err(|_| format!("`{text}` is not a size such as 800M or 2G"))?;
-    let bytes = number * f64::from(1_u32 << shift);
-    if !(1.0..=1e15).contains(&bytes) {
-        return Err(format!("`{text}` is not between 1 byte and 1 PB"));
-    }
-    Ok(bytes as u64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -408,15 +375,5 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn sizes_have_units() {
-        assert_eq!(parse_size("512"), Ok(512));
-        assert_eq!(parse_size("1.5K"), Ok(1536));
-        assert_eq!(parse_size("2GiB"), Ok(2 << 30));
-        for bad in ["", "G", "-1G", "5 parsecs", "0"] {
-            assert!(parse_size(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -46,6 +46,12 @@ pub(super) enum Failure {
     /// The arguments do not fit together, and the hint says which ones do.
     #[error("{message}")]
     UsageHint { message: String, hint: String },
+    /// The arguments cannot be parsed.
+    #[error("{message}")]
+    Arguments { message: String, hint: Option<String> },
+    /// The command would remove something, and there is no terminal on which to ask.
+    #[error("`imgidx {0}` asks before it removes anything, and there is no terminal to ask on")]
+    Unconfirmed(&'static str),
     /// A request was refused, by the daemon or by the command itself.
     #[error("{message}")]
     Refused { message: String, hint: Option<String> },
@@ -65,18 +71,29 @@ impl Failure {
         match self {
             Self::Error(error) => error.kind(),
             Self::Damaged(_) => "damaged",
-            Self::Usage(_) | Self::UsageHint { .. } => "usage",
+            Self::Usage(_) | Self::UsageHint { .. } | Self::Arguments { .. } | Self::Unconfirmed(_) => "usage",
             Self::Refused { .. } => "refused",
             Self::ClosedPipe => "closed_pipe",
         }
     }
 
+    /// The exit status of the command.
+    pub(super) fn exit_status(&self) -> u8 {
+        match self {
+            // The reader of the output has stopped reading, as `head` does: not a failure.
+            Self::ClosedPipe => 0,
+            Self::Usage(_) | Self::UsageHint { .. } | Self::Arguments { .. } | Self::Unconfirmed(_) => 2,
+            _ => 1,
+        }
+    }
+
     /// What can be done about it, where there is something to do.
-    fn hint(&self) -> Option<String> {
+    pub(super) fn hint(&self) -> Option<String> {
         match self {
             Self::Error(error) => error.hint(),
-            Self::Refused { hint, .. } => hint.clone(),
+            Self::Refused { hint, .. } | Self::Arguments { hint, .. } => hint.clone(),
             Self::UsageHint { hint, .. } => Some(hint.clone()),
+            Self::Unconfirmed(_) => Some("--yes removes without asking; --dry-run shows what would be removed".into()),
             _ => None,
         }
     }
@@ -134,8 +151,7 @@ impl Style {
         if self.json {
             let error = ErrorDetails { kind: failure.kind(), message: failure.to_string(), hint };
             let document = serde_json::to_string(&ErrorDocument { error }).expect("an error is plain data");
-            // If standard error is closed, there is nowhere to report it.
-            let _ = writeln!(io::stderr(), "{document}");
+            write_error_line(&document);
             return;
         }
         self.line("error", "1;31", &failure.to_string());
@@ -154,9 +170,14 @@ impl Style {
 
     fn line(self, head: &str, color: &str, text: &str) {
         let head = if self.color { format!("\x1b[{color}m{head}:\x1b[0m") } else { format!("{head}:") };
-        // If standard error is closed, there is nowhere to report it.
-        let _ = writeln!(io::stderr(), "{head} {}", printable(text));
+        write_error_line(&format!("{head} {}", printable(text)));
     }
+}
+
+/// Writes a line to standard error with one call, so that lines of several processes on one pipe do not mix.
+pub(super) fn write_error_line(line: &str) {
+    // If standard error is closed, there is nowhere to report it.
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Standard output, for results.
@@ -262,12 +283,17 @@ pub(super) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{plural}")
 }
 
+/// Whether a question can be asked: standard input and standard error are terminals.
+pub(super) fn can_ask() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
 /// Asks a yes-or-no question on a terminal. Without a terminal the answer is yes: giving the command is the answer.
 pub(super) fn confirm(question: &str) -> io::Result<bool> {
-    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+    if !can_ask() {
         return Ok(true);
     }
-    write!(io::stderr(), "{question} [y/N] ")?;
+    io::stderr().write_all(format!("{question} [y/N] ").as_bytes())?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))

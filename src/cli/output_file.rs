@@ -23,6 +23,21 @@ pub(super) fn refuse_picture(file: &Path, with_svg: bool) -> Result<()> {
     }
 }
 
+/// Refuses to overwrite a picture, and, unless `overwrite` is set, a page whose beginning does not contain `mark`.
+///
+/// # Errors
+/// [`Error::IsPicture`] or [`Error::Exists`].
+pub(super) fn refuse_other_page(file: &Path, mark: &str, overwrite: bool) -> Result<()> {
+    // With a picture, --overwrite does not help, so it must not be the hint.
+    refuse_picture(file, false)?;
+    if overwrite || !file.is_file() {
+        return Ok(());
+    }
+    let start = beginning(file, 1024)?;
+    let is_ours = start.windows(mark.len()).any(|part| part == mark.as_bytes());
+    if start.is_empty() || is_ours { Ok(()) } else { Err(Error::Exists { path: file.to_owned() }) }
+}
+
 /// The first `length` bytes of a file, or none if there is no file.
 pub(super) fn beginning(file: &Path, length: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();

@@ -26,11 +26,14 @@ pub(super) struct Bar {
 impl Bar {
     /// A bar on standard error; hidden with `--quiet` and without a terminal.
     pub(super) fn new(quiet: bool, verbose: bool) -> Self {
-        let bar = bar(quiet, "{spinner} {pos} of {len}+ files  {msg}");
+        let bar = bar(quiet, "{spinner} looking for files");
         Self { bar, verbose, speed: Mutex::new(Speed::new(Instant::now())) }
     }
 
     pub(super) fn update(&self, progress: Progress) {
+        if progress.found > 0 {
+            self.bar.set_style(style("{spinner} {pos} of {len}+ files  {msg}"));
+        }
         self.bar.set_length(progress.found);
         self.bar.set_position(progress.done);
         if !progress.scanning {

@@ -8,7 +8,7 @@ use super::color::parse_color;
 use super::hits::{HitArgs, HitLine};
 use super::output::{Done, Failure, count};
 use super::sheet::{Section, Sheet, Tile};
-use super::{Global, ask};
+use super::{Global, ask, parse_top};
 
 const EXAMPLES: &str = examples![
     "Find pictures of dogs" => "imgidx search dog",
@@ -26,7 +26,7 @@ pub(super) struct Args {
     #[arg(value_name = "TEXT")]
     text: Vec<String>,
     /// Maximum number of pictures [default: all]
-    #[arg(short = 'k', long, value_name = "N")]
+    #[arg(short = 'k', long, value_name = "N", value_parser = parse_top, allow_negative_numbers = true)]
     top: Option<usize>,
     /// Minimum score, 0 to 1
     #[arg(long, value_name = "SCORE")]
@@ -61,10 +61,10 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     };
     tell(global, &answer);
     tell_understood(global, &answer);
-    args.hits.filters.note_unmeasured(global)?;
+    args.hits.filters.note_gaps(global)?;
     if let Some(file) = &args.hits.html {
         let shown = &answer.hits[..answer.hits.len().min(args.top.unwrap_or(ON_SHEET))];
-        sheet(&text, &answer, shown).write(file, &global.options(None))?;
+        sheet(&text, &answer, shown).write(file, args.hits.overwrite, &global.options(None))?;
         let part =
             if shown.len() < answer.hits.len() { format!(" with the best {}", shown.len()) } else { String::new() };
         global.note(&format!("wrote `{}`{part}", file.display()));

@@ -11,12 +11,15 @@ use imgidx::{Error, OpenOptions, Result};
 use rayon::prelude::*;
 
 use super::output::printable;
-use super::output_file::refuse_picture;
+use super::output_file::refuse_other_page;
 
 /// The longer side of a thumbnail in pixels: twice the size on the page, for high-density screens.
 const THUMBNAIL_SIDE: u32 = 480;
 
 const JPEG_QUALITY: u8 = 82;
+
+/// Marks a page as made by imgidx, so that it may be replaced.
+const GENERATOR: &str = "<meta name=\"generator\" content=\"imgidx\">";
 
 /// Thumbnails in memory at a time.
 const MAX_THUMBNAILS: usize = 64;
@@ -56,10 +59,9 @@ impl<'a> Tile<'a> {
 }
 
 impl Sheet<'_> {
-    /// Writes the page. Refuses to replace a picture.
-    pub(super) fn write(&self, file: &Path, options: &OpenOptions) -> Result<()> {
-        // It may be one of the pictures on this page.
-        refuse_picture(file, false)?;
+    /// Writes the page. Replaces only an older page of imgidx, unless `overwrite` is set, and never a picture.
+    pub(super) fn write(&self, file: &Path, overwrite: bool, options: &OpenOptions) -> Result<()> {
+        refuse_other_page(file, GENERATOR, overwrite)?;
         let mut out = BufWriter::new(File::create(file).map_err(Error::io("write", file))?);
         self.write_to(&mut out, options).and_then(|()| out.flush()).map_err(Error::io("write", file))
     }
@@ -86,7 +88,7 @@ impl Sheet<'_> {
 pub(super) fn page_start(title: &str, style: &str, summary: &str) -> String {
     let (title, summary) = (text(title), text(summary));
     format!(
-        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n{GENERATOR}\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{title}</title>\n<style>\n{}{style}</style>\n\
          <header>\n<h1>{title}</h1>\n<p>{summary}</p>\n</header>\n",

@@ -30,6 +30,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
+    if args.vector && !global.json {
+        return Err(Failure::Usage("--vector is only for --json".into()));
+    }
     let scratch;
     let index = match global.open_searcher(args.model.as_deref()) {
         // A picture can be shown without any index.

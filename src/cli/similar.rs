@@ -11,7 +11,7 @@ use imgidx::{Answer, Error, Query, QueryImage, Result, Searcher};
 use super::hits::{HitArgs, HitLine};
 use super::output::{Done, Failure, count};
 use super::sheet::{Section, Sheet, Tile};
-use super::{Global, ask};
+use super::{Global, ask, number_in, parse_top};
 
 const EXAMPLES: &str = examples![
     "Find the ten pictures most like a photo" => "imgidx similar photo.jpg",
@@ -29,10 +29,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "IMAGE")]
     minus: Vec<PathBuf>,
     /// Maximum number of pictures
-    #[arg(short = 'k', long, value_name = "N", default_value_t = 10)]
+    #[arg(short = 'k', long, value_name = "N", default_value_t = 10, value_parser = parse_top, allow_negative_numbers = true)]
     top: usize,
     /// Minimum score, -1 to 1; which scores are good depends on the query
-    #[arg(long, value_name = "SCORE", allow_negative_numbers = true)]
+    #[arg(long, value_name = "SCORE", value_parser = number_in(-1.0..=1.0_f32), allow_negative_numbers = true)]
     threshold: Option<f32>,
     /// Compare with every stored vector, which is slower and always exact
     #[arg(long)]
@@ -48,9 +48,6 @@ const MAX_PATHS_TOLD: usize = 3;
 const MAX_STDIN: u64 = 512 << 20;
 
 pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
-    if args.threshold.is_some_and(|threshold| !(-1.0..=1.0).contains(&threshold)) {
-        return Err(Failure::Usage("--threshold must be a number from -1 to 1".into()));
-    }
     if args.images.iter().chain(&args.minus).filter(|path| path.as_os_str() == "-").count() > 1 {
         return Err(Failure::Usage("standard input can be given only once".into()));
     }
@@ -61,9 +58,9 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         global.note(&format!("{text}; run `imgidx add` on their directories"));
     }
     tell_indexed(global, &answer);
-    args.hits.filters.note_unmeasured(global)?;
+    args.hits.filters.note_gaps(global)?;
     if let Some(file) = &args.hits.html {
-        sheet(&answer).write(file, &global.options(None))?;
+        sheet(&answer).write(file, args.hits.overwrite, &global.options(None))?;
         global.note(&format!("wrote `{}`", file.display()));
     }
     let rows = answer.hits.iter().map(HitLine::from);

@@ -1,10 +1,10 @@
 //! `imgidx status`
 
-use imgidx::Result;
 use imgidx::documents::{IndexStatus, Run};
 use imgidx::index::Status;
 use imgidx::store::{RootState, RunRow};
 use imgidx::watch::DaemonStatus;
+use imgidx::{Filter, Result};
 
 use super::Global;
 use super::output::{Done, Failure, Out, count};
@@ -12,7 +12,7 @@ use super::output::{Done, Failure, Out, count};
 pub(super) fn run(global: &Global) -> Result<Done, Failure> {
     let index = global.open_searcher(None)?;
     let status = index.status()?;
-    let skipped = index.skipped_reasons()?;
+    let skipped = index.skipped_reasons(&Filter::default())?;
     let runs = index.runs(RUNS)?;
     let (daemon, lines) = daemon(&status);
     let mut out = Out::new();
@@ -58,7 +58,7 @@ fn print(out: &mut Out, status: &Status, skipped: &[(String, u64)]) -> std::io::
     out.path("database  ", &status.database, '\n')?;
     out.line(format_args!("pictures  {} in {}", counts.images, count(counts.files, "file")))?;
     for (number, text) in [
-        (counts.missing, "missing; `imgidx prune` removes their rows"),
+        (counts.missing, "missing; `imgidx prune` removes what is missing from the index"),
         (status.failures, "could not be indexed; `imgidx failures` lists them"),
         (counts.truncated, "truncated; indexed as far as possible"),
     ] {
@@ -92,8 +92,11 @@ fn print(out: &mut Out, status: &Status, skipped: &[(String, u64)]) -> std::io::
         out.line(format_args!("          {pictures} without a vector of it; run `imgidx add` on their directories"))?;
     }
     let mut parts = vec![count(index.rows, "vector")];
-    parts.extend((index.delta > 0).then(|| format!("{} not quantized yet", index.delta)));
-    parts.extend((index.dead > 0).then(|| format!("{} deleted but still in the quantized file", index.dead)));
+    // Without quantized vectors, all are compared, and nothing is left to do.
+    if index.snapshot > 0 {
+        parts.extend((index.delta > 0).then(|| format!("{} newer than the quantized file", index.delta)));
+        parts.extend((index.dead > 0).then(|| format!("{} deleted but still in that file", index.dead)));
+    }
     out.line(format_args!("index     {}", parts.join(", ")))?;
     if let Some(graph) = &index.graph {
         let found = 100.0 * graph.recall;
@@ -105,12 +108,22 @@ fn print(out: &mut Out, status: &Status, skipped: &[(String, u64)]) -> std::io::
         let state = if root.state == RootState::Online { "online " } else { "offline" };
         let head = if i == 0 { "roots     " } else { "          " };
         out.path(&format!("{head}{state}  {:>8}  ", root.files), &root.path, '\n')?;
+        if !root.recursive {
+            out.line("                             only files that were added one by one, not the whole directory")?;
+        }
         if root.vanished > 0 {
             let files = count(root.vanished, "file");
             out.line(format_args!(
                 "          {files} disappeared at once; if they are really gone, run `imgidx prune`"
             ))?;
         }
+    }
+    for (i, path) in status.forgotten.iter().enumerate() {
+        let head = if i == 0 { "forgotten " } else { "          " };
+        out.path(&format!("{head}                   "), path, '\n')?;
+    }
+    if status.traces > 0 {
+        out.line(format_args!("traces    {}", status.traces))?;
     }
     Ok(())
 }

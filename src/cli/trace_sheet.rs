@@ -15,14 +15,14 @@ use imgidx::vector::render;
 use imgidx::{Error, Result};
 
 use super::output::{count, human_bytes};
-use super::output_file::{beginning, refuse_picture};
+use super::output_file::refuse_other_page;
 use super::sheet::{page_start, text};
 
 /// The longer side of pictures on the page, in pixels.
 const SIDE: u32 = 512;
 
 /// Marks a page as made by this command, so that it may be replaced.
-const TITLE: &[u8] = b"<title>Traces</title>";
+const TITLE: &str = "<title>Traces</title>";
 
 /// A page that grows with each trace.
 pub(super) struct TraceSheet {
@@ -33,13 +33,7 @@ pub(super) struct TraceSheet {
 impl TraceSheet {
     /// Starts a page. Replaces only an older page of this command, unless `overwrite` is set, and never a picture.
     pub(super) fn create(path: &Path, overwrite: bool) -> Result<Self> {
-        if path.is_file() && !overwrite {
-            let start = beginning(path, 1024)?;
-            if !start.is_empty() && !start.windows(TITLE.len()).any(|part| part == TITLE) {
-                return Err(Error::Exists { path: path.to_owned() });
-            }
-        }
-        refuse_picture(path, false)?;
+        refuse_other_page(path, TITLE, overwrite)?;
         let out = BufWriter::new(File::create(path).map_err(Error::io("write", path))?);
         let mut sheet = Self { path: path.to_owned(), out };
         let summary = "the picture, its trace, and where they differ";

@@ -8,7 +8,7 @@ use imgidx::model::Device;
 use imgidx::{Error, Result};
 
 use super::output::{Done, Failure, Out, count};
-use super::{Global, add, number_in};
+use super::{Global, add, number_in, one_of};
 
 const EXAMPLES: &str = examples![
     "Measure with the indexed pictures, or show what is remembered" => "imgidx tune",
@@ -28,7 +28,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = TuneOptions::default().pictures, value_parser = number_in(1..=10_000_usize))]
     pictures: usize,
     /// Device to run the model on; auto measures all that ONNX Runtime offers, except tensorrt
-    #[arg(long, value_name = "DEVICE", default_value_t = Device::Auto)]
+    #[arg(long, value_name = "DEVICE", default_value_t = Device::Auto, value_parser = one_of(Device::ALL, Device::as_str), hide_possible_values = true)]
     device: Device,
 }
 
@@ -83,6 +83,8 @@ fn print_report(global: &Global, mut out: Out, report: &TuneReport) -> Result<Do
     if global.json {
         out.document(report)?;
     } else {
+        out.line("the fastest, measured again in turn:")?;
+        report.finalists.iter().try_for_each(|finalist| out.line(row(finalist)))?;
         let (pictures, seconds) = (count(report.pictures as u64, "picture"), report.seconds);
         out.line(format_args!(
             "best: {}; measured with {pictures} in {seconds:.1} s and remembered",

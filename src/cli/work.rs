@@ -8,7 +8,7 @@ use imgidx::media::DecodeLimits;
 use imgidx::model::Device;
 use imgidx::scan::ScanOptions;
 
-use super::{number_in, parse_size};
+use super::{number_in, one_of, parse_size};
 
 /// Maximum number of workers or pictures. More would only exhaust the system.
 const MAX_COUNT: NonZeroUsize = NonZeroUsize::new(1024).expect("it is not zero");
@@ -43,13 +43,13 @@ pub(super) struct WorkArgs {
     memory: Option<u64>,
     /// Device to run the model on: auto, cpu, cuda, tensorrt, coreml, directml or openvino; `imgidx runtime` lists the
     /// available ones
-    #[arg(long, value_name = "DEVICE", default_value_t = Device::Auto)]
+    #[arg(long, value_name = "DEVICE", default_value_t = Device::Auto, value_parser = one_of(Device::ALL, Device::as_str), hide_possible_values = true)]
     pub device: Device,
     /// Milliseconds for measuring the features of a picture; what takes longer is left out [default: no limit]
-    #[arg(long, value_name = "MS")]
+    #[arg(long, value_name = "MS", value_parser = number_in(0..=86_400_000_u64))]
     feature_time: Option<u64>,
     /// Seconds of processor time for a picture, after which it fails
-    #[arg(long, value_name = "SECONDS", default_value_t = DecodeLimits::TIME.as_secs(), value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, value_name = "SECONDS", default_value_t = DecodeLimits::TIME.as_secs(), value_parser = number_in(1..=86_400_u64))]
     picture_time: u64,
 }
 

@@ -41,7 +41,7 @@ pub(super) fn make_folder_of(socket: &Path) -> Result<()> {
     let dir = socket.parent().unwrap_or(socket);
     match std::fs::DirBuilder::new().mode(0o700).create(dir) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            return Err(Error::io("create the folder", dir)(error));
+            return Err(Error::io("create the directory", dir)(error));
         }
         _ => {}
     }

@@ -3,15 +3,20 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::types::FileField;
+use crate::index::OfflineRoot;
+use crate::types::{FileField, PathField};
 
 /// What `prune` removed from the index.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Pruned {
     /// Number of missing files.
     pub files: u64,
-    /// Number of contents that no other file has.
+    /// Number of files that the options of `add` exclude; only with `--excluded`.
+    pub excluded: u64,
+    /// Number of pictures that no other file holds.
     pub images: u64,
+    /// Directories that are offline, and the files that disappeared from them. Their rows stay.
+    pub offline: Vec<OfflineRoot>,
     /// Whether nothing was removed, because only the numbers were asked for.
     pub dry_run: bool,
 }
@@ -19,8 +24,13 @@ pub struct Pruned {
 /// What `forget` removed from the index.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Forgotten {
+    /// The directory or file.
+    #[serde(flatten)]
+    pub path: PathField,
     /// Number of files.
     pub files: u64,
+    /// Whether it lies in an indexed directory, whose scans leave it out until `add` is given its path.
+    pub stays_out: bool,
     /// Whether nothing was removed, because only the number was asked for.
     pub dry_run: bool,
 }
@@ -29,6 +39,9 @@ pub struct Forgotten {
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct BackedUp {
     /// The file that was written.
+    #[serde(flatten)]
+    pub path: PathField,
+    /// The same file under the name that it has had from the start.
     #[serde(flatten)]
     pub file: FileField,
     /// Its length in bytes.

@@ -147,6 +147,31 @@ mod tests {
         assert_eq!(without_links("[`A`](crate::A), [`B::C`] (or `d`) and [`e"), "`A`, `B::C` (or `d`) and [`e");
     }
 
+    /// Calls `each` with the properties of every object in a schema.
+    fn for_each_object(schema: &Value, each: &mut dyn FnMut(&serde_json::Map<String, Value>)) {
+        if let Some(Value::Object(properties)) = schema.get("properties") {
+            each(properties);
+        }
+        match schema {
+            Value::Object(parts) => parts.values().for_each(|part| for_each_object(part, each)),
+            Value::Array(parts) => parts.iter().for_each(|part| for_each_object(part, each)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn a_file_or_directory_is_always_named_path() {
+        for (name, schema) in schemas() {
+            for_each_object(schema.as_value(), &mut |properties| {
+                for other in
+                    ["file", "root", "library", "folder"].iter().filter(|other| properties.contains_key(**other))
+                {
+                    assert!(properties.contains_key("path"), "`{other}` in `{name}` has no `path` beside it");
+                }
+            });
+        }
+    }
+
     #[test]
     fn the_number_of_the_schema_comes_first() {
         let dismissed = Document::new(Dismissed { pairs: 3, undo: false });

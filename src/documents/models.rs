@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::{CatalogEntry, Device, Runtime};
-use crate::types::{LibraryField, escape_path};
+use crate::types::{LibraryField, PathField, escape_path};
 
 /// A model.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -23,7 +23,10 @@ pub struct Model {
     pub labels: bool,
     /// Its licence, if known.
     pub licence: Option<String>,
-    /// Its directory; null for the built-in model.
+    /// Its directory; absent for the built-in model.
+    #[serde(flatten)]
+    pub path: Option<PathField>,
+    /// The same directory under the name that it has had from the start; null for the built-in model.
     pub folder: Option<String>,
     /// Whether it is the active model of the index; only in the list of models.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,6 +44,9 @@ pub struct Models {
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct RuntimeInUse {
     /// Its library.
+    #[serde(flatten)]
+    pub path: PathField,
+    /// The same library under the name that it has had from the start.
     #[serde(flatten)]
     pub library: LibraryField,
     /// Its version.
@@ -67,6 +73,7 @@ impl Model {
             height: spec.input.height,
             labels: spec.labels.is_some(),
             licence: spec.licence.clone(),
+            path: entry.folder.as_ref().map(PathField::from),
             folder: entry.folder.as_ref().map(|folder| escape_path(folder)),
             active,
         }
@@ -77,6 +84,7 @@ impl RuntimeInUse {
     /// The document of a runtime, and of the device that is chosen.
     pub fn new(runtime: &Runtime, auto: String) -> Self {
         Self {
+            path: runtime.library().into(),
             library: runtime.library().into(),
             version: runtime.version().to_owned(),
             place: runtime.place().to_string(),

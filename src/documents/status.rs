@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::search::{NeighborStatus, RootStatus, Status};
 use crate::store::RunRow;
-use crate::types::{DatabaseField, ImageType, rfc3339};
+use crate::types::{DatabaseField, ImageType, PathField, rfc3339};
 use crate::watch::DaemonStatus;
 
 /// The state of an index.
@@ -48,6 +48,10 @@ pub struct IndexStatus {
     pub index: NeighborStatus,
     /// Number of files that could not be indexed.
     pub failures: u64,
+    /// Number of stored traces.
+    pub traces: u64,
+    /// Files and directories that `forget` has removed, and that `add` leaves out until it is given their path.
+    pub forgotten: Vec<PathField>,
     /// The daemon; null if none runs.
     pub daemon: Option<DaemonStatus>,
     /// The last runs of `add`, newest first.
@@ -92,6 +96,8 @@ impl IndexStatus {
             model: status.model,
             index: status.index,
             failures: status.failures,
+            traces: status.traces,
+            forgotten: status.forgotten.iter().map(PathField::from).collect(),
             daemon,
             runs: runs.iter().map(Run::from).collect(),
         }

@@ -2,6 +2,7 @@
 
 mod duplicates;
 mod open;
+mod removal;
 mod trace;
 mod tuning;
 mod tuning_file;
@@ -11,6 +12,7 @@ mod write;
 use std::path::Path;
 
 pub use duplicates::{DupeAction, DupeActionError, DupeActionReport};
+pub use removal::{OfflineRoot, PruneOptions, Pruned};
 pub use trace::{TraceEstimate, TraceReport, TraceStep};
 pub use tuning::{TuneOptions, TuneReport, UnusableDevice};
 pub use tuning_file::{Measurement, Tuned};

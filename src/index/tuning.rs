@@ -41,6 +41,8 @@ pub struct TuneReport {
     /// All settings that were measured.
     #[serde(rename = "trials")]
     pub measurements: Vec<Measurement>,
+    /// The fastest of them, measured again in turn; the best is one of these.
+    pub finalists: Vec<Measurement>,
     /// The one that is used from now on.
     pub best: Measurement,
     /// Pictures that were measured with.
@@ -134,12 +136,12 @@ impl Index {
         let batches: &[usize] = if first.device.is_accelerator() { &ACCELERATOR_BATCHES } else { &CPU_BATCHES };
         let with_batch = |batch_size: &usize| Setting { batch_size: *batch_size, ..by_workers };
         benchmark.best_of(&batches.iter().map(with_batch).collect::<Vec<_>>())?;
-        let best = benchmark.play_off()?;
+        let (best, finalists) = benchmark.play_off()?;
         let Benchmark { measurements, pictures, .. } = benchmark;
         let file = self.tuning_file()?;
         remember(&file, &id, options.device, best).map_err(Error::io("write", file))?;
         let seconds = start.elapsed().as_secs_f64();
-        Ok(TuneReport { measurements, best, pictures: pictures.len(), drawn, unusable, seconds })
+        Ok(TuneReport { measurements, finalists, best, pictures: pictures.len(), drawn, unusable, seconds })
     }
 
     /// The setting that [`Index::tune`] has found on this machine, for the model in use and a device.
@@ -230,8 +232,9 @@ impl Benchmark<'_> {
         best(if among.is_empty() { &self.measurements } else { &among })
     }
 
-    /// Measures the best ones once more, side by side: what was measured at another moment had another machine.
-    fn play_off(&mut self) -> Result<Measurement> {
+    /// Measures the best ones once more, side by side: what was measured at another moment had another machine. Returns
+    /// the best of them, and all of them.
+    fn play_off(&mut self) -> Result<(Measurement, Vec<Measurement>)> {
         let mut finalists = self.measurements.clone();
         finalists.sort_by(|a, b| b.images_per_second.total_cmp(&a.images_per_second));
         finalists.truncate(FINALISTS);
@@ -242,7 +245,7 @@ impl Benchmark<'_> {
             let mut known = self.measurements.iter_mut();
             *known.find(|known| known.setting == finalist.setting).expect("finalists were measured") = *finalist;
         }
-        best(&finalists)
+        Ok((best(&finalists)?, finalists))
     }
 
     /// The median speeds of settings that are measured in turn. `None` for one that was not measured because it was too late, does

@@ -13,8 +13,8 @@ use crate::indexer::{self, AddOptions, Change, IndexReport, Progress, Target};
 use crate::model::Device;
 use crate::scan::ScanOptions;
 use crate::search::refresh_codes;
-use crate::store::{ModelRow, RunRow, Writer};
-use crate::types::ModelId;
+use crate::store::{RunRow, Writer};
+use crate::types::resolved;
 
 /// Updates an index repeatedly. The model is loaded for the first picture that needs it, and stays loaded.
 ///
@@ -69,6 +69,7 @@ impl Updater {
         options.scan.check()?;
         let mut writer = Writer::open(&self.database)?;
         let targets = indexer::resolve(&paths, &writer.roots()?)?;
+        readmit(&mut writer, &paths)?;
         let report = self.run(&mut writer, &targets, options, &mut progress)?;
         let batch = writer.batch()?;
         batch.put_run(&RunRow {
@@ -120,6 +121,7 @@ impl Updater {
         let mut writer = Writer::open(&self.database)?;
         let roots = writer.roots()?;
         let targets = indexer::resolve(paths, &roots)?;
+        readmit(&mut writer, paths)?;
         for target in &targets {
             let known = roots.iter().find(|root| root.path == target.part.root);
             let options = scan.cloned().or_else(|| known.map(|root| ScanOptions::from_json(&root.scan)));
@@ -169,21 +171,13 @@ impl Updater {
     }
 }
 
-/// Confirms mass deletions: marks files of these roots as missing if they still do not exist.
-pub(super) fn confirm_missing(writer: &mut Writer, model: &ModelId) -> Result<()> {
-    let row = writer.model(model)?.map_or(ModelRow::NONE, |model| model.row);
-    for root in writer.roots()?.into_iter().filter(|root| root.vanished > 0) {
-        if indexer::health(writer, &root)?.is_none() {
-            continue;
-        }
-        let missing = indexer::missing_in(writer, &root, row)?;
-        // If the drive was disconnected during the scan, files that were not found are not missing.
-        if indexer::health(writer, &root)?.is_none() {
-            continue;
-        }
+/// Lets scans find paths again that were forgotten, because the user has named them.
+fn readmit(writer: &mut Writer, paths: &[PathBuf]) -> Result<()> {
+    let named: Vec<PathBuf> = paths.iter().map(|path| resolved(path)).collect();
+    let (again, left_out): (Vec<_>, Vec<_>) = writer.forgotten()?.into_iter().partition(|path| named.contains(path));
+    if !again.is_empty() {
         let batch = writer.batch()?;
-        batch.mark_missing(&missing, batch.now())?;
-        batch.set_vanished(root.id, 0)?;
+        batch.set_forgotten(left_out)?;
         batch.commit()?;
     }
     Ok(())

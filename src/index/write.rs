@@ -5,14 +5,11 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::Index;
-use super::updater::confirm_missing;
 use crate::error::{Error, Result};
 use crate::indexer::{self, AddOptions, IndexReport, PlanStep, Planner, Progress};
-use crate::search::{
-    MODEL_ID_SETTING, MODEL_SETTING, collect, damaged_graph, derived_folder, open_codes, refresh_codes,
-};
-use crate::store::{ModelRow, Problem, Root, Store, Writer};
-use crate::types::{ContentHash, ModelId, resolved};
+use crate::search::{MODEL_ID_SETTING, MODEL_SETTING, damaged_graph, derived_folder, open_codes, refresh_codes};
+use crate::store::{ModelRow, Problem, Store, Writer};
+use crate::types::{ContentHash, ModelId};
 
 /// A problem that [`Index::check`] found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
@@ -112,76 +109,12 @@ impl Index {
                 }
                 each(&target.part.root, step);
             }
-            for file in planner.missing()? {
+            for file in planner.unseen()?.missing {
                 if let Some(path) = self.store.present_path(file)? {
                     missing(&target.part.root.join(path));
                 }
             }
         }
-        Ok(())
-    }
-
-    /// The number of rows of missing files, and of contents that no file holds, that [`Index::prune`] would remove.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub fn prunable(&self) -> Result<(u64, u64)> {
-        let vanished: u64 = self.store.roots()?.iter().map(|root| root.vanished).sum();
-        Ok((self.store.missing_files()? + vanished, self.store.unused_images()?))
-    }
-
-    /// Removes the rows of missing files, and the contents that no file holds any more. Picture files are not touched.
-    ///
-    /// Files that disappeared in an unconfirmed mass deletion are checked again first, and count as missing if they
-    /// still do not exist.
-    ///
-    /// Returns the number of removed rows and of removed contents.
-    ///
-    /// # Errors
-    /// If another process is writing, or the database fails.
-    pub fn prune(&mut self) -> Result<(u64, u64)> {
-        let model = self.searcher.active_model()?;
-        let mut writer = Writer::open(self.path())?;
-        confirm_missing(&mut writer, &model.id)?;
-        let batch = writer.batch()?;
-        let files = batch.delete_missing()?;
-        let images = batch.delete_unused_images()?;
-        batch.commit()?;
-        self.tidy(&mut writer);
-        Ok((files, images))
-    }
-
-    /// The root of a path that was given to [`Index::add`].
-    ///
-    /// # Errors
-    /// If there is no such root, or the database fails.
-    pub fn root(&self, path: &Path) -> Result<Root> {
-        let absolute = resolved(path);
-        let roots = self.store.roots()?;
-        roots.into_iter().find(|root| root.path == absolute || root.path == path).ok_or_else(|| {
-            Error::Invalid(format!("`{}` is not a root of the index; `imgidx status` lists the roots", path.display()))
-        })
-    }
-
-    /// Number of present picture files in a root.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub fn files_in_root(&self, root: &Root) -> Result<u64> {
-        self.store.files_in_root(root.id)
-    }
-
-    /// Removes a root with its file rows, and the contents that no other file holds. Picture files are not touched.
-    ///
-    /// # Errors
-    /// If another process is writing, or the database fails.
-    pub fn forget(&mut self, root: &Root) -> Result<()> {
-        let mut writer = Writer::open(self.path())?;
-        let batch = writer.batch()?;
-        batch.delete_root(root.id)?;
-        batch.delete_unused_images()?;
-        batch.commit()?;
-        self.tidy(&mut writer);
         Ok(())
     }
 
@@ -217,20 +150,6 @@ impl Index {
         }
         batch.commit()?;
         Ok(changed)
-    }
-
-    /// Updates derived data after rows were removed. A failure is only reported as a notice: the removal itself has
-    /// succeeded, and derived data is rebuilt when it is found to be missing.
-    pub(super) fn tidy(&self, writer: &mut Writer) {
-        let tidy = |writer: &mut Writer| {
-            for model in writer.models()? {
-                refresh_codes(writer, &model, false)?;
-            }
-            collect(writer)
-        };
-        if let Err(error) = tidy(writer).and_then(|()| indexer::tidy(writer)) {
-            self.searcher.options().tell(&format!("cannot update the data that is derived from the index: {error}"));
-        }
     }
 
     /// Switches the database to another model. The vectors of the old one stay. Returns the number of pictures without

@@ -331,7 +331,7 @@ fn read_one<'a>(
     outcomes: &Sender<Outcome>,
 ) -> Result<()> {
     let full_path = found.path();
-    let hold = |bytes| trace_span!("wait for room").in_scope(|| context.files.hold(bytes));
+    let hold = |bytes| trace_span!("wait for memory").in_scope(|| context.files.hold(bytes));
     let (reading, permit) = read_content(&full_path, context.memory_plan.files, hold);
     let observed = |stat, read_at_ns| {
         let file = FoundFile { stat, read_at_ns, ..found.file.clone() };

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::targets::{Change, Target, of_changes, scope_range};
 use crate::error::Result;
-use crate::scan::{ScanError, ScanOptions, ScannedFile, Walker};
+use crate::scan::{ScanError, ScanOptions, ScanRules, ScannedFile, Walker};
 use crate::store::{ContentState, FileState, KnownFile, ModelRow, Root, Store};
 use crate::types::{FileId, RootId, nanoseconds_since_1970, path_from_bytes, path_to_bytes};
 
@@ -46,6 +46,8 @@ const PAGE_ROWS: usize = 4096;
 pub(crate) struct Planner<'a> {
     store: &'a Store,
     walker: Walker,
+    /// `None` if the files of the root were given one by one, to which no rules apply.
+    rules: Option<ScanRules>,
     rows: Rows,
     root_path: PathBuf,
     /// The device and the file system of the root; `None` if the root is not in the index yet.
@@ -82,10 +84,13 @@ impl<'a> Planner<'a> {
         if let (false, Some(root)) = (target.part.is_root(), id) {
             rows.page.extend(store.file(root, &path_to_bytes(&target.part.scope), model)?);
         }
-        let walker = Walker::new(&target.part.root, (&target.part.path(), target.why), &target.nested_roots, options)?;
+        let left_out = [target.nested_roots.as_slice(), &store.forgotten()?].concat();
+        let walker = Walker::new(&target.part.root, (&target.part.path(), target.why), &left_out, options)?;
+        let rules = ScanRules::new(&target.part.root, options)?;
         Ok(Self {
             store,
             walker,
+            rules: target.recursive.then_some(rules),
             rows,
             root_path: target.part.root.clone(),
             place: root.map(|root| (root.device, root.file_system)),
@@ -156,23 +161,33 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The known files that the walk did not find and that no longer exist.
+    /// The known files that the walk did not find.
     ///
     /// Each is checked once more, because a file that is excluded now, or in a folder that cannot be listed, still
     /// exists.
-    pub(crate) fn missing(mut self) -> Result<Vec<FileId>> {
+    pub(crate) fn unseen(mut self) -> Result<Unseen> {
         self.rows.drain(self.store, &mut self.unseen)?;
-        let mut missing = Vec::new();
+        let mut unseen = Unseen::default();
         for id in self.unseen {
-            if let Some(path) = self.store.present_path(id)?
-                && (is_gone(&self.root_path.join(&path))
-                    || (!self.follow_links && is_behind_link(&self.root_path, &path)))
-            {
-                missing.push(id);
+            let Some(path) = self.store.present_path(id)? else { continue };
+            let full = self.root_path.join(&path);
+            if is_gone(&full) || (!self.follow_links && is_behind_link(&self.root_path, &path)) {
+                unseen.missing.push(id);
+            } else if self.rules.as_ref().is_some_and(|rules| !rules.admits(&self.root_path, &full, false)) {
+                unseen.excluded += 1;
             }
         }
-        Ok(missing)
+        Ok(unseen)
     }
+}
+
+/// Known files that a walk did not find.
+#[derive(Debug, Default)]
+pub(crate) struct Unseen {
+    /// Those that no longer exist.
+    pub missing: Vec<FileId>,
+    /// Number of those that exist, but that the scan options exclude.
+    pub excluded: u64,
 }
 
 /// The known files of a root that no longer exist. The root is scanned with its stored options.
@@ -183,7 +198,7 @@ pub(crate) fn missing_in(store: &Store, root: &Root, model: ModelRow) -> Result<
     for target in targets {
         let mut planner = Planner::new(store, &target, Some(root), model, &options, false)?;
         while planner.next()?.is_some() {}
-        missing.extend(planner.missing()?);
+        missing.extend(planner.unseen()?.missing);
     }
     Ok(missing)
 }

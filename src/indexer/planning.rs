@@ -85,7 +85,7 @@ fn plan_one(
     // A drive may have been unplugged during the walk; files that were not found then may still exist.
     let outcome = match known {
         Some(known) if health(store, &known)?.is_none() => Outcome::WentOffline(known.id, known.path),
-        _ => Outcome::Missing(root, planner.missing()?),
+        _ => Outcome::Unseen(root, planner.unseen()?),
     };
     outcomes.send(outcome).map_err(ended_early)
 }

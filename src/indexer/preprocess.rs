@@ -73,7 +73,7 @@ fn prepare(context: &PipelineContext<'_>, preprocessor: usize, job: Job<'_>) -> 
     if has_vector {
         request.frame = None;
     }
-    let hold = |bytes| trace_span!("wait for room").in_scope(|| context.pixels.hold(bytes));
+    let hold = |bytes| trace_span!("wait for memory").in_scope(|| context.pixels.hold(bytes));
     let sandbox = context.encoder.sandbox();
     let journal_entry = context.crash_journal.enter(preprocessor, &content.hash);
     let decoded = sandbox.decode_and_measure(&content.bytes, content.format, context.limits, &request, hold);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::mass_deletion_guard::MassDeletionGuard;
-use super::plan::{is_gone, is_settled};
+use super::plan::{Unseen, is_gone, is_settled};
 use super::report::IndexReport;
 use crate::error::{Error, Result};
 use crate::model::Embedded;
@@ -60,8 +60,8 @@ pub(super) enum Outcome {
     Unreadable { root: RootId, path: Vec<u8>, observed: Option<ObservedFile>, stage: Stage, reason: String },
     /// The file changed while it was read, or so recently that it may still be changing.
     Unsettled(PathBuf),
-    /// Known files of a root that no longer exist.
-    Missing(RootId, Vec<FileId>),
+    /// Known files of a root that the scan did not find.
+    Unseen(RootId, Unseen),
     /// A root that was online at the start of the run and no longer is.
     WentOffline(RootId, PathBuf),
     /// A stage cannot continue.
@@ -167,7 +167,10 @@ impl Recorder {
                 self.report.failed += 1;
             }
             Outcome::Unsettled(path) => self.count_unsettled(path),
-            Outcome::Missing(root, files) => self.missing.extend(root, files),
+            Outcome::Unseen(root, unseen) => {
+                self.missing.extend(root, unseen.missing);
+                self.report.excluded += unseen.excluded;
+            }
             Outcome::WentOffline(root, path) => {
                 self.missing.forget(root);
                 batch.set_root_state(root, RootState::Offline)?;

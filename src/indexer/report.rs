@@ -1,12 +1,12 @@
 //! The progress and the result of an `add`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::Device;
-use crate::types::{RootField, paths_text, peak_memory};
+use crate::types::{PathField, RootField, paths_text, peak_memory};
 
 /// The result of one `add`. Each file that was found counts in exactly one of `new`, `changed`, `moved`, `unchanged`,
 /// `failed` and `skipped`.
@@ -34,6 +34,10 @@ pub struct IndexReport {
     pub measured: u64,
     /// Those of the unchanged files that failed in an earlier run and were not tried again.
     pub known_failures: u64,
+    /// Files that are in the index and still exist, but that the scan options exclude. They stay until
+    /// [`Index::prune`](crate::Index::prune) is asked to remove them.
+    #[serde(default)]
+    pub excluded: u64,
     /// Roots that could not be read, or whose path holds another directory. Their rows are kept.
     #[serde(with = "paths_text")]
     #[schemars(with = "Vec<String>")]
@@ -68,14 +72,33 @@ pub struct IndexReport {
 /// A root from which too many files have disappeared at once; see [`IndexReport::vanished`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Vanished {
-    /// Path of the root.
-    #[serde(flatten, with = "RootField")]
-    #[schemars(with = "RootField")]
+    /// Path of the root; in JSON documents as `path` and as `root`.
+    #[serde(flatten, with = "PathAndRoot")]
+    #[schemars(with = "PathAndRoot")]
     pub root: PathBuf,
     /// Number of files that have disappeared.
     pub files: u64,
     /// Number of files that the root had before.
     pub of: u64,
+}
+
+/// A path under the name that all documents use, and under that which this one has had from the start.
+#[derive(Serialize, schemars::JsonSchema)]
+struct PathAndRoot {
+    #[serde(flatten)]
+    path: PathField,
+    #[serde(flatten)]
+    root: RootField,
+}
+
+impl PathAndRoot {
+    fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+        Serialize::serialize(&Self { path: path.into(), root: path.into() }, serializer)
+    }
+
+    fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+        RootField::deserialize(deserializer)
+    }
 }
 
 impl std::fmt::Display for Vanished {
@@ -104,6 +127,7 @@ impl IndexReport {
         self.embedded += other.embedded;
         self.measured += other.measured;
         self.known_failures += other.known_failures;
+        self.excluded += other.excluded;
         self.unsettled.extend(other.unsettled);
         self.vanished.extend(other.vanished);
         self.offline_roots.extend(other.offline_roots);

@@ -145,13 +145,16 @@ fn resolve_one(path: &Path, known: &[Root]) -> Result<Target> {
             let normal: PathBuf = absolute.components().filter(|part| *part != Component::CurDir).collect();
             return match known.iter().find(|root| root.path == normal) {
                 Some(root) => Ok(Target::whole_root(&root.path)),
+                None if path.is_symlink() => {
+                    Err(Error::Invalid(format!("`{}` is a link to a file that does not exist", path.display())))
+                }
                 None => Err(Error::io("find", path)(error)),
             };
         }
     };
     let is_file = !absolute.is_dir();
     if is_file && !absolute.is_file() {
-        return Err(Error::Invalid(format!("`{}` is neither a file nor a folder", path.display())));
+        return Err(Error::Invalid(format!("`{}` is neither a file nor a directory", path.display())));
     }
     let enclosing = known.iter().filter(|root| root.recursive && absolute.starts_with(&root.path));
     if let Some(root) = enclosing.max_by_key(|root| root.path.components().count()) {
@@ -161,7 +164,7 @@ fn resolve_one(path: &Path, known: &[Root]) -> Result<Target> {
         return Ok(Target::whole_root(&absolute));
     }
     let (Some(folder), Some(name)) = (absolute.parent(), absolute.file_name()) else {
-        return Err(Error::Invalid(format!("`{}` is neither a file nor a folder", path.display())));
+        return Err(Error::Invalid(format!("`{}` is neither a file nor a directory", path.display())));
     };
     Ok(Target::named(folder, name, false))
 }
@@ -174,7 +177,7 @@ pub(crate) fn prepare(writer: &mut Writer, target: &Target, options: &ScanOption
     let known = roots.iter().find(|root| root.path == *root_path);
     let identity = match known {
         Some(root) => health(writer, root)?,
-        None => Some(root_identity(root_path).map_err(Error::io("read the folder", root_path))?),
+        None => Some(root_identity(root_path).map_err(Error::io("read the directory", root_path))?),
     };
     // An offline root below this one keeps its own rows until it is online. Only a scan of the whole root knows
     // which of the roots below it are nested roots that stay separate.

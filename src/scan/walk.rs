@@ -3,6 +3,7 @@
 //! This order turns the comparison with the database's rows into a merge of two sorted streams, which needs no memory.
 //! Siblings are sorted by name, with `/` after the names of folders, as Git sorts its trees.
 
+use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -54,21 +55,24 @@ pub struct Walker {
 }
 
 impl Walker {
-    /// Starts a walk of `root`, or of `start` below it. Folders in `nested_roots` are not entered.
+    /// Starts a walk of `root`, or of `start` below it. The files and folders in `left_out` are not entered, unless the
+    /// walk was asked to start at one of them or inside it.
     ///
     /// A start below the root that does not exist has no files.
     ///
     /// # Errors
     /// When an exclude is not a valid glob.
-    pub fn new(root: &Path, start: (&Path, Start), nested_roots: &[PathBuf], options: &ScanOptions) -> Result<Self> {
-        let (rules, nested_roots, base) = (ScanRules::new(root, options)?, nested_roots.to_vec(), root.to_owned());
+    pub fn new(root: &Path, start: (&Path, Start), left_out: &[PathBuf], options: &ScanOptions) -> Result<Self> {
+        let (rules, base) = (ScanRules::new(root, options)?, root.to_owned());
+        let left_out: HashSet<PathBuf> = left_out.iter().cloned().collect();
         let ((start, why), follow_links) = (start, options.follow_links);
         let is_admitted = move |entry: &DirEntry| {
             let (path, is_folder) = (entry.path(), entry.file_type().is_dir());
             if entry.depth() == 0 {
-                return path == base || why == Start::Asked || rules.admits(&base, path, is_folder);
+                let is_in = || !path.ancestors().any(|folder| left_out.contains(folder));
+                return path == base || why == Start::Asked || (rules.admits(&base, path, is_folder) && is_in());
             }
-            rules.admits_entry(path, is_folder) && !nested_roots.iter().any(|folder| folder == path)
+            rules.admits_entry(path, is_folder) && !left_out.contains(path)
         };
         let entries = WalkDir::new(start)
             .follow_links(follow_links)
@@ -213,6 +217,19 @@ mod tests {
         let dir = tree(&["a/x.jpg", "b/y.jpg"]);
         let nested_roots = [dir.path().join("a")];
         assert_eq!(walk_part(dir.path(), "", Start::Asked, &nested_roots, &ScanOptions::default()), ["b/y.jpg"]);
+    }
+
+    #[test]
+    fn what_is_left_out_is_walked_only_when_asked_for() {
+        let dir = tree(&["a/x.jpg", "a/b/y.jpg", "c.jpg"]);
+        let left_out = [dir.path().join("a"), dir.path().join("c.jpg")];
+        let walk = |part: &str, why| walk_part(dir.path(), part, why, &left_out, &ScanOptions::default());
+        assert_eq!(walk("", Start::Asked), [] as [&str; 0]);
+        for part in ["a", "a/b", "a/x.jpg", "c.jpg"] {
+            assert_eq!(walk(part, Start::Changed), [] as [&str; 0], "{part}");
+        }
+        assert_eq!(walk("a", Start::Asked), ["a/b/y.jpg", "a/x.jpg"]);
+        assert_eq!(walk("c.jpg", Start::Asked), ["c.jpg"]);
     }
 
     #[test]

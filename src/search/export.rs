@@ -1,49 +1,107 @@
 //! Export of vectors to other programs.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Seek, Write};
 use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::store::{ModelRow, Store};
-use crate::types::path_to_bytes;
+use crate::types::{PathField, path_to_bytes};
 
-/// Writes `vectors.npy` (float32, n × dimension, rows of unit length) and `paths.txt` (one path per line, in the same
-/// order) to a folder. There is one row for each content, with the path of its first file. Returns the number of rows.
+const VECTORS: &str = "vectors.npy";
+const PATHS: &str = "paths.txt";
+const PATHS_AS_JSON: &str = "paths.jsonl";
+
+/// Writes three files to a folder, with one row for each content, in the same order, and returns the number of rows:
+/// - `vectors.npy`: float32, n × dimension, rows of unit length;
+/// - `paths.txt`: the path of the content's first file on a line, with `\n` for a line break and `\\` for a backslash;
+/// - `paths.jsonl`: the same paths as JSON documents.
+///
+/// The files appear once all of them are complete. `vectors.npy` is replaced last, and an older one is removed first, so
+/// a folder with it never has files of two exports.
 ///
 /// The array has version 1.0 of the NumPy format (NEP 1).
 ///
 /// # Errors
-/// If the files cannot be written, or a path contains a line break.
+/// If the files cannot be written.
 pub(super) fn export_npy(store: &Store, model: ModelRow, dimension: usize, folder: &Path) -> Result<u64> {
-    std::fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;
-    let (vectors_path, paths_path) = (folder.join("vectors.npy"), folder.join("paths.txt"));
-    let vectors_failed = |error: io::Error| Error::io("write", &vectors_path)(error);
-    let paths_failed = |error: io::Error| Error::io("write", &paths_path)(error);
-    let mut vectors = BufWriter::new(File::create(&vectors_path).map_err(vectors_failed)?);
-    let mut paths = BufWriter::new(File::create(&paths_path).map_err(paths_failed)?);
-    // The header has a fixed length, so the number of rows can be filled in at the end.
-    vectors.write_all(&npy_header(0, dimension)).map_err(vectors_failed)?;
-    let mut rows = 0;
-    store.for_each_vector(model, crate::types::VectorId(0), |vector| {
-        let Some(path) = store.paths_of(vector.image)?.into_iter().next() else { return Ok(()) };
-        let line = path_to_bytes(&path);
-        if line.contains(&b'\n') {
-            return Err(Error::Invalid(format!("`{}` contains a line break; export to jsonl instead", path.display())));
-        }
-        paths.write_all(&line).and_then(|()| paths.write_all(b"\n")).map_err(paths_failed)?;
-        for x in vector.embedding.as_slice() {
-            vectors.write_all(&x.to_le_bytes()).map_err(vectors_failed)?;
-        }
-        rows += 1;
-        Ok(())
+    fs::create_dir_all(folder).map_err(Error::io("create the directory", folder))?;
+    // In a temporary folder, which is removed in every case.
+    let work = tempfile::Builder::new().prefix(".imgidx-export-").tempdir_in(folder);
+    let work = work.map_err(Error::io("create a directory in", folder))?;
+    let failed = |error: io::Error| Error::io("write to", folder)(error);
+    let mut export = Export::create(work.path(), dimension).map_err(failed)?;
+    store.for_each_vector(model, crate::types::VectorId(0), |vector| match store.paths_of(vector.image)?.first() {
+        Some(path) => export.write(path, vector.embedding.as_slice()).map_err(failed),
+        None => Ok(()),
     })?;
-    paths.flush().map_err(paths_failed)?;
-    let mut vectors = vectors.into_inner().map_err(|error| vectors_failed(error.into_error()))?;
-    io::Seek::rewind(&mut vectors)
-        .and_then(|()| vectors.write_all(&npy_header(rows, dimension)))
-        .map_err(vectors_failed)?;
+    let rows = export.finish().map_err(failed)?;
+    publish(work.path(), folder).map_err(failed)?;
     Ok(rows)
+}
+
+/// The files of an export that is in progress.
+struct Export {
+    vectors: BufWriter<File>,
+    paths: BufWriter<File>,
+    paths_as_json: BufWriter<File>,
+    dimension: usize,
+    rows: u64,
+}
+
+impl Export {
+    fn create(folder: &Path, dimension: usize) -> io::Result<Self> {
+        let create = |name: &str| File::create(folder.join(name)).map(BufWriter::new);
+        let (mut vectors, paths, paths_as_json) = (create(VECTORS)?, create(PATHS)?, create(PATHS_AS_JSON)?);
+        // The header has a fixed length, so the number of rows can be filled in at the end.
+        vectors.write_all(&npy_header(0, dimension))?;
+        Ok(Self { vectors, paths, paths_as_json, dimension, rows: 0 })
+    }
+
+    fn write(&mut self, path: &Path, vector: &[f32]) -> io::Result<()> {
+        for x in vector {
+            self.vectors.write_all(&x.to_le_bytes())?;
+        }
+        self.paths.write_all(&escaped(&path_to_bytes(path)))?;
+        serde_json::to_writer(&mut self.paths_as_json, &PathField::from(path))?;
+        for lines in [&mut self.paths, &mut self.paths_as_json] {
+            lines.write_all(b"\n")?;
+        }
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// Completes the files, and returns the number of rows.
+    fn finish(mut self) -> io::Result<u64> {
+        self.vectors.rewind()?;
+        self.vectors.write_all(&npy_header(self.rows, self.dimension))?;
+        for file in [self.vectors, self.paths, self.paths_as_json] {
+            file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        }
+        Ok(self.rows)
+    }
+}
+
+/// Moves complete files to where they belong.
+fn publish(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::remove_file(to.join(VECTORS)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    [PATHS, PATHS_AS_JSON, VECTORS].into_iter().try_for_each(|name| fs::rename(from.join(name), to.join(name)))
+}
+
+/// A path on one line: `\n` for a line break, and `\\` for a backslash. All other bytes are as they are.
+fn escaped(path: &[u8]) -> Vec<u8> {
+    let mut line = Vec::with_capacity(path.len());
+    for byte in path {
+        match byte {
+            b'\n' => line.extend(b"\\n"),
+            b'\\' => line.extend(b"\\\\"),
+            byte => line.push(*byte),
+        }
+    }
+    line
 }
 
 fn npy_header(rows: u64, dimension: usize) -> Vec<u8> {
@@ -65,5 +123,10 @@ mod tests {
     fn the_header_keeps_its_length_for_any_number_of_rows() {
         assert_eq!(npy_header(0, 1).len(), 128);
         assert_eq!(npy_header(u64::MAX, 65_536).len(), 128);
+    }
+
+    #[test]
+    fn a_path_stays_on_its_line_and_can_be_restored() {
+        assert_eq!(escaped(b"a\nb\\n\xFF"), b"a\\nb\\\\n\xFF");
     }
 }

@@ -132,11 +132,27 @@ impl Filter {
 
     /// The same filter in terms of one database.
     pub(crate) fn selection(&self, store: &Store) -> Result<Selection> {
-        let under = match self.under.as_slice() {
-            [] => None,
-            folders => Some(subtrees(store, folders)?),
-        };
-        Ok(Selection { under, ..self.selection.clone() })
+        Ok(Selection { under: self.subtrees(store)?, ..self.selection.clone() })
+    }
+
+    /// The folders in terms of one database; `None` if there are none.
+    pub(super) fn subtrees(&self, store: &Store) -> Result<Option<Vec<Subtree>>> {
+        if self.under.is_empty() { Ok(None) } else { subtrees(store, &self.under).map(Some) }
+    }
+
+    /// The folders below which no file is indexed.
+    pub(super) fn empty_folders(&self, store: &Store) -> Result<Vec<PathBuf>> {
+        let mut empty = Vec::new();
+        for folder in &self.under {
+            let mut has_files = false;
+            for subtree in subtrees(store, std::slice::from_ref(folder))? {
+                has_files = has_files || store.has_files_in(&subtree)?;
+            }
+            if !has_files {
+                empty.push(folder.clone());
+            }
+        }
+        Ok(empty)
     }
 
     /// The ids of the vectors that pass, in ascending order; `None` if all pass.
@@ -159,7 +175,11 @@ fn checked_moment(text: &str) -> Result<String> {
     if is_formed && format!("{moment}{}", &FIRST[moment.len()..]).parse::<jiff::civil::DateTime>().is_ok() {
         return Ok(moment);
     }
-    Err(Error::Invalid(format!("invalid date `{text}`: expected YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DD HH:MM")))
+    let reason = match is_formed {
+        true => "the calendar has no such date or time",
+        false => "expected YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DD HH:MM",
+    };
+    Err(Error::Invalid(format!("invalid date `{text}`: {reason}")))
 }
 
 /// The parts of roots that lie in the given folders.

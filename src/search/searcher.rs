@@ -296,7 +296,8 @@ impl Searcher {
         self.reader()?.features(picture.image)
     }
 
-    /// Writes the vectors of the model in use as a NumPy array to a folder, and returns their number.
+    /// Writes the vectors of the model in use as a NumPy array to a folder, with the paths of their files, and returns
+    /// their number.
     ///
     /// # Errors
     /// If the model has never been used with this index, or the files cannot be written.
@@ -328,12 +329,30 @@ impl Searcher {
         store.failures(self.model_row(&store)?)
     }
 
-    /// The reasons for which files were skipped, with the number of files for each.
+    /// The files that were skipped because they are not pictures that can be indexed, and the reasons.
     ///
     /// # Errors
     /// If the database fails.
-    pub fn skipped_reasons(&self) -> Result<Vec<(String, u64)>> {
-        self.reader()?.skipped_reasons()
+    pub fn skipped(&self) -> Result<Vec<FailureRow>> {
+        self.reader()?.skipped()
+    }
+
+    /// The reasons for which files were skipped, with the number of files for each, in the folders of a filter. Its
+    /// other conditions are ignored.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn skipped_reasons(&self, filter: &Filter) -> Result<Vec<(String, u64)>> {
+        let store = self.reader()?;
+        store.skipped_reasons(filter.subtrees(&store)?)
+    }
+
+    /// The folders of a filter below which no file is indexed.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn empty_folders(&self, filter: &Filter) -> Result<Vec<PathBuf>> {
+        filter.empty_folders(&*self.reader()?)
     }
 
     /// The last runs of [`Index::add`](crate::Index::add), newest first. The index keeps a hundred.

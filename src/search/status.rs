@@ -33,6 +33,10 @@ pub struct Status {
     pub index: NeighborStatus,
     /// Number of files that could not be indexed.
     pub failures: u64,
+    /// Number of stored traces.
+    pub traces: u64,
+    /// Files and folders inside roots that `forget` has removed, and that scans leave out.
+    pub forgotten: Vec<PathBuf>,
 }
 
 /// A root, as `status` shows it.
@@ -46,6 +50,8 @@ pub struct RootStatus {
     pub state: RootState,
     /// Number of present files in it.
     pub files: u64,
+    /// Whether the whole directory is indexed, or only files in it that were added one by one.
+    pub recursive: bool,
     /// Number of files among them that disappeared in a mass deletion that is not confirmed yet.
     pub vanished: u64,
 }
@@ -87,7 +93,8 @@ impl Searcher {
         let files = store.files_in_roots()?;
         let root_status = |root: Root| {
             let files = files.get(&root.id).copied().unwrap_or(0);
-            RootStatus { path: root.path, state: root.state, files, vanished: root.vanished }
+            let Root { path, state, recursive, vanished, .. } = root;
+            RootStatus { path, state, files, recursive, vanished }
         };
         let lookup = Lookup::new(&store, &active)?;
         Ok(Status {
@@ -99,6 +106,8 @@ impl Searcher {
             labels: store.top_labels(lookup.row(), held, MAX_LABELS)?,
             index: neighbor_status(&lookup)?,
             failures: store.count_failures(lookup.row())?,
+            traces: store.count_traces()?,
+            forgotten: store.forgotten()?,
             model: active.name,
         })
     }

@@ -34,17 +34,23 @@ impl Store {
         }
         if to.symlink_metadata().is_ok() {
             // Replace nothing but an older backup.
-            Self::open(to)?;
+            Self::open(to).map_err(|error| match error {
+                Error::NotAnIndex { path, .. } => Error::Invalid(format!(
+                    "`{}` exists and is not a backup of an index; name another file for the backup",
+                    path.display()
+                )),
+                error => error,
+            })?;
             // A process that has it open would continue with a log that does not belong to the new file.
             if Self::beside(to, "-wal").metadata().is_ok_and(|log| log.len() > 0) {
                 return Err(Error::Invalid(format!("`{}` is in use", to.display())));
             }
         }
         let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;
+        std::fs::create_dir_all(folder).map_err(Error::io("create the directory", folder))?;
         // In a temporary folder, so that SQLite's journal files are removed with it in every case.
         let work = tempfile::Builder::new().prefix(".imgidx-backup-").tempdir_in(folder);
-        let work = work.map_err(Error::io("create a folder in", folder))?;
+        let work = work.map_err(Error::io("create a directory in", folder))?;
         let copy = work.path().join("copy.db");
         self.copy_to(&copy, &mut on_progress)?;
         let file = std::fs::File::open(&copy).map_err(Error::io("open", &copy))?;

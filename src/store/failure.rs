@@ -57,6 +57,18 @@ impl Store {
         )
     }
 
+    /// The present files that are not pictures that can be indexed, sorted by path, as failures to read them.
+    pub fn skipped(&self) -> Result<Vec<FailureRow>> {
+        self.rows(
+            "SELECT root.path, file.path, 'read', skipped, 1,
+                    strftime('%Y-%m-%dT%H:%M:%fZ', read_at_ns / 1e9, 'unixepoch')
+             FROM file JOIN root ON root.id = file.root
+             WHERE skipped IS NOT NULL AND missing_since IS NULL ORDER BY 1, 2",
+            [],
+            read,
+        )
+    }
+
     /// Number of failures: the present files of failed images, and the paths that could not be read.
     pub fn count_failures(&self, model: ModelRow) -> Result<u64> {
         self.row(

@@ -287,16 +287,6 @@ impl Store {
     pub fn missing_files(&self) -> Result<u64> {
         self.row("SELECT count(*) FROM file WHERE missing_since IS NOT NULL", [], |row| row.get(0))
     }
-
-    /// Number of images that no present file holds.
-    pub fn unused_images(&self) -> Result<u64> {
-        self.row(
-            "SELECT count(*) FROM image
-             WHERE NOT EXISTS (SELECT 1 FROM file WHERE file.image = image.id AND missing_since IS NULL)",
-            [],
-            |row| row.get(0),
-        )
-    }
 }
 
 /// Joins the path of a root and a path relative to it, from two columns of a row.

@@ -7,7 +7,7 @@ use rusqlite::Row;
 use super::Store;
 use super::files::full_path;
 use super::orphans::OrphanState;
-use super::select::{SelectedFiles, Selection};
+use super::select::{SelectedFiles, Selection, Subtree};
 use super::sqlite_error::At;
 use crate::error::Result;
 use crate::types::{ContentHash, ImageId, ImageInfo};
@@ -127,13 +127,20 @@ impl Store {
         Ok(if all { OrphanState::All } else { OrphanState::Some })
     }
 
-    /// Number of skipped present files by reason, the most frequent reason first.
-    pub fn skipped_reasons(&self) -> Result<Vec<(String, u64)>> {
-        self.rows(
-            "SELECT skipped, count(*) FROM file WHERE skipped IS NOT NULL AND missing_since IS NULL
+    /// Number of skipped present files by reason, the most frequent reason first; in these subtrees only, or in all.
+    pub fn skipped_reasons(&self, under: Option<Vec<Subtree>>) -> Result<Vec<(String, u64)>> {
+        let selection = Selection { under, ..Selection::default() };
+        let mut query = SelectedFiles::new(&selection);
+        let sql = format!(
+            "SELECT skipped, count(*) FROM file WHERE skipped IS NOT NULL AND missing_since IS NULL AND {}
              GROUP BY skipped ORDER BY 2 DESC, 1",
-            [],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
+            query.condition("file", "image")
+        );
+        self.rows(&sql, query.parameters(), |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// Number of stored traces.
+    pub fn count_traces(&self) -> Result<u64> {
+        self.row("SELECT count(*) FROM trace", [], |row| row.get(0))
     }
 }

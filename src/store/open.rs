@@ -103,7 +103,7 @@ impl Writer {
         let path = &real_path(path);
         let exists = is_database(path)?;
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;
+            std::fs::create_dir_all(folder).map_err(Error::io("create the directory", folder))?;
         }
         let lock = FileLock::writer(path, timeout)?;
         if !exists {

@@ -62,11 +62,6 @@ impl Store {
         self.rows(sql, [], read)
     }
 
-    /// Number of present files of a root that hold a decoded image.
-    pub fn files_in_root(&self, root: RootId) -> Result<u64> {
-        Ok(self.files_in_roots()?.remove(&root).unwrap_or(0))
-    }
-
     /// Number of present files that hold a decoded image, for each root that has any.
     pub fn files_in_roots(&self) -> Result<HashMap<RootId, u64>> {
         let read = |row: &Row<'_>| Ok((RootId(row.get(0)?), row.get(1)?));

@@ -127,7 +127,7 @@ impl WatchTarget {
             return Some("polling was requested".into());
         }
         if self.coverage.watch_error.is_some() {
-            return Some("not all of its folders can be watched".into());
+            return Some("not all of its directories can be watched".into());
         }
         tells_too_little(&self.start).map(|kind| format!("{kind} does not report all changes"))
     }
@@ -146,7 +146,7 @@ impl WatchTarget {
         let (why, hint) = match self.coverage.watch_error.as_ref().filter(|_| self.is_online())? {
             WatchError::OutOfReach => return None,
             WatchError::TooManyFolders => (
-                "this user's limit of watched folders is reached".to_owned(),
+                "this user's limit of watched directories is reached".to_owned(),
                 "; to raise the limit, run `sudo sysctl fs.inotify.max_user_watches=1048576`",
             ),
             WatchError::Other(reason) if reason.contains("open files") => (

@@ -128,7 +128,7 @@ fn commands_that_remove_and_mend_may_be_killed_at_any_write_too() {
         assert_eq!(sandbox.run_on_index(&["list"]).code(0).lines().len(), 24, "{what}");
         sandbox.run_on_index(&["check"]).code(0);
     };
-    kill_at_all(rounds(4), indexed, &["forget", "photos"], forgotten);
+    kill_at_all(rounds(4), indexed, &["forget", "photos", "--yes"], forgotten);
     let damaged = |sandbox: &Sandbox| {
         sandbox.run_on_index(&["-q", "add", "photos"]);
         let mut bytes = std::fs::read(sandbox.database()).expect("it is there");

@@ -130,7 +130,7 @@ fn the_daemon_makes_way_for_commands_that_write() {
         "removed rows of 1 file and 1 content from the index\n"
     );
     sandbox.run_on_index(&["dupes", "dismiss", "photos/001.png", "photos/002.png"]).code(0);
-    sandbox.run_on_index(&["forget", "photos"]).code(0);
+    sandbox.run_on_index(&["forget", "photos", "--yes"]).code(0);
     daemon.sync();
     assert_eq!(daemon.status()["roots"].as_array().map(Vec::len), Some(0), "a forgotten root is still watched");
     daemon.stop();

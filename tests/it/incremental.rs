@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use imgidx::index::{PruneOptions, Pruned};
 use imgidx::indexer::{PlanStep, ReadCause};
 use imgidx::scan::ScanOptions;
-use imgidx::{AddOptions, Error, Query};
+use imgidx::{AddOptions, Error, Filter, Query};
 
 use crate::common::{Sandbox, png, write};
 
@@ -142,8 +143,9 @@ fn a_deleted_file_is_missing_until_pruned_and_comes_back_without_work() {
     fs::remove_file(&path).expect("it can be removed");
     sandbox.add();
     let mut index = sandbox.open();
-    assert_eq!(index.prunable().expect("counts"), (1, 1));
-    assert_eq!(index.prune().expect("it can be pruned"), (1, 1));
+    let removed = Pruned { files: 1, images: 1, ..Pruned::default() };
+    assert_eq!(index.prunable(&PruneOptions::default()).expect("counts"), removed);
+    assert_eq!(index.prune(&PruneOptions::default()).expect("it can be pruned"), removed);
     assert_eq!(sandbox.rows().len(), 1);
 }
 
@@ -230,7 +232,7 @@ fn other_files_are_skipped_once_and_for_all() {
     settle();
     sandbox.add();
     assert_eq!(plan(&sandbox, &AddOptions::default()), []);
-    let reasons = sandbox.open().searcher().skipped_reasons().expect("reasons");
+    let reasons = sandbox.open().searcher().skipped_reasons(&Filter::default()).expect("reasons");
     assert_eq!(reasons, [("AVIF is not supported".to_owned(), 1), ("not a picture".to_owned(), 1)]);
 }
 
@@ -262,11 +264,11 @@ fn forgetting_a_root_keeps_contents_that_others_hold() {
     write(&other.join("copy.png"), &png(1));
     let mut index = sandbox.open();
     index.add([sandbox.photos(), other.clone()], &AddOptions::default()).expect("it can be indexed");
-    let root = index.root(&sandbox.photos()).expect("it is one");
+    let root = index.part(&sandbox.photos()).expect("it is one");
     index.forget(&root).expect("it can be forgotten");
     let status = index.searcher().status().expect("a status");
     assert_eq!((status.counts.images, status.counts.files, status.index.rows), (1, 1, 1));
-    assert!(matches!(index.root(&sandbox.photos()), Err(Error::Invalid(_))));
+    assert!(matches!(index.part(&sandbox.photos()), Err(Error::Invalid(_))));
 }
 
 #[test]

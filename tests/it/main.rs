@@ -28,6 +28,7 @@ mod models;
 mod moves;
 mod neighbors;
 mod power;
+mod removal;
 mod runtime;
 mod schemas;
 mod search;
@@ -37,6 +38,7 @@ mod surroundings;
 mod together;
 mod trace;
 mod upgrade;
+mod usage;
 #[cfg(unix)]
 mod watch;
 #[cfg(unix)]

@@ -204,7 +204,7 @@ fn an_index_made_with_a_model_that_is_not_on_this_machine_can_be_used() {
     assert_eq!(index.searcher().similar(&Query::image(&a), 5).expect("an answer").hits.len(), 1);
     assert_eq!(index.searcher().status().expect("a status").model, "tiny-dino");
     fs::remove_file(&b).expect("it is there");
-    index.prune().expect("it can be pruned");
+    index.prune(&Default::default()).expect("it can be pruned");
     assert_eq!(index.check(false).expect("it can be checked"), []);
     let error = index.add([sandbox.photos()], &imgidx::AddOptions::default()).expect_err("it cannot embed");
     assert!(error.to_string().contains("there is no model named `tiny-dino`"), "{error}");

@@ -105,7 +105,7 @@ fn words_of_paths_follow_the_files() {
     fs::remove_file(sandbox.photo("balcony/rosé.png")).expect("it is there");
     sandbox.add();
     assert_eq!(finds("balcony").len(), 0, "a missing file is found");
-    sandbox.open().prune().expect("it can be pruned");
+    sandbox.open().prune(&Default::default()).expect("it can be pruned");
     sandbox.draw("garden/rosé.png", 2);
     sandbox.add();
     assert_eq!((finds("garden").len(), finds("balcony").len()), (1, 0));

@@ -202,7 +202,7 @@ impl World {
     }
 
     fn prune(&mut self) {
-        self.sandbox.open().prune().expect("it can be pruned");
+        self.sandbox.open().prune(&Default::default()).expect("it can be pruned");
         self.naive.rows.retain(|_, (_, missing)| !*missing);
         let left: BTreeSet<u8> = self.naive.rows.values().map(|(content, _)| *content).collect();
         self.naive.embedded.retain(|(content, _)| left.contains(content));

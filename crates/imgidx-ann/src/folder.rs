@@ -104,7 +104,7 @@ impl DerivedFolder {
     /// Creates the folder, accessible by its owner only, if it does not exist. A symbolic link to another folder is
     /// refused, because files would be created and removed there.
     fn create(&self) -> Result<()> {
-        let failed = Error::io("create the folder", &self.0);
+        let failed = Error::io("create the directory", &self.0);
         match self.0.symlink_metadata() {
             Ok(found) if found.is_dir() => Ok(()),
             Ok(_) => Err(failed(std::io::Error::other("a file or link with this name exists"))),

@@ -46,10 +46,19 @@ impl Reading {
             Self::Skipped(reason, ..) | Self::Failed(reason, ..) => Err(reason),
             Self::Exhausted(error) => Err(io_reason(&error)),
             Self::InFlux => match path.symlink_metadata() {
+                Ok(metadata) if metadata.is_symlink() && !path.exists() => Err(broken_link(path)),
                 Ok(_) => Err("the file is being written".into()),
                 Err(error) => Err(io_reason(&error)),
             },
         }
+    }
+}
+
+/// Why a link that leads nowhere cannot be read.
+fn broken_link(path: &Path) -> String {
+    match path.read_link() {
+        Ok(target) => format!("it is a link to `{}`, which does not exist", target.display()),
+        Err(_) => "it is a link to a file that does not exist".into(),
     }
 }
 
@@ -116,7 +125,7 @@ const MAX_NAMED_BYTES: u64 = 512 << 20;
 /// The reason, if the file cannot be read or is not a picture.
 pub fn read_named_picture(path: &Path) -> Result<Content, String> {
     if path.is_dir() {
-        return Err("it is a folder".into());
+        return Err("it is a directory".into());
     }
     read_content(path, MAX_NAMED_BYTES, |_| ()).0.picture(path)
 }

@@ -102,12 +102,12 @@ impl Catalog {
             return Err(model.error("a model of this name already exists; remove it first or choose another --name"));
         }
         try_out(&model, runtime)?;
-        std::fs::create_dir_all(&self.folder).map_err(Error::io("create the folder", &self.folder))?;
+        std::fs::create_dir_all(&self.folder).map_err(Error::io("create the directory", &self.folder))?;
         let work = tempfile::Builder::new().prefix(".add-").tempdir_in(&self.folder);
-        let work = work.map_err(Error::io("create a folder in", &self.folder))?;
+        let work = work.map_err(Error::io("create a directory in", &self.folder))?;
         write_folder(&model, folder, work.path())?;
         let work = work.keep();
-        std::fs::rename(&work, &target).map_err(Error::io("create the folder", &target))?;
+        std::fs::rename(&work, &target).map_err(Error::io("create the directory", &target))?;
         self.added(&name)
     }
 
@@ -131,6 +131,7 @@ fn builtin_entry() -> CatalogEntry {
 /// Reads a model from any folder. Where there is only a preprocessor configuration, the graph supplies the outputs.
 fn read_folder(folder: &Path, name: Option<&str>, runtime: &Runtime) -> Result<Model> {
     let bad = |reason: String| Error::Model { model: folder.display().to_string(), reason };
+    folder.read_dir().map_err(Error::io("read the directory", folder))?;
     let spec_file = folder.join("spec.json");
     let config_file = folder.join("preprocessor_config.json");
     let mut spec = if spec_file.is_file() {

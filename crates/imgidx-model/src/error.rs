@@ -27,6 +27,8 @@ pub enum Error {
     Runtime {
         /// The places that were searched, each with the reason why it failed.
         attempts: Vec<String>,
+        /// Whether a library was named, so that no other place was searched.
+        named: bool,
     },
     /// The device that was asked for is not offered by the loaded ONNX Runtime.
     #[error("the device `{device}` is not offered by ONNX Runtime {version}, which has {}", offered.join(", "))]
@@ -89,6 +91,9 @@ impl Error {
     /// What the user can do about the error, if anything.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Runtime { named: true, .. } => Some(
+                "give the path of another library, or leave out --runtime and ORT_DYLIB_PATH to have one found".into(),
+            ),
             Self::Runtime { .. } => Some(runtime_hint()),
             Self::Device { .. } => {
                 Some("leave out --device, or give --runtime the path of an ONNX Runtime that has it".into())

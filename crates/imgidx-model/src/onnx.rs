@@ -54,7 +54,8 @@ impl Runtime {
         if let Some(library) = &options.library {
             return Err(runtime::linked_instead_of(library));
         }
-        let environment = start(ort::init()).map_err(|reason| Error::Runtime { attempts: vec![reason] })?;
+        let environment =
+            start(ort::init()).map_err(|reason| Error::Runtime { attempts: vec![reason], named: false })?;
         // "ORT Build Info: git-branch=rel-1.31.1, git-commit-id=…"
         let branch = ort::info().split("git-branch=").nth(1).and_then(|rest| rest.split(',').next());
         let version = branch.and_then(|branch| branch.strip_prefix("rel-")).unwrap_or("of unknown version").to_owned();

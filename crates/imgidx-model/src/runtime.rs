@@ -109,7 +109,7 @@ pub(super) fn locate<T>(
             }
         }
     }
-    Err(Error::Runtime { attempts })
+    Err(Error::Runtime { attempts, named: options.library.is_some() })
 }
 
 /// Fetches ONNX Runtime into imgidx's data directory and returns the library's path.
@@ -120,7 +120,10 @@ pub fn fetch_runtime(options: &RuntimeOptions) -> Result<PathBuf> {
     if cfg!(not(feature = "load-runtime")) {
         return Err(linked_instead_of(&fetch::library_dir(&options.data_dir)));
     }
-    fetch(options).map_err(|reason| Error::Runtime { attempts: vec![format!("{}: {reason}", RuntimePlace::Fetched)] })
+    fetch(options).map_err(|reason| {
+        let attempts = vec![format!("{}: {reason}", RuntimePlace::Fetched)];
+        Error::Runtime { attempts, named: false }
+    })
 }
 
 fn fetch(options: &RuntimeOptions) -> Result<PathBuf, String> {
