@@ -1,8 +1,11 @@
 //! Wrong usage, options and their values, hints, and files that commands write.
 
+#[cfg(unix)]
 use std::process::Stdio;
 
-use crate::common::{Finished, Sandbox, png, write};
+#[cfg(unix)]
+use crate::common::Finished;
+use crate::common::{Sandbox, png, write};
 
 fn indexed() -> Sandbox {
     let sandbox = Sandbox::new();
@@ -43,6 +46,7 @@ fn a_line_break_in_a_path_does_not_end_an_export_half_way() {
     assert_eq!(names, ["notes.txt", "paths.jsonl", "paths.txt", "vectors.npy"], "nothing temporary is left");
 }
 
+#[cfg(unix)]
 #[test]
 fn an_export_that_fails_leaves_the_older_one_as_it_was() {
     let sandbox = indexed();
