@@ -108,7 +108,7 @@ fn pictures() -> Vec<(String, RgbImage)> {
 }
 
 /// Prints how many pairs in one group are versions of one picture, and how many are not.
-pub fn run(scratch: &Path) {
+pub(crate) fn run(scratch: &Path) {
     let folder = scratch.join("misleading");
     fs::create_dir(&folder).expect("a folder");
     let mut versions = 0;

@@ -43,7 +43,7 @@ impl TypedValueParser for ColorParser {
     }
 }
 
-fn parse_color(text: &str) -> Result<Color, String> {
+pub(super) fn parse_color(text: &str) -> Result<Color, String> {
     if let Some(name) = ColorName::from_name(text) {
         return Ok(Color::Name(name));
     }

@@ -92,7 +92,7 @@ impl Choice {
     pub(super) fn answer(&self, global: &Global, searcher: &Searcher, query: &DupeQuery) -> Result<DupeAnswer> {
         let answer = searcher.dupes(query)?;
         tell(global, &answer);
-        self.filters.note_unmeasured(global)?;
+        self.filters.note_gaps(global)?;
         Ok(answer)
     }
 

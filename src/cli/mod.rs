@@ -144,7 +144,7 @@ enum Command {
     /// Convert logos and other drawings to clean SVGs
     Trace(trace::Args),
     /// Find identical files, near copies and look-alikes
-    Dupes(dupes::Args),
+    Dupes(Box<dupes::Args>),
     /// Keep the index up to date with its directories until interrupted
     Watch(watch::Args),
     /// Install and control the daemon, which runs `watch` in the background
@@ -238,7 +238,7 @@ impl Cli {
             Command::Similar(args) => similar::run(&global, args),
             Command::Search(args) => search::run(&global, args),
             Command::Trace(args) => trace::run(&global, args),
-            Command::Dupes(args) => dupes::run(&global, args),
+            Command::Dupes(args) => dupes::run(&global, *args),
             Command::Watch(args) => watch::run(&global, args),
             #[cfg(unix)]
             Command::Daemon(command) => daemon::run(&global, command),

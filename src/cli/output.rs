@@ -61,11 +61,6 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// Whether the arguments are at fault.
-    pub(super) fn is_usage(&self) -> bool {
-        matches!(self, Self::Usage(_) | Self::UsageHint { .. })
-    }
-
     /// What kind of failure it is, as JSON documents name it.
     fn kind(&self) -> &'static str {
         match self {

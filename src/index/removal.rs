@@ -224,7 +224,7 @@ impl Index {
 
     /// Updates derived data after rows were removed. A failure is only reported as a notice: the removal itself has
     /// succeeded, and derived data is rebuilt when it is found to be missing.
-    fn tidy_after_removal(&self, writer: &mut Writer) {
+    pub(super) fn tidy_after_removal(&self, writer: &mut Writer) {
         let tidy = |writer: &mut Writer| {
             for model in writer.models()? {
                 refresh_codes(writer, &model, false)?;

@@ -120,20 +120,14 @@ fn apply(tree: &Path, op: &Op) {
                 fs::write(path(to), bytes).expect("a file");
             }
         }
-        Op::Rename(from, to) if from != to && path(from).exists() => {
-            if make_room(&path(to)) {
-                let _ = fs::rename(path(from), path(to));
-            }
+        Op::Rename(from, to) if from != to && path(from).exists() && make_room(&path(to)) => {
+            let _ = fs::rename(path(from), path(to));
         }
-        Op::HardLink(from, to) if from != to && path(from).exists() => {
-            if make_room(&path(to)) {
-                let _ = fs::hard_link(path(from), path(to));
-            }
+        Op::HardLink(from, to) if from != to && path(from).exists() && make_room(&path(to)) => {
+            let _ = fs::hard_link(path(from), path(to));
         }
-        Op::Link(from, to) if from != to && path(from).exists() => {
-            if make_room(&path(to)) {
-                let _ = symlink(path(from), path(to));
-            }
+        Op::Link(from, to) if from != to && path(from).exists() && make_room(&path(to)) => {
+            let _ = symlink(path(from), path(to));
         }
         Op::Delete(name) => drop(fs::remove_file(path(name))),
         Op::LinkFolder(from, to) if from != to && tree.join(FOLDERS[*to]).is_dir() => {

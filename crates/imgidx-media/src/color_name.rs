@@ -92,8 +92,11 @@ const BASIC_NAMES: usize = 11;
 /// The names that tones can be given to.
 const TONED: [&str; 9] = ["grey", "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown"];
 
-/// Tones: their lightness, and the chroma of pale colours.
-const TONES: [(&str, [f32; 2], Option<[f32; 2]>); 3] =
+/// A tone: its name, its lightness, and its chroma if it differs from that of the hue.
+type Tone = (&'static str, [f32; 2], Option<[f32; 2]>);
+
+/// The tones that names can have.
+const TONES: [Tone; 3] =
     [("dark", [8.0, 40.0], None), ("light", [66.0, 97.0], None), ("pale", [75.0, 98.0], Some([8.0, 35.0]))];
 
 /// All names with their regions.
@@ -262,6 +265,6 @@ mod tests {
         assert_eq!(ColorName::from_name("blurple"), None);
         let all: std::collections::BTreeSet<&str> = ColorName::all().map(ColorName::as_str).collect();
         assert_eq!(all.len(), ColorName::COUNT);
-        assert!(ColorName::COUNT <= 64, "a bit of a u64 stands for each name");
+        const { assert!(ColorName::COUNT <= 64, "a bit of a u64 stands for each name") };
     }
 }

@@ -149,7 +149,7 @@ impl Index {
             }
         }
         if report.done > 0 {
-            self.tidy(&mut writer);
+            self.tidy_after_removal(&mut writer);
         }
         ended.map(|()| report)
     }

@@ -170,7 +170,7 @@ mod tests {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 let (word, gap) = (6 + (state >> 24) % 24, 4 + (state >> 16) % 5);
                 for (dx, dy) in (0..word).flat_map(|dx| (0..5).map(move |dy| (dx, dy))) {
-                    if (dx + dy + state) % 3 != 0 {
+                    if !(dx + dy + state).is_multiple_of(3) {
                         page.put_pixel(x + dx, 20 + 11 * line + dy, Rgb([20; 3]));
                     }
                 }

@@ -45,7 +45,7 @@ pub(super) fn find(steps: &Steps, fitting: &Fitting, is_late: &dyn Fn() -> bool)
         // Of several equal ones, takes the first.
         around.into_iter().all(|other| turns[other] < turns[step] || turns[other] == turns[step] && other > step)
     };
-    let is_in_time = |step: &usize| step % STEPS_PER_CHECK != 0 || !is_late();
+    let is_in_time = |step: &usize| !step.is_multiple_of(STEPS_PER_CHECK) || !is_late();
     let sharp = (0..count)
         .take_while(is_in_time)
         .filter(|step| turns[*step] >= fitting.corner && is_sharpest(*step))
