@@ -15,7 +15,6 @@
 //! threshold, all pictures with this score are found. Pictures with equal scores come in the order in which they were
 //! indexed.
 
-mod colours;
 mod evidence;
 mod labels;
 mod paths;
@@ -35,7 +34,7 @@ use ranking::Ranking;
 use crate::error::Result;
 use crate::model::{Term, Vocabulary};
 use crate::store::{ModelRow, SelectedImage, Store};
-use crate::types::{Classification, ImageId};
+use crate::types::{Classification, ColorName, ImageId};
 
 /// Minimum sum of label scores for a label match. Measured on 305 photographs of ImageNet with the built-in model,
 /// where it finds dogs, vehicles and birds with a precision of 1 and a recall of at least 0.95.
@@ -138,7 +137,7 @@ fn understood(sources: &[Box<dyn Source + '_>], terms: &[Term], ranking: &Rankin
         if all.len() == before {
             let kind = match term {
                 _ if ranking.is_known(at) => MatchKind::Label,
-                term if colours::is_colour(term.text()) => MatchKind::Colour,
+                term if is_color(term) => MatchKind::Colour,
                 _ => MatchKind::Unknown,
             };
             all.push(one(kind, 0));
@@ -147,10 +146,15 @@ fn understood(sources: &[Box<dyn Source + '_>], terms: &[Term], ranking: &Rankin
     all
 }
 
+/// Whether a term names a colour. A picture is not found by it: a filter selects by colour.
+fn is_color(term: &Term) -> bool {
+    ColorName::from_name(term.text()).is_some()
+}
+
 /// What may have been meant by terms that are not known.
 fn suggestions(terms: &[Term], ranking: &Ranking) -> Vec<Suggestion> {
     let unknown =
-        terms.iter().enumerate().filter(|(at, term)| !ranking.is_known(*at) && !colours::is_colour(term.text()));
+        terms.iter().enumerate().filter(|(at, term)| !ranking.is_known(*at) && !is_color(term));
     let suggest = |term: &Term| {
         let mut words = Vocabulary::get().spelt_like(term);
         // Nobody who looks for a dog on grass means a grass snake.
