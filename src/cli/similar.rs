@@ -76,6 +76,10 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
 
 /// Notes which pictures of the query the index has already, under any path.
 fn tell_indexed(global: &Global, answer: &Answer) {
+    // The JSON document has these paths.
+    if global.json {
+        return;
+    }
     for picture in &answer.query {
         for path in picture.paths.iter().take(MAX_PATHS_TOLD) {
             global.note(&format!("already indexed: {}", path.display()));

@@ -81,6 +81,8 @@ fn open_source(source: &Path) -> Result<Connection> {
     register();
     let connection = Connection::open_with_flags_and_vfs(source, flags, VFS).at(source)?;
     add_functions(&connection).at(source)?;
+    // A definition that cannot be parsed is left out, instead of making all tables unreadable.
+    connection.pragma_update(None, "writable_schema", true).at(source)?;
     Ok(connection)
 }
 

@@ -43,7 +43,7 @@ fn only_an_older_backup_is_replaced() {
     sandbox.add();
     write(&sandbox.path("letter.txt"), b"dear ada");
     let refused = sandbox.run_on_index(&["backup", "letter.txt"]).code(1);
-    assert!(refused.stderr.contains("not an imgidx database"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("not a backup of an index"), "{}", refused.stderr);
     assert_eq!(fs::read(sandbox.path("letter.txt")).expect("it is there"), b"dear ada");
     for own in ["photos.db", "photos.db-wal", "photos.db-copy"] {
         let refused = sandbox.run_on_index(&["backup", own]).code(1);

@@ -211,7 +211,7 @@ fn what_somebody_has_drawn_is_not_replaced() {
     assert_eq!(svg(&sandbox.path("logo.svg")), changed);
     sandbox.run_on_index(&["trace", "photos/logo.png", "--overwrite"]).code(0);
     let page = &["trace", "photos/logo.png", "--preview-html", "photos/logo.png"];
-    assert!(sandbox.run_on_index(page).code(1).stderr.contains("`photos/logo.png` already exists"));
+    assert!(sandbox.run_on_index(page).code(1).stderr.contains("`photos/logo.png` is a picture"));
     assert!(image::open(sandbox.photo("logo.png")).is_ok());
     #[cfg(unix)]
     {

@@ -85,8 +85,8 @@ fn folders_that_cannot_be_watched_are_scanned_and_that_is_told() {
         return;
     };
     let stdout = &finished.stdout;
-    assert!(stdout.contains("scanned periodically: not all of its folders can be watched"), "{stdout}");
-    let hint = "this user's limit of watched folders is reached; scanning it every 300ms instead; to raise the limit, run \
+    assert!(stdout.contains("scanned periodically: not all of its directories can be watched"), "{stdout}");
+    let hint = "this user's limit of watched directories is reached; scanning it every 300ms instead; to raise the limit, run \
                 `sudo sysctl fs.inotify.max_user_watches=1048576`";
     assert!(stdout.contains(hint), "{stdout}");
 }

@@ -79,7 +79,7 @@ fn pictures_that_match_all_words_are_found_and_otherwise_those_that_match_the_mo
     let some = answer(sandbox.open().searcher(), "dog beach");
     assert!(some.is_partial);
     assert_eq!(names(some.hits.iter().map(|hit| &hit.path)), ["1.png", "2.png", "6.png"]);
-    set_classes(&sandbox, &picture, &[("beagle", 0.5), ("seashore", 0.45)]);
+    set_classes(&sandbox, &picture, &[("beagle", 0.7), ("seashore", 0.6)]);
     let all = answer(sandbox.open().searcher(), "dog beach");
     assert!(!all.is_partial);
     assert_eq!(names(all.hits.iter().map(|hit| &hit.path)), ["6.png"]);

@@ -96,8 +96,11 @@ const TONED: [&str; 9] = ["grey", "red", "orange", "yellow", "green", "blue", "p
 type Tone = (&'static str, [f32; 2], Option<[f32; 2]>);
 
 /// The tones that names can have.
-const TONES: [Tone; 3] =
-    [("dark", [8.0, 40.0], None), ("light", [66.0, 97.0], None), ("pale", [75.0, 98.0], Some([8.0, 35.0]))];
+const TONES: [Tone; 3] = [
+    ("dark", [8.0, 40.0], None),
+    ("light", [66.0, 97.0], Some([14.0, VIVID])),
+    ("pale", [75.0, 98.0], Some([8.0, 35.0])),
+];
 
 /// All names with their regions.
 static ALL: LazyLock<Vec<(String, Vec<Region>)>> = LazyLock::new(|| {

@@ -153,8 +153,7 @@ fn is_color(term: &Term) -> bool {
 
 /// What may have been meant by terms that are not known.
 fn suggestions(terms: &[Term], ranking: &Ranking) -> Vec<Suggestion> {
-    let unknown =
-        terms.iter().enumerate().filter(|(at, term)| !ranking.is_known(*at) && !is_color(term));
+    let unknown = terms.iter().enumerate().filter(|(at, term)| !ranking.is_known(*at) && !is_color(term));
     let suggest = |term: &Term| {
         let mut words = Vocabulary::get().spelt_like(term);
         // Nobody who looks for a dog on grass means a grass snake.

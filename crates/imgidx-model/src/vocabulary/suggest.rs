@@ -25,9 +25,9 @@ pub(super) fn spelt_like<'a>(word: &str, names: impl Iterator<Item = (&'a str, u
             return None;
         }
         let distance = distance(&letters, &other);
-        // A short word with another letter is another word (`grass`, `glass`), while one that lacks a letter, or has
-        // them in another order, is a mistake.
-        let is_slip = allowed > 1 || other.len() != letters.len() || sorted(&other) == sorted(&letters);
+        // A word with other letters is another word (`grass`, `glass`; `unicorn`, `uniform`), while one that lacks a
+        // letter, or has them in another order, is a mistake.
+        let is_slip = other.len() != letters.len() || replaced(&letters, &other) < allowed;
         // The first letter is rarely wrong, so two mistakes must not include it.
         let is_near = is_slip && (distance <= 1 || (distance <= allowed && other.first() == letters.first()));
         is_near.then_some((distance, Reverse(weight), name))
@@ -50,10 +50,12 @@ fn best(mut names: Vec<(usize, Reverse<usize>, &str)>) -> Vec<&str> {
     names.into_iter().map(|(.., name)| name).collect()
 }
 
-fn sorted(letters: &[char]) -> Vec<char> {
-    let mut sorted = letters.to_vec();
-    sorted.sort_unstable();
-    sorted
+/// The number of letters of `a` that `b` does not have, in whatever order.
+fn replaced(a: &[char], b: &[char]) -> usize {
+    let mut others = b.to_vec();
+    let mut is_missing =
+        |letter: &char| others.iter().position(|other| other == letter).map(|at| others.swap_remove(at)).is_none();
+    a.iter().filter(|letter| is_missing(letter)).count()
 }
 
 /// The number of letters to insert, delete, replace or swap with their neighbour (optimal string alignment).
