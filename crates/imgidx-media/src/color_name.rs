@@ -59,7 +59,11 @@ const NAMES: [(&str, &[Region]); 23] = [
     ),
     (
         "yellow",
-        &[region([74.0, 106.0], [55.0, WHITE], [20.0, 65.0]), region([79.0, 110.0], [55.0, WHITE], [65.0, VIVID])],
+        &[
+            region([74.0, 106.0], [55.0, WHITE], [20.0, 65.0]),
+            region([106.0, 112.0], [90.0, WHITE], [20.0, 65.0]),
+            region([79.0, 110.0], [55.0, WHITE], [65.0, VIVID]),
+        ],
     ),
     ("green", &[region([106.0, 183.0], [15.0, WHITE], [17.0, VIVID])]),
     (
@@ -98,7 +102,7 @@ type Tone = (&'static str, [f32; 2], Option<[f32; 2]>);
 /// The tones that names can have.
 const TONES: [Tone; 3] = [
     ("dark", [8.0, 40.0], None),
-    ("light", [66.0, 97.0], Some([14.0, VIVID])),
+    ("light", [66.0, 99.0], Some([14.0, VIVID])),
     ("pale", [75.0, 98.0], Some([8.0, 35.0])),
 ];
 

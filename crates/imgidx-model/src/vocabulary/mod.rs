@@ -338,14 +338,18 @@ mod tests {
     fn every_everyday_word_leads_to_classes_of_its_own() {
         let vocabulary = Vocabulary::get();
         let wordnet = Vocabulary::parse(TABLE, "");
+        let mut needless = Vec::new();
         for line in EVERYDAY.lines() {
             let (word, _) = line.split_once('\t').expect("columns");
             assert!(!vocabulary.known[word].is_empty(), "{word}");
             let (ours, theirs) = (&vocabulary.known[word], wordnet.known.get(word));
             let differs =
                 |theirs: &Classes| theirs.len() != ours.len() || ours.keys().any(|at| !theirs.contains_key(at));
-            assert!(theirs.is_none_or(differs), "{word}: WordNet says the same");
+            if !theirs.is_none_or(differs) {
+                needless.push(word);
+            }
         }
+        assert_eq!(needless, [""; 0], "WordNet says the same");
     }
 
     #[test]
