@@ -119,7 +119,7 @@ fn noise_has_no_drawing_in_time_and_the_hint_is_to_give_more() {
     save(
         &sandbox,
         "noise.png",
-        RgbImage::from_fn(1536, 1536, |x, y| {
+        RgbImage::from_fn(256, 256, |x, y| {
             let value = noise(x, y).wrapping_mul(3_266_489_917).rotate_left(15).wrapping_mul(668_265_263);
             Rgb([value as u8, (value >> 8) as u8, (value >> 16) as u8])
         }),
