@@ -240,24 +240,26 @@ fn a_name_that_is_not_utf8_goes_in_and_out_byte_for_byte() {
     assert!(sandbox.run(&["add", "photos"]).code(0).stdout.contains("1 moved"));
 }
 
-#[test]
-fn an_interrupt_finishes_what_is_in_hand() {
-    let sandbox = Sandbox::new();
+/// A process that has begun to add 256 pictures on one thread. It may also have ended by now.
+pub fn add_at_work(sandbox: &Sandbox) -> std::process::Child {
     for seed in 0..=255 {
         sandbox.draw(&format!("{seed}.png"), seed);
     }
-    let child = sandbox
-        .program()
-        .args(["add", "photos", "--threads", "1"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let id = child.id().to_string();
-    // The first commit shows that the work has begun. It may also have ended by then.
+    let mut program = sandbox.program();
+    program.args(["add", "photos", "--threads", "1"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = program.spawn().expect("the program starts");
+    // The first commit shows that the work has begun.
     while sandbox.run(&["list"]).stdout.is_empty() {
         std::thread::yield_now();
     }
+    child
+}
+
+#[test]
+fn an_interrupt_finishes_what_is_in_hand() {
+    let sandbox = Sandbox::new();
+    let child = add_at_work(&sandbox);
+    let id = child.id().to_string();
     std::process::Command::new("kill").args(["-INT", &id]).status().expect("`kill` can be run");
     let finished = Finished::new(&["add"], child.wait_with_output().expect("it ends"));
     let last = finished.lines().pop().expect("it reports").to_owned();

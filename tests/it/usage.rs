@@ -1,9 +1,6 @@
 //! Wrong usage, options and their values, hints, and files that commands write.
 
 #[cfg(unix)]
-use std::process::Stdio;
-
-#[cfg(unix)]
 use crate::common::Finished;
 use crate::common::{Sandbox, png, write};
 
@@ -219,21 +216,8 @@ fn nothing_is_said_about_the_speed_of_a_run_that_embedded_nothing() {
 #[test]
 fn a_second_interrupt_ends_the_program_without_a_word() {
     let sandbox = Sandbox::new();
-    for seed in 0..=255 {
-        sandbox.draw(&format!("{seed}.png"), seed);
-    }
-    let child = sandbox
-        .program()
-        .args(["add", "photos", "--threads", "1"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
+    let child = crate::commands::add_at_work(&sandbox);
     let id = child.id().to_string();
-    // The first commit shows that the work has begun. It may also have ended by then.
-    while sandbox.run(&["list"]).stdout.is_empty() {
-        std::thread::yield_now();
-    }
     for _ in 0..2 {
         std::process::Command::new("kill").args(["-INT", &id]).status().expect("`kill` can be run");
     }

@@ -57,7 +57,7 @@ fn words_find_what_photos_show_and_not_what_they_are_called() {
 }
 
 #[test]
-fn a_word_that_nobody_knows_lowers_the_score() {
+fn an_unknown_word_lowers_the_score() {
     let sandbox = zoo();
     let searcher = sandbox.open().searcher().clone();
     let (one, two) = (answer(&searcher, "dog"), answer(&searcher, "dog floccinaucinihilipilification"));

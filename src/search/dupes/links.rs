@@ -94,7 +94,7 @@ impl LinkSearch<'_> {
                 && let Some(hashes) = self.prints[item].hashes
             {
                 compared += 1;
-                // Vectors hardly tell drawings, pages of text and screenshots apart.
+                // The vectors of different drawings, pages of text and screenshots are often almost equal.
                 if !self.prints[item].is_photo {
                     return Ok(());
                 }

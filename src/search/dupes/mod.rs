@@ -1,7 +1,8 @@
 //! Duplicates: identical files, near copies and similar pictures.
 //!
 //! Near copies are recognised by their miniatures, which show fine structure and colours, in all eight orientations.
-//! Similar photographs are recognised by their vectors, which hardly tell drawings, pages and screenshots apart.
+//! Similar photographs are recognised by their vectors. Those of different drawings, pages and screenshots are often
+//! almost equal.
 
 mod arrange;
 mod groups;

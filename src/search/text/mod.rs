@@ -10,7 +10,7 @@
 //!   that was added.
 //!
 //! The combined score is the probability that at least one match is right, if they were independent. The score of
-//! several terms is the geometric mean. A term that nobody knows counts 0.5, and a known one that the picture does not
+//! several terms is the geometric mean. An unknown term counts 0.5, and a known one that the picture does not
 //! match 0.25. Pictures that match all known terms are found; if there are none, those that match the most. With a
 //! threshold, all pictures with this score are found. Pictures with equal scores come in the order in which they were
 //! indexed.

@@ -1,7 +1,7 @@
 //! Miniatures: very small versions of pictures, which show whether two pictures are the same one.
 //!
-//! A hash of 64 bits cannot tell two pages of text apart, two slides of one layout, or a red and a blue shirt. A
-//! miniature keeps just enough for that: the luma of 32 × 32 cells and the colour of 8 × 8 cells, in 1,152 bytes.
+//! A hash of 64 bits is the same for two pages of text, two slides of one layout, or a red and a blue shirt. A
+//! miniature keeps just enough to distinguish them: the luma of 32 × 32 cells and the colour of 8 × 8 cells, in 1,152 bytes.
 //! [`Miniature::layout`] returns bits for finding candidates, [`Structure::compare`] compares two of them.
 
 mod structure;

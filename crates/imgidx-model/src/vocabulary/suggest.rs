@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 const MAX_SUGGESTIONS: usize = 3;
 /// Words with fewer letters are not corrected.
 const MIN_LETTERS: usize = 3;
-/// From so many letters on, two mistakes are allowed instead of one.
+/// Minimum number of letters for which two mistakes are allowed instead of one.
 const LETTERS_FOR_TWO: usize = 6;
 /// Words with fewer letters are not taken for the beginning of a name.
 const MIN_LETTERS_OF_BEGINNING: usize = 5;
