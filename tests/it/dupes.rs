@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use image::DynamicImage;
+use image::codecs::gif::GifEncoder;
 use image::imageops::FilterType;
+use image::{DynamicImage, Frame};
 use imgidx::search::{DupeAnswer, DupeQuery, DupeTier};
 use imgidx::{AddOptions, Filter};
 use serde_json::json;
@@ -328,6 +329,22 @@ fn near_copies_are_not_offered_when_the_better_one_is_gone() {
         ["one again.png"],
         "small.png is the last of its group"
     );
+}
+
+/// Only the first frame is compared, so the animation was offered because a still picture of it is as large.
+#[test]
+fn an_animation_is_not_offered_because_of_a_still_picture_of_it() {
+    let sandbox = Sandbox::new();
+    let still = image::open(sandbox.draw("still.png", 8)).expect("a picture");
+    let frame = |turn: i32| Frame::new(still.huerotate(turn).into_rgba8());
+    for (name, frames) in [("animation.gif", 2), ("one frame.gif", 1)] {
+        let file = fs::File::create(sandbox.photo(name)).expect("a file");
+        GifEncoder::new(file).encode_frames((0..frames).map(|at| frame(90 * at))).expect("it encodes");
+    }
+    sandbox.add();
+    let output = sandbox.run_on_index(&["dupes", "--redundant", "--tier", "near"]).code(0);
+    assert_eq!(output.stdout, format!("{}\n", sandbox.photo("one frame.gif").display()), "{}", output.stderr);
+    assert!(output.stderr.contains("1 file withheld: it holds several pictures"), "{}", output.stderr);
 }
 
 #[cfg(unix)]

@@ -62,7 +62,12 @@ fn of_two_jpegs_of_one_date_the_one_of_higher_quality_is_better() {
     set_hour(&sandbox.photo("low.jpg"), 1);
     sandbox.add();
     assert_eq!(best(&sandbox, &[]), "high.jpg");
-    // An older file is the original, whatever its quality.
+    // An older file is the original, whatever its quality, even if both were written in one second.
+    let hour = fs::metadata(sandbox.photo("high.jpg")).and_then(|file| file.modified()).expect("a date");
+    let low = fs::File::options().write(true).open(sandbox.photo("low.jpg")).expect("a file");
+    low.set_modified(hour - std::time::Duration::from_millis(3)).expect("it can be set");
+    sandbox.add();
+    assert_eq!(best(&sandbox, &[]), "low.jpg");
     set_hour(&sandbox.photo("middle.jpg"), 0);
     sandbox.add();
     assert_eq!(best(&sandbox, &[]), "middle.jpg");

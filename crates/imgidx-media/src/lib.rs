@@ -31,6 +31,7 @@ mod drawn;
 mod error;
 mod features;
 mod format;
+mod frames;
 mod info;
 mod jpeg;
 mod jpeg_quality;
@@ -52,6 +53,7 @@ pub use features::{
     ToneFeatures, TypeGuess, measure, measure_pixels, type_terms,
 };
 pub use format::{Format, Kind, SNIFF_BYTES, sniff};
+pub use frames::has_several_pictures;
 pub use info::ImageInfo;
 pub use jpeg_quality::jpeg_quality;
 pub use lab::Lab;

@@ -57,8 +57,9 @@ impl KeepRule {
 ///
 /// Without rules, the best picture is kept: an SVG before its renderings; the picture with the most pixels; a picture in
 /// colour before one in grey; one with a capture date before one without; the earlier capture date, then the earlier
-/// file date; a format that loses nothing before a lossy one; the higher JPEG quality; more bytes. Of files with the
-/// same content, the oldest is kept, then the one with the plainer name, then the one with the shorter path.
+/// file date, in steps of two seconds; a format that loses nothing before a lossy one; the exact file date; the higher
+/// JPEG quality; more bytes. Of files with the same content, the oldest is kept, then the one with the plainer name, then
+/// the one with the shorter path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeepRules {
     /// Decides before everything but `under`.
@@ -113,7 +114,7 @@ impl KeepRules {
         order.sort_by_cached_key(|&item| {
             let picture = &pictures[item];
             let path = picture.files.first().map(|file| path_to_bytes(&file.path).into_owned());
-            (&keys[item], Reverse(quality(item)), Reverse(picture.bytes), picture.oldest(), path)
+            (&keys[item], Reverse(quality(item)), Reverse(picture.bytes), path)
         });
         order
     }
@@ -126,7 +127,8 @@ impl KeepRules {
         let is_vector = format == "svg";
         // Some file systems store dates in steps of two seconds.
         let date = picture.oldest().map(|ns| ns.div_euclid(2_000_000_000));
-        (preference, !is_vector, Reverse(picture.pixels), is_grey(colors), taken, date, loss(format))
+        let origin = (taken, date, loss(format), picture.oldest());
+        (preference, !is_vector, Reverse(picture.pixels), is_grey(colors), origin)
     }
 }
 

@@ -153,6 +153,10 @@ impl Check<'_> {
             match (pinned, own.as_ref().or(best.as_ref())) {
                 (Some(Pinned::LinkTarget), Some(_)) => withhold(row.path.clone(), Withheld::LinkTarget),
                 (None, Some(kept)) => {
+                    if kept.row.1 != picture.image && verified.may_hold_several_pictures() {
+                        withhold(row.path, Withheld::SeveralPictures);
+                        continue;
+                    }
                     self.offer((row, key), picture, tier, &verified, kept, redundant);
                     continue;
                 }

@@ -6,12 +6,14 @@
 
 use std::collections::HashMap;
 use std::fs::Metadata;
+use std::io::{BufReader, Seek};
 use std::path::Path;
 
 use same_file::Handle;
 use serde::Serialize;
 
 use crate::error::Result;
+use crate::media::has_several_pictures;
 use crate::scan::{SAMPLE_FILES, find_root, tells_too_little};
 use crate::store::{Store, StoredCopy};
 use crate::types::{ContentHash, FileStat, RootId, open_regular};
@@ -34,6 +36,8 @@ pub enum Withheld {
     LinkTarget,
     /// It is the kept file under another name: a hard link, or a path through a link or a second mount.
     SameFile,
+    /// It holds several pictures, such as an animation or the pages of a document, of which only the first was compared.
+    SeveralPictures,
     /// No other file of its group exists unchanged as a separate file.
     OnlyCopy,
 }
@@ -49,6 +53,7 @@ impl Withheld {
             Self::Offline => "is in a directory that is offline",
             Self::LinkTarget => "is the target of a link",
             Self::SameFile => "is the kept file under another name",
+            Self::SeveralPictures => "holds several pictures, of which only the first was compared",
             Self::OnlyCopy => "is the only copy that could be verified",
         }
     }
@@ -63,6 +68,14 @@ pub(crate) struct Verified {
     pub stat: FileStat,
     /// Number of its hard links; 1 where the system does not tell.
     pub links: u64,
+}
+
+impl Verified {
+    /// Whether the file holds several pictures, or may do so because it is damaged.
+    pub(super) fn may_hold_several_pictures(&self) -> bool {
+        let mut file = BufReader::new(self.handle.as_file());
+        file.rewind().is_err() || has_several_pictures(file).unwrap_or(true)
+    }
 }
 
 /// Two verified files: one may be removed because the other one is kept.

@@ -121,19 +121,26 @@ fn chroma(small: &RgbImage) -> [[i8; 2]; COLOR_CELLS] {
         let (first, end) = (at * length as usize / COLOR_SIDE, ((at + 1) * length as usize).div_ceil(COLOR_SIDE));
         first..end.max(first + 1)
     };
-    std::array::from_fn(|at| {
-        let (columns, rows) = (part(at % COLOR_SIDE, small.width()), part(at / COLOR_SIDE, small.height()));
-        let mut sums = [0_u32; 3];
-        for row in rows.clone() {
-            let line = &small.as_raw()[3 * row * small.width() as usize..][3 * columns.start..3 * columns.end];
-            for pixel in line.as_chunks::<3>().0 {
-                sums.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += u32::from(*value));
-            }
+    let lines: Vec<&[u8]> = small.as_raw().chunks_exact(3 * small.width() as usize).collect();
+    let mut sums = vec![0_u32; 3 * small.width() as usize];
+    let mut parts = [[0; 2]; COLOR_CELLS];
+    for (row, parts) in parts.chunks_exact_mut(COLOR_SIDE).enumerate() {
+        let rows = part(row, small.height());
+        sums.fill(0);
+        for line in &lines[rows.clone()] {
+            sums.iter_mut().zip(*line).for_each(|(sum, value)| *sum += u32::from(*value));
         }
-        let count = (rows.len() * columns.len()) as f32;
-        let Lab([_, a, b]) = Lab::from_srgb(sums.map(|sum| sum as f32 / count));
-        [a, b].map(|value| value.round() as i8)
-    })
+        for (column, part_of_row) in parts.iter_mut().enumerate() {
+            let columns = part(column, small.width());
+            let pixels = sums[3 * columns.start..3 * columns.end].as_chunks::<3>().0;
+            let total =
+                pixels.iter().fold([0; 3], |total, sum| std::array::from_fn(|channel| total[channel] + sum[channel]));
+            let count = (rows.len() * columns.len()) as f32;
+            let Lab([_, a, b]) = Lab::from_srgb(total.map(|sum: u32| sum as f32 / count));
+            *part_of_row = [a, b].map(|value| value.round() as i8);
+        }
+    }
+    parts
 }
 
 #[cfg(test)]
