@@ -56,7 +56,7 @@ def main(program, photos, *words):
         run("add", f"{folder}/pictures")
         print("| word | shown | found | right |\n|---|---|---|---|")
         for word in words or [word.replace("_", " ") for word in WORDS]:
-            hits = [hit["path"] for hit in json.loads(run("search", word, "--json"))["hits"]]
+            hits = [hit["path"] for hit in json.loads(run("search", word, "--exact-words", "--json"))["hits"]]
             right = [path for path in hits if word in shown[path]]
             print(f"| `{word}` | {sum(word in names for names in shown.values())} | {len(hits)} | {len(right)} |")
 

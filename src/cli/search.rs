@@ -1,10 +1,10 @@
 //! `imgidx search`
 
 use imgidx::documents::Search;
+use imgidx::model::Vocabulary;
 use imgidx::search::{LOW_THRESHOLD, MatchKind, TextHit, Understood};
 use imgidx::{Result, TextAnswer, TextQuery};
 
-use super::color::parse_color;
 use super::hits::{HitArgs, HitLine};
 use super::output::{Done, Failure, count};
 use super::sheet::{Section, Sheet, Tile};
@@ -13,6 +13,7 @@ use super::{Global, ask, parse_top};
 const EXAMPLES: &str = examples![
     "Find pictures of dogs" => "imgidx search dog",
     "Find what shows a dog, in folders named 2019" => "imgidx search dog 2019",
+    "Find by meaning, without naming what is shown" => "imgidx search something to eat",
     "Show why each picture was found" => "imgidx search dog beach -v",
     "Find photos of beaches taken in the summer of 2019" =>
         "imgidx search beach --type photo --after 2019-06 --before 2019-09",
@@ -22,7 +23,7 @@ const EXAMPLES: &str = examples![
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Words to find: labels, synonyms, kinds or words in the path; pictures that match all of them, or else the most
+    /// Words to find: what pictures show, kinds, meanings, colours or words in the path; pictures that match all of them, or else the most
     #[arg(value_name = "TEXT")]
     text: Vec<String>,
     /// Maximum number of pictures [default: all]
@@ -31,6 +32,15 @@ pub(super) struct Args {
     /// Minimum score, 0 to 1
     #[arg(long, value_name = "SCORE")]
     threshold: Option<f32>,
+    /// Leave out the pictures that a search for TEXT finds; may be repeated
+    #[arg(long, value_name = "TEXT")]
+    minus: Vec<String>,
+    /// Language whose names come before English ones; names in all languages are known without it
+    #[arg(long, value_name = "CODE", value_parser = parse_language)]
+    language: Option<String>,
+    /// Match words only by names, kinds, colours and paths, not by meaning
+    #[arg(long)]
+    exact_words: bool,
     #[command(flatten)]
     hits: HitArgs,
 }
@@ -50,6 +60,15 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let mut query = TextQuery::new(text.clone()).filter(filter);
     if let Some(threshold) = args.threshold {
         query = query.threshold(threshold);
+    }
+    for text in &args.minus {
+        query = query.minus(text);
+    }
+    if let Some(language) = &args.language {
+        query = query.language(language);
+    }
+    if args.exact_words {
+        query = query.exact_words();
     }
     let asked = if args.hits.model.is_none() { ask::search(global, &query, args.top) } else { None };
     let answer = match asked {
@@ -80,10 +99,19 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     Ok(Done::All)
 }
 
+/// A language in which names are known.
+fn parse_language(code: &str) -> Result<String, String> {
+    let known = Vocabulary::get().languages();
+    match code == "en" || known.contains(&code) {
+        true => Ok(code.to_owned()),
+        false => Err(format!("names are known in en, {}", known.join(", "))),
+    }
+}
+
 /// Notes what the answer may lack.
 fn tell(global: &Global, answer: &TextAnswer) {
     if !answer.has_labels && !answer.terms.is_empty() {
-        global.note(&format!("the model `{}` gives no labels: only words in paths were searched", answer.model));
+        global.note(&format!("the model `{}` gives no labels: only paths and colours were searched", answer.model));
     } else if answer.pending > 0 && !answer.terms.is_empty() {
         let pictures = count(answer.pending, "indexed picture");
         let text = format!("the model `{}` has not processed {pictures}", answer.model);
@@ -93,7 +121,7 @@ fn tell(global: &Global, answer: &TextAnswer) {
 
 /// Notes how the words were understood, and what can be done about those that were not.
 fn tell_understood(global: &Global, answer: &TextAnswer) {
-    let is_clear = |one: &Understood| matches!(one.kind, MatchKind::Label | MatchKind::Path);
+    let is_clear = |one: &Understood| matches!(one.kind, MatchKind::Label | MatchKind::Path) && one.english.is_none();
     if answer.terms.len() > 1 || !answer.understood.iter().all(is_clear) {
         let terms = answer.understood.chunk_by(|one, next| one.term == next.term).map(describe);
         global.note(&terms.collect::<Vec<_>>().join("; "));
@@ -105,10 +133,6 @@ fn tell_understood(global: &Global, answer: &TextAnswer) {
         let words: Vec<String> = suggestion.words.iter().map(|word| format!("`{word}`")).collect();
         global.hint(&format!("did you mean {}?", words.join(" or ")));
     }
-    for one in answer.understood.iter().filter(|one| one.kind == MatchKind::Colour) {
-        let color = if parse_color(&one.term).is_ok() { one.term.as_str() } else { "COLOR" };
-        global.hint(&format!("`{}` is a colour: --with-color {color} finds pictures that have it", one.term));
-    }
 }
 
 /// How a term was understood: `dog: 36 by label, 2 by path`.
@@ -117,10 +141,17 @@ fn describe(ways: &[Understood]) -> String {
         MatchKind::Label if one.matches == 0 => "none".to_owned(),
         MatchKind::Label => format!("{} by label", one.matches),
         MatchKind::Path => format!("{} by path", one.matches),
-        MatchKind::Colour => "a colour".to_owned(),
+        MatchKind::Colour if one.matches == 0 => "a colour that no picture has".to_owned(),
+        MatchKind::Colour => format!("{} by colour", one.matches),
+        MatchKind::Meaning if one.matches == 0 => "nothing is near it".to_owned(),
+        MatchKind::Meaning => {
+            let nearest = one.nearest.iter().map(|label| label.label.as_str()).collect::<Vec<_>>().join(", ");
+            format!("{} by meaning (nearest: {nearest})", one.matches)
+        }
         MatchKind::Unknown => "not known".to_owned(),
     };
-    format!("{}: {}", ways[0].term, ways.iter().map(way).collect::<Vec<_>>().join(", "))
+    let english = ways[0].english.as_ref().map_or(String::new(), |english| format!(" ({english})"));
+    format!("{}{english}: {}", ways[0].term, ways.iter().map(way).collect::<Vec<_>>().join(", "))
 }
 
 /// The line of a hit; with `is_verbose`, with its labels and the terms that it matches.

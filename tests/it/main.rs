@@ -24,6 +24,7 @@ mod incremental;
 mod isolation;
 mod json;
 mod layers;
+mod meaning;
 mod models;
 mod moves;
 mod neighbors;

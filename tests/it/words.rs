@@ -41,12 +41,15 @@ fn words_find_what_photos_show_and_not_what_they_are_called() {
     let Some((sandbox, shown)) = photos_without_names() else { return };
     let dogs = found(&sandbox, "dog");
     assert!(dogs.len() > 30, "{dogs:?}");
-    for text in ["a dog", "the dogs", "a photo of a dog", "dog on grass", "puppy", "Dog's"] {
+    for text in ["a dog", "the dogs", "a photo of a dog", "puppy", "Dog's", "Hund", "犬の写真"] {
         let hits = found(&sandbox, text);
         let again = hits.iter().filter(|hit| dogs.contains(hit)).count();
         assert!(again * 10 >= dogs.len() * 9, "{text}: {again} of {}", dogs.len());
         assert_eq!(again, hits.len(), "{text} finds something else");
     }
+    let on_grass = found(&sandbox, "dog on grass");
+    assert!(dogs.iter().all(|dog| on_grass.contains(dog)) && on_grass.len() < 2 * dogs.len(), "{on_grass:?}");
+    assert!(on_grass[..10].iter().all(|hit| dogs.contains(hit)), "{on_grass:?}");
     let labels =
         |text: &str| -> Vec<&str> { found(&sandbox, text).iter().map(|name| shown[name].as_str()).collect::<Vec<_>>() };
     assert!(labels("boat").contains(&"catamaran"), "{:?}", labels("boat"));
@@ -93,20 +96,20 @@ fn pictures_that_match_all_words_are_found_and_otherwise_those_that_match_the_mo
 #[test]
 fn an_answer_says_how_it_understood_the_words() {
     let sandbox = zoo();
-    let finished = sandbox.run_on_index(&["search", "dog", "grass", "red"]).code(0);
-    assert!(finished.stderr.contains("dog: 2 by label; grass: not known; red: a colour"), "{}", finished.stderr);
-    assert!(finished.stderr.contains("--with-color red"), "{}", finished.stderr);
-    let quiet = sandbox.run_on_index(&["-q", "search", "dog", "grass", "red"]).code(0);
+    let finished = sandbox.run_on_index(&["search", "dog", "floccinaucinihilipilification", "magenta"]).code(0);
+    let note = "dog: 2 by label; floccinaucinihilipilification: not known; magenta: 4 by colour";
+    assert!(finished.stderr.contains(note), "{}", finished.stderr);
+    let quiet = sandbox.run_on_index(&["-q", "search", "dog", "floccinaucinihilipilification", "magenta"]).code(0);
     assert_eq!(quiet.stderr, "");
     let plain = sandbox.run_on_index(&["search", "dog"]).code(0);
     assert!(!plain.stderr.contains("by label"), "{}", plain.stderr);
-    let json = sandbox.run_on_index(&["search", "dog grass 3", "--json"]).code(0).json();
+    let json = sandbox.run_on_index(&["search", "dog floccinaucinihilipilification 3", "--json"]).code(0).json();
     let understood = serde_json::json!([
         {"term": "dog", "as": "label", "matches": 2},
-        {"term": "grass", "as": "unknown", "matches": 0},
+        {"term": "floccinaucinihilipilification", "as": "unknown", "matches": 0},
         {"term": "3", "as": "path", "matches": 1},
     ]);
-    assert_eq!((&json["understood"], &json["query"]), (&understood, &"dog grass 3".into()));
+    assert_eq!((&json["understood"], &json["query"]), (&understood, &"dog floccinaucinihilipilification 3".into()));
     let misspelt = sandbox.run_on_index(&["search", "dgo"]).code(0);
     assert!(misspelt.stderr.contains("hint: did you mean `dog`"), "{}", misspelt.stderr);
     let json = sandbox.run_on_index(&["search", "dgo", "--json"]).code(0).json();

@@ -31,7 +31,9 @@ mod onnx;
 mod preprocessor;
 mod runtime;
 mod spec;
+mod text_encoder;
 mod vocabulary;
+mod words;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -46,7 +48,9 @@ pub use library::Notice;
 pub use onnx::Runtime;
 pub use runtime::{RuntimeOptions, RuntimePlace, fetch_runtime};
 pub use spec::{Distance, Element, InputSpec, Layout, ModelSpec, OutputSpec, Pooling, Resize};
+pub use text_encoder::TextEncoder;
 pub use vocabulary::{Term, Vocabulary};
+pub use words::{Meaning, WordTable};
 
 use imgidx_types::ModelId;
 

@@ -1,6 +1,6 @@
 //! Evidence that pictures match terms, and the sources that it comes from.
 //!
-//! A source is one file: it implements [`Source`], and [`super::sources`] lists it. Nothing else knows where evidence
+//! A source is one file: it implements [`Source`], and [`super::Matches`] lists it. Nothing else knows where evidence
 //! comes from.
 
 use std::collections::HashMap;
@@ -16,8 +16,6 @@ pub(super) trait Source {
     fn kind(&self) -> MatchKind;
 
     /// What this source knows of each term, in their order. Pictures with less certainty than `least` may be left out.
-    ///
-    /// A source that judges a text as a whole returns the same evidence for each term.
     fn find(&self, terms: &[Term], least: f32) -> Result<Vec<Found>>;
 }
 
@@ -41,11 +39,11 @@ pub(super) struct Evidence {
     pub labels: Vec<Classification>,
 }
 
-/// Evidence that a picture matches one of the terms of a text, and where it comes from.
+/// Evidence that a picture matches a text, and where it comes from.
 #[derive(Debug, Clone)]
 pub(super) struct TermEvidence {
-    /// Position of the term.
-    pub term: usize,
+    /// Position of the term; `None` for the text as a whole.
+    pub term: Option<usize>,
     /// How it matches.
     pub kind: MatchKind,
     pub evidence: Evidence,

@@ -1,4 +1,5 @@
-//! Search by words: in the labels that models assign, the kinds of things these labels name, and paths.
+//! Search by words: in the labels that models assign, the kinds of things these labels name, colours and paths; and by
+//! what a text means.
 //!
 //! A text is split into terms: the longest names that the [`Vocabulary`] knows, and single words for the rest. Words
 //! that say nothing about a picture are left out. How well a picture matches a term is a number from 0 to 1, which
@@ -6,17 +7,26 @@
 //!
 //! - **labels**: the sum of the scores of all its labels that the term names, directly or as a kind. Each step up to the
 //!   kind costs a hundredth. A sum below [`MIN_LABEL_SCORE`] does not count, unless the query sets another threshold.
+//! - **colours**: 0.5 and the share of the picture, at most 1, if the colour covers at least 5 % of it. A name that is
+//!   also a label, such as orange, is a colour only beside other words.
 //! - **paths**: [`PATH_MATCH_SCORE`] if the words occur in the path of one of its files, or in the name of the folder
 //!   that was added.
 //!
 //! The combined score is the probability that at least one match is right, if they were independent. The score of
 //! several terms is the geometric mean. An unknown term counts 0.5, and a known one that the picture does not
 //! match 0.25. Pictures that match all known terms are found; if there are none, those that match the most. With a
-//! threshold, all pictures with this score are found. Pictures with equal scores come in the order in which they were
-//! indexed.
+//! threshold, all pictures with this score are found.
+//!
+//! If a word is no name, or no picture shows what several words name, the **meaning** of the text counts too: the sum of
+//! a picture's label scores, each weighted by how near the label is to the text. A sum below [`MIN_MEANING_SCORE`] does
+//! not count. The score is then nine parts of that and one part of what the terms give.
+//!
+//! Pictures with equal scores come in the order in which they were indexed.
 
+mod colors;
 mod evidence;
 mod labels;
+mod meaning;
 mod paths;
 mod query;
 mod ranking;
@@ -25,22 +35,25 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::path::PathBuf;
 
+use colors::{Colors, is_color};
 use evidence::{Source, TermEvidence};
 use labels::Labels;
 use paths::Paths;
 pub use query::{MatchKind, Suggestion, TextAnswer, TextHit, TextQuery, Understood, Why};
-use ranking::Ranking;
+use ranking::{Ranked, Ranking};
 
 use crate::error::Result;
-use crate::model::{Term, Vocabulary};
+use crate::model::{Term, Vocabulary, WordTable};
 use crate::store::{ModelRow, SelectedImage, Store};
-use crate::types::{Classification, ColorName, ImageId};
+use crate::types::{Classification, ImageId};
 
 /// Minimum sum of label scores for a label match. Measured on 305 photographs of ImageNet with the built-in model,
 /// where it finds dogs, vehicles and birds with a precision of 1 and a recall of at least 0.95.
 pub const MIN_LABEL_SCORE: f32 = 0.4;
 /// The score of a path match.
 pub const PATH_MATCH_SCORE: f32 = 0.5;
+/// Minimum sum of label scores, weighted by nearness, for a match by meaning.
+pub const MIN_MEANING_SCORE: f32 = meaning::MIN_SCORE;
 /// The threshold that shows less certain pictures, which an answer counts.
 pub const LOW_THRESHOLD: f32 = 0.2;
 
@@ -60,23 +73,34 @@ pub(crate) struct Searched {
 /// # Errors
 /// If the database fails.
 pub(crate) fn search_text(store: &Store, model: ModelRow, query: &TextQuery, count: usize) -> Result<Searched> {
-    let terms = Vocabulary::get().terms(&query.text);
+    let excluded = excluded(store, model, query)?;
+    let terms = Vocabulary::get().terms_in(&query.text, query.language.as_deref());
     if !terms.is_empty() {
-        return search_terms(store, &sources(store, model)?, &terms, query, count);
+        return search_terms(store, model, &terms, query, &excluded, count);
     }
     // Punctuation alone names nothing. It must not match everything, as an empty text does.
-    let hits = if query.text.trim().is_empty() { selected(store, query, count)? } else { Vec::new() };
+    let hits = if query.text.trim().is_empty() { selected(store, query, &excluded, count)? } else { Vec::new() };
     Ok(Searched { hits, ..Searched::default() })
 }
 
-/// All sources of evidence.
-fn sources<'a>(store: &'a Store, model: ModelRow) -> Result<Vec<Box<dyn Source + 'a>>> {
-    Ok(vec![Box::new(Labels::new(store, model)?), Box::new(Paths::new(store))])
+/// The pictures that the texts to leave out find.
+fn excluded(store: &Store, model: ModelRow, query: &TextQuery) -> Result<HashSet<ImageId>> {
+    let mut excluded = HashSet::new();
+    for text in &query.minus {
+        let terms = Vocabulary::get().terms_in(text, query.language.as_deref());
+        let matches = Matches::find(store, model, &terms, &TextQuery { threshold: None, ..query.clone() })?;
+        let (ranked, is_complete) = matches.best(None);
+        // A picture that shows only some of what was named is not what was meant.
+        let is_meant = |ranked: &&Ranked<'_>| is_complete || ranked.evidence.iter().any(|one| one.term.is_none());
+        excluded.extend(ranked.iter().filter(is_meant).map(|ranked| ranked.image));
+    }
+    Ok(excluded)
 }
 
 /// The pictures that pass the filter of a query without words. Those with the most of the selected colours come first.
-fn selected(store: &Store, query: &TextQuery, count: usize) -> Result<Vec<TextHit>> {
+fn selected(store: &Store, query: &TextQuery, excluded: &HashSet<ImageId>, count: usize) -> Result<Vec<TextHit>> {
     let mut selected = store.select_images(&query.filter.selection(store)?)?;
+    selected.retain(|selected| !excluded.contains(&selected.image));
     selected.retain(|selected| query.threshold.is_none_or(|threshold| selected.color_share >= threshold));
     selected.sort_by(|a, b| b.color_share.total_cmp(&a.color_share).then(a.image.cmp(&b.image)));
     let score = |selected: &SelectedImage| query.filter.has_colors().then_some(selected.color_share);
@@ -86,32 +110,157 @@ fn selected(store: &Store, query: &TextQuery, count: usize) -> Result<Vec<TextHi
 
 fn search_terms(
     store: &Store,
-    sources: &[Box<dyn Source + '_>],
+    model: ModelRow,
     terms: &[Term],
     query: &TextQuery,
+    excluded: &HashSet<ImageId>,
     count: usize,
 ) -> Result<Searched> {
-    let bar = query.threshold.unwrap_or(MIN_LABEL_SCORE);
-    let least = bar.min(LOW_THRESHOLD);
-    let found = sources.iter().map(|source| Ok((source.kind(), source.find(terms, least)?))).collect::<Result<_>>()?;
-    let ranking = Ranking::new(terms.len(), found, |images| allowed(store, query, images))?;
-    let (ranked, is_complete) = match query.threshold {
-        Some(threshold) => (ranking.above(threshold), true),
-        None => ranking.best(bar),
-    };
-    let less_certain = ranking.above(LOW_THRESHOLD).len().saturating_sub(ranked.len()) as u64;
+    let matches = Matches::find(store, model, terms, query)?;
+    let (mut ranked, is_complete) = matches.best(query.threshold);
+    ranked.retain(|ranked| !excluded.contains(&ranked.image));
+    let all = matches.ranking.above(LOW_THRESHOLD);
+    let all = all.iter().filter(|ranked| !excluded.contains(&ranked.image)).count();
     let hits = ranked.iter().take(count);
     let hits =
         hits.filter_map(|ranked| hit(store, ranked.image, Some(ranked.score), terms, &ranked.evidence).transpose());
     let hits = hits.collect::<Result<Vec<_>>>()?;
     Ok(Searched {
         terms: terms.iter().map(|term| term.text().to_owned()).collect(),
-        understood: understood(sources, terms, &ranking, bar),
-        suggestions: suggestions(terms, &ranking),
+        understood: matches.understood(query.threshold.unwrap_or(MIN_LABEL_SCORE)),
+        suggestions: matches.suggestions(),
         is_partial: !is_complete && !ranked.is_empty(),
-        less_certain,
+        less_certain: all.saturating_sub(ranked.len()) as u64,
         hits,
     })
+}
+
+/// What was found for the terms of a text.
+struct Matches<'a> {
+    terms: &'a [Term],
+    /// The kinds of evidence for single terms.
+    kinds: Vec<MatchKind>,
+    ranking: Ranking,
+    /// The text as a whole, if its meaning was looked up.
+    near: Option<NearText>,
+}
+
+/// A text whose meaning was looked up.
+struct NearText {
+    /// The labels nearest to it.
+    labels: Vec<Classification>,
+    /// The terms that counted.
+    meant: Vec<Term>,
+}
+
+impl<'a> Matches<'a> {
+    /// Collects the evidence of all sources for pictures that the query selects.
+    fn find(store: &Store, model: ModelRow, terms: &'a [Term], query: &TextQuery) -> Result<Self> {
+        let bar = query.threshold.unwrap_or(MIN_LABEL_SCORE);
+        let least = bar.min(LOW_THRESHOLD);
+        let labels = Labels::new(store, model)?;
+        let sources: [&dyn Source; 3] = [&labels, &Colors::new(store), &Paths::new(store)];
+        let found =
+            sources.iter().map(|source| Ok((source.kind(), source.find(terms, least)?))).collect::<Result<_>>()?;
+        let mut ranking = Ranking::new(terms.len(), found, |images| allowed(store, query, images))?;
+        let mut near = None;
+        let meant: Vec<Term> = terms.iter().filter(|term| may_mean_something(term, terms)).cloned().collect();
+        let is_named = |term: &Term| {
+            terms.iter().position(|other| other.text() == term.text()).is_some_and(|at| ranking.is_known(at))
+        };
+        // Who looks for a zebra does not want the nearest animal instead.
+        let is_one_name = terms.len() == 1 && terms[0].is_known();
+        let is_clear = is_one_name || (meant.iter().all(is_named) && ranking.finds_any(bar));
+        if !query.exact_words && !is_clear && !meant.is_empty() {
+            let named = meant.iter().filter(|term| is_named(term)).count();
+            let is_certain = 2 * named > meant.len();
+            let mut found = meaning::find(&labels, &meant, is_certain)?;
+            if found.labels.is_empty() {
+                // `machine` in `machine learning algorithm` is no machine.
+                ranking.keep_paths();
+            }
+            let allowed = allowed(store, query, &found.pictures.keys().copied().collect())?;
+            let pictures = std::mem::take(&mut found.pictures);
+            let pictures = pictures.into_iter().filter(|(image, _)| allowed.contains(image));
+            ranking.add_whole(MatchKind::Meaning, pictures);
+            near = Some(NearText { labels: found.labels, meant });
+        }
+        Ok(Self { terms, kinds: sources.iter().map(|source| source.kind()).collect(), ranking, near })
+    }
+
+    /// The minimum score for a match by meaning. What is named but not found has to be nearer.
+    fn meaning_bar(&self) -> f32 {
+        let is_named = (0..self.terms.len()).all(|at| self.ranking.is_known(at));
+        if is_named { LOW_THRESHOLD } else { MIN_MEANING_SCORE }
+    }
+
+    /// The pictures that are found, best score first, and whether they match all terms that are known.
+    fn best(&self, threshold: Option<f32>) -> (Vec<Ranked<'_>>, bool) {
+        match threshold {
+            Some(threshold) => (self.ranking.above(threshold), true),
+            None => self.ranking.best(MIN_LABEL_SCORE, self.meaning_bar()),
+        }
+    }
+
+    /// Whether the meaning of a term was looked up, so that it is not unknown.
+    fn is_meant(&self, term: &Term) -> bool {
+        self.near.as_ref().is_some_and(|near| near.meant.iter().any(|meant| meant.text() == term.text()))
+    }
+
+    /// How each term was understood, and the text as a whole.
+    fn understood(&self, bar: f32) -> Vec<Understood> {
+        let mut all = Vec::new();
+        for (at, term) in self.terms.iter().enumerate() {
+            let one = |kind: MatchKind, matches: u64| {
+                let english = term.english().map(str::to_owned);
+                Understood { term: term.text().to_owned(), kind, matches, english, nearest: Vec::new() }
+            };
+            let matches = self.kinds.iter().map(|kind| one(*kind, self.ranking.matches(at, *kind, bar)));
+            let before = all.len();
+            all.extend(matches.filter(|understood| understood.matches > 0));
+            if all.len() > before {
+                continue;
+            }
+            match self.ranking.is_known(at) {
+                true if is_color(term, self.terms) => all.push(one(MatchKind::Colour, 0)),
+                true => all.push(one(MatchKind::Label, 0)),
+                false if self.is_meant(term) => {}
+                false => all.push(one(MatchKind::Unknown, 0)),
+            }
+        }
+        if let Some(NearText { labels, meant }) = &self.near {
+            let joined = |text: fn(&Term) -> &str| meant.iter().map(text).collect::<Vec<_>>().join(" ");
+            let (term, english) = (joined(Term::text), joined(|term| term.english().unwrap_or(term.text())));
+            let english = (english != term).then_some(english);
+            let bar = if bar == MIN_LABEL_SCORE { self.meaning_bar() } else { bar };
+            let matches = self.ranking.whole_matches(bar);
+            all.push(Understood { term, kind: MatchKind::Meaning, matches, english, nearest: labels.clone() });
+        }
+        all
+    }
+
+    /// What may have been meant by terms that are not known.
+    fn suggestions(&self) -> Vec<Suggestion> {
+        let unknown = self.terms.iter().enumerate().filter(|(at, _)| !self.ranking.is_known(*at));
+        let unknown = unknown.map(|(_, term)| term).filter(|term| !self.is_meant(term));
+        let suggest = |term: &Term| {
+            let mut words = Vocabulary::get().spelt_like(term);
+            // Nobody who looks for a dog on grass means a grass snake.
+            if words.is_empty() && self.ranking.is_empty() {
+                words = Vocabulary::get().beginning_with(term);
+            }
+            Suggestion { term: term.text().to_owned(), words: words.into_iter().map(str::to_owned).collect() }
+        };
+        unknown.map(suggest).filter(|suggestion| !suggestion.words.is_empty()).collect()
+    }
+}
+
+/// Whether a term counts for the meaning of a text: a name, or words that are in the table of words. A single word of
+/// which the table has only pieces may be misspelt.
+fn may_mean_something(term: &Term, terms: &[Term]) -> bool {
+    let table = WordTable::get();
+    let is_misspelt = || terms.len() == 1 && !table.has_words(term) && !Vocabulary::get().spelt_like(term).is_empty();
+    !is_color(term, terms) && (term.is_known() || (table.knows(term) && !is_misspelt()))
 }
 
 /// Of these images, those that pass the filter of the query, could be decoded, and are held by present files.
@@ -124,45 +273,6 @@ fn allowed(store: &Store, query: &TextQuery, images: &HashSet<ImageId>) -> Resul
     }
     store.retain_pictures(&mut allowed)?;
     Ok(allowed)
-}
-
-/// How each term was understood.
-fn understood(sources: &[Box<dyn Source + '_>], terms: &[Term], ranking: &Ranking, bar: f32) -> Vec<Understood> {
-    let mut all = Vec::new();
-    for (at, term) in terms.iter().enumerate() {
-        let one = |kind: MatchKind, matches: u64| Understood { term: term.text().to_owned(), kind, matches };
-        let matches = sources.iter().map(|source| one(source.kind(), ranking.matches(at, source.kind(), bar)));
-        let before = all.len();
-        all.extend(matches.filter(|understood| understood.matches > 0));
-        if all.len() == before {
-            let kind = match term {
-                _ if ranking.is_known(at) => MatchKind::Label,
-                term if is_color(term) => MatchKind::Colour,
-                _ => MatchKind::Unknown,
-            };
-            all.push(one(kind, 0));
-        }
-    }
-    all
-}
-
-/// Whether a term names a colour. A picture is not found by it: a filter selects by colour.
-fn is_color(term: &Term) -> bool {
-    ColorName::from_name(term.text()).is_some()
-}
-
-/// What may have been meant by terms that are not known.
-fn suggestions(terms: &[Term], ranking: &Ranking) -> Vec<Suggestion> {
-    let unknown = terms.iter().enumerate().filter(|(at, term)| !ranking.is_known(*at) && !is_color(term));
-    let suggest = |term: &Term| {
-        let mut words = Vocabulary::get().spelt_like(term);
-        // Nobody who looks for a dog on grass means a grass snake.
-        if words.is_empty() && ranking.is_empty() {
-            words = Vocabulary::get().beginning_with(term);
-        }
-        Suggestion { term: term.text().to_owned(), words: words.into_iter().map(str::to_owned).collect() }
-    };
-    unknown.map(|(_, term)| suggest(term)).filter(|suggestion| !suggestion.words.is_empty()).collect()
 }
 
 /// A hit with its paths, labels and reasons. `None` if no present file holds the content.
@@ -180,8 +290,9 @@ fn hit(
             labels.push(label.clone());
         }
     }
+    let whole = || terms.iter().map(Term::text).collect::<Vec<_>>().join(" ");
     let why = |one: &&TermEvidence| Why {
-        term: terms[one.term].text().to_owned(),
+        term: one.term.map_or_else(whole, |term| terms[term].text().to_owned()),
         kind: one.kind,
         score: one.evidence.score.min(1.0),
     };

@@ -16,6 +16,12 @@ pub struct TextQuery {
     pub(super) filter: Filter,
     #[serde(default)]
     pub(super) threshold: Option<f32>,
+    #[serde(default)]
+    pub(super) minus: Vec<String>,
+    #[serde(default)]
+    pub(super) language: Option<String>,
+    #[serde(default)]
+    pub(super) exact_words: bool,
 }
 
 impl TextQuery {
@@ -44,6 +50,28 @@ impl TextQuery {
         self.threshold = Some(threshold);
         self
     }
+
+    /// Leaves out the pictures that a query for this text finds. May be called several times.
+    #[must_use]
+    pub fn minus(mut self, text: impl Into<String>) -> Self {
+        self.minus.push(text.into());
+        self
+    }
+
+    /// The language, as a code of ISO 639-1, in which names are looked up before English ones. Names in all languages of
+    /// [`Vocabulary::languages`](crate::model::Vocabulary::languages) are known without it.
+    #[must_use]
+    pub fn language(mut self, code: impl Into<String>) -> Self {
+        self.language = Some(code.into());
+        self
+    }
+
+    /// Matches words only by names, kinds, colours and paths, not by meaning.
+    #[must_use]
+    pub fn exact_words(mut self) -> Self {
+        self.exact_words = true;
+        self
+    }
 }
 
 /// How a term of a text was understood, or why a picture matches it.
@@ -54,22 +82,30 @@ pub enum MatchKind {
     Label,
     /// By words in the path of a file.
     Path,
-    /// A colour. It matches nothing by itself: [`Filter::color`] selects by colour.
+    /// By a colour that covers at least 5 % of the picture.
     Colour,
+    /// By the meaning of the text as a whole, as its nearness to the labels of a picture.
+    Meaning,
     /// Not at all: no label, kind or path has it.
     Unknown,
 }
 
 /// How a term of a text was understood. A term that matches in two ways is listed twice.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Understood {
-    /// The term: a name that is known, or a single word.
+    /// The term: a name that is known, or a single word. By meaning, all terms that count.
     pub term: String,
     /// How it was understood.
     #[serde(rename = "as")]
     pub kind: MatchKind,
     /// Number of pictures that match it in this way and pass the filter.
     pub matches: u64,
+    /// What it means in English, if it is a name in another language.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub english: Option<String>,
+    /// The labels that a text matches by meaning, with the cosine of their vectors, the nearest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nearest: Vec<Classification>,
 }
 
 /// Known words that may have been meant by a term that is not known.

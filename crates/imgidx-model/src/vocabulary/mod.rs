@@ -5,6 +5,7 @@
 //! ImageNet's classes, such as puppies. All of this works for every model with ImageNet's labels, not only for the
 //! built-in one.
 
+mod languages;
 mod spelling;
 mod stop_words;
 mod suggest;
@@ -12,7 +13,11 @@ mod suggest;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use spelling::{normalized, spellings};
+use imgidx_media::ColorName;
+use languages::Languages;
+pub(crate) use spelling::normalized;
+use spelling::spellings;
+pub(crate) use stop_words::is_stop_word;
 use stop_words::without_stop_words;
 
 const TABLE: &str = include_str!("../../data/labels.tsv");
@@ -36,6 +41,7 @@ pub struct Vocabulary {
     /// What each normalised name stands for: classes, kinds above them, or both. The table of everyday words comes
     /// before WordNet.
     known: HashMap<String, Classes>,
+    languages: Languages,
 }
 
 impl Vocabulary {
@@ -48,8 +54,13 @@ impl Vocabulary {
     /// Parses lines of three columns: the label, other names, and kinds with their distances; and lines of everyday
     /// words with the names that they stand for.
     fn parse(table: &'static str, everyday: &'static str) -> Self {
-        let mut vocabulary =
-            Self { labels: Vec::new(), names: Vec::new(), by_label: HashMap::new(), known: HashMap::new() };
+        let mut vocabulary = Self {
+            labels: Vec::new(),
+            names: Vec::new(),
+            by_label: HashMap::new(),
+            known: HashMap::new(),
+            languages: Languages::builtin(),
+        };
         for (at, line) in table.lines().enumerate() {
             let mut columns = line.split('\t');
             let mut column = || columns.next().expect("the table has three columns");
@@ -97,7 +108,7 @@ impl Vocabulary {
     ///
     /// A label that is not ImageNet's matches by its own name and, if the term is not known, by any of its words.
     pub fn steps(&self, term: &Term, label: &str) -> Option<u32> {
-        let entries = self.entries_of(label);
+        let entries = self.classes_of_label(label);
         if !entries.is_empty() {
             return entries.iter().filter_map(|at| term.classes.get(at)).min().copied();
         }
@@ -107,7 +118,7 @@ impl Vocabulary {
     }
 
     /// The classes that a model's label stands for. ImageNet's original labels are several names separated by commas.
-    fn entries_of(&self, label: &str) -> Vec<usize> {
+    pub(crate) fn classes_of_label(&self, label: &str) -> Vec<usize> {
         let labelled = |name: &str| self.by_label.get(&normalized(name)).cloned().unwrap_or_default();
         if let Some((usual, other)) = label.strip_suffix(')').and_then(|label| label.split_once(" (")) {
             return labelled(usual).into_iter().filter(|at| self.names[*at].contains(&normalized(other))).collect();
@@ -123,14 +134,21 @@ impl Vocabulary {
 
     /// Splits a text into terms: the longest known names, and single words for the rest. Words that say nothing about
     /// a picture, such as `a` and `photo of`, are left out, unless they are part of a name or the whole text.
-    pub fn terms(&self, text: &str) -> Vec<Term> {
+    ///
+    /// Names may be in any of [`languages`](Self::languages). English comes first, unless `language` names another one.
+    pub fn terms_in(&self, text: &str, language: Option<&str>) -> Vec<Term> {
         let text = normalized(text);
-        let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
+        let words: Vec<&str> =
+            text.split(' ').filter(|word| !word.is_empty()).flat_map(|word| self.languages.split(word)).collect();
+        let is_foreign = words.iter().any(|word| {
+            self.languages.english(word, false, language).is_some() && self.classes_of(&spellings(word)).is_none()
+        });
         let mut terms = Vec::new();
         let mut at = 0;
         while at < words.len() {
-            let term =
-                (2..=MAX_WORDS.min(words.len() - at)).rev().find_map(|length| self.phrase(&words[at..at + length]));
+            let term = (1..=MAX_WORDS.min(words.len() - at))
+                .rev()
+                .find_map(|length| self.name(&words[at..at + length], is_foreign || length == words.len(), language));
             let term = term.unwrap_or_else(|| self.word(words[at]));
             at += term.words().count();
             terms.push(term);
@@ -138,32 +156,61 @@ impl Vocabulary {
         without_stop_words(terms)
     }
 
-    /// Several words as one term, if they are a name: `hot dog`, or `sea shore` for `seashore`.
-    fn phrase(&self, words: &[&str]) -> Option<Term> {
+    /// Like [`terms_in`](Self::terms_in), with English first.
+    pub fn terms(&self, text: &str) -> Vec<Term> {
+        self.terms_in(text, None)
+    }
+
+    /// The languages besides English in which names are known, as codes of ISO 639-1.
+    pub fn languages(&self) -> &[&str] {
+        self.languages.codes()
+    }
+
+    /// Words as one term, if they are a name in English or another language.
+    fn name(&self, words: &[&str], is_foreign: bool, language: Option<&str>) -> Option<Term> {
+        let english = || self.english_name(words);
+        let foreign = || self.foreign_name(&words.join(" "), is_foreign, language);
+        match language {
+            None | Some("en") => english().or_else(foreign),
+            Some(_) => foreign().or_else(english),
+        }
+    }
+
+    /// A name in another language, as what it means in English.
+    fn foreign_name(&self, text: &str, is_foreign: bool, language: Option<&str>) -> Option<Term> {
+        let english = self.languages.english(text, is_foreign, language)?;
+        let mut spellings = spellings(english);
+        let classes = self.classes_of(&spellings).unwrap_or_default();
+        spellings.insert(0, text.to_owned());
+        Some(Term { text: text.to_owned(), english: Some(english.to_owned()), spellings, classes })
+    }
+
+    /// Words as one term, if they are an English name: `hot dog`, or `sea shore` for `seashore`.
+    fn english_name(&self, words: &[&str]) -> Option<Term> {
         let mut spellings = spellings(&words.join(" "));
         if let [first, second] = words
-            && !stop_words::is_stop_word(first)
-            && !stop_words::is_stop_word(second)
+            && !is_stop_word(first)
+            && !is_stop_word(second)
         {
             spellings.extend(self::spellings(&words.concat()));
         }
-        self.classes_of(&spellings).map(|classes| Term { text: words.join(" "), spellings, classes })
+        let classes = self.classes_of(&spellings);
+        // `light blue` names no class.
+        let is_color = || words.len() == 2 && ColorName::from_name(&words.join(" ")).is_some();
+        let classes = classes.or_else(|| is_color().then(Classes::new));
+        classes.map(|classes| Term { text: words.join(" "), english: None, spellings, classes })
     }
 
-    /// A single word as a term: a name, two words of a name that were written as one, or a word that is not known.
+    /// A single word that is no name as a term: two words of a name that were written as one, or a word that is not
+    /// known.
     fn word(&self, word: &str) -> Term {
         let mut spellings = spellings(word);
-        let mut classes = self.classes_of(&spellings);
-        if classes.is_none() {
-            let halves =
-                word.char_indices().skip(1).map(|(at, _)| word.split_at(at)).filter(|(_, last)| last.len() >= 2);
-            let mut apart = halves.map(|(first, last)| self::spellings(&format!("{first} {last}")));
-            if let Some((found, apart)) = apart.find_map(|apart| Some((self.classes_of(&apart)?, apart))) {
-                spellings.extend(apart);
-                classes = Some(found);
-            }
-        }
-        Term { text: word.to_owned(), spellings, classes: classes.unwrap_or_default() }
+        let halves = word.char_indices().skip(1).map(|(at, _)| word.split_at(at)).filter(|(_, last)| last.len() >= 2);
+        let mut apart = halves.map(|(first, last)| self::spellings(&format!("{first} {last}")));
+        let found = apart.find_map(|apart| Some((self.classes_of(&apart)?, apart)));
+        let (classes, apart) = found.unwrap_or_default();
+        spellings.extend(apart);
+        Term { text: word.to_owned(), english: None, spellings, classes }
     }
 
     /// What the first of these spellings that is known stands for.
@@ -196,6 +243,8 @@ pub(super) fn other_name(class: usize) -> Option<&'static str> {
 #[derive(Debug, Clone)]
 pub struct Term {
     text: String,
+    /// What it means in English, if it is a name in another language.
+    english: Option<String>,
     /// The text itself, its possible singular forms and its other spellings.
     spellings: Vec<String>,
     classes: Classes,
@@ -215,6 +264,23 @@ impl Term {
     /// Whether it names any of ImageNet's classes or a kind above them.
     pub fn is_known(&self) -> bool {
         !self.classes.is_empty()
+    }
+
+    /// The words by whose meaning the term is understood.
+    pub(crate) fn meant_words(&self) -> impl Iterator<Item = &str> + Clone {
+        self.english.as_ref().unwrap_or(&self.text).split(' ')
+    }
+
+    /// The classes that it names, directly or as a kind, in their order.
+    pub(crate) fn classes(&self) -> Vec<usize> {
+        let mut classes: Vec<usize> = self.classes.keys().copied().collect();
+        classes.sort_unstable();
+        classes
+    }
+
+    /// What it means in English, if it is a name in another language.
+    pub fn english(&self) -> Option<&str> {
+        self.english.as_deref()
     }
 
     /// Whether a text contains all words of the term, in one of its spellings.
@@ -299,7 +365,7 @@ mod tests {
         let model = crate::Model::builtin();
         let vocabulary = Vocabulary::get();
         for (at, label) in model.labels().iter().enumerate() {
-            assert_eq!(vocabulary.entries_of(label), [at], "{label}");
+            assert_eq!(vocabulary.classes_of_label(label), [at], "{label}");
         }
     }
 
@@ -386,7 +452,7 @@ mod tests {
             vocabulary.spelt_like(term).first().map(|name| (*name).to_owned())
         };
         assert_eq!(first("dgo").as_deref(), Some("dog"));
-        assert_eq!(first("elefant").as_deref(), Some("elephant"));
+        assert_eq!(first("elephnat").as_deref(), Some("elephant"));
         assert_eq!(first("vehicel").as_deref(), Some("vehicle"));
         assert_eq!(first("zzzzzz"), None);
         let golden = &Vocabulary::get().terms("golden")[0];

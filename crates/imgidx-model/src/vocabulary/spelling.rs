@@ -29,7 +29,7 @@ const ACCENTED: [(char, &str); 17] = [
 
 /// Converts to lower case, removes accents and a possessive `'s`, and replaces everything but letters and digits with
 /// single spaces.
-pub(super) fn normalized(text: &str) -> String {
+pub(crate) fn normalized(text: &str) -> String {
     let plain: String = text.chars().flat_map(char::to_lowercase).filter_map(plain_letter).collect();
     let without_possessive = |word: &str| word.strip_suffix("'s").unwrap_or(word).to_owned();
     let words = plain.split(|c: char| !c.is_alphanumeric() && c != '\'').map(without_possessive).collect::<Vec<_>>();

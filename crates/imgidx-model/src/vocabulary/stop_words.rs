@@ -70,7 +70,7 @@ const PICTURES: [&str; 12] = [
 /// What follows a word for pictures in `a photo of a dog`.
 const AFTER_PICTURES: [&str; 7] = ["containing", "from", "in", "of", "showing", "that", "with"];
 
-pub(super) fn is_stop_word(word: &str) -> bool {
+pub(crate) fn is_stop_word(word: &str) -> bool {
     STOP_WORDS.contains(&word)
 }
 
