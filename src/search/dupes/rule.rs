@@ -34,7 +34,7 @@ impl DupeTier {
 // and on sets made to mislead: colour variants of drawings, slides of one layout, pages of text, flat pictures.
 
 /// Maximum number of differing bits, of 512, of the layouts of two candidates.
-pub(super) const MAX_LAYOUT_BITS: u32 = 64;
+pub(super) const MAX_LAYOUT_BITS: u32 = 80;
 /// The same for a picture and a turned one, which are rarely changed in other ways too.
 pub(super) const MAX_TURNED_BITS: u32 = 44;
 
@@ -45,7 +45,7 @@ const MIN_AGREEING: f32 = 0.97;
 /// For photographs, the minimum share of blocks that look alike: highlights of a brighter version are lost.
 const MIN_ALIKE: f32 = 0.85;
 /// For photographs, the minimum share of blocks that are equal: some of the others may be written on.
-const MIN_EQUAL: f32 = 0.6;
+const MIN_EQUAL: f32 = 0.5;
 /// Minimum number of blocks with structure for a comparison of structure.
 const MIN_STRUCTURED: u32 = 6;
 /// Maximum difference of luma and chroma of pictures with less structure.

@@ -78,7 +78,7 @@ impl Ranking {
 
     /// The number of pictures with at least this score for the text as a whole.
     pub(super) fn whole_matches(&self, bar: f32) -> u64 {
-        self.whole.values().filter(|one| one.evidence.score >= bar).count() as u64
+        self.whole.values().filter(|one| (1.0 - TERMS_SHARE) * one.evidence.score >= bar).count() as u64
     }
 
     /// Whether no picture matches any term.
