@@ -14,7 +14,13 @@ pub(super) fn taken(chunk: &[u8]) -> Option<String> {
 
 fn date(exif: &Exif, tag: Tag) -> Option<String> {
     let Value::Ascii(lines) = &exif.get_field(tag, In::PRIMARY)?.value else { return None };
-    let DateTime { year, month, day, hour, minute, second, .. } = DateTime::from_ascii(lines.first()?).ok()?;
+    taken_text(lines.first()?)
+}
+
+/// A date and time as EXIF writes them, as `YYYY-MM-DD HH:MM:SS`. `None` if it is not valid.
+pub(super) fn taken_text(text: &[u8]) -> Option<String> {
+    let text = text.strip_suffix(b"\0").unwrap_or(text);
+    let DateTime { year, month, day, hour, minute, second, .. } = DateTime::from_ascii(text).ok()?;
     // Cameras whose clock was never set write zeros.
     let is_date = (1800..=9999).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
     let is_time = hour < 24 && minute < 60 && second <= 60;

@@ -3,6 +3,27 @@
 use image::{DynamicImage, GrayImage, RgbImage};
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
 
+use super::code_points::CodePoints;
+
+/// The colour space of a picture, where it is not sRGB.
+#[derive(Debug, Clone)]
+pub(super) enum Profile {
+    /// An ICC profile.
+    Icc(Vec<u8>),
+    /// Code points of ITU-T H.273.
+    CodePoints(CodePoints),
+}
+
+impl Profile {
+    /// Converts pixels to sRGB, in place.
+    pub(super) fn apply(&self, pixels: &mut RgbImage) {
+        match self {
+            Self::Icc(profile) => apply_icc(pixels, profile),
+            Self::CodePoints(points) => points.to_srgb(pixels),
+        }
+    }
+}
+
 /// Converts decoded pixels to 8-bit RGB. Transparent pixels are composited on white.
 pub(super) fn to_rgb(image: DynamicImage) -> RgbImage {
     match image {
@@ -64,7 +85,7 @@ pub(super) fn srgb_from_linear(light: f32) -> u8 {
 ///
 /// Damaged profiles, profiles for other colour models than RGB, and sRGB itself leave the pixels unchanged. A profile
 /// is a refinement, never a reason to reject a picture.
-pub(super) fn apply_profile(pixels: &mut RgbImage, profile: &[u8]) {
+fn apply_icc(pixels: &mut RgbImage, profile: &[u8]) {
     if is_srgb(profile) {
         return;
     }
@@ -103,7 +124,7 @@ mod tests {
     fn a_wide_gamut_green_is_converted_to_srgb() {
         let profile = ColorProfile::new_display_p3().encode().expect("a profile");
         let mut pixels = RgbImage::from_pixel(2, 2, image::Rgb([50, 200, 50]));
-        apply_profile(&mut pixels, &profile);
+        apply_icc(&mut pixels, &profile);
         let [red, green, _] = pixels.get_pixel(0, 0).0;
         assert!(red < 50 && green >= 200, "{:?}", pixels.get_pixel(0, 0));
     }
@@ -111,7 +132,7 @@ mod tests {
     #[test]
     fn a_damaged_profile_leaves_the_pixels_unchanged() {
         let mut pixels = RgbImage::from_pixel(2, 2, image::Rgb([1, 2, 3]));
-        apply_profile(&mut pixels, &[7; 200]);
+        apply_icc(&mut pixels, &[7; 200]);
         assert_eq!(pixels.get_pixel(1, 1).0, [1, 2, 3]);
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tracing::trace_span;
 
-use super::format::{Format, Kind, SNIFF_BYTES, sniff};
+use super::format::{Format, Kind, SNIFF_BYTES, is_extension, sniff};
 use imgidx_types::{ContentHash, FileStat, io_reason, is_exhausted, now_ns, open_regular};
 
 /// The bytes of a picture file.
@@ -133,7 +133,7 @@ pub fn read_named_picture(path: &Path) -> Result<Content, String> {
 /// Whether a file has the extension of a picture format. An empty file with one is a failure and not just another file.
 pub fn has_picture_extension(path: &Path) -> bool {
     path.extension().and_then(image::ImageFormat::from_extension).is_some()
-        || path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg"))
+        || path.extension().and_then(|it| it.to_str()).is_some_and(|it| is_extension(&it.to_ascii_lowercase()))
 }
 
 #[cfg(test)]
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn other_files_are_skipped_and_large_ones_refused() {
         assert!(matches!(read("a.txt", b"hello", 100), Reading::Skipped(why, ..) if why == "not a picture"));
-        assert!(matches!(read("a.psd", b"8BPS\0\x01", 100), Reading::Skipped(why, ..) if why.contains("Photoshop")));
+        assert!(matches!(read("a.xcf", b"gimp xcf v011", 100), Reading::Skipped(why, ..) if why.contains("GIMP")));
         assert!(matches!(read("empty.jpg", b"", 100), Reading::Failed(why, ..) if why.contains("empty")));
         assert!(matches!(read("empty.txt", b"", 100), Reading::Skipped(..)));
         let large = [b"GIF89a".as_slice(), &[0; 200]].concat();

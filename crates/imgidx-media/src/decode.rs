@@ -5,12 +5,14 @@ use std::io::Cursor;
 use std::time::Duration;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, Luma, RgbImage, RgbaImage};
 use serde::{Deserialize, Serialize};
 
+use super::color::Profile;
 use super::error::{DecodeError, from_image_error};
 use super::format::Format;
-use super::{camera, color, jpeg, large_png, svg};
+use super::heif::Layers;
+use super::{camera, color, heif, jpeg, jpeg2000, jxl, large_png, psd, raw, svg};
 use crate::{DecodeRequest, ImageInfo};
 use imgidx_types::catching_panics;
 
@@ -46,7 +48,7 @@ impl Default for DecodeLimits {
 pub struct Picture {
     pub(super) pixels: RgbImage,
     pub(super) orientation: Option<Orientation>,
-    pub(super) profile: Option<Vec<u8>>,
+    pub(super) profile: Option<Profile>,
     pub(super) taken: Option<String>,
     pub(super) has_alpha: bool,
     /// Opacity of each pixel before compositing on white. `None` if it was not requested, or if all pixels are opaque.
@@ -71,10 +73,31 @@ impl Picture {
         Self { nominal_size: Some((width, height)), filled: Some(filled), ..Self::from_rgb(pixels) }
     }
 
+    /// Makes a picture from upright RGBA pixels. `None` if there are too few.
+    pub(super) fn from_rgba(rgba: Vec<u8>, width: u32, height: u32, keeps_alpha: bool) -> Option<Self> {
+        let image = DynamicImage::from(RgbaImage::from_raw(width, height, rgba)?);
+        let alpha = keeps_alpha.then(|| color::alpha_of(&image)).flatten();
+        Some(Self { has_alpha: true, alpha, ..Self::from_rgb(color::to_rgb(image)) })
+    }
+
+    /// Makes a picture from colours and an opacity of the same size.
+    pub(super) fn from_layers(layers: Layers, keeps_alpha: bool) -> Self {
+        let Layers { color: mut pixels, alpha, is_premultiplied } = layers;
+        let Some(alpha) = alpha else { return Self::from_rgb(pixels) };
+        for (pixel, Luma([alpha])) in pixels.pixels_mut().zip(alpha.pixels()) {
+            pixel.0 = pixel.0.map(|value| match is_premultiplied {
+                true => value.saturating_add(255 - alpha),
+                false => color::on_white(value, *alpha),
+            });
+        }
+        let is_transparent = alpha.pixels().any(|pixel| pixel.0[0] < 255);
+        Self { has_alpha: true, alpha: Some(alpha).filter(|_| keeps_alpha && is_transparent), ..Self::from_rgb(pixels) }
+    }
+
     /// Adds the orientation and the capture time of an EXIF chunk, and a colour profile.
     pub(super) fn with_metadata(self, exif: Option<&[u8]>, profile: Option<Vec<u8>>) -> Self {
         let orientation = exif.and_then(Orientation::from_exif_chunk);
-        Self { orientation, taken: exif.and_then(camera::taken), profile, ..self }
+        Self { orientation, taken: exif.and_then(camera::taken), profile: profile.map(Profile::Icc), ..self }
     }
 
     pub(super) fn orientation(&self) -> Orientation {
@@ -111,6 +134,23 @@ impl Picture {
     }
 }
 
+/// A file in a format that has a module of its own. Its header has been read and checked.
+pub(super) trait Prepared {
+    /// Peak memory for pixels while decoding, in bytes.
+    fn decoding_bytes(&self) -> u64;
+
+    /// Whether the picture is decoded at reduced size, by a method that tolerates less damage.
+    fn is_reduced(&self) -> bool {
+        false
+    }
+
+    /// Decodes the picture. The alpha channel is kept on request; colours are on white in any case.
+    ///
+    /// # Errors
+    /// If the data is so damaged that no picture is left.
+    fn decode(&self, keeps_alpha: bool) -> Result<Picture, DecodeError>;
+}
+
 /// A file whose header has been read and checked, ready to be decoded.
 pub struct Decoder<'a> {
     source: Source<'a>,
@@ -125,6 +165,7 @@ enum Source<'a> {
     ReducedPng { bytes: &'a [u8], reduced: large_png::Reduced },
     Raster(Box<dyn ImageDecoder + 'a>),
     Svg(Box<svg::Drawing>),
+    Prepared(Box<dyn Prepared + 'a>),
 }
 
 impl fmt::Debug for Decoder<'_> {
@@ -160,7 +201,10 @@ impl<'a> Decoder<'a> {
 
     /// Whether the picture is decoded at reduced size, by a method that tolerates less damage.
     fn is_reduced(&self) -> bool {
-        matches!(self.source, Source::Jpeg { divisor: 2.., .. } | Source::ReducedPng { .. })
+        match &self.source {
+            Source::Prepared(file) => file.is_reduced(),
+            source => matches!(source, Source::Jpeg { divisor: 2.., .. } | Source::ReducedPng { .. }),
+        }
     }
 
     /// Decodes the first frame to 8-bit RGB, with alpha composited on white.
@@ -173,6 +217,7 @@ impl<'a> Decoder<'a> {
             Source::Jpeg { bytes, markers, divisor } => jpeg::decode(bytes, &markers, divisor),
             Source::ReducedPng { bytes, reduced } => reduced.decode(bytes),
             Source::Svg(drawing) => drawing.render(),
+            Source::Prepared(file) => file.decode(self.keeps_alpha),
             Source::Raster(mut decoder) => {
                 let orientation = decoder.orientation().ok();
                 let exif = decoder.exif_metadata().ok().flatten();
@@ -195,6 +240,15 @@ fn open(bytes: &[u8], format: Format, limits: DecodeLimits, side: u32) -> Result
             let memory = drawing.decoding_bytes();
             (Source::Svg(Box::new(drawing)), memory)
         }
+        Format::Heic | Format::Avif => prepared(heif::open(bytes)?),
+        Format::Jxl => prepared(Box::new(jxl::Jxl::open(bytes, limits)?)),
+        Format::Jpeg2000 => prepared(Box::new(jpeg2000::Jpeg2000::open(bytes)?)),
+        Format::Psd => prepared(Box::new(psd::Psd::open(bytes)?)),
+        Format::Raw => match raw::Preview::open(bytes, side) {
+            Ok(preview) => prepared(Box::new(preview)),
+            // Small previews may be uncompressed, as in other TIFF files.
+            Err(error) => open(bytes, Format::Raster(ImageFormat::Tiff), limits, side).map_err(|_| error)?,
+        },
         Format::Raster(ImageFormat::Jpeg) => {
             let markers = jpeg::read_markers(bytes)?;
             let divisor = markers.divisor(side);
@@ -221,6 +275,11 @@ fn open(bytes: &[u8], format: Format, limits: DecodeLimits, side: u32) -> Result
             (Source::Raster(Box::new(decoder)), memory)
         }
     })
+}
+
+fn prepared(file: Box<dyn Prepared + '_>) -> (Source<'_>, u64) {
+    let memory = file.decoding_bytes();
+    (Source::Prepared(file), memory)
 }
 
 /// Decodes a picture for a request, as [`Decoder::open_for`] does, without measuring or scaling it.

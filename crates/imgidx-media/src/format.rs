@@ -14,11 +14,23 @@ pub enum Format {
     Raster(ImageFormat),
     /// Scalable Vector Graphics, plain or compressed with gzip.
     Svg,
+    /// High Efficiency Image File Format, with pictures coded by HEVC, or by JPEG or JPEG 2000.
+    Heic,
+    /// AV1 Image File Format: pictures, and the first frame of sequences.
+    Avif,
+    /// JPEG XL.
+    Jxl,
+    /// JPEG 2000.
+    Jpeg2000,
+    /// Photoshop documents: the merged picture.
+    Psd,
+    /// Raw files of cameras: the JPEG preview in them.
+    Raw,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 21] = [
         Self::Raster(ImageFormat::Jpeg),
         Self::Raster(ImageFormat::Png),
         Self::Raster(ImageFormat::Gif),
@@ -34,12 +46,24 @@ impl Format {
         Self::Raster(ImageFormat::Dds),
         Self::Raster(ImageFormat::Farbfeld),
         Self::Svg,
+        Self::Heic,
+        Self::Avif,
+        Self::Jxl,
+        Self::Jpeg2000,
+        Self::Psd,
+        Self::Raw,
     ];
 
     /// Lower-case name that is stored and shown.
     pub fn name(self) -> &'static str {
         match self {
             Self::Svg => "svg",
+            Self::Heic => "heic",
+            Self::Avif => "avif",
+            Self::Jxl => "jxl",
+            Self::Jpeg2000 => "jp2",
+            Self::Psd => "psd",
+            Self::Raw => "raw",
             Self::Raster(ImageFormat::Jpeg) => "jpeg",
             Self::Raster(ImageFormat::Png) => "png",
             Self::Raster(ImageFormat::Gif) => "gif",
@@ -89,11 +113,17 @@ const SIGNATURES: &[(&[u8], Kind)] = &[
     (b"qoif", raster(ImageFormat::Qoi)),
     (b"farbfeld", raster(ImageFormat::Farbfeld)),
     (b"DDS ", raster(ImageFormat::Dds)),
-    (b"8BPS", Kind::Unsupported("Photoshop")),
-    (b"\0\0\0\x0CjP  \r\n\x87\n", Kind::Unsupported("JPEG 2000")),
-    (b"\xFF\x4F\xFF\x51", Kind::Unsupported("JPEG 2000")),
-    (b"\0\0\0\x0CJXL \r\n\x87\n", Kind::Unsupported("JPEG XL")),
-    (b"\xFF\x0A", Kind::Unsupported("JPEG XL")),
+    (b"8BPS", Kind::Picture(Format::Psd)),
+    (b"\xFF\x4F\xFF\x51", Kind::Picture(Format::Jpeg2000)),
+    (b"\0\0\0\x0CJXL \r\n\x87\n", Kind::Picture(Format::Jxl)),
+    (b"\xFF\x0A", Kind::Picture(Format::Jxl)),
+    (b"FUJIFILMCCD-RAW", Kind::Picture(Format::Raw)),
+    (b"FOVb", Kind::Picture(Format::Raw)),
+    (b"II\x1A\0\0\0HEAPCCDR", Kind::Picture(Format::Raw)),
+    (b"IIU\0", Kind::Picture(Format::Raw)),
+    (b"IIRO", Kind::Picture(Format::Raw)),
+    (b"IIRS", Kind::Picture(Format::Raw)),
+    (b"MMOR", Kind::Picture(Format::Raw)),
     (b"gimp xcf ", Kind::Unsupported("GIMP")),
 ];
 
@@ -102,22 +132,77 @@ const SIGNATURES: &[(&[u8], Kind)] = &[
 /// The extension decides only for formats without an unambiguous signature (TGA, SVG, and damaged BMP, ICO and PNM).
 pub fn sniff(head: &[u8], extension: Option<&OsStr>) -> Kind {
     let head = &head[..head.len().min(SNIFF_BYTES)];
+    let extension = extension.and_then(OsStr::to_str).unwrap_or_default().to_ascii_lowercase();
     if let Some((_, kind)) = SIGNATURES.iter().find(|(signature, _)| head.starts_with(signature)) {
-        return *kind;
+        let is_raw = *kind == raster(ImageFormat::Tiff) && is_raw_tiff(head, &extension);
+        return if is_raw { Kind::Picture(Format::Raw) } else { *kind };
     }
     if head.starts_with(b"RIFF") && head.get(8..12) == Some(b"WEBP") {
         return raster(ImageFormat::WebP);
     }
-    // HEIF and AVIF are brands of the ISO base media file format (ISO/IEC 14496-12). Videos are too, but are
-    // not pictures.
-    match (head.get(4..8), head.get(8..12)) {
-        (Some(b"ftyp"), Some(b"avif" | b"avis")) => return Kind::Unsupported("AVIF"),
-        (Some(b"ftyp"), Some(b"heic" | b"heix" | b"hevc" | b"hevx" | b"heim" | b"heis" | b"mif1" | b"msf1")) => {
-            return Kind::Unsupported("HEIC");
-        }
-        _ => {}
+    // The brand of a motion picture comes after the signature (ISO/IEC 15444-1, I.5.2).
+    if head.starts_with(b"\0\0\0\x0CjP  \r\n\x87\n") {
+        return if head.get(20..24) == Some(b"mjp2") { Kind::Other } else { Kind::Picture(Format::Jpeg2000) };
     }
-    weak_signature(head, &extension.and_then(OsStr::to_str).unwrap_or_default().to_ascii_lowercase())
+    if head.get(4..8) == Some(b"ftyp") {
+        return brand(head);
+    }
+    weak_signature(head, &extension)
+}
+
+/// Formats that are brands of the ISO base media file format (ISO/IEC 14496-12). Videos are too, but are not pictures.
+fn brand(head: &[u8]) -> Kind {
+    let length = head[..4].iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+    let list = head.get(16..length.min(head.len())).unwrap_or_default();
+    let has = |names: &[&[u8; 4]]| list.as_chunks::<4>().0.iter().any(|brand| names.contains(&brand));
+    match head.get(8..12) {
+        Some(b"avif" | b"avis") => Kind::Picture(Format::Avif),
+        Some(b"heic" | b"heix" | b"hevc" | b"hevx" | b"heim" | b"heis") => Kind::Picture(Format::Heic),
+        Some(b"crx ") => Kind::Picture(Format::Raw),
+        // General brands, or those of other coders: what is compatible decides.
+        _ if has(&[b"avif", b"avis"]) => Kind::Picture(Format::Avif),
+        Some(b"mif1" | b"mif2" | b"msf1" | b"jpeg" | b"j2ki") => Kind::Picture(Format::Heic),
+        _ if has(&[b"heic", b"heix", b"mif1", b"mif2"]) => Kind::Picture(Format::Heic),
+        _ => Kind::Other,
+    }
+}
+
+/// Extensions of raw files that are TIFF files.
+const RAW_TIFF_EXTENSIONS: [&str; 17] = [
+    "3fr", "arw", "cr2", "dcr", "dng", "erf", "fff", "gpr", "iiq", "kdc", "mef", "nef", "nrw", "pef", "rwl", "sr2",
+    "srw",
+];
+
+/// Extensions of raw files that have a signature of their own.
+const RAW_EXTENSIONS: [&str; 6] = ["cr3", "crw", "orf", "raf", "rw2", "x3f"];
+
+/// Whether an extension, in lower case, is one of a format that the `image` crate does not know.
+pub(super) fn is_extension(extension: &str) -> bool {
+    let others = ["svg", "heic", "heif", "hif", "avif", "avifs", "jxl", "jp2", "j2k", "jpf", "jpx", "psd", "psb"];
+    [&others[..], &RAW_TIFF_EXTENSIONS, &RAW_EXTENSIONS].iter().any(|list| list.contains(&extension))
+}
+
+/// Whether a TIFF file is a raw file: by its extension, or because its first directory describes a reduced version
+/// (NewSubfileType, 0x00FE) of what other directories describe (SubIFDs, 0x014A), or has a version of DNG (0xC612).
+fn is_raw_tiff(head: &[u8], extension: &str) -> bool {
+    let is_canon = head.get(8..10) == Some(b"CR");
+    let is_phase_one = matches!(head.get(8..12), Some(b"IIII" | b"MMMM"));
+    if RAW_TIFF_EXTENSIONS.contains(&extension) || is_canon || is_phase_one {
+        return true;
+    }
+    let is_big_endian = head[0] == b'M';
+    let number = |at: usize, length: usize| {
+        let bytes = head.get(at..at.checked_add(length)?)?;
+        let join = |number: usize, byte: &u8| number << 8 | usize::from(*byte);
+        Some(if is_big_endian { bytes.iter().fold(0, join) } else { bytes.iter().rev().fold(0, join) })
+    };
+    let entry = |tag: usize| {
+        let start = number(4, 4)?;
+        let mut entries = (0..number(start, 2)?.min(200)).map(|at| start + 2 + 12 * at);
+        entries.find(|at| number(*at, 2) == Some(tag))
+    };
+    let is_reduced = entry(0x00FE).and_then(|at| number(at + 8, 4)) == Some(1);
+    entry(0xC612).is_some() || (is_reduced && entry(0x014A).is_some())
 }
 
 /// Formats with a signature so short that other files share it: either the header must be plausible, or the
@@ -214,8 +299,39 @@ mod tests {
 
     #[test]
     fn pictures_that_cannot_be_decoded_are_named() {
-        assert_eq!(name(b"\0\0\0\x20ftypavif", "avif"), "AVIF");
-        assert_eq!(name(b"\0\0\0\x20ftypisom", "mp4"), "other");
-        assert_eq!(name(b"8BPS\0\x01", "psd"), "Photoshop");
+        assert_eq!(name(b"gimp xcf v011", "xcf"), "GIMP");
+    }
+
+    #[test]
+    fn brands_decide_among_files_of_one_container() {
+        let file = |major: &[u8; 4], list: &[u8]| {
+            let length = (16 + list.len() as u32).to_be_bytes();
+            name(&[&length[..], b"ftyp", major, &[0; 4], list, b"avif"].concat(), "jpg")
+        };
+        assert_eq!((file(b"avif", b""), file(b"avis", b"")), ("avif", "avif"));
+        assert_eq!((file(b"heic", b""), file(b"mif1", b"mif1heic")), ("heic", "heic"));
+        assert_eq!((file(b"mif1", b"mif1avif"), file(b"mif1", b"mif1")), ("avif", "heic"));
+        assert_eq!((file(b"jpeg", b"mif1"), file(b"crx ", b"isom")), ("heic", "raw"));
+        assert_eq!((file(b"isom", b"mp41"), file(b"qt  ", b"qt  ")), ("other", "other"));
+        assert_eq!(name(b"\0\0\0\x0CjP  \r\n\x87\n\0\0\0\x14ftypmjp2", "jp2"), "other");
+        assert_eq!(name(b"\0\0\0\x0CjP  \r\n\x87\n\0\0\0\x14ftypjp2 ", "jp2"), "jp2");
+    }
+
+    #[test]
+    fn a_raw_file_is_told_from_other_tiff_files() {
+        let tiff = |tags: &[(u16, u32)]| {
+            let mut file = b"II*\0\x08\0\0\0".to_vec();
+            file.extend((tags.len() as u16).to_le_bytes());
+            for (tag, value) in tags {
+                file.extend([&tag.to_le_bytes()[..], &[4, 0, 1, 0, 0, 0], &value.to_le_bytes()].concat());
+            }
+            file
+        };
+        assert_eq!(name(&tiff(&[(0x00FE, 1), (0x014A, 99)]), "tif"), "raw");
+        assert_eq!(name(&tiff(&[(0x00FE, 0), (0xC612, 1)]), "tif"), "raw");
+        assert_eq!(name(&tiff(&[(0x00FE, 0), (0x014A, 99)]), "tif"), "tiff");
+        assert_eq!((name(&tiff(&[]), "NEF"), name(&tiff(&[]), "tif")), ("raw", "tiff"));
+        assert_eq!(name(b"II*\0\x10\0\0\0CR\x02\0", ""), "raw");
+        assert_eq!(name(b"MM\0*\xFF\xFF\xFF\xFF", "tif"), "tiff");
     }
 }

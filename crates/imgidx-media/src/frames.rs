@@ -1,20 +1,37 @@
 //! Finds out whether a file holds more pictures than the first one, which is the one that is decoded.
 
-use std::io::{BufRead, Seek};
+use std::io::{BufRead, Read, Seek, SeekFrom};
 
+use heifer_isobmff::HeifFile;
 use image::codecs::{gif::GifDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::{AnimationDecoder, ImageDecoder, ImageError, ImageFormat, ImageResult, Limits};
 use tiff::decoder::Decoder as TiffDecoder;
 
+use super::format::{Format, Kind, sniff};
+use super::{DecodeLimits, jxl, sequence};
+
 /// Maximum memory for two frames of an animation, in bytes.
 const MAX_FRAME_BYTES: u64 = 512 << 20;
 
-/// Whether a picture file holds several pictures: an animation, or the pages of a document. Their number, size and
-/// content do not matter.
+/// Maximum length of the metadata of a HEIF or AVIF file, and of the header of a JPEG XL file, in bytes.
+const MAX_METADATA: u64 = 16 << 20;
+
+/// Whether a picture file holds several pictures: an animation, a burst, or the pages of a document. Their number, size
+/// and content do not matter. Thumbnails, layers and previews do not count.
 ///
 /// # Errors
 /// If the file is damaged, or cannot be read.
 pub fn has_several_pictures(mut file: impl BufRead + Seek) -> ImageResult<bool> {
+    match sniff(file.fill_buf()?, None) {
+        Kind::Picture(Format::Heic | Format::Avif) => return has_several_items(file),
+        Kind::Picture(Format::Jxl) => {
+            let mut header = Vec::new();
+            file.take(MAX_METADATA).read_to_end(&mut header)?;
+            return Ok(jxl::Jxl::open(&header, DecodeLimits::default()).map_err(damaged)?.is_animation());
+        }
+        Kind::Picture(Format::Raw) => return Ok(false),
+        _ => {}
+    }
     match image::guess_format(file.fill_buf()?) {
         Ok(ImageFormat::Gif) => {
             let mut decoder = GifDecoder::new(file)?;
@@ -28,10 +45,53 @@ pub fn has_several_pictures(mut file: impl BufRead + Seek) -> ImageResult<bool> 
         Ok(ImageFormat::WebP) => Ok(WebPDecoder::new(file)?.has_animation()),
         Ok(ImageFormat::Tiff) => {
             let decoder = TiffDecoder::new(file);
-            let decoder = decoder.map_err(|error| ImageError::IoError(std::io::Error::other(error)))?;
-            Ok(decoder.more_images())
+            Ok(decoder.map_err(damaged)?.more_images())
         }
         _ => Ok(false),
+    }
+}
+
+fn damaged(error: impl std::error::Error + Send + Sync + 'static) -> ImageError {
+    ImageError::IoError(std::io::Error::other(error))
+}
+
+/// Whether a HEIF or AVIF file has a track of several frames, or several pictures to be shown. Only its metadata is
+/// read.
+fn has_several_items(mut file: impl Read + Seek) -> ImageResult<bool> {
+    let end = file.seek(SeekFrom::End(0))?;
+    let (mut at, mut metadata, mut movie) = (0, Vec::new(), Vec::new());
+    while at + 8 <= end {
+        file.seek(SeekFrom::Start(at))?;
+        let mut head = [0; 16];
+        file.by_ref().take(end - at).read_exact(&mut head[..8])?;
+        let size = match u32::from_be_bytes([head[0], head[1], head[2], head[3]]) {
+            0 => end - at,
+            1 => {
+                file.read_exact(&mut head[8..])?;
+                head[8..].iter().fold(0, |size, byte| size << 8 | u64::from(*byte))
+            }
+            size => size.into(),
+        };
+        let to = match &head[4..8] {
+            b"ftyp" | b"meta" => Some(&mut metadata),
+            b"moov" => Some(&mut movie),
+            _ => None,
+        };
+        if let Some(to) = to
+            && size <= MAX_METADATA
+        {
+            file.seek(SeekFrom::Start(at))?;
+            file.by_ref().take(size).read_to_end(to)?;
+        }
+        at = at.saturating_add(size.max(8));
+    }
+    if sequence::find(&movie).is_some_and(|track| track.samples > 1) {
+        return Ok(true);
+    }
+    match HeifFile::parse(&metadata) {
+        Ok(items) => Ok(items.top_level_image_ids().len() > 1),
+        Err(_) if !movie.is_empty() => Ok(false),
+        Err(error) => Err(damaged(error)),
     }
 }
 

@@ -11,7 +11,7 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::decode::{OVERSAMPLING, Picture};
+use super::decode::{OVERSAMPLING, Picture, Prepared};
 use super::error::{DecodeError, damaged};
 
 /// Maximum number of passes in a progressive file. Encoders write about ten. Each pass costs as much as decoding the
@@ -129,6 +129,38 @@ impl Markers {
     }
 }
 
+/// A JPEG file inside another file.
+pub(super) struct Inner<'a> {
+    bytes: &'a [u8],
+    markers: Markers,
+    divisor: u32,
+}
+
+impl<'a> Inner<'a> {
+    /// Reads the markers, for a picture that will be scaled down to a shorter side of `side` pixels.
+    ///
+    /// # Errors
+    /// If they are damaged.
+    pub(super) fn open(bytes: &'a [u8], side: u32) -> Result<Self, DecodeError> {
+        let markers = read_markers(bytes)?;
+        Ok(Self { bytes, divisor: markers.divisor(side), markers })
+    }
+}
+
+impl Prepared for Inner<'_> {
+    fn decoding_bytes(&self) -> u64 {
+        self.markers.decoding_bytes(self.divisor)
+    }
+
+    fn is_reduced(&self) -> bool {
+        self.divisor > 1
+    }
+
+    fn decode(&self, _keeps_alpha: bool) -> Result<Picture, DecodeError> {
+        decode(self.bytes, &self.markers, self.divisor)
+    }
+}
+
 /// Decodes grey and colour files at full size with zune-jpeg. Others go to jpeg-decoder: files with four components,
 /// because zune-jpeg inverts YCCK, and files that are decoded at reduced size.
 ///
@@ -189,7 +221,12 @@ fn decode_scaled(bytes: &[u8], markers: &Markers, divisor: u32) -> Result<Pictur
 ///
 /// Adobe's programs store inverted values, and jpeg-decoder inverts every file as if Adobe's programs had written it.
 fn ink_to_rgb(ink: [u8; 4]) -> [u8; 3] {
-    let paper = ink.map(|x| 255 - u16::from(x));
+    paper_to_rgb(ink.map(|x| 255 - x))
+}
+
+/// Converts inverted CMYK to RGB without a profile; 255 is no ink.
+pub(super) fn paper_to_rgb(paper: [u8; 4]) -> [u8; 3] {
+    let paper = paper.map(u16::from);
     [0, 1, 2].map(|i| ((paper[i] * paper[3] + 127) / 255) as u8)
 }
 

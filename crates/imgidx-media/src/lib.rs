@@ -21,7 +21,10 @@
 //! # Ok::<(), imgidx_media::DecodeError>(())
 //! ```
 
+mod av1;
+mod avif;
 mod camera;
+mod code_points;
 mod color;
 mod color_name;
 mod content;
@@ -32,14 +35,21 @@ mod error;
 mod features;
 mod format;
 mod frames;
+mod geometry;
+mod heif;
 mod info;
 mod jpeg;
+mod jpeg2000;
 mod jpeg_quality;
+mod jxl;
 mod lab;
 mod large_png;
 mod miniature;
+mod psd;
+mod raw;
 mod resize;
 pub mod sandbox;
+mod sequence;
 mod svg;
 
 pub use color_name::ColorName;
@@ -63,6 +73,15 @@ pub use resize::{Filter, Fit, scale_rgb};
 /// Entry points for fuzzers: functions that read untrusted bytes.
 #[doc(hidden)]
 pub mod fuzzed {
+    /// Reads `data` as a file of each format whose header is read by code of this crate.
+    pub fn containers(data: &[u8]) {
+        use super::{DecodeLimits, Decoder, Format};
+        for format in [Format::Heic, Format::Avif, Format::Jxl, Format::Jpeg2000, Format::Psd, Format::Raw] {
+            let _ = Decoder::open(data, format, DecodeLimits::default());
+        }
+        let _ = super::has_several_pictures(std::io::Cursor::new(data));
+    }
+
     /// Reads `data` as the beginning of a picture file.
     pub fn header(data: &[u8]) {
         let _ = super::sniff(data, None);

@@ -5,7 +5,6 @@ use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer
 use image::{DynamicImage, GrayImage, ImageBuffer, Pixel, RgbImage};
 use serde::{Deserialize, Serialize};
 
-use super::color;
 use super::decode::Picture;
 use super::decode_and_measure::Frame;
 
@@ -85,7 +84,7 @@ impl Picture {
             }
         };
         if let Some(profile) = &self.profile {
-            color::apply_profile(&mut result, profile);
+            profile.apply(&mut result);
         }
         let mut upright = DynamicImage::ImageRgb8(result);
         upright.apply_orientation(self.orientation());

@@ -1,0 +1,122 @@
+//! Pictures that cameras embed in their raw files, as JPEG. The sensor's data is not developed.
+//!
+//! The largest JPEG is taken that the tags and tables of the file point to. Only those are read: a raw file of 60 MB
+//! costs no more than its preview.
+
+mod containers;
+#[cfg(test)]
+mod tests;
+mod tiff;
+
+use std::ops::Range;
+
+use image::metadata::Orientation;
+
+use super::decode::{Picture, Prepared};
+use super::error::DecodeError;
+use super::{camera, jpeg};
+
+/// Maximum length of an embedded JPEG in bytes.
+const MAX_JPEG_BYTES: u64 = 128 << 20;
+
+/// Something that is read by pieces.
+pub(super) trait ReadAt {
+    /// The bytes from an offset on. `None` if there are fewer.
+    fn read_at(&self, offset: u64, length: usize) -> Option<Vec<u8>>;
+
+    /// Length in bytes.
+    fn length(&self) -> u64;
+}
+
+impl ReadAt for &[u8] {
+    fn read_at(&self, offset: u64, length: usize) -> Option<Vec<u8>> {
+        let start = usize::try_from(offset).ok()?;
+        Some(self.get(start..start.checked_add(length)?)?.to_vec())
+    }
+
+    fn length(&self) -> u64 {
+        self.len() as u64
+    }
+}
+
+/// What a raw file says of itself, and where its pictures may be.
+#[derive(Debug, Default)]
+struct Found {
+    /// Offsets and lengths of what may be a JPEG.
+    places: Vec<(u64, u64)>,
+    /// EXIF orientation, 1 to 8.
+    orientation: Option<u8>,
+    /// Capture time as it is in the file.
+    taken: Option<Vec<u8>>,
+}
+
+/// Finds out where the largest embedded JPEG is.
+fn find(file: &impl ReadAt) -> Result<(Range<u64>, Found), DecodeError> {
+    let mut found = Found::default();
+    containers::search(file, &mut found);
+    let sized = found.places.iter().filter_map(|(offset, length)| {
+        let end = offset.checked_add(*length).filter(|end| *end <= file.length() && *length <= MAX_JPEG_BYTES)?;
+        Some((pixels_of(file, *offset..end)?, *offset..end))
+    });
+    let largest = sized.max_by_key(|(pixels, place)| (*pixels, place.end - place.start));
+    let (_, place) = largest.ok_or_else(|| DecodeError::new("the raw file has no JPEG preview"))?;
+    Ok((place, found))
+}
+
+/// Number of pixels of a JPEG; `None` if there is none, or if it is lossless, as the sensor's data may be.
+fn pixels_of(file: &impl ReadAt, place: Range<u64>) -> Option<u64> {
+    if file.read_at(place.start, 3)? != [0xFF, 0xD8, 0xFF] {
+        return None;
+    }
+    let mut at = place.start + 2;
+    for _ in 0..200 {
+        let segment = file.read_at(at, 10).filter(|_| at + 10 <= place.end)?;
+        let (marker, length) = (segment[1], u16::from_be_bytes([segment[2], segment[3]]));
+        match (segment[0], marker) {
+            (0xFF, 0xFF) => at += 1,
+            (0xFF, 0xC0..=0xC2) => {
+                let side = |at: usize| u64::from(u16::from_be_bytes([segment[at], segment[at + 1]]));
+                return Some(side(5) * side(7)).filter(|pixels| *pixels > 0);
+            }
+            (0xFF, 0xC4 | 0xDB..=0xFE) if length >= 2 && marker != 0xDA => at += 2 + u64::from(length),
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// The preview in a raw file.
+pub(super) struct Preview<'a> {
+    jpeg: jpeg::Inner<'a>,
+    orientation: Option<Orientation>,
+    taken: Option<String>,
+}
+
+impl<'a> Preview<'a> {
+    /// Finds the preview, for a picture that will be scaled down to a shorter side of `side` pixels.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(super) fn open(bytes: &'a [u8], side: u32) -> Result<Self, DecodeError> {
+        let (place, found) = find(&bytes)?;
+        let jpeg = jpeg::Inner::open(&bytes[place.start as usize..place.end as usize], side)?;
+        let taken = found.taken.as_deref().and_then(camera::taken_text);
+        Ok(Self { jpeg, orientation: found.orientation.and_then(Orientation::from_exif), taken })
+    }
+}
+
+impl Prepared for Preview<'_> {
+    fn decoding_bytes(&self) -> u64 {
+        self.jpeg.decoding_bytes()
+    }
+
+    fn is_reduced(&self) -> bool {
+        self.jpeg.is_reduced()
+    }
+
+    fn decode(&self, keeps_alpha: bool) -> Result<Picture, DecodeError> {
+        let picture = self.jpeg.decode(keeps_alpha)?;
+        let orientation = self.orientation.or(picture.orientation);
+        Ok(Picture { orientation, taken: self.taken.clone().or(picture.taken), ..picture })
+    }
+}
