@@ -68,6 +68,7 @@ impl Updater {
         let paths: Vec<PathBuf> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
         options.scan.check()?;
         let mut writer = Writer::open(&self.database)?;
+        writer.notice_new_formats()?;
         let targets = indexer::resolve(&paths, &writer.roots()?)?;
         readmit(&mut writer, &paths)?;
         let report = self.run(&mut writer, &targets, options, &mut progress)?;

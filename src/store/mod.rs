@@ -27,6 +27,7 @@ mod failure;
 mod features;
 mod files;
 mod forgotten;
+mod formats;
 mod list;
 mod lock;
 mod open;

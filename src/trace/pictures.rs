@@ -3,9 +3,8 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use image::ImageFormat;
-
 use crate::error::{Error, Result};
+use crate::media::has_picture_extension;
 use crate::scan::{ScanOptions, Start, Walker};
 use crate::types::path_from_bytes;
 
@@ -51,7 +50,9 @@ pub(crate) fn trace_inputs(paths: &[PathBuf]) -> Result<Vec<TraceInput>> {
 /// Makes all targets unique and lets them end in `svg`. Files without the extension of a picture come last, so that
 /// they take no name from those that have one.
 fn name_targets(trace_inputs: &mut [TraceInput]) {
-    let is_picture = |input: &TraceInput| input.path.extension().and_then(ImageFormat::from_extension).is_some();
+    // An SVG is no picture to trace.
+    let is_svg = |path: &Path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg"));
+    let is_picture = |input: &TraceInput| has_picture_extension(&input.path) && !is_svg(&input.path);
     let mut taken = HashSet::new();
     for is_first in [true, false] {
         for input in trace_inputs.iter_mut().filter(|input| is_picture(input) == is_first) {

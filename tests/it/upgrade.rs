@@ -128,3 +128,34 @@ fn a_backup_of_a_large_database_without_page_checksums_is_the_same() {
     let copy = rusqlite::Connection::open(sandbox.path("copy.db")).expect("it opens");
     assert!(before.len() >= 30_000 && rows(&copy) == before);
 }
+
+/// Files that were skipped as unsupported stayed out of the index for ever, because they had not changed.
+#[cfg(unix)]
+#[test]
+fn files_of_formats_that_an_earlier_version_skipped_are_read_by_the_next_add_and_nothing_else_is() {
+    use std::os::unix::fs::MetadataExt;
+    let sandbox = Sandbox::new();
+    restore(&sandbox, 3);
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/imgidx-media/tests/data");
+    fs::copy(data.join("plain.heic"), sandbox.photo("new.heic")).expect("a picture");
+    fs::write(sandbox.photo("notes.txt"), "no picture").expect("a file");
+    let database = rusqlite::Connection::open(sandbox.database()).expect("the index");
+    let nanoseconds = |seconds: i64, rest: i64| seconds * 1_000_000_000 + rest;
+    for name in ["new.heic", "notes.txt"] {
+        let stat = sandbox.photo(name).metadata().expect("a file");
+        let (modified, changed) =
+            (nanoseconds(stat.mtime(), stat.mtime_nsec()), nanoseconds(stat.ctime(), stat.ctime_nsec()));
+        let read = changed + 10_000_000_000;
+        let row = (name.as_bytes(), stat.size(), modified, changed, stat.ino(), read);
+        let sql = "INSERT INTO file (root, path, size, mtime_ns, ctime_ns, inode, read_at_ns, skipped)
+                   SELECT id, ?1, ?2, ?3, ?4, ?5, ?6, 'HEIC is not supported' FROM root";
+        database.execute(sql, row).expect("a row");
+    }
+    drop(database);
+    let report = sandbox.add();
+    assert_eq!((report.embedded, report.skipped, report.failed), (1, 1, 0), "{report:?}");
+    let hits = sandbox.run_on_index(&["list", "--format", "heic"]).code(0);
+    assert_eq!(hits.lines(), [sandbox.photo("new.heic").display().to_string()]);
+    let report = sandbox.add();
+    assert_eq!((report.new, report.embedded, report.skipped), (0, 0, 1), "{report:?}");
+}

@@ -7,6 +7,10 @@ use image::ImageFormat;
 /// Number of bytes at the start of a file that [`sniff`] examines.
 pub const SNIFF_BYTES: usize = 4096;
 
+/// The version of the set of formats that can be decoded. Raise it with every format that is added, so that files which
+/// were skipped are read once more.
+pub const FORMATS_VERSION: u32 = 2;
+
 /// A format that can be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {

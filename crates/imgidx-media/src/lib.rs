@@ -62,7 +62,7 @@ pub use features::{
     ColorShares, DetailFeatures, DominantColor, FeatureStage, Features, ImageType, QuickFeatures, SIDE as FEATURE_SIDE,
     ToneFeatures, TypeGuess, measure, measure_pixels, type_terms,
 };
-pub use format::{Format, Kind, SNIFF_BYTES, sniff};
+pub use format::{FORMATS_VERSION, Format, Kind, SNIFF_BYTES, sniff};
 pub use frames::has_several_pictures;
 pub use info::ImageInfo;
 pub use jpeg_quality::jpeg_quality;
