@@ -154,7 +154,7 @@ impl Candidate {
 }
 
 /// Chroma (CIE LCh) below which a colour looks grey.
-const MAX_GREY_CHROMA: f32 = 3.0;
+const MAX_GREY_CHROMA: f32 = 1.0;
 
 /// Whether all dominant colours are grey. Unknown colours are not.
 fn is_grey(colors: &[DominantColor]) -> bool {
