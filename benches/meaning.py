@@ -12,7 +12,6 @@ without `--exact-words`, and how many texts list anything.
 """
 
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,14 +24,8 @@ SINGLE = 12
 
 
 def main(program, photos):
-    kinds = words.read_kinds()
     with tempfile.TemporaryDirectory() as folder:
-        names = {}
-        for at, path in enumerate(sorted(Path(photos).glob("n*_*"))):
-            copy = Path(folder) / "pictures" / f"q{at:04}.jpg"
-            copy.parent.mkdir(exist_ok=True)
-            shutil.copy(path, copy)
-            names[str(copy)] = kinds.get(path.stem.partition("_")[2].replace("_", " ").lower(), set())
+        names = words.copy_under_neutral_names(photos, folder)
 
         def run(*arguments):
             command = [program, "--db", f"{folder}/meaning.db", *arguments]

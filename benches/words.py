@@ -38,16 +38,20 @@ def read_kinds():
     return {label: {name.lstrip("=") for name in names} for label, names in kinds.items()}
 
 
+def copy_under_neutral_names(photos, folder):
+    """Copies the photographs to `folder`/pictures. Returns the path of each copy with the names of what it shows."""
+    kinds, shown = read_kinds(), {}
+    for at, path in enumerate(sorted(Path(photos).glob("n*_*"))):
+        copy = Path(folder) / "pictures" / f"q{at:04}.jpg"
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(path, copy)
+        shown[str(copy)] = kinds.get(path.stem.partition("_")[2].replace("_", " ").lower(), set())
+    return shown
+
+
 def main(program, photos, *words):
-    kinds = read_kinds()
     with tempfile.TemporaryDirectory() as folder:
-        shown = {}
-        for at, path in enumerate(sorted(Path(photos).glob("n*_*"))):
-            copy = Path(folder) / "pictures" / f"q{at:04}.jpg"
-            copy.parent.mkdir(exist_ok=True)
-            shutil.copy(path, copy)
-            names = kinds.get(path.stem.partition("_")[2].replace("_", " ").lower(), set())
-            shown[str(copy)] = names
+        shown = copy_under_neutral_names(photos, folder)
 
         def run(*arguments):
             command = [program, "--db", f"{folder}/words.db", *arguments]

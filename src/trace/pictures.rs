@@ -50,7 +50,7 @@ pub(crate) fn trace_inputs(paths: &[PathBuf]) -> Result<Vec<TraceInput>> {
 /// Makes all targets unique and lets them end in `svg`. Files without the extension of a picture come last, so that
 /// they take no name from those that have one.
 fn name_targets(trace_inputs: &mut [TraceInput]) {
-    // An SVG is no picture to trace.
+    // An SVG does not need to be traced.
     let is_svg = |path: &Path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg"));
     let is_picture = |input: &TraceInput| has_picture_extension(&input.path) && !is_svg(&input.path);
     let mut taken = HashSet::new();

@@ -344,7 +344,34 @@ fn an_animation_is_not_offered_because_of_a_still_picture_of_it() {
     sandbox.add();
     let output = sandbox.run_on_index(&["dupes", "--redundant", "--tier", "near"]).code(0);
     assert_eq!(output.stdout, format!("{}\n", sandbox.photo("one frame.gif").display()), "{}", output.stderr);
-    assert!(output.stderr.contains("1 file withheld: it holds several pictures"), "{}", output.stderr);
+    assert!(output.stderr.contains("1 file withheld: it holds more than the picture"), "{}", output.stderr);
+}
+
+/// Of a raw file, the small preview is indexed, so the JPEG of the same shot was the better picture.
+#[test]
+fn a_raw_file_is_not_offered_because_of_a_larger_picture_of_the_shot() {
+    let sandbox = Sandbox::new();
+    let large = DynamicImage::from(picture(3)).resize_exact(960, 800, FilterType::CatmullRom);
+    large.save(sandbox.photo("shot.jpg")).expect("it is written");
+    let mut preview = std::io::Cursor::new(Vec::new());
+    large.resize_exact(480, 400, FilterType::Triangle).write_to(&mut preview, image::ImageFormat::Jpeg).expect("JPEG");
+    let preview = preview.into_inner();
+    // A little-endian TIFF with one directory: new subfile type, compression, and where the JPEG is.
+    let entries = [(0x00FE, 1), (0x0103, 6), (0x0201, 8 + 2 + 4 * 12 + 4), (0x0202, preview.len() as u32)];
+    let mut raw = [&b"II*\0"[..], &8_u32.to_le_bytes(), &4_u16.to_le_bytes()].concat();
+    for (tag, value) in entries {
+        raw.extend(
+            [&u16::to_le_bytes(tag)[..], &4_u16.to_le_bytes(), &1_u32.to_le_bytes(), &u32::to_le_bytes(value)].concat(),
+        );
+    }
+    raw.extend([&0_u32.to_le_bytes()[..], &preview].concat());
+    write(&sandbox.photo("shot.nef"), &raw);
+    sandbox.add();
+    assert_eq!(sandbox.run_on_index(&["list", "--format", "raw"]).code(0).lines().len(), 1);
+    assert_eq!(dupes(&sandbox, DupeTier::Near).len(), 1);
+    let output = sandbox.run_on_index(&["dupes", "--redundant", "--tier", "near"]).code(0);
+    assert_eq!(output.stdout, "");
+    assert!(output.stderr.contains("1 file withheld: it holds more than the picture"), "{}", output.stderr);
 }
 
 #[cfg(unix)]

@@ -112,7 +112,7 @@ pub(super) fn size_of(file: &HeifFile<'_>, item: ItemId) -> Result<(u32, u32), D
     }
 }
 
-/// The largest number of pixels of the item and of what it is made of. Coded sizes are multiples of up to 64.
+/// The number of pixels of the largest of the item and its parts. Coded sizes are multiples of up to 64.
 fn largest_part(file: &HeifFile<'_>, item: ItemId, depth: u32) -> Result<u64, DecodeError> {
     let padded = |side: u32| u64::from(side).next_multiple_of(64) + 64;
     let (width, height) = size_of(file, item)?;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::verify::{FileKey, OnlineRoots, Verified, is_same_file, verify};
 use super::{DupeGroup, DupePicture, DupeTier, KeepRules, Withheld};
 use crate::error::Result;
+use crate::media::Format;
 use crate::store::{Selection, Store, StoredCopy};
 use crate::types::{ContentHash, FileStat};
 
@@ -118,6 +119,9 @@ impl Check<'_> {
         redundant: &mut Redundant,
     ) -> Result<()> {
         let Some(image) = self.store.image(&picture.image)? else { return Ok(()) };
+        // A raw file and a document with layers hold what no copy of their preview has.
+        let format = self.store.provenance(image)?.format;
+        let is_source = [Format::Raw, Format::Psd].map(Format::name).contains(&format.as_str());
         let rows = self.store.copies_of(image, &Selection::default())?;
         let linked: HashSet<FileKey> = rows.iter().filter_map(FileKey::behind_link).collect();
         let mut rows: HashMap<PathBuf, StoredCopy> = rows.into_iter().map(|row| (row.path.clone(), row)).collect();
@@ -153,8 +157,8 @@ impl Check<'_> {
             match (pinned, own.as_ref().or(best.as_ref())) {
                 (Some(Pinned::LinkTarget), Some(_)) => withhold(row.path.clone(), Withheld::LinkTarget),
                 (None, Some(kept)) => {
-                    if kept.row.1 != picture.image && verified.may_hold_several_pictures() {
-                        withhold(row.path, Withheld::SeveralPictures);
+                    if kept.row.1 != picture.image && (is_source || verified.may_hold_several_pictures()) {
+                        withhold(row.path, Withheld::HoldsMore);
                         continue;
                     }
                     self.offer((row, key), picture, tier, &verified, kept, redundant);

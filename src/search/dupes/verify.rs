@@ -36,8 +36,8 @@ pub enum Withheld {
     LinkTarget,
     /// It is the kept file under another name: a hard link, or a path through a link or a second mount.
     SameFile,
-    /// It holds several pictures, such as an animation or the pages of a document, of which only the first was compared.
-    SeveralPictures,
+    /// It holds more than the picture that was compared: further frames or pages, layers, or the data of a camera.
+    HoldsMore,
     /// No other file of its group exists unchanged as a separate file.
     OnlyCopy,
 }
@@ -53,7 +53,7 @@ impl Withheld {
             Self::Offline => "is in a directory that is offline",
             Self::LinkTarget => "is the target of a link",
             Self::SameFile => "is the kept file under another name",
-            Self::SeveralPictures => "holds several pictures, of which only the first was compared",
+            Self::HoldsMore => "holds more than the picture that was compared",
             Self::OnlyCopy => "is the only copy that could be verified",
         }
     }

@@ -8,7 +8,7 @@ use crate::search::filter::Filter;
 use crate::store::Store;
 use crate::types::ColorName;
 
-/// What the lowest share of a picture that counts is worth. Half a picture more of the colour is certain.
+/// The score of the smallest share that counts. A picture that is half of this colour has a score of 1.
 const BASE_SCORE: f32 = 0.5;
 
 /// The shares of colours in pictures.

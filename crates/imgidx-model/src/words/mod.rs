@@ -1,7 +1,7 @@
 //! The meaning of words: a table of vectors, and how near a text is to the classes of ImageNet.
 //!
 //! The table was distilled from a sentence encoder (`models/words.py`; `models/README.md` describes how, and how well it
-//! does). The vector of a text is the sum of the rows of its words, so that no model runs when somebody searches: the
+//! does). The vector of a text is the sum of the rows of its words, so a search runs no model: the
 //! recipe is that of Model2Vec (Tulkens and van Dongen, 2024), except that the rows were trained, and their lengths are
 //! the weights of the words.
 
