@@ -365,7 +365,7 @@ fn a_raw_file_is_not_offered_because_of_a_larger_picture_of_the_shot() {
         );
     }
     raw.extend([&0_u32.to_le_bytes()[..], &preview].concat());
-    write(&sandbox.photo("shot.nef"), &raw);
+    fs::write(sandbox.photo("shot.nef"), &raw).expect("a file");
     sandbox.add();
     assert_eq!(sandbox.run_on_index(&["list", "--format", "raw"]).code(0).lines().len(), 1);
     assert_eq!(dupes(&sandbox, DupeTier::Near).len(), 1);
