@@ -248,6 +248,7 @@ fn cause_name(cause: ReadCause) -> &'static str {
         ReadCause::New => "new",
         ReadCause::Changed => "changed",
         ReadCause::Pending => "pending",
+        ReadCause::Undescribed => "metadata",
         ReadCause::Retry => "retry",
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use imgidx::media::Format;
-use imgidx::types::{ImageType, Shape};
+use imgidx::types::{ImageType, Location, Shape};
 use imgidx::{Filter, Result};
 
 use super::color::{Color, ColorParser};
@@ -47,6 +47,24 @@ pub(super) struct Filters {
     /// Only pictures taken before this time; without a date from the camera, the file's modification time counts
     #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     before: Option<String>,
+    /// Only pictures by a camera with this text in its maker or model (repeatable: all of the texts must occur)
+    #[arg(long, value_name = "TEXT")]
+    camera: Vec<String>,
+    /// Only pictures by a lens with this text in its name (repeatable: all of the texts must occur)
+    #[arg(long, value_name = "TEXT")]
+    lens: Vec<String>,
+    /// Only pictures taken within KM kilometres of this place, in degrees north and east [default for KM: 1]
+    #[arg(long, value_name = "LAT,LON[,KM]", value_parser = parse_place, allow_negative_numbers = true, allow_hyphen_values = true)]
+    near: Option<(Location, f64)>,
+    /// Only pictures that say where they were taken
+    #[arg(long)]
+    has_location: bool,
+    /// Only pictures with at least this rating, 1 to 5 stars
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i8).range(1..=5))]
+    min_rating: Option<i8>,
+    /// Only pictures with this keyword (repeatable: all of the keywords must be there)
+    #[arg(long, value_name = "WORD")]
+    keyword: Vec<String>,
 }
 
 impl Filters {
@@ -64,6 +82,14 @@ impl Filters {
             Color::Name(name) => filter.color_name(*name),
             Color::About(lab) => filter.color(*lab),
         });
+        filter = self.camera.iter().fold(filter, Filter::camera);
+        filter = self.lens.iter().fold(filter, Filter::lens);
+        filter = self.keyword.iter().fold(filter, Filter::keyword);
+        filter = self.min_rating.into_iter().fold(filter, Filter::min_rating);
+        filter = self.near.into_iter().fold(filter, |filter, (place, kilometers)| filter.near(place, kilometers));
+        if self.has_location {
+            filter = filter.has_location();
+        }
         if let Some(moment) = &self.after {
             filter = filter.after(moment)?;
         }
@@ -95,6 +121,19 @@ impl Filters {
         }
         Ok(())
     }
+}
+
+/// A latitude, a longitude and a distance in kilometres.
+fn parse_place(text: &str) -> Result<(Location, f64), String> {
+    let numbers: Option<Vec<f64>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
+    let (latitude, longitude, kilometers) = match numbers.as_deref() {
+        Some(&[latitude, longitude]) => (latitude, longitude, 1.0),
+        Some(&[latitude, longitude, kilometers]) if kilometers > 0.0 => (latitude, longitude, kilometers),
+        _ => return Err("expected LATITUDE,LONGITUDE or LATITUDE,LONGITUDE,KILOMETRES, such as 48.86,2.35,5".into()),
+    };
+    let place = Location::new(latitude, longitude);
+    let place = place.ok_or("a latitude is between -90 and 90, and a longitude between -180 and 180")?;
+    Ok((place, kilometers))
 }
 
 fn parse_moment(text: &str) -> Result<String, String> {

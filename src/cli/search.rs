@@ -121,7 +121,9 @@ fn tell(global: &Global, answer: &TextAnswer) {
 
 /// Notes how the words were understood, and what can be done about those that were not.
 fn tell_understood(global: &Global, answer: &TextAnswer) {
-    let is_clear = |one: &Understood| matches!(one.kind, MatchKind::Label | MatchKind::Path) && one.english.is_none();
+    let is_clear = |one: &Understood| {
+        matches!(one.kind, MatchKind::Label | MatchKind::Path | MatchKind::Metadata) && one.english.is_none()
+    };
     if answer.terms.len() > 1 || !answer.understood.iter().all(is_clear) {
         let terms = answer.understood.chunk_by(|one, next| one.term == next.term).map(describe);
         global.note(&terms.collect::<Vec<_>>().join("; "));
@@ -141,6 +143,7 @@ fn describe(ways: &[Understood]) -> String {
         MatchKind::Label if one.matches == 0 => "none".to_owned(),
         MatchKind::Label => format!("{} by label", one.matches),
         MatchKind::Path => format!("{} by path", one.matches),
+        MatchKind::Metadata => format!("{} by metadata", one.matches),
         MatchKind::Colour if one.matches == 0 => "a colour that no picture has".to_owned(),
         MatchKind::Colour => format!("{} by colour", one.matches),
         MatchKind::Meaning if one.matches == 0 => "nothing is near it".to_owned(),
@@ -157,8 +160,12 @@ fn describe(ways: &[Understood]) -> String {
 /// The line of a hit; with `is_verbose`, with its labels and the terms that it matches.
 fn line(hit: &TextHit, is_verbose: bool) -> HitLine<'_> {
     let labels = hit.labels.iter().map(|label| format!("{} {:.2}", label.label, label.score));
-    let paths = hit.why.iter().filter(|why| why.kind == MatchKind::Path).map(|why| format!("{} in the path", why.term));
-    let note = is_verbose.then(|| labels.chain(paths).collect::<Vec<_>>().join(", "));
+    let written = hit.why.iter().filter_map(|why| match why.kind {
+        MatchKind::Path => Some(format!("{} in the path", why.term)),
+        MatchKind::Metadata => Some(format!("{} in the metadata", why.term)),
+        _ => None,
+    });
+    let note = is_verbose.then(|| labels.chain(written).collect::<Vec<_>>().join(", "));
     HitLine { score: hit.score, path: &hit.path, paths: &hit.paths, note }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use imgidx::documents::Shown;
 use imgidx::search::Examined;
-use imgidx::types::{Features, TypeGuess};
+use imgidx::types::{Features, Metadata, TypeGuess};
 use imgidx::{Error, QueryImage, Result};
 
 use super::Global;
@@ -60,9 +60,7 @@ fn print(out: &mut Out, picture: &Examined, paths: &[PathBuf], has_classes: bool
     if info.orientation != 1 {
         out.line(format_args!("orientation  {} (width and height are of the upright picture)", info.orientation))?;
     }
-    if let Some(taken) = &info.taken {
-        out.line(format_args!("taken        {taken}"))?;
-    }
+    print_metadata(out, &picture.metadata)?;
     out.line(format_args!("size         {}", human_bytes(picture.bytes)))?;
     out.line(format_args!("content      {}", picture.hash))?;
     out.line(format_args!("indexed      {}", if picture.row.is_some() { "yes" } else { "no" }))?;
@@ -85,6 +83,51 @@ fn print(out: &mut Out, picture: &Examined, paths: &[PathBuf], has_classes: bool
         out.path(if i == 0 { "also at      " } else { "             " }, path, '\n')?;
     }
     Ok(())
+}
+
+/// Prints what the picture says of itself, as far as it says anything.
+fn print_metadata(out: &mut Out, metadata: &Metadata) -> std::io::Result<()> {
+    let zone = metadata.zone.as_ref().map_or_else(String::new, |zone| format!(" {zone}"));
+    let location = metadata.location.map(|at| format!("{:.5}, {:.5}", at.latitude, at.longitude));
+    let rating = metadata.rating.map(|rating| match rating {
+        -1 => "rejected".to_owned(),
+        stars => format!("{stars} of 5"),
+    });
+    let list = |texts: &[String]| (!texts.is_empty()).then(|| texts.join(", "));
+    let lines = [
+        ("taken", metadata.taken.as_ref().map(|taken| format!("{taken}{zone}"))),
+        ("camera", metadata.camera()),
+        ("lens", metadata.lens.clone()),
+        ("exposure", exposure(metadata)),
+        ("location", location),
+        ("rating", rating),
+        ("title", metadata.title.clone()),
+        ("description", metadata.description.clone()),
+        ("keywords", list(&metadata.keywords)),
+        ("people", list(&metadata.people)),
+    ];
+    for (name, text) in lines {
+        if let Some(text) = text {
+            out.line(format_args!("{name:<12} {}", text.replace('\n', " ")))?;
+        }
+    }
+    Ok(())
+}
+
+/// Focal length, aperture, exposure time and sensitivity, as photographers write them.
+fn exposure(metadata: &Metadata) -> Option<String> {
+    let time = |seconds: f64| match seconds {
+        ..0.3 => format!("1/{:.0} s", 1.0 / seconds),
+        seconds => format!("{} s", (seconds * 10.0).round() / 10.0),
+    };
+    let parts = [
+        metadata.focal_length.map(|length| format!("{} mm", (length * 10.0).round() / 10.0)),
+        metadata.aperture.map(|number| format!("f/{}", (number * 10.0).round() / 10.0)),
+        metadata.exposure_time.map(time),
+        metadata.iso.map(|iso| format!("ISO {iso}")),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 fn print_features(out: &mut Out, features: &Features) -> std::io::Result<()> {

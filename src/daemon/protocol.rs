@@ -11,7 +11,7 @@ use crate::types::paths_text;
 pub use crate::watch::DaemonStatus;
 
 /// The version of the protocol.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// One line from a client.
 #[derive(Debug, Clone, Serialize, Deserialize)]

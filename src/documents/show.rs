@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::search::Examined;
-use crate::types::{Classification, Embedding, Features, ImageInfo, PathField, TypeGuess, escape_path};
+use crate::types::{Classification, Embedding, Features, ImageInfo, Metadata, PathField, TypeGuess, escape_path};
 
 /// Everything known about a picture.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -23,6 +23,8 @@ pub struct Shown {
     /// What decoding reveals.
     #[serde(flatten)]
     pub info: ImageInfo,
+    /// What it says of itself, and what an XMP file beside it says.
+    pub metadata: Metadata,
     /// Its features and type.
     #[serde(flatten)]
     pub measured: Measured,
@@ -65,6 +67,7 @@ impl Shown {
             indexed: picture.row.is_some(),
             bytes: picture.bytes,
             info: with_iso_time(&picture.info),
+            metadata: Metadata { taken: picture.metadata.taken.as_deref().map(iso_time), ..picture.metadata.clone() },
             measured: picture.features.clone().into(),
             labels: picture.classes.clone(),
             embedding: EmbeddingOf::new(&picture.embedding, model, with_vector),
@@ -75,8 +78,12 @@ impl Shown {
 
 /// The same facts, with the capture time as ISO 8601 writes it.
 pub(super) fn with_iso_time(info: &ImageInfo) -> ImageInfo {
-    let taken = info.taken.as_ref().map(|taken| taken.replacen(' ', "T", 1));
-    ImageInfo { taken, ..info.clone() }
+    ImageInfo { taken: info.taken.as_deref().map(iso_time), ..info.clone() }
+}
+
+/// A capture time as ISO 8601 writes it.
+fn iso_time(taken: &str) -> String {
+    taken.replacen(' ', "T", 1)
 }
 
 impl From<Option<Features>> for Measured {

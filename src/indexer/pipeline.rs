@@ -22,7 +22,7 @@ use super::context::{PipelineContext, ended_early};
 use super::crash_journal::CrashJournal;
 use super::memory_plan::{MemoryPlan, QUEUED_PER_WORKER};
 use super::options::AddOptions;
-use super::plan::is_settled;
+use super::plan::{ReadCause, is_settled};
 use super::planning::plan_all;
 use super::preprocess::{Job, preprocess_all};
 use super::record::{ObservedFile, Outcome, Recorder};
@@ -33,11 +33,11 @@ use super::throttle::Throttle;
 use super::worker::work;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result, io_reason};
-use crate::media::{DecodeLimits, Reading, read_content};
+use crate::media::{DecodeLimits, Packets, Reading, read_content};
 use crate::model::Device;
 use crate::scan::ScanOptions;
 use crate::store::{ContentState, FoundFile, ModelRow, Store, Writer};
-use crate::types::{ByteBudget, RootId, Stage, current_memory, give_back_memory, now_ns};
+use crate::types::{ByteBudget, Metadata, RootId, Stage, current_memory, give_back_memory, now_ns};
 
 /// Maximum number of outcomes in one transaction. A kill of the process loses the open transaction.
 const MAX_BATCH_OUTCOMES: usize = 256;
@@ -309,18 +309,37 @@ fn memory(encoder: &Encoder) -> Option<u64> {
 /// Reads and hashes files, and passes contents that need work to the preprocessors.
 fn read_all<'a>(
     context: &'a PipelineContext<'_>,
-    paths: &Receiver<ObservedFile>,
+    paths: &Receiver<(ObservedFile, ReadCause)>,
     jobs: &Sender<Job<'a>>,
     outcomes: &Sender<Outcome>,
 ) -> Result<()> {
     let store = Store::open(&context.database)?;
-    for found in paths {
+    for (found, cause) in paths {
         context.waiting_paths.fetch_sub(1, Ordering::Relaxed);
-        if !context.cancel.is_cancelled() {
-            read_one(context, &store, found, jobs, outcomes)?;
+        if context.cancel.is_cancelled() {
+            continue;
+        }
+        match if cause == ReadCause::Undescribed { described(context, &store, &found)? } else { None } {
+            Some(outcome) => outcomes.send(outcome).map_err(ended_early)?,
+            None => read_one(context, &store, found, jobs, outcomes)?,
         }
     }
     Ok(())
+}
+
+/// Reads the metadata of an unchanged file, and nothing else of it. `None` if the file has to be read after all.
+fn described(context: &PipelineContext<'_>, store: &Store, found: &ObservedFile) -> Result<Option<Outcome>> {
+    let Some(known) = store.content_at(found.file.root, &found.file.path, context.model)? else { return Ok(None) };
+    let read = trace_span!("metadata").in_scope(|| Packets::read(&found.path()));
+    Ok(read.ok().filter(|(_, stat)| stat.matches(&found.file.stat)).map(|(packets, _)| {
+        let metadata = metadata_of(context, &packets);
+        Outcome::Described { image: known.image, metadata, is_unchanged: true }
+    }))
+}
+
+/// Interprets metadata in a decoder process. What ends the process says nothing.
+fn metadata_of(context: &PipelineContext<'_>, packets: &Packets) -> Metadata {
+    context.encoder.sandbox().metadata(packets, context.limits).unwrap_or_default()
 }
 
 fn read_one<'a>(
@@ -345,6 +364,10 @@ fn read_one<'a>(
             let observed = stat.map(|stat| observed(stat, read_at));
             Outcome::Unreadable { root: found.file.root, path: found.file.path, observed, stage: Stage::Read, reason }
         }
+        Reading::Sidecar(bytes, stat, read_at) => {
+            let metadata = metadata_of(context, &Packets::of_xmp_file(bytes));
+            Outcome::Sidecar { observed: observed(stat, read_at), metadata }
+        }
         Reading::Content(content, stat, read_at) => {
             let observed = observed(stat, read_at);
             let hash = content.hash;
@@ -357,6 +380,12 @@ fn read_one<'a>(
             } else if let Some(known) = known.filter(|known| is_settled(known.state, context.options.retry_failed)) {
                 context.in_flight.lock().remove(&hash);
                 Outcome::Linked { observed, image: known.image, state: known.state }
+            } else if let Some(known) = known.filter(|known| known.state == ContentState::Undescribed) {
+                let metadata = metadata_of(context, &Packets::find(&content.bytes, content.format));
+                let described = Outcome::Described { image: known.image, metadata, is_unchanged: false };
+                outcomes.send(described).map_err(ended_early)?;
+                context.in_flight.lock().remove(&hash);
+                Outcome::Linked { observed, image: known.image, state: ContentState::Done }
             } else if context.crash_journal.is_blamed(&hash) && !context.options.retry_failed {
                 let reason = "the program ended more than once while decoding this picture".into();
                 Outcome::Undecodable { observed, hash, bytes: content.bytes.len() as u64, reason }

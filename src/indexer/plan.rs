@@ -20,6 +20,8 @@ pub enum ReadCause {
     Changed,
     /// Its content has no vector of this model yet, or its features are not measured.
     Pending,
+    /// Only its metadata is read, because this version reads other fields.
+    Undescribed,
     /// It failed before and is tried again.
     Retry,
 }
@@ -153,6 +155,9 @@ impl<'a> Planner<'a> {
             FileState::Picture(ContentState::Pending | ContentState::Unmeasured) => {
                 PlanStep::Read(file, ReadCause::Pending)
             }
+            FileState::Picture(ContentState::Undescribed) if !known.missing => {
+                PlanStep::Read(file, ReadCause::Undescribed)
+            }
             FileState::Picture(ContentState::Failed) | FileState::Unreadable if self.retry_failed => {
                 PlanStep::Read(file, ReadCause::Retry)
             }
@@ -208,7 +213,7 @@ pub(super) fn is_settled(state: ContentState, retry_failed: bool) -> bool {
     match state {
         ContentState::Done => true,
         ContentState::Failed => !retry_failed,
-        ContentState::Pending | ContentState::Unmeasured => false,
+        ContentState::Pending | ContentState::Unmeasured | ContentState::Undescribed => false,
     }
 }
 

@@ -9,7 +9,7 @@ use crossbeam_channel::Sender;
 use tracing::trace_span;
 
 use super::context::{PipelineContext, ended_early};
-use super::plan::{PlanStep, Planner};
+use super::plan::{PlanStep, Planner, ReadCause};
 use super::record::{ObservedFile, Outcome};
 use super::targets::{Target, health};
 use crate::error::{Error, Result};
@@ -21,7 +21,7 @@ use crate::types::{RootId, Stage, now_ns, path_from_bytes, path_to_bytes};
 pub(super) fn plan_all(
     context: &PipelineContext<'_>,
     targets: &[(&Target, RootId)],
-    paths: &Sender<ObservedFile>,
+    paths: &Sender<(ObservedFile, ReadCause)>,
     outcomes: &Sender<Outcome>,
 ) -> Result<()> {
     let store = Store::open(&context.database)?;
@@ -33,7 +33,7 @@ fn plan_one(
     store: &Store,
     target: &Target,
     root: RootId,
-    paths: &Sender<ObservedFile>,
+    paths: &Sender<(ObservedFile, ReadCause)>,
     outcomes: &Sender<Outcome>,
 ) -> Result<()> {
     let options = context.options;
@@ -73,9 +73,9 @@ fn plan_one(
             PlanStep::Read(file, _) if file.path != *scope && is_unsettled(&file, options.settle) => {
                 Outcome::Unsettled(observed(file).path())
             }
-            PlanStep::Read(file, _) => {
+            PlanStep::Read(file, cause) => {
                 context.waiting_paths.fetch_add(1, Ordering::Relaxed);
-                paths.send(observed(file)).map_err(ended_early)?;
+                paths.send((observed(file), cause)).map_err(ended_early)?;
                 continue;
             }
         };

@@ -82,8 +82,8 @@ fn prepare(context: &PipelineContext<'_>, preprocessor: usize, job: Job<'_>) -> 
     drop(permit);
     let hash = content.hash;
     match decoded {
-        Ok(Decoded { info, features, miniature, pixels, .. }) => {
-            let decoded = DecodedImage { hash, bytes, info, features, miniature };
+        Ok(Decoded { info, metadata, features, miniature, pixels, .. }) => {
+            let decoded = DecodedImage { hash, bytes, info, metadata, features, miniature };
             match pixels {
                 Some(pixels) => Ok(Prepared { observed, decoded, pixels }),
                 None => Err(Box::new(Outcome::Indexed { observed, decoded, embedded: None })),

@@ -10,7 +10,9 @@ use super::report::IndexReport;
 use crate::error::{Error, Result};
 use crate::model::Embedded;
 use crate::store::{Batch, ContentState, FileState, FoundFile, ModelRow, RootState, Store};
-use crate::types::{ContentHash, Features, FileId, ImageId, ImageInfo, Miniature, RootId, Stage, path_from_bytes};
+use crate::types::{
+    ContentHash, Features, FileId, ImageId, ImageInfo, Metadata, Miniature, RootId, Stage, path_from_bytes,
+};
 
 /// A file that was found, with the path of its root. Once the file is read, its signature is the one from then.
 #[derive(Debug, Clone)]
@@ -31,6 +33,7 @@ pub(super) struct DecodedImage {
     pub hash: ContentHash,
     pub bytes: u64,
     pub info: ImageInfo,
+    pub metadata: Metadata,
     pub features: Features,
     pub miniature: Box<Miniature>,
 }
@@ -50,6 +53,10 @@ pub(super) enum Outcome {
     Duplicate { observed: ObservedFile, hash: ContentHash },
     /// A content with new features; without a vector if that is stored already.
     Indexed { observed: ObservedFile, decoded: DecodedImage, embedded: Option<Embedded> },
+    /// What a known content says of itself. If its file needed nothing else, it counts as unchanged.
+    Described { image: ImageId, metadata: Metadata, is_unchanged: bool },
+    /// An XMP file.
+    Sidecar { observed: ObservedFile, metadata: Metadata },
     /// A content that cannot be decoded.
     Undecodable { observed: ObservedFile, hash: ContentHash, bytes: u64, reason: String },
     /// A content for which the model returns no valid vector.
@@ -111,6 +118,7 @@ impl Recorder {
     /// holds the roots that were scanned completely.
     pub(super) fn finish(&mut self, batch: &Batch<'_>, store: &Store, whole: &HashSet<RootId>) -> Result<()> {
         self.report.vanished = std::mem::take(&mut self.missing).record(batch, store, self.moment, whole)?;
+        batch.describe_orphaned()?;
         for root in &self.left_behind {
             if !batch.has_pictures(*root)? {
                 batch.delete_root(*root)?;
@@ -125,6 +133,7 @@ impl Recorder {
             Outcome::Unchanged(state, files) => self.count_unchanged(state, files),
             Outcome::Restored(id, state) => {
                 batch.mark_present(id)?;
+                batch.describe_again(id)?;
                 self.count_unchanged(state, 1);
             }
             Outcome::Moved { from, observed } => self.rename(batch, from, &observed)?,
@@ -144,6 +153,16 @@ impl Recorder {
                     self.report.embedded += 1;
                 }
                 self.settle(batch, observed, decoded.hash, image, ContentState::Done)?;
+            }
+            Outcome::Described { image, metadata, is_unchanged } => {
+                batch.put_metadata(image, &metadata)?;
+                if is_unchanged {
+                    self.count_unchanged(FileState::Picture(ContentState::Done), 1);
+                }
+            }
+            Outcome::Sidecar { observed, metadata } => {
+                batch.put_sidecar(&observed.file, &metadata)?;
+                self.report.skipped += 1;
             }
             Outcome::Undecodable { observed, hash, bytes, reason } => {
                 let image = batch.put_image(&hash, bytes, None)?;
@@ -185,6 +204,7 @@ impl Recorder {
         let image = batch.put_image(&decoded.hash, decoded.bytes, Some(&decoded.info))?;
         batch.put_features(image, &decoded.features)?;
         batch.put_miniature(image, &decoded.miniature)?;
+        batch.put_metadata(image, &decoded.metadata)?;
         self.report.measured += 1;
         Ok(image)
     }
@@ -240,6 +260,7 @@ impl Recorder {
     ) -> Result<()> {
         let before = batch.image_at(observed.file.root, &observed.file.path)?;
         batch.put_file(&observed.file, Some(image), None)?;
+        batch.describe_at(observed.file.root, &observed.file.path)?;
         if state == ContentState::Failed {
             if before == Some(Some(image)) && !tried {
                 self.count_unchanged(FileState::Picture(state), 1);
@@ -266,6 +287,7 @@ impl Recorder {
             self.count_unsettled(observed.path());
             return Ok(());
         }
+        batch.describe_at(observed.file.root, &observed.file.path)?;
         self.left_behind.extend(root_before.filter(|(_, path)| !path.is_dir()).map(|(root, _)| root));
         self.report.moved += 1;
         Ok(())

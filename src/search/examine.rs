@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::media::{Decoded, Format, Kind, read_named_picture, sniff};
 use crate::model::Embedded;
 use crate::store::{ModelRow, Store};
-use crate::types::{Classification, ContentHash, Embedding, Features, ImageId, ImageInfo, Stage};
+use crate::types::{Classification, ContentHash, Embedding, Features, ImageId, ImageInfo, Metadata, Stage};
 
 /// Everything known about a picture.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +24,8 @@ pub struct Examined {
     pub row: Option<ImageId>,
     /// What decoding reveals: format, dimensions and so on.
     pub info: ImageInfo,
+    /// What it says of itself.
+    pub metadata: Metadata,
     /// Its vector.
     pub embedding: Embedding,
     /// Its best classes, with their scores.
@@ -53,17 +55,18 @@ pub(super) fn examine(
     {
         let (embedding, classes) = (vector.embedding, store.classes(image, model)?);
         let features = store.features(image)?;
-        return Ok(Examined { path, hash, bytes, row, info, embedding, classes, features, indexed: true });
+        // An older version stored nothing but the date.
+        let metadata = store.metadata_of(image)?;
+        let metadata = metadata.unwrap_or_else(|| Metadata { taken: info.taken.clone(), ..Metadata::default() });
+        return Ok(Examined { path, hash, bytes, row, info, metadata, embedding, classes, features, indexed: true });
     }
     let encoder = encoder()?;
-    let Decoded { info, features, pixels, .. } = encoder.decode(&content, format).map_err(|error| Error::Picture {
-        path: path.clone(),
-        stage: Stage::Decode,
-        reason: error.to_string(),
-    })?;
+    let Decoded { info, metadata, features, pixels, .. } = encoder
+        .decode(&content, format)
+        .map_err(|error| Error::Picture { path: path.clone(), stage: Stage::Decode, reason: error.to_string() })?;
     let Embedded { embedding, classes } = encoder.encode(pixels.expect("the decode request asks for pixels"))?;
     let features = Some(features);
-    Ok(Examined { path, hash, bytes, row, info, embedding, classes, features, indexed: false })
+    Ok(Examined { path, hash, bytes, row, info, metadata, embedding, classes, features, indexed: false })
 }
 
 /// The content of a picture, its format and its digest.

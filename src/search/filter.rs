@@ -1,4 +1,4 @@
-//! Filters by folder, format, type, shape, size, colour and date.
+//! Filters by folder, format, type, shape, size, colour, date, and what pictures say of themselves.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::store::{ModelRow, Selection, Store, Subtree};
-use crate::types::{ColorName, ImageType, Lab, Shape, VectorId, path_to_bytes, paths_text, resolved};
+use crate::types::{ColorName, ImageType, Lab, Location, Shape, VectorId, path_to_bytes, paths_text, resolved};
 
 /// Conditions that pictures in an answer must meet. All of them must hold.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -109,6 +109,50 @@ impl Filter {
     pub fn before(mut self, moment: &str) -> Result<Self> {
         self.selection.before = Some(checked_moment(moment)?);
         Ok(self)
+    }
+
+    /// Only pictures by a camera with this text in its maker or model, in capitals or not. Further calls add texts that
+    /// must also occur.
+    #[must_use]
+    pub fn camera(mut self, text: impl Into<String>) -> Self {
+        self.selection.cameras.push(text.into());
+        self
+    }
+
+    /// Only pictures by a lens with this text in its name, in capitals or not. Further calls add texts that must also
+    /// occur.
+    #[must_use]
+    pub fn lens(mut self, text: impl Into<String>) -> Self {
+        self.selection.lenses.push(text.into());
+        self
+    }
+
+    /// Only pictures that were taken within this distance of a location, in kilometres.
+    #[must_use]
+    pub fn near(mut self, location: Location, kilometers: f64) -> Self {
+        self.selection.near = Some((location, kilometers));
+        self
+    }
+
+    /// Only pictures that say where they were taken.
+    #[must_use]
+    pub fn has_location(mut self) -> Self {
+        self.selection.has_location = true;
+        self
+    }
+
+    /// Minimum rating, in stars.
+    #[must_use]
+    pub fn min_rating(mut self, stars: i8) -> Self {
+        self.selection.min_rating = Some(stars);
+        self
+    }
+
+    /// Only pictures with this keyword, in capitals or not. Further calls add keywords that must also be there.
+    #[must_use]
+    pub fn keyword(mut self, keyword: impl Into<String>) -> Self {
+        self.selection.keywords.push(keyword.into());
+        self
     }
 
     /// Whether the filter has no conditions.

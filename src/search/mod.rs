@@ -32,6 +32,6 @@ pub use status::{NeighborStatus, RootStatus, Status};
 #[cfg(any(test, fuzzing))]
 pub(crate) use text::search_text;
 pub use text::{
-    LOW_THRESHOLD, MIN_LABEL_SCORE, MIN_MEANING_SCORE, MatchKind, PATH_MATCH_SCORE, Suggestion, TextAnswer, TextHit,
-    TextQuery, Understood, Why,
+    LOW_THRESHOLD, METADATA_MATCH_SCORE, MIN_LABEL_SCORE, MIN_MEANING_SCORE, MatchKind, PATH_MATCH_SCORE, Suggestion,
+    TextAnswer, TextHit, TextQuery, Understood, Why,
 };

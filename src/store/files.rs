@@ -8,7 +8,7 @@ use super::batch::{Batch, ModelRow};
 use super::select::{SelectedFiles, Selection};
 use super::{Store, path_in};
 use crate::error::Result;
-use crate::types::{ContentHash, Features, FileId, FileStat, ImageId, RootId};
+use crate::types::{ContentHash, Features, FileId, FileStat, ImageId, Metadata, RootId};
 
 /// The progress of an image with one model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum ContentState {
     Done,
     /// Its vector is stored, but its features are not, or were measured by another version.
     Unmeasured,
+    /// Only its metadata is not stored, or was read by another version.
+    Undescribed,
     /// An attempt to index it failed.
     Failed,
     /// It has no vector of this model yet.
@@ -97,15 +99,19 @@ fn content_state_sql() -> String {
     format!(
         "CASE
          WHEN EXISTS (SELECT 1 FROM embedding e WHERE e.image = f.image AND e.model = ?1) THEN
-             CASE WHEN EXISTS (SELECT 1 FROM feature m WHERE m.image = f.image AND m.version = {}) THEN 3 ELSE 2 END
+             CASE WHEN NOT EXISTS (SELECT 1 FROM feature m WHERE m.image = f.image AND m.version = {}) THEN 2
+                  WHEN NOT EXISTS (SELECT 1 FROM metadata d WHERE d.image = f.image AND d.version = {}) THEN 4
+                  ELSE 3 END
          WHEN EXISTS (SELECT 1 FROM failure x WHERE x.image = f.image AND (x.model IS NULL OR x.model = ?1)) THEN 1
          ELSE 0 END",
-        Features::VERSION
+        Features::VERSION,
+        Metadata::VERSION
     )
 }
 
 fn content_state(code: i64) -> ContentState {
     match code {
+        4 => ContentState::Undescribed,
         3 => ContentState::Done,
         2 => ContentState::Unmeasured,
         1 => ContentState::Failed,
@@ -360,6 +366,7 @@ impl Batch<'_> {
                 to.read_at_ns,
             ],
         )?;
+        self.move_sidecar(from, to)?;
         self.delete_file(from)?;
         Ok(moved > 0)
     }

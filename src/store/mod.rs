@@ -30,6 +30,7 @@ mod forgotten;
 mod formats;
 mod list;
 mod lock;
+mod metadata;
 mod open;
 mod orphans;
 mod pages;

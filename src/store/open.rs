@@ -31,6 +31,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("../../schema/0008_traces.sql")),
     M::up(include_str!("../../schema/0009_miniatures.sql")),
     M::up(include_str!("../../schema/0010_color_shares.sql")),
+    M::up(include_str!("../../schema/0011_metadata.sql")),
 ];
 
 /// The schema version of a current database.

@@ -22,8 +22,22 @@ use crate::error::{Error, Result};
 use crate::types::now_ns;
 
 /// Tables with row ids, each after the tables that it refers to.
-const TABLES: [&str; 11] =
-    ["root", "model", "label", "image", "file", "embedding", "feature", "miniature", "failure", "run", "trace"];
+const TABLES: [&str; 14] = [
+    "root",
+    "model",
+    "label",
+    "image",
+    "file",
+    "embedding",
+    "feature",
+    "miniature",
+    "metadata",
+    "sidecar",
+    "description",
+    "failure",
+    "run",
+    "trace",
+];
 
 /// Tables without row ids, which are read from both ends.
 const SMALL_TABLES: [&str; 2] = ["setting", "dismissal"];

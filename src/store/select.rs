@@ -7,7 +7,7 @@ use super::Store;
 use super::batch::ModelRow;
 use super::features::colors_from_bytes;
 use crate::error::Result;
-use crate::types::{ColorName, ColorShares, Features, ImageId, ImageType, Lab, RootId, Shape, VectorId};
+use crate::types::{ColorName, ColorShares, Features, ImageId, ImageType, Lab, Location, RootId, Shape, VectorId};
 
 /// A root, or a file or folder in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,18 @@ pub struct Selection {
     pub after: Option<String>,
     /// Taken before this time.
     pub before: Option<String>,
+    /// The camera has all of these texts in its name, in capitals or not.
+    pub cameras: Vec<String>,
+    /// The lens has all of these texts in its name, in capitals or not.
+    pub lenses: Vec<String>,
+    /// Taken within this distance in kilometres of a location.
+    pub near: Option<(Location, f64)>,
+    /// Says where it was taken.
+    pub has_location: bool,
+    /// Has at least this rating.
+    pub min_rating: Option<i8>,
+    /// Has all of these keywords, in capitals or not.
+    pub keywords: Vec<String>,
 }
 
 /// A selected image.
@@ -157,6 +169,39 @@ impl<'a> SelectedFiles<'a> {
         (joins, conditions)
     }
 
+    /// A condition on the image whose row id is the SQL expression `id`: what is said of one of its present files.
+    /// `None` if the selection asks for nothing of that kind.
+    fn said(&mut self, id: &str) -> Option<String> {
+        let selection = self.selection;
+        let mut conditions = Vec::new();
+        for (column, texts) in [("camera", &selection.cameras), ("lens", &selection.lenses)] {
+            conditions.extend(
+                texts.iter().map(|text| format!("instr(lower(d.{column}), lower({})) > 0", self.bind(text.clone()))),
+            );
+        }
+        for keyword in &selection.keywords {
+            let keyword = self.bind(format!("\n{}\n", keyword.trim().to_lowercase()));
+            conditions.push(format!("instr(d.keywords, {keyword}) > 0"));
+        }
+        conditions.extend(selection.min_rating.map(|rating| format!("d.rating >= {}", self.bind(rating))));
+        if let Some((center, kilometers)) = selection.near {
+            let (south, north) = latitudes(center, kilometers);
+            let (south, north) = (self.bind(south), self.bind(north));
+            let (latitude, longitude) = (self.bind(center.latitude), self.bind(center.longitude));
+            let kilometers = self.bind(kilometers);
+            conditions.push(format!("d.latitude BETWEEN {south} AND {north}"));
+            conditions.push(format!("distance(d.latitude, d.longitude, {latitude}, {longitude}) <= {kilometers}"));
+        }
+        if selection.has_location {
+            conditions.push("d.latitude IS NOT NULL".into());
+        }
+        let all = (!conditions.is_empty()).then(|| and_all(&conditions))?;
+        // A list that is made once; with a condition for each image, SQLite would look up all of their files.
+        Some(format!(
+            "{id} IN (SELECT f.image FROM description d JOIN file f ON f.id = d.file WHERE f.missing_since IS NULL{all})"
+        ))
+    }
+
     /// Like [`of_image`](Self::of_image), but without the condition on subtrees.
     fn of_content(&mut self, id: &str) -> (String, Vec<String>) {
         let selection = self.selection;
@@ -183,6 +228,7 @@ impl<'a> SelectedFiles<'a> {
                      FROM file t WHERE t.image = i.id AND t.missing_since IS NULL))";
         conditions.extend(selection.after.clone().map(|moment| format!("{time} >= {}", self.bind(moment))));
         conditions.extend(selection.before.clone().map(|moment| format!("{time} < {}", self.bind(moment))));
+        let said = self.said(id);
         let mut joins = if conditions.is_empty() { String::new() } else { format!("JOIN image i ON i.id = {id}") };
         let shares = self.color_shares();
         if !selection.types.is_empty() || !shares.is_empty() {
@@ -193,6 +239,7 @@ impl<'a> SelectedFiles<'a> {
             }
             conditions.extend(shares.iter().map(|share| format!("{share} >= {MIN_COLOR_SHARE}")));
         }
+        conditions.extend(said);
         (joins, conditions)
     }
 
@@ -221,8 +268,17 @@ impl<'a> SelectedFiles<'a> {
     }
 }
 
+/// The southernmost and the northernmost latitude within a distance of a location, by which the index on places is
+/// searched. A little more than that, because of rounding.
+fn latitudes(center: Location, kilometers: f64) -> (f64, f64) {
+    const DEGREES_PER_KILOMETER: f64 = 1.001 * 180.0 / (std::f64::consts::PI * 6371.0);
+    let reach = kilometers * DEGREES_PER_KILOMETER + 1e-6;
+    (center.latitude - reach, center.latitude + reach)
+}
+
 /// Defines the SQL functions `color_share(dominant_colors, L, a, b)`, the share of an image that has about this colour,
-/// and `name_share(color_shares, index)`, the share that has a colour of this name.
+/// `name_share(color_shares, index)`, the share that has a colour of this name, and `distance(latitude, longitude,
+/// latitude, longitude)` in kilometres.
 pub(super) fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("color_share", 4, flags, |context| {
@@ -230,6 +286,12 @@ pub(super) fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
         let colors = colors_from_bytes(context.get_raw(0).as_blob()?);
         let near = colors.iter().filter(|color| color.lab.difference(lab) <= MAX_COLOR_DIFFERENCE);
         Ok(near.map(|color| color.share).sum::<f32>())
+    })?;
+    connection.create_scalar_function("distance", 4, flags, |context| {
+        let place = |at: usize| -> rusqlite::Result<Location> {
+            Ok(Location { latitude: context.get(at)?, longitude: context.get(at + 1)? })
+        };
+        Ok(place(0)?.distance(place(2)?))
     })?;
     connection.create_scalar_function("name_share", 2, flags, |context| {
         let steps = context.get_raw(0).as_blob()?.get(context.get::<usize>(1)?).copied().unwrap_or(0);

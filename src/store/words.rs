@@ -121,7 +121,7 @@ impl Store {
 
 /// The FTS5 expression that matches texts with all words of one of these phrases. Quoted, words are not interpreted as
 /// FTS5 syntax.
-fn match_expression(phrases: &[String]) -> String {
+pub(super) fn match_expression(phrases: &[String]) -> String {
     let quoted = |word: &str| format!("\"{}\"", word.replace('"', "\"\""));
     let all = |phrase: &String| format!("({})", phrase.split(' ').map(quoted).collect::<Vec<_>>().join(" AND "));
     phrases.iter().map(all).collect::<Vec<_>>().join(" OR ")

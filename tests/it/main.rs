@@ -25,6 +25,7 @@ mod isolation;
 mod json;
 mod layers;
 mod meaning;
+mod metadata;
 mod models;
 mod moves;
 mod neighbors;

@@ -24,6 +24,8 @@ pub struct Content {
 pub enum Reading {
     /// A picture.
     Content(Content, FileStat, i64),
+    /// An XMP file, which holds the metadata of a picture beside it: its bytes.
+    Sidecar(Vec<u8>, FileStat, i64),
     /// Not a picture that can be decoded, with the reason.
     Skipped(String, FileStat, i64),
     /// The file changed or disappeared while it was read. The next run reads it again.
@@ -43,6 +45,7 @@ impl Reading {
     pub fn picture(self, path: &Path) -> Result<Content, String> {
         match self {
             Self::Content(content, ..) => Ok(content),
+            Self::Sidecar(..) => Err("not a picture".into()),
             Self::Skipped(reason, ..) | Self::Failed(reason, ..) => Err(reason),
             Self::Exhausted(error) => Err(io_reason(&error)),
             Self::InFlux => match path.symlink_metadata() {
@@ -93,6 +96,14 @@ pub fn read_content<H>(path: &Path, max_bytes: u64, hold: impl FnOnce(u64) -> H)
         Kind::Other if bytes.is_empty() && has_picture_extension(path) => {
             return (Reading::Failed("the file is empty".into(), Some(stat), read_at), None);
         }
+        Kind::Other if is_sidecar(path) && stat.size <= MAX_SIDECAR_BYTES => {
+            if let Err(error) = (&mut file).take(MAX_SIDECAR_BYTES).read_to_end(&mut bytes) {
+                return (failed(&error), None);
+            }
+            let unchanged = file.metadata().is_ok_and(|metadata| FileStat::new(&metadata) == stat);
+            let is_whole = unchanged && bytes.len() as u64 == stat.size;
+            return (if is_whole { Reading::Sidecar(bytes, stat, read_at) } else { Reading::InFlux }, None);
+        }
         Kind::Other => return (Reading::Skipped("not a picture".into(), stat, read_at), None),
     };
     if stat.size > max_bytes {
@@ -114,6 +125,14 @@ pub fn read_content<H>(path: &Path, max_bytes: u64, hold: impl FnOnce(u64) -> H)
     drop(reading);
     let hash = trace_span!("hash").in_scope(|| ContentHash::of(&bytes));
     (Reading::Content(Content { bytes, hash, format }, stat, read_at), Some(held))
+}
+
+/// Maximum size of an XMP file, in bytes. Those of real pictures have some kilobytes.
+const MAX_SIDECAR_BYTES: u64 = 8 << 20;
+
+/// Whether a file has the extension of XMP files.
+fn is_sidecar(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("xmp"))
 }
 
 /// Maximum size of a file that the user named, in bytes.

@@ -12,7 +12,7 @@ use super::color::Profile;
 use super::error::{DecodeError, from_image_error};
 use super::format::Format;
 use super::heif::Layers;
-use super::{camera, color, heif, jpeg, jpeg2000, jxl, large_png, psd, raw, svg};
+use super::{color, heif, jpeg, jpeg2000, jxl, large_png, psd, raw, svg};
 use crate::{DecodeRequest, ImageInfo};
 use imgidx_types::catching_panics;
 
@@ -49,7 +49,6 @@ pub struct Picture {
     pub(super) pixels: RgbImage,
     pub(super) orientation: Option<Orientation>,
     pub(super) profile: Option<Profile>,
-    pub(super) taken: Option<String>,
     pub(super) has_alpha: bool,
     /// Opacity of each pixel before compositing on white. `None` if it was not requested, or if all pixels are opaque.
     pub(super) alpha: Option<GrayImage>,
@@ -94,10 +93,10 @@ impl Picture {
         Self { has_alpha: true, alpha: Some(alpha).filter(|_| keeps_alpha && is_transparent), ..Self::from_rgb(pixels) }
     }
 
-    /// Adds the orientation and the capture time of an EXIF chunk, and a colour profile.
+    /// Adds the orientation of an EXIF chunk, and a colour profile.
     pub(super) fn with_metadata(self, exif: Option<&[u8]>, profile: Option<Vec<u8>>) -> Self {
         let orientation = exif.and_then(Orientation::from_exif_chunk);
-        Self { orientation, taken: exif.and_then(camera::taken), profile: profile.map(Profile::Icc), ..self }
+        Self { orientation, profile: profile.map(Profile::Icc), ..self }
     }
 
     pub(super) fn orientation(&self) -> Orientation {
@@ -119,7 +118,8 @@ impl Picture {
         self.turned(width, height)
     }
 
-    /// The facts to store. Width and height are those after the orientation has been applied.
+    /// The facts to store. Width and height are those after the orientation has been applied. The capture time is part of
+    /// the metadata, which `decode_and_measure` reads.
     pub fn info(&self, format: Format) -> ImageInfo {
         let (width, height) = self.upright_size();
         ImageInfo {
@@ -129,7 +129,7 @@ impl Picture {
             orientation: self.orientation().to_exif(),
             has_alpha: self.has_alpha,
             truncated: self.truncated,
-            taken: self.taken.clone(),
+            taken: None,
         }
     }
 }

@@ -11,7 +11,7 @@ use super::error::DecodeError;
 use super::features::measure_with_miniature;
 use super::format::Format;
 use super::resize::{Filter, Fit};
-use crate::{Features, ImageInfo, Miniature};
+use crate::{Features, ImageInfo, Metadata, Miniature, Packets};
 
 /// Requested pixels of a picture: upright sRGB, scaled to this size.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -51,6 +51,8 @@ pub struct DecodeRequest {
 pub struct Decoded {
     /// Facts about the picture.
     pub info: ImageInfo,
+    /// What the file says of itself.
+    pub metadata: Metadata,
     /// Features, as far as there was time for them.
     pub features: Features,
     /// A very small version, by which the same picture is recognised.
@@ -81,5 +83,7 @@ pub fn decode_and_measure<H>(
     let (features, miniature) = trace_span!("features").in_scope(|| measure_with_miniature(&picture, deadline));
     let pixels = request.frame.map(|frame| trace_span!("scale").in_scope(|| frame.of(&picture)));
     let alpha = request.frame.filter(|_| request.alpha).and_then(|frame| picture.resized_alpha(frame));
-    Ok(Decoded { info: picture.info(format), features, miniature: Box::new(miniature), pixels, alpha })
+    let metadata = trace_span!("metadata").in_scope(|| Packets::find(bytes, format).metadata());
+    let info = ImageInfo { taken: metadata.taken.clone(), ..picture.info(format) };
+    Ok(Decoded { info, metadata, features, miniature: Box::new(miniature), pixels, alpha })
 }

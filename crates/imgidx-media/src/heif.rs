@@ -15,7 +15,7 @@ use super::color::Profile;
 use super::decode::{Picture, Prepared};
 use super::error::{DecodeError, damaged};
 use super::geometry::Geometry;
-use super::{camera, jpeg, jpeg2000, sequence};
+use super::{jpeg, jpeg2000, sequence};
 
 /// Maximum depth of pictures that are made from other pictures.
 pub(super) const MAX_DEPTH: u32 = 4;
@@ -187,7 +187,7 @@ impl Prepared for Heif<'_> {
 
     fn decode(&self, keeps_alpha: bool) -> Result<Picture, DecodeError> {
         let (file, primary) = (&self.file, self.file.primary_id);
-        let picture = match &self.coder {
+        Ok(match &self.coder {
             Coder::Hevc(bytes, max_pixels) => {
                 let options = heifer::Options { max_threads: 1, max_pixels: *max_pixels };
                 let image = heifer::decode_rgba8(bytes, &options).map_err(hevc_error)?;
@@ -209,9 +209,7 @@ impl Prepared for Heif<'_> {
                 let picture = geometry_of(file, primary).apply(inner.decode(keeps_alpha)?);
                 Picture { profile: profile_of(file, primary, None).or(picture.profile), ..picture }
             }
-        };
-        let exif = file.exif(primary).ok().flatten();
-        Ok(Picture { taken: exif.as_deref().and_then(camera::taken).or(picture.taken), ..picture })
+        })
     }
 }
 

@@ -1,13 +1,11 @@
 //! JPEG XL (ISO/IEC 18181), decoded by the libjxl project's decoder in Rust.
 
-use heifer_isobmff::BoxIter;
 use image::{DynamicImage, GrayImage, Rgb32FImage, RgbImage, RgbaImage};
 use jxl::api::{
     Endianness, Event, ExtraChannel, JxlColorEncoding, JxlColorProfile, JxlColorType, JxlDataFormat, JxlDecoder,
     JxlDecoderOptions, JxlOutputBuffer, JxlPixelFormat, JxlPrimaries, JxlTransferFunction, ProfileLevel,
 };
 
-use super::camera;
 use super::code_points::CodePoints;
 use super::color::{Profile, alpha_of, to_rgb};
 use super::decode::{DecodeLimits, Picture, Prepared};
@@ -181,7 +179,6 @@ impl Prepared for Jxl<'_> {
         let alpha = keeps_alpha.then(|| alpha_of(&image)).flatten();
         Ok(Picture {
             profile: header.profile.filter(|_| !header.is_linear),
-            taken: exif(self.bytes).and_then(camera::taken),
             has_alpha: header.has_alpha,
             alpha,
             truncated,
@@ -217,17 +214,6 @@ fn profile_of(profile: &JxlColorProfile) -> Option<Profile> {
         JxlTransferFunction::BT709 | JxlTransferFunction::SRGB | JxlTransferFunction::Linear => 13,
     };
     CodePoints::new(primaries, transfer).map(Profile::CodePoints)
-}
-
-/// The EXIF data of a container (ISO/IEC 18181-2, 9.5): the offset of its start, which some programs leave out, and
-/// TIFF.
-fn exif(bytes: &[u8]) -> Option<&[u8]> {
-    let found = BoxIter::new(bytes).map_while(Result::ok).find(|found| &found.header.box_type.0 == b"Exif")?;
-    if found.content.starts_with(b"MM\0*") || found.content.starts_with(b"II*\0") {
-        return Some(found.content);
-    }
-    let (offset, tiff) = found.content.split_first_chunk::<4>()?;
-    tiff.get(u32::from_be_bytes(*offset) as usize..)
 }
 
 fn jxl_error(error: jxl::error::Error) -> DecodeError {

@@ -23,7 +23,6 @@
 
 mod av1;
 mod avif;
-mod camera;
 mod code_points;
 mod color;
 mod color_name;
@@ -44,6 +43,7 @@ mod jpeg_quality;
 mod jxl;
 mod lab;
 mod large_png;
+mod metadata;
 mod miniature;
 mod psd;
 mod raw;
@@ -67,6 +67,7 @@ pub use frames::has_several_pictures;
 pub use info::ImageInfo;
 pub use jpeg_quality::jpeg_quality;
 pub use lab::Lab;
+pub use metadata::{Location, Metadata, Packets};
 pub use miniature::{LAYOUT_WORDS, Likeness, Miniature, Structure, Turn};
 pub use resize::{Filter, Fit, scale_rgb};
 
@@ -82,10 +83,19 @@ pub mod fuzzed {
         let _ = super::has_several_pictures(std::io::Cursor::new(data));
     }
 
+    /// Reads `data` as metadata of each kind, and in a file of each format.
+    pub fn metadata(data: &[u8]) {
+        use super::{Format, Packets};
+        for format in Format::ALL {
+            let _ = Packets::find(data, format).metadata();
+        }
+        let packet = || Some(data.to_vec());
+        let _ = Packets { exif: packet(), xmp: packet(), iptc: packet() }.metadata();
+    }
+
     /// Reads `data` as the beginning of a picture file.
     pub fn header(data: &[u8]) {
         let _ = super::sniff(data, None);
-        let _ = super::camera::taken(data);
         let _ = super::jpeg_quality(&mut std::io::Cursor::new(data));
         if let Ok(markers) = super::jpeg::read_markers(data) {
             let _ = markers.decoding_bytes(markers.divisor(256));

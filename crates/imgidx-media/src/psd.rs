@@ -6,7 +6,6 @@ use std::ops::Range;
 
 use image::{GrayImage, RgbImage};
 
-use super::camera;
 use super::color::{Profile, srgb_from_linear};
 use super::decode::{Picture, Prepared};
 use super::error::{DecodeError, damaged};
@@ -30,7 +29,6 @@ pub(super) struct Psd<'a> {
     /// Size of a row's length in bytes: 2, or 4 in large documents.
     count_bytes: usize,
     profile: Option<&'a [u8]>,
-    exif: Option<&'a [u8]>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,7 +139,6 @@ impl<'a> Psd<'a> {
             data: reader.at,
             count_bytes: if is_large { 4 } else { 2 },
             profile: resources.profile.filter(|_| colors == Colors::Rgb && depth != 32),
-            exif: resources.exif,
         })
     }
 
@@ -240,7 +237,6 @@ impl Prepared for Psd<'_> {
         let pixels = RgbImage::from_raw(width, height, pixels).ok_or_else(|| DecodeError::new("too few pixels"))?;
         Ok(Picture {
             profile: self.profile.map(|profile| Profile::Icc(profile.to_vec())),
-            taken: self.exif.and_then(camera::taken),
             has_alpha: self.has_alpha,
             truncated: missing > 0,
             alpha,
@@ -278,7 +274,6 @@ fn unpack(data: &[u8], row: &mut [u8]) -> Result<(), DecodeError> {
 #[derive(Debug, Default)]
 struct Resources<'a> {
     profile: Option<&'a [u8]>,
-    exif: Option<&'a [u8]>,
     has_merged_picture: Option<bool>,
 }
 
@@ -291,7 +286,6 @@ impl<'a> Resources<'a> {
             match id {
                 1039 => found.profile = Some(data),
                 1057 => found.has_merged_picture = data.get(4).map(|flag| *flag != 0),
-                1058 => found.exif = Some(data),
                 _ => {}
             }
         }

@@ -11,6 +11,8 @@
 //!   also a label, such as orange, is a colour only beside other words.
 //! - **paths**: [`PATH_MATCH_SCORE`] if the words occur in the path of one of its files, or in the name of the folder
 //!   that was added.
+//! - **metadata**: [`METADATA_MATCH_SCORE`] if the words occur in the title, the description, the keywords or the names of
+//!   people that the picture or an XMP file beside it holds.
 //!
 //! The combined score is the probability that at least one match is right, if they were independent. The score of
 //! several terms is the geometric mean. An unknown term counts 0.5, and a known one that the picture does not
@@ -27,6 +29,7 @@ mod colors;
 mod evidence;
 mod labels;
 mod meaning;
+mod metadata;
 mod paths;
 mod query;
 mod ranking;
@@ -38,6 +41,7 @@ use std::path::PathBuf;
 use colors::{Colors, is_color};
 use evidence::{Source, TermEvidence};
 use labels::Labels;
+use metadata::Said;
 use paths::Paths;
 pub use query::{MatchKind, Suggestion, TextAnswer, TextHit, TextQuery, Understood, Why};
 use ranking::{Ranked, Ranking};
@@ -52,6 +56,8 @@ use crate::types::{Classification, ImageId};
 pub const MIN_LABEL_SCORE: f32 = 0.4;
 /// The score of a path match.
 pub const PATH_MATCH_SCORE: f32 = 0.5;
+/// The score of a match in the metadata of a picture.
+pub const METADATA_MATCH_SCORE: f32 = 0.8;
 /// Minimum sum of label scores, weighted by nearness, for a match by meaning.
 pub const MIN_MEANING_SCORE: f32 = meaning::MIN_SCORE;
 /// The threshold that shows less certain pictures, which an answer counts.
@@ -159,7 +165,7 @@ impl<'a> Matches<'a> {
         let bar = query.threshold.unwrap_or(MIN_LABEL_SCORE);
         let least = bar.min(LOW_THRESHOLD);
         let labels = Labels::new(store, model)?;
-        let sources: [&dyn Source; 3] = [&labels, &Colors::new(store), &Paths::new(store)];
+        let sources: [&dyn Source; 4] = [&labels, &Colors::new(store), &Paths::new(store), &Said::new(store)];
         let found =
             sources.iter().map(|source| Ok((source.kind(), source.find(terms, least)?))).collect::<Result<_>>()?;
         let mut ranking = Ranking::new(terms.len(), found, |images| allowed(store, query, images))?;
@@ -177,7 +183,7 @@ impl<'a> Matches<'a> {
             let mut found = meaning::find(&labels, &meant, is_certain)?;
             if found.labels.is_empty() {
                 // `machine` in `machine learning algorithm` is no machine.
-                ranking.keep_paths();
+                ranking.keep_written();
             }
             let allowed = allowed(store, query, &found.pictures.keys().copied().collect())?;
             let pictures = std::mem::take(&mut found.pictures);

@@ -82,6 +82,8 @@ pub enum MatchKind {
     Label,
     /// By words in the path of a file.
     Path,
+    /// By words in the title, description, keywords or names that the picture says of itself.
+    Metadata,
     /// By a colour that covers at least 5 % of the picture.
     Colour,
     /// By the meaning of the text as a whole, as its nearness to the labels of a picture.

@@ -70,9 +70,10 @@ impl Ranking {
         self.whole.extend(pictures.map(|(image, evidence)| (image, TermEvidence { term: None, kind, evidence })));
     }
 
-    /// Forgets all evidence but that of paths, because the text is about nothing that can be seen.
-    pub(super) fn keep_paths(&mut self) {
-        self.pictures.values_mut().for_each(|all| all.retain(|one| one.kind == MatchKind::Path));
+    /// Forgets all evidence but that of paths and metadata, because the text is about nothing that can be seen.
+    pub(super) fn keep_written(&mut self) {
+        let is_written = |one: &TermEvidence| matches!(one.kind, MatchKind::Path | MatchKind::Metadata);
+        self.pictures.values_mut().for_each(|all| all.retain(is_written));
         self.pictures.retain(|_, all| !all.is_empty());
     }
 

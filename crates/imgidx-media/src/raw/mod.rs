@@ -14,7 +14,7 @@ use image::metadata::Orientation;
 
 use super::decode::{Picture, Prepared};
 use super::error::DecodeError;
-use super::{camera, jpeg};
+use super::jpeg;
 
 /// Maximum length of an embedded JPEG in bytes.
 const MAX_JPEG_BYTES: u64 = 128 << 20;
@@ -46,8 +46,6 @@ struct Found {
     places: Vec<(u64, u64)>,
     /// EXIF orientation, 1 to 8.
     orientation: Option<u8>,
-    /// Capture time as it is in the file.
-    taken: Option<Vec<u8>>,
 }
 
 /// Finds out where the largest embedded JPEG is.
@@ -89,7 +87,6 @@ fn pixels_of(file: &impl ReadAt, place: Range<u64>) -> Option<u64> {
 pub(super) struct Preview<'a> {
     jpeg: jpeg::Inner<'a>,
     orientation: Option<Orientation>,
-    taken: Option<String>,
 }
 
 impl<'a> Preview<'a> {
@@ -100,8 +97,7 @@ impl<'a> Preview<'a> {
     pub(super) fn open(bytes: &'a [u8], side: u32) -> Result<Self, DecodeError> {
         let (place, found) = find(&bytes)?;
         let jpeg = jpeg::Inner::open(&bytes[place.start as usize..place.end as usize], side)?;
-        let taken = found.taken.as_deref().and_then(camera::taken_text);
-        Ok(Self { jpeg, orientation: found.orientation.and_then(Orientation::from_exif), taken })
+        Ok(Self { jpeg, orientation: found.orientation.and_then(Orientation::from_exif) })
     }
 }
 
@@ -116,7 +112,6 @@ impl Prepared for Preview<'_> {
 
     fn decode(&self, keeps_alpha: bool) -> Result<Picture, DecodeError> {
         let picture = self.jpeg.decode(keeps_alpha)?;
-        let orientation = self.orientation.or(picture.orientation);
-        Ok(Picture { orientation, taken: self.taken.clone().or(picture.taken), ..picture })
+        Ok(Picture { orientation: self.orientation.or(picture.orientation), ..picture })
     }
 }

@@ -125,11 +125,6 @@ impl<F: ReadAt> Tiff<'_, F> {
         if is_first && let Some(orientation) = number(0x0112) {
             found.orientation = found.orientation.or(u8::try_from(orientation).ok());
         }
-        // DateTimeOriginal, DateTimeDigitized.
-        for entry in [0x9003, 0x9004].into_iter().filter_map(entry).filter(|entry| (5..=64).contains(&entry.count)) {
-            let text = self.file.read_at(self.base + u64::from(self.u32(&entry.value, 0)), entry.count as usize);
-            found.taken = found.taken.take().or(text);
-        }
         // SubIFDs and the EXIF directory.
         for entry in [0x014A, 0x8769].into_iter().filter_map(entry) {
             waiting.extend(self.numbers(entry, 16));

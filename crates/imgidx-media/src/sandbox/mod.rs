@@ -23,7 +23,8 @@ mod wire;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::{DecodeError, DecodeLimits, DecodeRequest, Decoded, Format, decode_and_measure};
+use crate::{DecodeError, DecodeLimits, DecodeRequest, Decoded, Format, Metadata, Packets, decode_and_measure};
+use imgidx_types::catching_panics;
 #[cfg(unix)]
 use pool::Pool;
 #[cfg(unix)]
@@ -74,6 +75,22 @@ impl Sandbox {
             return decoded;
         }
         decode_and_measure(bytes, format, limits, request, hold)
+    }
+
+    /// Interprets metadata in a decoder process if there is one.
+    ///
+    /// # Errors
+    /// If the metadata crashes the decoder process or exceeds the limits.
+    pub fn metadata(&self, packets: &Packets, limits: DecodeLimits) -> Result<Metadata, DecodeError> {
+        if packets.is_empty() {
+            return Ok(Metadata::default());
+        }
+        #[cfg(unix)]
+        if let Some(metadata) = self.pool.as_ref().and_then(|pool| pool.metadata(packets, limits)) {
+            return metadata;
+        }
+        catching_panics(|| packets.metadata())
+            .map_err(|panic| DecodeError::new(format!("the reader panicked: {panic}")))
     }
 
     /// Whether pictures are decoded in another process, so that a crash does not end this one.

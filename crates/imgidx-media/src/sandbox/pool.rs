@@ -11,8 +11,8 @@ use tracing::trace_span;
 
 use super::Helper;
 use super::process::{Failure, Process};
-use super::wire::Request;
-use crate::{DecodeError, DecodeLimits, DecodeRequest, Decoded, Format, Limit};
+use super::wire::{Received, Request, Task};
+use crate::{DecodeError, DecodeLimits, DecodeRequest, Decoded, Format, Limit, Metadata, Packets};
 use imgidx_types::{io_reason, is_exhausted};
 
 /// Memory for pixels that a process may allocate without asking, in bytes. Enough for most pictures.
@@ -54,29 +54,52 @@ impl Pool {
         request: &DecodeRequest,
         hold: impl Fn(u64) -> H,
     ) -> Option<Result<Decoded, DecodeError>> {
-        if self.start_error().is_some() {
-            return None;
-        }
         let request = Request {
-            format: format.name().to_owned(),
+            task: Task::Decode { format: format.name().to_owned(), request: *request },
             length: bytes.len() as u64,
             limits,
             granted: INITIAL_GRANT.min(limits.memory),
-            request: *request,
         };
+        let picture = |received| match received {
+            Received::Picture(decoded) => Ok(*decoded),
+            Received::Metadata(_) => Err(DecodeError::new("the decoder process answered another question")),
+        };
+        Some(self.ask(&request, bytes, hold)?.and_then(picture))
+    }
+
+    /// Interprets metadata in a process of the pool; `None` if no process is available.
+    pub(super) fn metadata(&self, packets: &Packets, limits: DecodeLimits) -> Option<Result<Metadata, DecodeError>> {
+        let bytes = postcard::to_allocvec(packets).ok()?;
+        let request = Request { task: Task::Describe, length: bytes.len() as u64, limits, granted: INITIAL_GRANT };
+        let metadata = |received| match received {
+            Received::Metadata(metadata) => Ok(*metadata),
+            Received::Picture(_) => Err(DecodeError::new("the decoder process answered another question")),
+        };
+        Some(self.ask(&request, &bytes, |_| ())?.and_then(metadata))
+    }
+
+    /// Has a process of the pool do what a request asks for; `None` if no process is available.
+    fn ask<H>(
+        &self,
+        request: &Request,
+        bytes: &[u8],
+        hold: impl Fn(u64) -> H,
+    ) -> Option<Result<Received, DecodeError>> {
+        if self.start_error().is_some() {
+            return None;
+        }
         let mut is_last = false;
         loop {
             // A separate statement, so that the lock is released before a process is started.
             let idle = if is_last { None } else { self.idle.lock().pop() };
             let mut process = idle.or_else(|| self.start())?;
             let had_served = process.has_served;
-            let decoded =
-                trace_span!("decoder process").in_scope(|| process.decode_and_measure(&request, bytes, &hold));
+            let received = trace_span!("decoder process").in_scope(|| process.ask(request, bytes, &hold));
             self.peak.fetch_max(process.peak, Ordering::Relaxed);
-            match decoded {
-                Ok(decoded) => {
+            match received {
+                Ok(received) => {
                     self.idle.lock().push(process);
-                    return Some(decoded);
+                    return Some(received);
                 }
                 Err(failure) => {
                     self.remove(process);
@@ -84,7 +107,7 @@ impl Pool {
                     // the system ran out of memory, or an earlier picture may have used up its memory or time. So the
                     // picture gets another try in a new process.
                     if is_last || !(had_served || matches!(failure, Failure::Crash(_))) {
-                        return Some(Err(decode_error(&failure, limits.time)));
+                        return Some(Err(decode_error(&failure, request.limits.time)));
                     }
                     is_last = true;
                 }

@@ -9,8 +9,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use super::Helper;
-use super::wire::{Answer, GREETING, PROCEED, Reply, Request, receive, send};
-use crate::{DecodeError, Decoded};
+use super::wire::{Answer, GREETING, PROCEED, Received, Reply, Request, Task, receive, send};
+use crate::DecodeError;
 
 /// How long a new process may take to send its greeting.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
@@ -78,19 +78,19 @@ impl Process {
         Ok(process)
     }
 
-    /// Decodes a picture in this process. After a failure the process can no longer be used.
+    /// Has this process do what a request asks for. After a failure the process can no longer be used.
     ///
     /// `hold` is called with the number of bytes before they are allocated: first for the initial grant and the file's
     /// content, then again if the picture needs more.
-    pub(super) fn decode_and_measure<H>(
+    pub(super) fn ask<H>(
         &mut self,
         request: &Request,
         bytes: &[u8],
         hold: impl Fn(u64) -> H,
-    ) -> Result<Result<Decoded, DecodeError>, Failure> {
-        let decoded = self.exchange(request, bytes, hold).map_err(|error| self.diagnose(&error));
+    ) -> Result<Result<Received, DecodeError>, Failure> {
+        let received = self.exchange(request, bytes, hold).map_err(|error| self.diagnose(&error));
         self.has_served = true;
-        decoded
+        received
     }
 
     fn exchange<H>(
@@ -98,7 +98,7 @@ impl Process {
         request: &Request,
         bytes: &[u8],
         hold: impl Fn(u64) -> H,
-    ) -> io::Result<Result<Decoded, DecodeError>> {
+    ) -> io::Result<Result<Received, DecodeError>> {
         let mut held = Some(hold(request.granted + request.length));
         // The time starts here because `hold` may have waited long for memory.
         self.pipes.deadline = Instant::now() + WALL_TIME_FACTOR * request.limits.time;
@@ -115,7 +115,14 @@ impl Process {
                     self.pipes.deadline += before.elapsed();
                     self.pipes.write_all(&PROCEED)?;
                 }
-                Reply::Decoded(header) => return header.receive(&request.request, &mut self.pipes).map(Ok),
+                Reply::Decoded(header) => match &request.task {
+                    Task::Decode { request, .. } => {
+                        let decoded = header.receive(request, &mut self.pipes)?;
+                        return Ok(Ok(Received::Picture(Box::new(decoded))));
+                    }
+                    Task::Describe => return Err(io::Error::new(io::ErrorKind::InvalidData, "an unexpected picture")),
+                },
+                Reply::Described(metadata) => return Ok(Ok(Received::Metadata(metadata))),
                 Reply::Failed { reason, limit } => return Ok(Err(DecodeError::from_parts(reason, limit))),
             }
         }
@@ -253,12 +260,11 @@ mod tests {
         let mut process = Process::start(&helper).unwrap();
         let bytes = vec![0; 1 << 20];
         let request = Request {
-            format: "png".into(),
+            task: Task::Decode { format: "png".into(), request: DecodeRequest::default() },
             length: bytes.len() as u64,
             limits: DecodeLimits { memory: 1 << 20, time: Duration::from_millis(20) },
             granted: 1 << 20,
-            request: DecodeRequest::default(),
         };
-        assert_eq!(process.decode_and_measure(&request, &bytes, |_| ()).unwrap_err(), Failure::Timeout);
+        assert_eq!(process.ask(&request, &bytes, |_| ()).unwrap_err(), Failure::Timeout);
     }
 }

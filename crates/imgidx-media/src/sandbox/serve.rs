@@ -7,8 +7,8 @@ use std::os::fd::AsFd;
 use super::limits::{Limits, bound_time, peak_memory};
 #[allow(unused_imports, reason = "only where fail points are compiled in")]
 use super::misbehave;
-use super::wire::{Answer, GREETING, PROCEED, Reply, Request, format_of, receive, send};
-use crate::decode_and_measure;
+use super::wire::{Answer, GREETING, PROCEED, Reply, Request, Task, format_of, receive, send};
+use crate::{Packets, decode_and_measure};
 
 /// Decodes pictures from standard input until the input ends. The program that `OpenOptions::decoder` names must call
 /// this function.
@@ -50,7 +50,7 @@ fn read(input: &mut impl Read, length: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Decodes a picture. Returns the reply, the pixels that follow it, and the peak memory for pixels in bytes.
+/// Does what a request asks for. Returns the reply, the pixels that follow it, and the peak memory for pixels in bytes.
 fn answer(
     request: &Request,
     bytes: &[u8],
@@ -58,7 +58,13 @@ fn answer(
     input: &mut impl Read,
     output: &mut impl Write,
 ) -> io::Result<(Reply, Vec<u8>, u64)> {
-    let format = format_of(&request.format)?;
+    let (format, decode_request) = match &request.task {
+        Task::Decode { format, request } => (format_of(format)?, request),
+        Task::Describe => {
+            let packets: Packets = postcard::from_bytes(bytes).map_err(io::Error::other)?;
+            return Ok((Reply::Described(Box::new(packets.metadata())), Vec::new(), 0));
+        }
+    };
     // `hold` cannot stop a decoder, so an I/O error is kept until decoding is over.
     let state = RefCell::new((input, output, Ok(()), 0));
     let hold = |needed: u64| {
@@ -71,7 +77,7 @@ fn answer(
             *result = send(output, &question, &[]).and_then(|()| input.read_exact(&mut [0; PROCEED.len()]));
         }
     };
-    let decoded = decode_and_measure(bytes, format, request.limits, &request.request, hold);
+    let decoded = decode_and_measure(bytes, format, request.limits, decode_request, hold);
     let (.., result, peak) = state.into_inner();
     result?;
     let (reply, pixels) = Reply::new(decoded);

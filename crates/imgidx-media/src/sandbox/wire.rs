@@ -11,25 +11,39 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::{DecodeError, DecodeLimits, DecodeRequest, Decoded, Fit, Format, Frame, Limit};
-use crate::{DetailFeatures, Features, ImageInfo, Miniature, QuickFeatures, ToneFeatures, TypeGuess};
+use crate::{DetailFeatures, Features, ImageInfo, Metadata, Miniature, QuickFeatures, ToneFeatures, TypeGuess};
 
 /// First bytes that a decoder process sends, so that any other program is detected.
-pub(super) const GREETING: &[u8; 16] = b"imgidx decoder 4";
+pub(super) const GREETING: &[u8; 16] = b"imgidx decoder 5";
 
 /// Maximum length of a message in bytes. A thousandth of it is usual.
 const MAX_MESSAGE: u32 = 1 << 20;
 
-/// A request to decode a picture. The file's content follows it.
+/// A request. The bytes that it is about follow it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Request {
-    /// Name of the format, as [`Format::name`] returns it.
-    pub format: String,
-    /// Length of the content in bytes.
+    pub task: Task,
+    /// Number of the bytes that follow.
     pub length: u64,
     pub limits: DecodeLimits,
     /// Memory for pixels that may be allocated without asking, in bytes.
     pub granted: u64,
-    pub request: DecodeRequest,
+}
+
+/// What to do with the bytes.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Task {
+    /// Decode a picture. The format is its name, as [`Format::name`] returns it.
+    Decode { format: String, request: DecodeRequest },
+    /// Interpret [`Packets`], in postcard's format.
+    Describe,
+}
+
+/// A received result.
+#[derive(Debug)]
+pub(super) enum Received {
+    Picture(Box<Decoded>),
+    Metadata(Box<Metadata>),
 }
 
 /// A message from the decoder process.
@@ -47,6 +61,8 @@ pub(super) enum Reply {
     Needs(u64),
     /// The picture is decoded. The pixels follow, if they were requested.
     Decoded(Box<ReplyHeader>),
+    /// The metadata is interpreted.
+    Described(Box<Metadata>),
     /// The picture cannot be decoded.
     Failed { reason: String, limit: Option<Limit> },
 }
@@ -58,6 +74,7 @@ pub(super) const PROCEED: [u8; 1] = [1];
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct ReplyHeader {
     info: ImageInfo,
+    metadata: Metadata,
     quick: QuickFeatures,
     tones: Option<ToneFeatures>,
     detail: Option<DetailFeatures>,
@@ -74,11 +91,12 @@ impl Reply {
     /// Splits a result into a message and the pixels that follow it.
     pub(super) fn new(result: Result<Decoded, DecodeError>) -> (Self, Vec<u8>) {
         match result {
-            Ok(Decoded { info, features: Features { quick, tones, detail, kind }, miniature, pixels, alpha }) => {
+            Ok(Decoded { info, metadata, features, miniature, pixels, alpha }) => {
+                let Features { quick, tones, detail, kind } = features;
                 let miniature = miniature.to_bytes();
                 let size = pixels.as_ref().map(RgbImage::dimensions);
                 let has_alpha = alpha.is_some();
-                let header = ReplyHeader { info, quick, tones, detail, kind, miniature, size, has_alpha };
+                let header = ReplyHeader { info, metadata, quick, tones, detail, kind, miniature, size, has_alpha };
                 let mut bytes = pixels.map(RgbImage::into_raw).unwrap_or_default();
                 bytes.extend(alpha.map(GrayImage::into_raw).unwrap_or_default());
                 (Self::Decoded(Box::new(header)), bytes)
@@ -91,7 +109,7 @@ impl Reply {
 impl ReplyHeader {
     /// Reads the pixels that follow; they must match the request.
     pub(super) fn receive(self, request: &DecodeRequest, from: &mut impl Read) -> io::Result<Decoded> {
-        let Self { info, quick, tones, detail, kind, miniature, size, has_alpha } = self;
+        let Self { info, metadata, quick, tones, detail, kind, miniature, size, has_alpha } = self;
         let miniature = Miniature::from_bytes(&miniature).ok_or_else(|| invalid("a miniature of the wrong length"))?;
         let miniature = Box::new(miniature);
         let pixels = match (size, request.frame) {
@@ -112,7 +130,7 @@ impl ReplyHeader {
             _ if has_alpha => return Err(invalid("an alpha channel that was not requested")),
             _ => None,
         };
-        Ok(Decoded { info, features: Features { quick, tones, detail, kind }, miniature, pixels, alpha })
+        Ok(Decoded { info, metadata, features: Features { quick, tones, detail, kind }, miniature, pixels, alpha })
     }
 }
 
