@@ -90,7 +90,7 @@ impl Filters {
         if unmeasured > 0 {
             let pictures = count(unmeasured, "indexed picture");
             global.note(&format!(
-                "type and colours of {pictures} are not measured yet; run `imgidx add` on their directories"
+                "type and colours of {pictures} are not measured yet; run `imgidx add` on the indexed directories"
             ));
         }
         Ok(())

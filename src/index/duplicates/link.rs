@@ -1,4 +1,4 @@
-//! Replacing a file by a link to the file that is kept.
+//! Replacing a file with a link to the file that is kept.
 //!
 //! The link is made under another name first. Then it changes places with the file, so that the path holds the picture
 //! at every moment. The file itself is removed last, once it is certain that it is the one that was verified.
@@ -52,7 +52,7 @@ pub(super) fn replace_by_reflink(file: &RedundantFile, pair: &VerifiedPair) -> R
 
 /// Exchanges a finished link with the file, and removes the file.
 fn put_in_place(mut link: TempPath, file: &RedundantFile, pair: &VerifiedPair) -> Result<(), DupeActionError> {
-    exchange(&link, &file.path).map_err(DupeActionError::io("exchange it for the link"))?;
+    exchange(&link, &file.path).map_err(DupeActionError::io("swap it with the link"))?;
     // The file has the other name now. If it is not the verified one, the exchange is undone.
     let is_verified = is_at(&link, &pair.redundant.handle)
         && has_content_of(&pair.redundant.handle, &pair.redundant.stat)
