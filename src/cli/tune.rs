@@ -83,7 +83,7 @@ fn print_report(global: &Global, mut out: Out, report: &TuneReport) -> Result<Do
     if global.json {
         out.document(report)?;
     } else {
-        out.line("the fastest, measured again in turn:")?;
+        out.line("the fastest, measured again:")?;
         report.finalists.iter().try_for_each(|finalist| out.line(row(finalist)))?;
         let (pictures, seconds) = (count(report.pictures as u64, "picture"), report.seconds);
         out.line(format_args!(

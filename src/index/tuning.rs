@@ -312,7 +312,7 @@ fn best(measurements: &[Measurement]) -> Result<Measurement> {
     let good = measurements.iter().filter(|known| known.images_per_second >= fastest * AS_GOOD);
     let memory = |setting: &Setting| (setting.workers * (setting.batch_size + 4), setting.model_threads);
     let best = good.min_by_key(|known| memory(&known.setting)).copied();
-    best.ok_or_else(|| Error::Invalid("memory has room for no setting that could be measured".into()))
+    best.ok_or_else(|| Error::Invalid("there is not enough memory to measure any setting".into()))
 }
 
 fn cores() -> usize {

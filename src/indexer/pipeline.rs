@@ -286,7 +286,7 @@ fn memory_warning(memory_plan: &MemoryPlan, workers: usize) -> Option<String> {
     }
     let (limit, left) = (mib(memory_plan.limit), memory_plan.concurrency.workers);
     (left < workers).then(|| {
-        format!("{limit} MiB of memory are enough for only {left} of {workers} workers; use `--memory` to allow more")
+        format!("{limit} MiB of memory is enough for only {left} of {workers} workers; use `--memory` to allow more")
     })
 }
 
