@@ -73,7 +73,7 @@ impl Filters {
         Ok(filter)
     }
 
-    /// Notes what the filters find nothing in: directories that are not indexed, and pictures that are not measured yet.
+    /// Notes why filters may find too little: directories that are not indexed, and pictures that are not measured yet.
     pub(super) fn note_gaps(&self, global: &Global) -> Result<()> {
         if !self.under.is_empty() {
             for folder in global.open_searcher(None)?.empty_folders(&self.filter()?)? {

@@ -21,7 +21,7 @@ pub(super) enum Done {
 }
 
 impl Done {
-    /// How a run ended in which so many files failed.
+    /// How a run ended, given the number of files that failed.
     pub(super) fn of(interrupted: bool, failed: u64) -> Result<Self, Failure> {
         match (interrupted, failed) {
             (true, _) => Err(Error::Interrupted.into()),

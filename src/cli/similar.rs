@@ -41,7 +41,7 @@ pub(super) struct Args {
     hits: HitArgs,
 }
 
-/// Maximum number of paths that are named of a picture that is indexed already.
+/// Maximum number of paths to list of a picture that is already indexed.
 const MAX_PATHS_TOLD: usize = 3;
 
 /// Maximum number of bytes read from standard input.

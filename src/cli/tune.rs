@@ -33,7 +33,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
-    // Tuning needs a model and no index, and writes nothing to the database: an empty one does.
+    // Tuning needs a model but no index, and writes nothing to the database, so an empty one is enough.
     let (_scratch, index) = global.open_or_empty(None)?;
     let must_measure = args.again || !args.paths.is_empty();
     if let Some(tuned) = index.tuned(args.device)?.filter(|_| !must_measure) {

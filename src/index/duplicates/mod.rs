@@ -60,7 +60,7 @@ pub enum DupeActionError {
     /// The file system cannot clone files, or not between these two places.
     #[error("the file system cannot make a reflink of `{}` here", .0.display())]
     NoReflinks(PathBuf),
-    /// The file to keep changed in the moment in which the file was moved to the trash.
+    /// The file to keep changed while the file was being moved to the trash.
     #[error("it is in the trash, but the file to keep, `{}`, has changed meanwhile; restore it if you need it", .0.display())]
     KeptChangedLate(PathBuf),
     /// The system's trash refused the file.
@@ -97,11 +97,11 @@ pub struct DupeActionReport {
     pub done: u64,
     /// Number of files that were left as they are, for a reason that was reported.
     pub failed: u64,
-    /// Whether the run was cancelled before all files had their turn.
+    /// Whether the run was cancelled before all files were processed.
     pub interrupted: bool,
 }
 
-/// Number of files after which the index is brought up to date.
+/// Number of files after which the index is updated.
 const FILES_PER_BATCH: usize = 64;
 
 impl Index {
@@ -109,7 +109,7 @@ impl Index {
     ///
     /// Each file is checked again together with the file that is kept. If either is not what it was when
     /// [`Searcher::redundant`](crate::Searcher::redundant) listed it, nothing happens to the file. `each` is called with
-    /// every file and, if it was left as it is, the reason. If `each` fails, no further file has its turn.
+    /// every file and, if it was left as it is, the reason. If `each` fails, no further file is processed.
     ///
     /// # Errors
     /// If another process is writing, the database fails, or `each` fails.
