@@ -30,7 +30,7 @@ pub enum Error {
         /// Whether a library was named, so that no other place was searched.
         named: bool,
     },
-    /// The device that was asked for is not offered by the loaded ONNX Runtime.
+    /// The loaded ONNX Runtime does not offer the requested device.
     #[error("ONNX Runtime {version} does not offer the device `{device}`; it offers {}", offered.join(", "))]
     Device {
         /// The requested device.

@@ -262,7 +262,7 @@ fn record(writer: &mut Writer, done: &[&RedundantFile], action: DupeAction) -> R
         match action {
             DupeAction::Trash => {
                 let known = batch.file(row.root, &path_in_root(row), ModelRow::NONE)?;
-                // Something else may have taken the path.
+                // Another file may have taken the path.
                 if let (Some(known), Err(_)) = (known, row.path.symlink_metadata()) {
                     batch.mark_missing(&[known.id], batch.now())?;
                 }
