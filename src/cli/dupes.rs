@@ -52,8 +52,8 @@ pub(super) struct Args {
 /// Which duplicates are listed or acted on, and which file of a group is kept.
 #[derive(Debug, clap::Args)]
 pub(super) struct Choice {
-    /// Loosest tier to include: exact (identical files), near (scaled, compressed again or a little brighter) or similar (also
-    /// cropped, framed or with text added) [default: similar for lists, exact for what may be removed]
+    /// Loosest tier to include: exact (identical files), near (scaled, compressed again or a little brighter) or similar
+    /// (also cropped, framed or with text added) [default: similar for lists, exact for what may be removed]
     #[arg(long, value_name = "TIER", value_parser = one_of(DupeTier::ALL, DupeTier::as_str), hide_possible_values = true)]
     pub(super) tier: Option<DupeTier>,
     /// Minimum score in the similar tier, 0.5 to 1

@@ -94,8 +94,8 @@ impl Index {
     /// `each` is called with each setting once it is measured.
     ///
     /// # Errors
-    /// If a path does not exist, no picture can be decoded, or the model or ONNX Runtime fails; [`Error::Interrupted`] if
-    /// it was cancelled.
+    /// If a path does not exist, no picture can be decoded, or the model or ONNX Runtime fails; [`Error::Interrupted`]
+    /// if it was cancelled.
     pub fn tune<P: AsRef<Path>>(
         &self,
         paths: impl IntoIterator<Item = P>,
@@ -251,8 +251,8 @@ impl Benchmark<'_> {
         Ok((best(&finalists)?, finalists))
     }
 
-    /// Measures settings in turn, and returns the median speed of each. `None` if there was no time to measure a setting,
-    /// if it does not fit into memory, or if it fails, as a batch does that is too large for a device.
+    /// Measures settings in turn, and returns the median speed of each. `None` if there was no time to measure a
+    /// setting, if it does not fit into memory, or if it fails, as a batch does that is too large for a device.
     fn speeds(&self, settings: &[Setting], rounds: usize, until: Option<Instant>) -> Result<Vec<Option<f64>>> {
         let is_measured = !self.measurements.is_empty();
         let mut rates = vec![Vec::new(); settings.len()];
@@ -275,9 +275,9 @@ impl Benchmark<'_> {
         Ok(rates.into_iter().map(median).collect())
     }
 
-    /// Adds all pictures to a new database, and returns how many were embedded per second, including the time to load the
-    /// model. `None` if the default memory limit does not allow so many workers or such large batches, so that `add` would
-    /// use fewer.
+    /// Adds all pictures to a new database, and returns how many were embedded per second, including the time to load
+    /// the model. `None` if the default memory limit does not allow so many workers or such large batches, so that `add`
+    /// would use fewer.
     ///
     /// # Errors
     /// If the device cannot be used, the model fails, or no picture can be decoded.
