@@ -1,4 +1,4 @@
-//! The error type of the crate: what failed, on which file, and a hint for the user.
+//! The error type of the crate: what failed, on which file, why, and what the user can do.
 
 use std::io;
 use std::path::PathBuf;
@@ -42,7 +42,7 @@ pub enum Error {
         reason: String,
     },
     /// A later version of imgidx wrote the database.
-    #[error("`{}` was made by a newer imgidx: its schema version is {found}, but this program supports only up to {known}", path.display())]
+    #[error("`{}` was made by a newer imgidx: it has schema {found}, and this version supports schemas up to {known}", path.display())]
     TooNew {
         /// The database.
         path: PathBuf,
@@ -68,7 +68,7 @@ pub enum Error {
         holder: Option<u32>,
     },
     /// A command needs a daemon, and none is running.
-    #[error("no daemon watches `{}`", path.display())]
+    #[error("no daemon is running for `{}`", path.display())]
     NoDaemon {
         /// The database.
         path: PathBuf,
@@ -82,7 +82,7 @@ pub enum Error {
         reason: String,
     },
     /// The disk that holds the database is full.
-    #[error("no space is left on the disk of `{}`; everything committed so far is safe", path.display())]
+    #[error("no space is left on the disk of `{}`; everything saved so far is safe", path.display())]
     DiskFull {
         /// The database.
         path: PathBuf,
@@ -96,7 +96,7 @@ pub enum Error {
         reason: String,
     },
     /// SQLite reported another error.
-    #[error("the database `{}` failed: {reason}", path.display())]
+    #[error("cannot use the database `{}`: {reason}", path.display())]
     Database {
         /// The database.
         path: PathBuf,
@@ -104,7 +104,7 @@ pub enum Error {
         reason: String,
     },
     /// A picture given as a query cannot be used.
-    #[error("cannot use `{}` as a picture: {reason}", path.display())]
+    #[error("cannot use `{}`: {reason}", path.display())]
     Picture {
         /// The picture's path, or `-` for standard input.
         path: PathBuf,
@@ -130,7 +130,7 @@ pub enum Error {
         reason: String,
     },
     /// There was no time to trace a picture.
-    #[error("cannot trace `{}`: no drawing within {} s", path.display(), limit.as_secs_f64())]
+    #[error("cannot trace `{}` within {} s", path.display(), limit.as_secs_f64())]
     TraceTimeout {
         /// The picture.
         path: PathBuf,
@@ -196,7 +196,7 @@ impl Error {
     /// What the user can do about the error, if anything.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::NoIndex { .. } => Some("make one with `imgidx add DIRECTORY`, or name another with --db".into()),
+            Self::NoIndex { .. } => Some("create one with `imgidx add DIRECTORY`, or name another with --db".into()),
             Self::NotAnIndex { .. } => Some("name another file with --db, or move this one away".into()),
             Self::TooNew { .. } => Some("update imgidx, or name another database with --db".into()),
             Self::Locked { .. } => Some("wait until it finishes; queries still work".into()),

@@ -152,5 +152,5 @@ impl OpenOptions {
 pub fn default_data_dir() -> Result<PathBuf> {
     directories::ProjectDirs::from("", "", "imgidx")
         .map(|dirs| dirs.data_dir().to_owned())
-        .ok_or_else(|| Error::Invalid("cannot find a home directory for the data; name a database with `--db`".into()))
+        .ok_or_else(|| Error::Invalid("cannot find a home directory for the data; name a database with --db".into()))
 }

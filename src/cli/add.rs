@@ -65,7 +65,7 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let database = global.database()?;
     if let Some(name) = database.parent().and_then(on_network_file_system) {
         global.note(&format!(
-            "`{}` is on {name}, where two computers must not use it at the same time",
+            "`{}` is on a network drive ({name}); never use it from two computers at the same time",
             database.display()
         ));
     }
@@ -153,7 +153,7 @@ fn stop_at_once() -> ! {
 /// Prints the notes, then the counts.
 fn print_report(global: &Global, index: &Index, paths: &[PathBuf], report: &IndexReport) -> Result<(), Failure> {
     for root in &report.offline_roots {
-        let text = "is offline: it is missing or no longer the same directory; its rows are kept";
+        let text = "is offline: it is missing or no longer the same directory; its files stay in the index";
         global.note(&format!("`{}` {text}", root.display()));
     }
     for vanished in &report.vanished {
@@ -163,9 +163,10 @@ fn print_report(global: &Global, index: &Index, paths: &[PathBuf], report: &Inde
         global.note(warning);
     }
     if report.excluded > 0 {
-        let (files, are) = (count(report.excluded, "indexed file"), if report.excluded == 1 { "is" } else { "are" });
+        let files = count(report.excluded, "indexed file");
+        let (are, stay, them) = if report.excluded == 1 { ("is", "stays", "it") } else { ("are", "stay", "them") };
         global.note(&format!(
-            "{files} {are} excluded by these options and stay in the index; `imgidx prune --excluded` removes them"
+            "{files} {are} excluded by these options but {stay} in the index; `imgidx prune --excluded` removes {them}"
         ));
     }
     if report.known_failures > 0 {
@@ -174,7 +175,7 @@ fn print_report(global: &Global, index: &Index, paths: &[PathBuf], report: &Inde
     }
     if report.changing > 0 {
         let files = count(report.changing, "file");
-        global.note(&format!("{files} changed while being read; the next `imgidx add` reads them again"));
+        global.note(&format!("{files} changed while being read; the next `imgidx add` tries again"));
     }
     if report.failed > 0 {
         global.note("`imgidx failures` lists the files that could not be indexed, and why");

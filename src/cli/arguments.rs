@@ -94,7 +94,7 @@ impl<T: Copy + Send + Sync + 'static, const N: usize> TypedValueParser for OneOf
 /// A parser of the file of a contact sheet: any path but `-`.
 pub(super) fn sheet_file() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(|path| match path.as_os_str() == "-" {
-        true => Err("a contact sheet is written to a file, not to standard output; give the file a name"),
+        true => Err("a contact sheet cannot be written to standard output; name a file"),
         false => Ok(path),
     })
 }
@@ -102,7 +102,7 @@ pub(super) fn sheet_file() -> impl TypedValueParser<Value = PathBuf> {
 /// Parses a number of pictures: 1 or more.
 pub(super) fn parse_top(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| *number > 0);
-    number.ok_or_else(|| format!("`{text}` is not a number of pictures, which is 1 or more"))
+    number.ok_or_else(|| format!("`{text}` is not a whole number of at least 1"))
 }
 
 /// Parses a width or a height.

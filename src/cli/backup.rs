@@ -11,13 +11,13 @@ use super::progress::bar;
 
 const EXAMPLES: &str = examples![
     "Back up the index" => "imgidx backup pictures-backup.db",
-    "Look into the backup" => "imgidx --db pictures-backup.db status",
+    "Show what is in the backup" => "imgidx --db pictures-backup.db status",
 ];
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// File to write; an older backup is only replaced once the new one is complete
+    /// File to write; an older backup is replaced only once the new one is complete
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }

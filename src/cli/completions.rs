@@ -10,7 +10,7 @@ use imgidx::{Error, Result};
 use super::output::{Done, Failure};
 
 const EXAMPLES: &str = examples![
-    "Bash, from the next shell on" =>
+    "Bash, for all new shells" =>
         "mkdir -p ~/.local/share/bash-completion/completions\n    imgidx completions bash > ~/.local/share/bash-completion/completions/imgidx",
     "Zsh, with ~/.zfunc in $fpath" => "mkdir -p ~/.zfunc\n    imgidx completions zsh > ~/.zfunc/_imgidx",
     "Fish" =>

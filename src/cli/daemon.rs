@@ -251,10 +251,8 @@ fn start(global: &Global, database: &Path) -> Result<Done, Failure> {
     }
     let manager = Manager::of(database)?;
     if !manager.file.exists() {
-        return Err(Failure::Usage(
-            "the daemon is not installed; `imgidx daemon install` installs it, `imgidx watch` runs in the foreground"
-                .into(),
-        ));
+        let hint = "`imgidx daemon install` installs it; `imgidx watch` runs in the foreground".into();
+        return Err(Failure::UsageHint { message: "the daemon is not installed".into(), hint });
     }
     manager.control(&["load", "-w"], &["start"])?;
     global.note("the daemon is running");
@@ -308,7 +306,7 @@ pub(super) fn lines(status: &DaemonStatus) -> Vec<String> {
     let mut lines = vec![format!("process {}, {activity}", status.pid)];
     for root in &watch.roots {
         let how = match (&root.state, &root.polled) {
-            (RootState::Offline, _) => "offline; its rows are kept".to_owned(),
+            (RootState::Offline, _) => "offline; its files stay in the index".to_owned(),
             (_, Some(why)) => format!("scanned periodically: {why}"),
             (_, None) if root.folders == 1 => "1 directory watched".to_owned(),
             (_, None) => format!("{} directories watched", root.folders),

@@ -10,13 +10,13 @@ use imgidx::{Error, Result, Searcher};
 use super::filters::Filters;
 use super::output::{Done, Failure, Out, count, human_bytes};
 use super::sheet::{Section, Sheet, Tile};
-use super::{Global, dupes_act, one_of, sheet_file};
+use super::{Global, dupes_act, number_in, one_of, sheet_file};
 
 const EXAMPLES: &str = examples![
-    "Look at all groups on a page" => "imgidx dupes --html groups.html",
+    "View all groups on a page" => "imgidx dupes --html groups.html",
     "Remember that two pictures are not duplicates" => "imgidx dupes dismiss left.jpg right.jpg",
     "Show which identical files may be removed" => "imgidx dupes --redundant",
-    "Move them to the trash, and keep those in Archive" => "imgidx dupes trash --keep-under ~/Archive",
+    "Move them to the trash, but keep those in Archive" => "imgidx dupes trash --keep-under ~/Archive",
     "Pass them to another program" => "imgidx dupes --redundant -0 | xargs -0 -r ls -l",
 ];
 
@@ -32,13 +32,13 @@ pub(super) struct Args {
     command: Option<Command>,
     #[command(flatten)]
     choice: Choice,
-    /// Print the files that may be removed: all of each group but the one to keep, which was just verified on disk
+    /// Print the files that may be removed: all of each group except the one to keep, after checking them on disk
     #[arg(long, conflicts_with_all = ["paths", "html"])]
     redundant: bool,
     /// Print the paths of all files, with an empty line between groups
     #[arg(long)]
     paths: bool,
-    /// Separate paths by NUL bytes; with --redundant or --paths
+    /// Separate paths by NUL bytes, with --redundant or --paths
     #[arg(short = '0', long)]
     null: bool,
     /// Write a contact sheet of the groups to this file
@@ -52,12 +52,12 @@ pub(super) struct Args {
 /// Which duplicates are listed or acted on, and which file of a group is kept.
 #[derive(Debug, clap::Args)]
 pub(super) struct Choice {
-    /// Loosest tier: exact (identical files), near (scaled, compressed again or a little brighter) or similar (also
-    /// cropped, framed or with text added) [default: similar for lists, exact for what may be removed]
+    /// Loosest tier to include: exact (identical files), near (scaled, compressed again or a little brighter) or similar
+    /// (also cropped, framed or with text added) [default: similar for lists, exact for what may be removed]
     #[arg(long, value_name = "TIER", value_parser = one_of(DupeTier::ALL, DupeTier::as_str), hide_possible_values = true)]
     pub(super) tier: Option<DupeTier>,
-    /// Minimum cosine of similar pictures, 0.5 to 1
-    #[arg(long, value_name = "SCORE", default_value_t = DupeQuery::default().threshold)]
+    /// Minimum score in the similar tier, 0.5 to 1
+    #[arg(long, value_name = "SCORE", default_value_t = DupeQuery::default().threshold, value_parser = number_in(0.5..=1.0_f32), allow_negative_numbers = true)]
     threshold: f32,
     /// Model to use [default: the active model of the index]
     #[arg(long, value_name = "NAME")]
@@ -79,9 +79,6 @@ pub(super) struct Choice {
 impl Choice {
     /// The query that these options describe.
     pub(super) fn query(&self, default_tier: DupeTier) -> Result<DupeQuery, Failure> {
-        if !(0.5..=1.0).contains(&self.threshold) {
-            return Err(Failure::Usage("--threshold must be a number from 0.5 to 1".into()));
-        }
         let (under, reference) = (directories(&self.keep_under)?, directories(&self.reference)?);
         let keep = KeepRules { rule: self.keep, under, reference };
         let tier = self.tier.unwrap_or(default_tier);
@@ -119,7 +116,7 @@ enum Command {
     Dismiss(DismissArgs),
     /// Move redundant files to the trash, after checking each again
     Trash(dupes_act::TrashArgs),
-    /// Replace redundant identical files by hard links or reflinks to the file that is kept
+    /// Replace redundant identical files with hard links or reflinks to the file that is kept
     Link(dupes_act::LinkArgs),
 }
 
@@ -172,8 +169,8 @@ fn check_separator(global: &Global, args: &Args) -> Result<(), Failure> {
     match args.null {
         true if global.json => usage("-0 separates paths, but --json prints a document", "leave out one of them"),
         true if !args.redundant && !args.paths => usage(
-            "-0 is only a separator",
-            "`--redundant -0` prints the files that may be removed, and `--paths -0` all files of all groups",
+            "-0 needs --redundant or --paths",
+            "`--redundant -0` prints the files that may be removed, `--paths -0` all files of all groups",
         ),
         _ => Ok(()),
     }
@@ -215,7 +212,9 @@ fn tell(global: &Global, answer: &DupeAnswer) {
     }
     if answer.incomplete > 0 {
         let pictures = count(answer.incomplete, "picture");
-        global.note(&format!("{pictures} can only be matched exactly so far; run `imgidx add` on their directories"));
+        global.note(&format!(
+            "only exact copies of {pictures} can be found so far; run `imgidx add` on the indexed directories"
+        ));
     }
 }
 
@@ -225,7 +224,7 @@ fn summary(answer: &DupeAnswer) -> String {
         .iter()
         .fold((0, 0), |(files, bytes), group| (files + group.other_files, bytes + group.other_bytes));
     let groups = count(answer.groups.len() as u64, "group");
-    format!("{groups}; all but the best of each: {}, {}; nothing was deleted", count(files, "file"), human_bytes(bytes))
+    format!("{groups}; {} ({}) besides the best of each; nothing was deleted", count(files, "file"), human_bytes(bytes))
 }
 
 fn print_all_paths(out: &mut Out, answer: &DupeAnswer) -> std::io::Result<()> {

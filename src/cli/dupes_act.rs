@@ -16,8 +16,8 @@ const TRASH_EXAMPLES: &str = examples![
 ];
 
 const LINK_EXAMPLES: &str = examples![
-    "Replace identical files by hard links" => "imgidx dupes link",
-    "Replace them by reflinks, which can be edited separately" => "imgidx dupes link --reflink",
+    "Replace identical files with hard links" => "imgidx dupes link",
+    "Replace them with reflinks, which can be edited separately" => "imgidx dupes link --reflink",
 ];
 
 #[derive(Debug, clap::Args)]
@@ -30,7 +30,7 @@ pub(super) struct TrashArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = LINK_EXAMPLES)]
 pub(super) struct LinkArgs {
-    /// Make reflinks: files of their own that share their blocks until one of them is changed (Btrfs, XFS, APFS)
+    /// Make reflinks instead: separate files that share their blocks until one of them is changed (Btrfs, XFS, APFS)
     #[arg(long)]
     reflink: bool,
     #[command(flatten)]
@@ -55,7 +55,7 @@ pub(super) fn run_trash(global: &Global, args: &TrashArgs) -> Result<Done, Failu
 
 pub(super) fn run_link(global: &Global, args: &LinkArgs) -> Result<Done, Failure> {
     if args.act.choice.tier.is_some_and(|tier| tier > DupeTier::Exact) {
-        let message = "only exact copies can be replaced by links".into();
+        let message = "only exact copies can be replaced with links".into();
         let hint = "`imgidx dupes trash` moves near copies to the trash".into();
         return Err(Failure::UsageHint { message, hint });
     }
@@ -91,8 +91,8 @@ fn question(action: DupeAction, redundant: &Redundant) -> String {
     let files = files_and_bytes(redundant);
     match action {
         DupeAction::Trash => format!("move {files} to the trash?"),
-        DupeAction::HardLink => format!("replace {files} by hard links?"),
-        DupeAction::Reflink => format!("replace {files} by reflinks?"),
+        DupeAction::HardLink => format!("replace {files} with hard links?"),
+        DupeAction::Reflink => format!("replace {files} with reflinks?"),
     }
 }
 

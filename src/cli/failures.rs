@@ -8,7 +8,7 @@ use super::output::{Done, Failure, printable};
 
 const EXAMPLES: &str = examples![
     "List files that could not be indexed, with the stage and the reason" => "imgidx failures",
-    "List files that are not pictures, and why" => "imgidx failures --skipped",
+    "List files that were skipped, and why" => "imgidx failures --skipped",
     "Pass them to another program" => "imgidx failures -0 | xargs -0 -r file",
 ];
 

@@ -99,7 +99,7 @@ impl Filters {
         Ok(filter)
     }
 
-    /// Notes what the filters find nothing in: directories that are not indexed, and pictures that are not measured yet.
+    /// Notes why filters may find too little: directories that are not indexed, and pictures that are not measured yet.
     pub(super) fn note_gaps(&self, global: &Global) -> Result<()> {
         if !self.under.is_empty() {
             for folder in global.open_searcher(None)?.empty_folders(&self.filter()?)? {
@@ -116,7 +116,7 @@ impl Filters {
         if unmeasured > 0 {
             let pictures = count(unmeasured, "indexed picture");
             global.note(&format!(
-                "type and colours of {pictures} are not measured yet; run `imgidx add` on their directories"
+                "type and colours of {pictures} are not measured yet; run `imgidx add` on the indexed directories"
             ));
         }
         Ok(())

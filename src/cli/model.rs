@@ -33,7 +33,7 @@ const USE_EXAMPLES: &str = examples![
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(super) enum Command {
-    /// List the available models, with a * at the active one
+    /// List the available models; * marks the active one
     #[command(after_help = LIST_EXAMPLES)]
     List,
     /// Add a model from a directory with an ONNX file and a spec.json or preprocessor_config.json
@@ -81,7 +81,7 @@ pub(super) fn run(global: &Global, command: Command) -> Result<Done, Failure> {
                 let pictures = count(pending, "picture");
                 let have = if pending == 1 { "has" } else { "have" };
                 global.note(&format!(
-                    "{pictures} {have} no vector of this model yet; run `imgidx add` on their directories"
+                    "{pictures} {have} no vector of this model yet; run `imgidx add` on the indexed directories"
                 ));
             }
             print_entry(global, &mut out, &catalog.entry(&name)?, format_args!("using {name}"))?;

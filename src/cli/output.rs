@@ -21,7 +21,7 @@ pub(super) enum Done {
 }
 
 impl Done {
-    /// How a run ended in which so many files failed.
+    /// How a run ended, given the number of files that failed.
     pub(super) fn of(interrupted: bool, failed: u64) -> Result<Self, Failure> {
         match (interrupted, failed) {
             (true, _) => Err(Error::Interrupted.into()),
@@ -50,7 +50,7 @@ pub(super) enum Failure {
     #[error("{message}")]
     Arguments { message: String, hint: Option<String> },
     /// The command would remove something, and there is no terminal on which to ask.
-    #[error("`imgidx {0}` asks before it removes anything, and there is no terminal to ask on")]
+    #[error("`imgidx {0}` needs confirmation, and there is no terminal to ask on")]
     Unconfirmed(&'static str),
     /// A request was refused, by the daemon or by the command itself.
     #[error("{message}")]

@@ -83,7 +83,7 @@ impl Speed {
         Self { start, recent: VecDeque::from([(start, 0)]) }
     }
 
-    /// Records how many are done, and returns the speed over [`SPEED_WINDOW`] and over all the time, per second.
+    /// Records how many are done, and returns the speed per second, over [`SPEED_WINDOW`] and since the start.
     fn take(&mut self, now: Instant, done: u64) -> (f64, f64) {
         self.recent.push_back((now, done));
         while self.recent.len() > 2 && now.duration_since(self.recent[1].0) >= SPEED_WINDOW {

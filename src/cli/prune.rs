@@ -12,7 +12,7 @@ use super::{Global, ask};
 const PRUNE_EXAMPLES: &str = examples![
     "Show how many files are missing" => "imgidx prune --dry-run",
     "Remove them from the index without asking" => "imgidx prune --yes",
-    "Remove files too that a later `add` has excluded" =>
+    "Also remove files that a later `add` excluded" =>
         "imgidx add --exclude '*.tmp.png' ~/Pictures && imgidx prune --excluded",
 ];
 
@@ -25,7 +25,7 @@ const FORGET_EXAMPLES: &str = examples![
 #[derive(Debug, clap::Args)]
 #[command(after_help = PRUNE_EXAMPLES)]
 pub(super) struct PruneArgs {
-    /// Also remove files that exist, but that the last `add` of their directory excluded
+    /// Also remove existing files that the last `add` of their directory excluded
     #[arg(long)]
     excluded: bool,
     /// Do not ask for confirmation
@@ -39,7 +39,7 @@ pub(super) struct PruneArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = FORGET_EXAMPLES)]
 pub(super) struct ForgetArgs {
-    /// Indexed directory or file; inside an indexed directory, it stays out until `add` is given its path
+    /// Indexed directory or file; a path inside an indexed directory stays out until it is given to `add`
     #[arg(value_name = "PATH")]
     path: PathBuf,
     /// Do not ask for confirmation; required without a terminal
@@ -57,7 +57,7 @@ pub(super) fn run(global: &Global, args: PruneArgs) -> Result<Done, Failure> {
     note_offline(global, &pruned);
     let is_nothing = pruned.files + pruned.excluded + pruned.images == 0;
     if !is_nothing && !args.dry_run {
-        global.note(&format!("{} will leave the index; no file on the disk is touched", parts(&pruned)));
+        global.note(&format!("{} will be removed from the index; no file on the disk is touched", parts(&pruned)));
         if !(args.yes || confirm("remove them from the index?")?) {
             return Ok(Done::All);
         }
@@ -85,15 +85,15 @@ fn note_offline(global: &Global, pruned: &Pruned) {
     }
 }
 
-/// The files and pictures in words, such as `3 missing files and 2 pictures that no other file holds`.
+/// The files and pictures in words, such as `3 missing files and the data of 2 pictures`.
 fn parts(pruned: &Pruned) -> String {
-    let held = match pruned.images {
+    let data = match pruned.images {
         0 => None,
-        images => Some(format!("{} that no other file holds", count(images, "picture"))),
+        images => Some(format!("the data of {}", count(images, "picture"))),
     };
     let files = [(pruned.files, "missing file"), (pruned.excluded, "excluded file")];
     let files = files.into_iter().filter(|(number, _)| *number > 0).map(|(number, noun)| count(number, noun));
-    let mut parts: Vec<String> = files.chain(held).collect();
+    let mut parts: Vec<String> = files.chain(data).collect();
     match parts.pop() {
         Some(last) if !parts.is_empty() => format!("{} and {last}", parts.join(", ")),
         last => last.unwrap_or_default(),
@@ -136,7 +136,7 @@ fn may_forget(global: &Global, args: &ForgetArgs, index: &Index, files: u64) -> 
         return Err(Failure::Unconfirmed("forget"));
     }
     global.note(&format!(
-        "`{}` ({}) will leave the index `{}`; no file on the disk is touched",
+        "`{}` ({}) will be removed from the index `{}`; no file on the disk is touched",
         args.path.display(),
         count(files, "picture"),
         index.path().display()

@@ -10,7 +10,7 @@ use super::output::{Done, Failure, Out};
 const EXAMPLES: &str = examples![
     "Show which ONNX Runtime is used" => "imgidx runtime",
     "Install one in imgidx's data directory" => "imgidx runtime install",
-    "Try a certain library" => "imgidx --runtime /opt/onnxruntime/lib/libonnxruntime.so runtime",
+    "Try a specific library" => "imgidx --runtime /opt/onnxruntime/lib/libonnxruntime.so runtime",
 ];
 
 #[derive(Debug, clap::Args)]

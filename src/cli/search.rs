@@ -8,34 +8,35 @@ use imgidx::{Result, TextAnswer, TextQuery};
 use super::hits::{HitArgs, HitLine};
 use super::output::{Done, Failure, count};
 use super::sheet::{Section, Sheet, Tile};
-use super::{Global, ask, parse_top};
+use super::{Global, ask, number_in, parse_top};
 
 const EXAMPLES: &str = examples![
     "Find pictures of dogs" => "imgidx search dog",
-    "Find what shows a dog, in folders named 2019" => "imgidx search dog 2019",
+    "Find dogs in directories named 2019" => "imgidx search dog 2019",
     "Find by meaning, without naming what is shown" => "imgidx search something to eat",
     "Show why each picture was found" => "imgidx search dog beach -v",
     "Find photos of beaches taken in the summer of 2019" =>
         "imgidx search beach --type photo --after 2019-06 --before 2019-09",
-    "Look at the results on a page" => "imgidx search logo --html logos.html",
+    "View the results on a page" => "imgidx search logo --html logos.html",
 ];
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Words to find: what pictures show, kinds, meanings, colours or words in the path; pictures that match all of them, or else the most
+    /// Words to search for: what pictures show (dog, animal, something to eat), colours, or words in the path; if no
+    /// picture matches all of them, those that match the most are found
     #[arg(value_name = "TEXT")]
     text: Vec<String>,
     /// Maximum number of pictures [default: all]
     #[arg(short = 'k', long, value_name = "N", value_parser = parse_top, allow_negative_numbers = true)]
     top: Option<usize>,
     /// Minimum score, 0 to 1
-    #[arg(long, value_name = "SCORE")]
+    #[arg(long, value_name = "SCORE", value_parser = number_in(0.0..=1.0_f32), allow_negative_numbers = true)]
     threshold: Option<f32>,
-    /// Leave out the pictures that a search for TEXT finds; may be repeated
+    /// Leave out the pictures that a search for this text finds (repeatable)
     #[arg(long, value_name = "TEXT")]
     minus: Vec<String>,
-    /// Language whose names come before English ones; names in all languages are known without it
+    /// Language to look names up in before English, such as de or fr; names in other languages are found without it
     #[arg(long, value_name = "CODE", value_parser = parse_language)]
     language: Option<String>,
     /// Match words only by names, kinds, colours and paths, not by meaning
@@ -49,13 +50,10 @@ pub(super) struct Args {
 const ON_SHEET: usize = 200;
 
 pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
-    if args.threshold.is_some_and(|threshold| !(0.0..=1.0).contains(&threshold)) {
-        return Err(Failure::Usage("--threshold must be a number from 0 to 1".into()));
-    }
     let text = args.text.join(" ");
     let filter = args.hits.filters.filter()?;
     if text.trim().is_empty() && filter.is_empty() {
-        return Err(Failure::Usage("give words or a filter, such as --type or --with-color".into()));
+        return Err(Failure::Usage("give words to search for, or a filter such as --type or --with-color".into()));
     }
     let mut query = TextQuery::new(text.clone()).filter(filter);
     if let Some(threshold) = args.threshold {
@@ -94,7 +92,8 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         global.note("nothing was found");
     }
     if answer.less_certain > 0 && args.threshold.is_none() {
-        global.hint(&format!("{} less certain: --threshold {LOW_THRESHOLD}", answer.less_certain));
+        let pictures = count(answer.less_certain, "less certain picture");
+        global.hint(&format!("--threshold {LOW_THRESHOLD} also finds {pictures}"));
     }
     Ok(Done::All)
 }
@@ -104,18 +103,18 @@ fn parse_language(code: &str) -> Result<String, String> {
     let known = Vocabulary::get().languages();
     match code == "en" || known.contains(&code) {
         true => Ok(code.to_owned()),
-        false => Err(format!("names are known in en, {}", known.join(", "))),
+        false => Err(format!("expected one of: en, {}", known.join(", "))),
     }
 }
 
 /// Notes what the answer may lack.
 fn tell(global: &Global, answer: &TextAnswer) {
     if !answer.has_labels && !answer.terms.is_empty() {
-        global.note(&format!("the model `{}` gives no labels: only paths and colours were searched", answer.model));
+        global.note(&format!("the model `{}` gives no labels, so only paths and colours were searched", answer.model));
     } else if answer.pending > 0 && !answer.terms.is_empty() {
         let pictures = count(answer.pending, "indexed picture");
-        let text = format!("the model `{}` has not processed {pictures}", answer.model);
-        global.note(&format!("{text}; run `imgidx add` on their directories"));
+        let text = format!("the model `{}` has not processed {pictures} yet", answer.model);
+        global.note(&format!("{text}; run `imgidx add` on the indexed directories"));
     }
 }
 
@@ -129,7 +128,7 @@ fn tell_understood(global: &Global, answer: &TextAnswer) {
         global.note(&terms.collect::<Vec<_>>().join("; "));
     }
     if answer.is_partial {
-        global.note("no picture matches all words; these match the most");
+        global.note("no picture matches all the words; these match the most");
     }
     for suggestion in &answer.suggestions {
         let words: Vec<String> = suggestion.words.iter().map(|word| format!("`{word}`")).collect();
@@ -144,14 +143,14 @@ fn describe(ways: &[Understood]) -> String {
         MatchKind::Label => format!("{} by label", one.matches),
         MatchKind::Path => format!("{} by path", one.matches),
         MatchKind::Metadata => format!("{} by metadata", one.matches),
-        MatchKind::Colour if one.matches == 0 => "a colour that no picture has".to_owned(),
+        MatchKind::Colour if one.matches == 0 => "no picture has this colour".to_owned(),
         MatchKind::Colour => format!("{} by colour", one.matches),
-        MatchKind::Meaning if one.matches == 0 => "nothing is near it".to_owned(),
+        MatchKind::Meaning if one.matches == 0 => "nothing close in meaning".to_owned(),
         MatchKind::Meaning => {
             let nearest = one.nearest.iter().map(|label| label.label.as_str()).collect::<Vec<_>>().join(", ");
             format!("{} by meaning (nearest: {nearest})", one.matches)
         }
-        MatchKind::Unknown => "not known".to_owned(),
+        MatchKind::Unknown => "unknown word".to_owned(),
     };
     let english = ways[0].english.as_ref().map_or(String::new(), |english| format!(" ({english})"));
     format!("{}{english}: {}", ways[0].term, ways.iter().map(way).collect::<Vec<_>>().join(", "))

@@ -16,7 +16,7 @@ use super::{Global, ask, number_in, parse_top};
 const EXAMPLES: &str = examples![
     "Find the ten pictures most like a photo" => "imgidx similar photo.jpg",
     "Find large pictures like one and unlike another" => "imgidx similar beach.jpg --minus crowd.jpg --min-width 1920",
-    "Look at the pictures most like the one on standard input" => "imgidx similar - --html similar.html < photo.jpg",
+    "View the pictures most like the one on standard input" => "imgidx similar - --html similar.html < photo.jpg",
 ];
 
 #[derive(Debug, clap::Args)]
@@ -41,7 +41,7 @@ pub(super) struct Args {
     hits: HitArgs,
 }
 
-/// Maximum number of paths that are named of a picture that is indexed already.
+/// Maximum number of paths to list of a picture that is already indexed.
 const MAX_PATHS_TOLD: usize = 3;
 
 /// Maximum number of bytes read from standard input.
@@ -54,8 +54,10 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let (index, answer) = answer(global, &args)?;
     if answer.pending > 0 {
         let pictures = count(answer.pending, "indexed picture");
-        let text = format!("{pictures} could not be compared: the model `{}` has not processed them", answer.model);
-        global.note(&format!("{text}; run `imgidx add` on their directories"));
+        let them = if answer.pending == 1 { "it" } else { "them" };
+        let text =
+            format!("{pictures} could not be compared: the model `{}` has not processed {them} yet", answer.model);
+        global.note(&format!("{text}; run `imgidx add` on the indexed directories"));
     }
     tell_indexed(global, &answer);
     args.hits.filters.note_gaps(global)?;

@@ -58,7 +58,7 @@ fn print(out: &mut Out, status: &Status, skipped: &[(String, u64)]) -> std::io::
     out.path("database  ", &status.database, '\n')?;
     out.line(format_args!("pictures  {} in {}", counts.images, count(counts.files, "file")))?;
     for (number, text) in [
-        (counts.missing, "missing; `imgidx prune` removes what is missing from the index"),
+        (counts.missing, "missing; `imgidx prune` removes missing files from the index"),
         (status.failures, "could not be indexed; `imgidx failures` lists them"),
         (counts.truncated, "truncated; indexed as far as possible"),
     ] {
@@ -79,7 +79,7 @@ fn print(out: &mut Out, status: &Status, skipped: &[(String, u64)]) -> std::io::
     }
     if status.unmeasured > 0 {
         let pictures = count(status.unmeasured, "picture");
-        out.line(format_args!("          {pictures} not measured yet; run `imgidx add` on their directories"))?;
+        out.line(format_args!("          {pictures} not measured yet; run `imgidx add` on the indexed directories"))?;
     }
     if !status.labels.is_empty() {
         let labels = status.labels.iter().map(|(label, number)| (label.as_str(), *number)).collect();
@@ -89,7 +89,9 @@ fn print(out: &mut Out, status: &Status, skipped: &[(String, u64)]) -> std::io::
     out.line(format_args!("model     {}", status.model))?;
     if index.pending > 0 {
         let pictures = count(index.pending, "picture");
-        out.line(format_args!("          {pictures} without a vector of it; run `imgidx add` on their directories"))?;
+        out.line(format_args!(
+            "          {pictures} without a vector of it; run `imgidx add` on the indexed directories"
+        ))?;
     }
     let mut parts = vec![count(index.rows, "vector")];
     // Without quantized vectors, all are compared, and nothing is left to do.

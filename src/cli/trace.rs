@@ -19,6 +19,7 @@ use super::output::{Done, Failure, Out, count, human_bytes};
 use super::output_file::{beginning, refuse_picture};
 use super::progress::{OF_KNOWN_NUMBER, bar};
 use super::trace_sheet::TraceSheet;
+use super::work::MAX_COUNT;
 use super::{Global, number_in, one_of, parse_size};
 
 const EXAMPLES: &str = examples![
@@ -42,9 +43,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIER", default_value = "balanced", value_parser = one_of(Tier::ALL, Tier::as_str))]
     tier: Tier,
     /// Seconds for each picture, after which the best trace so far is used, or else a coarse one
-    #[arg(long, value_name = "SECONDS", default_value_t = TraceOptions::TIME.as_secs_f64(), value_parser = number_in(0.0..=86_400.0))]
+    #[arg(long, value_name = "SECONDS", default_value_t = TraceOptions::TIME.as_secs_f64(), value_parser = number_in(0.0..=86_400.0), allow_negative_numbers = true)]
     time_limit: f64,
-    /// Print the expected score of each trace, and make none
+    /// Print the expected score of each trace, without tracing
     #[arg(long, conflicts_with_all = ["out", "preview_html", "overwrite"])]
     predict: bool,
     /// Write a page with each picture, its trace and their difference to this file
@@ -57,7 +58,7 @@ pub(super) struct Args {
     #[arg(long)]
     overwrite: bool,
     /// Number of processors to use [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number_in(NonZeroUsize::MIN..=MAX_COUNT))]
     threads: Option<NonZeroUsize>,
     /// Memory limit for the whole process, such as 300M [default: 512M]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
@@ -260,7 +261,8 @@ fn note_report(global: &Global, report: &TraceReport, failed: u64, what: &str) {
         let photos = count(report.photos, "photograph");
         global.note(&format!("{photos} left out: only drawings are traced; --force traces photographs too"));
     }
-    let known = if report.stored > 0 { format!(", {} of them known already", report.stored) } else { String::new() };
+    let known =
+        if report.stored > 0 { format!(", {} of them in an earlier run", report.stored) } else { String::new() };
     let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
     let pictures = count(report.traced, "picture");
     global.note(&format!("{pictures} {what}{known}{failed} in {:.2} s", report.seconds));

@@ -33,7 +33,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
-    // Tuning needs a model and no index, and writes nothing to the database: an empty one does.
+    // Tuning needs a model but no index, and writes nothing to the database, so an empty one is enough.
     let (_scratch, index) = global.open_or_empty(None)?;
     let must_measure = args.again || !args.paths.is_empty();
     if let Some(tuned) = index.tuned(args.device)?.filter(|_| !must_measure) {
@@ -83,7 +83,7 @@ fn print_report(global: &Global, mut out: Out, report: &TuneReport) -> Result<Do
     if global.json {
         out.document(report)?;
     } else {
-        out.line("the fastest, measured again in turn:")?;
+        out.line("the fastest, measured again:")?;
         report.finalists.iter().try_for_each(|finalist| out.line(row(finalist)))?;
         let (pictures, seconds) = (count(report.pictures as u64, "picture"), report.seconds);
         out.line(format_args!(

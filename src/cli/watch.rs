@@ -29,16 +29,16 @@ pub(super) struct Args {
     #[command(flatten)]
     work: WorkArgs,
     /// Time between full scans, such as 30m or 2h, which find what the system did not report
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1h")]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "1h")]
     rescan_every: Duration,
-    /// Time between scans of network drives and of whatever else the system does not watch
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "60s")]
+    /// Time between scans of network drives and other places that the system cannot watch
+    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "60s")]
     poll_every: Duration,
-    /// Scan everything every --poll-every, instead of relying on events of the system
+    /// Scan everything every --poll-every, instead of relying on events from the system
     #[arg(long)]
     poll: bool,
     /// Time to keep the model in memory after the last picture
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "60s")]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "60s")]
     keep_model: Duration,
 }
 
@@ -63,6 +63,11 @@ impl Args {
             ..WatchOptions::default()
         })
     }
+}
+
+/// Parses a duration: `90s`, `30m`, `1h 30m`.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| format!("`{text}` is not a time such as 90s, 30m or 2h"))
 }
 
 pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
@@ -145,7 +150,7 @@ fn log_event(log: Log, event: &WatchEvent) {
                 ("root", path(&vanished.root)),
                 ("files", json!(vanished.files)),
                 ("of", json!(vanished.of)),
-                ("hint", json!("their rows are kept; if they are really gone, run `imgidx prune`")),
+                ("hint", json!("they stay in the index; if they are really gone, run `imgidx prune`")),
             ],
         ),
         WatchEvent::Lost(root) => (Level::Warning, "events-lost", vec![("root", path(root))]),

@@ -11,11 +11,11 @@ use imgidx::scan::ScanOptions;
 use super::{number_in, one_of, parse_size};
 
 /// Maximum number of workers or pictures. More would only exhaust the system.
-const MAX_COUNT: NonZeroUsize = NonZeroUsize::new(1024).expect("it is not zero");
+pub(super) const MAX_COUNT: NonZeroUsize = NonZeroUsize::new(1024).expect("it is not zero");
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ScanArgs {
-    /// Exclude what matches, in the syntax of .gitignore (repeatable)
+    /// Exclude files and directories that match, in the syntax of .gitignore (repeatable)
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<String>,
     /// Include files and directories whose names start with a dot
@@ -37,8 +37,8 @@ pub(super) struct WorkArgs {
     /// Pictures per batch of the model [default: what `tune` found, or what suits the device]
     #[arg(long, value_name = "N", value_parser = number_in(NonZeroUsize::MIN..=MAX_COUNT))]
     batch_size: Option<NonZeroUsize>,
-    /// Memory limit for the whole process, such as 800M or 2G; a picture that needs more by itself fails [default:
-    /// 512M, more for large models and many cores]
+    /// Memory limit for the whole process, such as 800M or 2G; a picture that needs more fails [default: 512M, more for
+    /// large models and many cores]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     memory: Option<u64>,
     /// Device to run the model on: auto, cpu, cuda, tensorrt, coreml, directml or openvino; `imgidx runtime` lists the

@@ -2,14 +2,14 @@
 //! already in memory.
 //!
 //! # Protocol
-//! Version 1: JSON, one document per line, over a Unix socket that only its owner can open. Each [`Request`] is
+//! Version 2: JSON, one document per line, over a Unix socket that only its owner can open. Each [`Request`] is
 //! answered with one line ([`Reply`]). Lines with progress may precede it while an `add` runs or a request waits.
 //! Unknown fields are ignored, so that clients and daemons of different releases understand each other. Another
 //! protocol version is refused.
 //!
 //! ```text
 //! {"version":2,"op":"similar","images":["/home/me/logo.png"],"top":10}
-//! {"answer":{"similar":{"query":[…],"model":"mobilenetv3-large-100","method":"scan","hits":[…],…}}}
+//! {"answer":{"similar":{"query":[…],"model":"efficientnet-lite0","method":"scan","hits":[…],…}}}
 //! ```
 //!
 //! Nothing depends on the daemon: a client that gets no answer in time uses the database.

@@ -153,7 +153,7 @@ mod tests {
         serde_json::from_value::<Request>(line).expect("a request").op
     }
 
-    /// Later daemons must understand every request that a client of version 1 sends.
+    /// Later daemons must understand every request that a client of version 2 sends.
     #[test]
     fn requests_are_read_as_they_were_first_written() {
         let similar = read(json!({"version": 2, "op": "similar", "images": ["/a.png", [47, 255]], "top": 3}));

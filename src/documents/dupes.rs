@@ -84,15 +84,15 @@ pub struct WithheldReason {
 pub struct ActedOn {
     /// `trash`, `link` or `reflink`.
     pub action: &'static str,
-    /// Whether nothing was done, because only the files were asked for.
+    /// Whether this was a dry run, which changes nothing.
     pub dry_run: bool,
-    /// The files that it was done to, or would be.
+    /// The files that were moved or replaced, or would be.
     pub done: Vec<Redundancy>,
     /// The files that were left as they are.
     pub failed: Vec<LeftAsItIs>,
     /// The files that were not chosen, although another file of their group may be kept.
     pub withheld: Vec<WithheldReason>,
-    /// Whether the run was interrupted before all files had their turn.
+    /// Whether the run was interrupted before all files were processed.
     pub interrupted: bool,
 }
 
@@ -112,7 +112,7 @@ pub struct LeftAsItIs {
 /// What `dupes dismiss` did.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Dismissed {
-    /// Number of pairs that were dismissed, or are no longer.
+    /// Number of pairs that were dismissed, or whose dismissal was undone.
     pub pairs: u64,
     /// Whether earlier dismissals were undone.
     pub undo: bool,

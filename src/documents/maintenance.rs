@@ -15,9 +15,9 @@ pub struct Pruned {
     pub excluded: u64,
     /// Number of pictures that no other file holds.
     pub images: u64,
-    /// Directories that are offline, and the files that disappeared from them. Their rows stay.
+    /// Directories that are offline, and the files that disappeared from them. They stay in the index.
     pub offline: Vec<OfflineRoot>,
-    /// Whether nothing was removed, because only the numbers were asked for.
+    /// Whether this was a dry run, which removes nothing.
     pub dry_run: bool,
 }
 
@@ -31,7 +31,7 @@ pub struct Forgotten {
     pub files: u64,
     /// Whether it lies in an indexed directory, whose scans leave it out until `add` is given its path.
     pub stays_out: bool,
-    /// Whether nothing was removed, because only the number was asked for.
+    /// Whether this was a dry run, which removes nothing.
     pub dry_run: bool,
 }
 

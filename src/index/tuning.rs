@@ -18,14 +18,14 @@ use crate::search::Filter;
 use crate::store::Writer;
 use crate::types::path_from_bytes;
 
-/// How [`Index::tune`] looks for the best setting. The defaults serve.
+/// Options of [`Index::tune`]. The defaults suit most uses.
 #[derive(Debug, Clone)]
 pub struct TuneOptions {
-    /// Where the model may run; [`Device::Auto`] measures all that the runtime offers, except TensorRT.
+    /// Where the model may run; [`Device::Auto`] measures all devices that ONNX Runtime offers, except TensorRT.
     pub device: Device,
-    /// How many pictures to measure with.
+    /// Number of pictures to measure with.
     pub pictures: usize,
-    /// Stops it.
+    /// Cancels the measurement.
     pub cancel: CancelToken,
 }
 
@@ -35,23 +35,23 @@ impl Default for TuneOptions {
     }
 }
 
-/// What [`Index::tune`] has found.
+/// The result of [`Index::tune`].
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct TuneReport {
     /// All settings that were measured.
     #[serde(rename = "trials")]
     pub measurements: Vec<Measurement>,
-    /// The fastest of them, measured again in turn; the best is one of these.
+    /// The fastest of them, measured again; the best is one of these.
     pub finalists: Vec<Measurement>,
-    /// The one that is used from now on.
+    /// The setting that is used from now on.
     pub best: Measurement,
-    /// Pictures that were measured with.
+    /// Number of pictures used for measuring.
     pub pictures: usize,
-    /// Whether these were generated, because there were none.
+    /// Whether these pictures were generated, because none were indexed.
     pub drawn: bool,
     /// Devices that the runtime offers but that cannot be used, with the reasons.
     pub unusable: Vec<UnusableDevice>,
-    /// How long it took.
+    /// Duration in seconds.
     pub seconds: f64,
 }
 
@@ -64,14 +64,16 @@ pub struct UnusableDevice {
     pub reason: String,
 }
 
-/// Rounds in which settings are measured in turn, so that none of them gets all of a machine's bad moments.
+/// Number of rounds. Each round measures every setting once, so that a slow moment of the machine does not fall on one
+/// setting only.
 const ROUNDS: usize = 3;
 
-/// Settings that are compared once more in the end, and the rounds of that.
+/// Number of settings that are compared once more at the end, and the number of rounds of that comparison.
 const FINALISTS: usize = 3;
 const FINAL_ROUNDS: usize = 5;
 
-/// Settings at least this part as fast as the best are as good: of these the one that takes the least memory is chosen.
+/// Settings that reach at least this share of the best speed count as equally good. Of these, the one that needs the
+/// least memory is chosen.
 const AS_GOOD: f64 = 0.98;
 
 /// Batch sizes that are measured on the CPU.
@@ -80,19 +82,20 @@ const CPU_BATCHES: [usize; 4] = [1, 2, 4, 8];
 /// Batch sizes that are measured on accelerators.
 const ACCELERATOR_BATCHES: [usize; 5] = [16, 32, 64, 128, 256];
 
-/// After this time what was measured so far has to do.
+/// No further setting is measured after this time.
 const TIME: Duration = Duration::from_secs(120);
 
 impl Index {
-    /// Finds the fastest number of workers, batch size, threads of a session, and device, by running [`Index::add`] into databases that
-    /// are thrown away, and remembers it for this machine and the model in use: [`Index::add`] uses it where its options say nothing
-    /// else.
+    /// Finds the fastest device, number of workers, threads of a session and batch size, by running [`Index::add`] into
+    /// temporary databases. Remembers the result for this machine and the model in use: [`Index::add`] uses it for
+    /// options that are not set.
     ///
-    /// Measured are pictures of the paths, of the index if there are no paths, or generated ones if that is empty too. `each` is called
-    /// with each setting when it was measured.
+    /// The pictures are those at the paths; without paths, those of the index; if the index is empty, generated ones.
+    /// `each` is called with each setting once it is measured.
     ///
     /// # Errors
-    /// When a path is not there, nothing can be decoded, or the model or ONNX Runtime fails; [`Error::Interrupted`] when it was cancelled.
+    /// If a path does not exist, no picture can be decoded, or the model or ONNX Runtime fails; [`Error::Interrupted`]
+    /// if it was cancelled.
     pub fn tune<P: AsRef<Path>>(
         &self,
         paths: impl IntoIterator<Item = P>,
@@ -105,7 +108,7 @@ impl Index {
         let paths: Vec<PathBuf> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
         let folder = tempfile::tempdir().map_err(Error::io("create a directory in", std::env::temp_dir()))?;
         let (pictures, drawn) = self.sample(&paths, options, folder.path())?;
-        // Only now, because it may have to be fetched.
+        // Not earlier, because it may have to be downloaded.
         let runtime = Runtime::load(&self.searcher.options().runtime_options()?)?;
         let devices = match options.device {
             Device::Auto => runtime.devices().into_iter().filter(|device| *device != Device::TensorRt).collect(),
@@ -121,7 +124,7 @@ impl Index {
             let setting = Setting { device, workers: cores(), model_threads: 1, batch_size };
             match benchmark.images_per_second(setting) {
                 Err(Error::Interrupted) => return Err(Error::Interrupted),
-                // Of a device that was named that is an error.
+                // An error if the device was named.
                 Err(error) if options.device == Device::Auto && device.is_accelerator() => {
                     unusable.push(UnusableDevice { device, reason: error.to_string() });
                 }
@@ -144,10 +147,10 @@ impl Index {
         Ok(TuneReport { measurements, finalists, best, pictures: pictures.len(), drawn, unusable, seconds })
     }
 
-    /// The setting that [`Index::tune`] has found on this machine, for the model in use and a device.
+    /// The setting that [`Index::tune`] found on this machine for the model in use and a device.
     ///
     /// # Errors
-    /// When the model is not in the catalog, or the user has no data directory.
+    /// If the model is not in the catalog, or the user has no data directory.
     pub fn tuned(&self, device: Device) -> Result<Option<Tuned>> {
         Ok(find_tuned(&self.tuning_file()?, &self.searcher.active_model()?.id, device))
     }
@@ -156,17 +159,17 @@ impl Index {
         Ok(self.searcher.options().resolve_data_dir()?.join(FILE))
     }
 
-    /// Files of pictures, evenly spread over what there is, or generated ones in `folder`.
+    /// Picture files, spread evenly over those that exist, or generated ones in `folder`.
     fn sample(&self, paths: &[PathBuf], options: &TuneOptions, folder: &Path) -> Result<(Vec<PathBuf>, bool)> {
         let mut found = if paths.is_empty() { self.indexed_paths()? } else { walked_paths(paths, &options.cancel)? };
-        // Among many other files hardly one would be a picture.
+        // A sample of all files might contain hardly any pictures.
         if found.iter().any(|path| has_picture_extension(path)) {
             found.retain(|path| has_picture_extension(path));
         }
-        // Files of an offline root, and those that are gone, cannot be measured with.
+        // Files of an offline root, and deleted files, cannot be read.
         found.retain(|path| path.is_file());
         let step = found.len().div_ceil(options.pictures.max(1)).max(1);
-        // Beginning in the middle of the first step, so that nothing depends on the first file.
+        // Start in the middle of the first step, so that the sample does not depend on the first file.
         found = found.into_iter().skip((step - 1) / 2).step_by(step).collect();
         match (found.is_empty(), paths.is_empty()) {
             (true, false) => Err(Error::Invalid("there are no pictures below these paths".into())),
@@ -176,7 +179,7 @@ impl Index {
     }
 
     fn indexed_paths(&self) -> Result<Vec<PathBuf>> {
-        // Every so many files: enough for any sample, and no more memory than for 10,000 paths.
+        // Take every n-th file: enough for any sample, and at most about 10,000 paths in memory.
         let files = self.store.counts(self.store.held()?)?.files;
         let step = files.div_ceil(10_000).max(1);
         let (mut paths, mut at) = (Vec::new(), 0);
@@ -201,12 +204,12 @@ fn drawn_pictures(count: usize, folder: &Path) -> Result<Vec<PathBuf>> {
     (0..u32::try_from(count).unwrap_or(u32::MAX)).map(write).collect()
 }
 
-/// Measures how fast [`Index::add`] is with settings: it runs as it always does, into databases that are thrown away.
+/// Measures the speed of [`Index::add`] with different settings, by running it unchanged into temporary databases.
 struct Benchmark<'a> {
     index: &'a Index,
     entry: CatalogEntry,
     pictures: Vec<PathBuf>,
-    /// For the databases.
+    /// Holds the databases.
     folder: &'a Path,
     cancel: &'a CancelToken,
     until: Instant,
@@ -215,7 +218,7 @@ struct Benchmark<'a> {
 }
 
 impl Benchmark<'_> {
-    /// Measures what was not measured yet, and returns the best of the given settings.
+    /// Measures those settings that are not measured yet, and returns the best of the given ones.
     fn best_of(&mut self, settings: &[Setting]) -> Result<Measurement> {
         let is_new = |setting: &Setting| self.measurements.iter().all(|known| known.setting != *setting);
         let new: Vec<Setting> = settings.iter().copied().filter(is_new).collect();
@@ -228,12 +231,12 @@ impl Benchmark<'_> {
         }
         let is_asked = |known: &&Measurement| settings.contains(&known.setting);
         let among: Vec<Measurement> = self.measurements.iter().filter(is_asked).copied().collect();
-        // Where there was no time for any of these, the best of all so far.
+        // If there was no time for any of them, return the best so far.
         best(if among.is_empty() { &self.measurements } else { &among })
     }
 
-    /// Measures the best ones once more, side by side: what was measured at another moment had another machine. Returns
-    /// the best of them, and all of them.
+    /// Measures the best settings once more, in turn, because speeds that were measured at different moments cannot be
+    /// compared exactly. Returns the best of them, and all of them.
     fn play_off(&mut self) -> Result<(Measurement, Vec<Measurement>)> {
         let mut finalists = self.measurements.clone();
         finalists.sort_by(|a, b| b.images_per_second.total_cmp(&a.images_per_second));
@@ -248,8 +251,8 @@ impl Benchmark<'_> {
         Ok((best(&finalists)?, finalists))
     }
 
-    /// The median speeds of settings that are measured in turn. `None` for one that was not measured because it was too late, does
-    /// not fit into memory, or fails, as batches do for which a device has too little memory.
+    /// Measures settings in turn, and returns the median speed of each. `None` if there was no time to measure a
+    /// setting, if it does not fit into memory, or if it fails, as a batch does that is too large for a device.
     fn speeds(&self, settings: &[Setting], rounds: usize, until: Option<Instant>) -> Result<Vec<Option<f64>>> {
         let is_measured = !self.measurements.is_empty();
         let mut rates = vec![Vec::new(); settings.len()];
@@ -272,11 +275,12 @@ impl Benchmark<'_> {
         Ok(rates.into_iter().map(median).collect())
     }
 
-    /// Adds all pictures to a new database and returns how many were embedded in a second, loading the model included. `None` if
-    /// the default memory has no room for so many workers or so large batches, so that `add` would use fewer.
+    /// Adds all pictures to a new database, and returns how many were embedded per second, including the time to load
+    /// the model. `None` if the default memory limit does not allow so many workers or such large batches, so that `add`
+    /// would use fewer.
     ///
     /// # Errors
-    /// When the device cannot be used, the model fails, or no picture can be decoded.
+    /// If the device cannot be used, the model fails, or no picture can be decoded.
     fn images_per_second(&self, setting: Setting) -> Result<Option<f64>> {
         let Setting { device, workers, model_threads, batch_size } = setting;
         let encoder = self.index.searcher.new_encoder(&self.entry, device, Some(device), model_threads)?;
@@ -287,7 +291,7 @@ impl Benchmark<'_> {
             cancel: self.cancel.clone(),
             ..AddOptions::default()
         };
-        // Each run has a database of its own, in a directory of its own: it must not know any content.
+        // Each run gets a new database in its own directory, because it must not know any content yet.
         let folder = tempfile::tempdir_in(self.folder).map_err(Error::io("create a directory in", self.folder))?;
         let mut writer = Writer::open(&folder.path().join("tune.db"))?;
         let targets = indexer::resolve(&self.pictures, &[])?;
@@ -306,20 +310,20 @@ impl Benchmark<'_> {
     }
 }
 
-/// The fastest one; of those that are as good the one that takes the least memory.
+/// The fastest measurement; of several that are equally good, the one that needs the least memory.
 fn best(measurements: &[Measurement]) -> Result<Measurement> {
     let fastest = measurements.iter().map(|known| known.images_per_second).fold(0.0, f64::max);
     let good = measurements.iter().filter(|known| known.images_per_second >= fastest * AS_GOOD);
     let memory = |setting: &Setting| (setting.workers * (setting.batch_size + 4), setting.model_threads);
     let best = good.min_by_key(|known| memory(&known.setting)).copied();
-    best.ok_or_else(|| Error::Invalid("memory has room for no setting that could be measured".into()))
+    best.ok_or_else(|| Error::Invalid("there is not enough memory to measure any setting".into()))
 }
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The same setting with other numbers of workers, and of threads of a session.
+/// The same setting with different numbers of workers and of threads of a session.
 fn with_workers(setting: Setting, cores: usize) -> Vec<Setting> {
     let workers: Vec<usize> = [1, cores / 2, cores, cores + cores.div_ceil(2), 2 * cores].into();
     let threads = if setting.device.is_accelerator() { vec![1] } else { vec![1, cores.div_ceil(2), cores] };
@@ -336,9 +340,9 @@ fn with_workers(setting: Setting, cores: usize) -> Vec<Setting> {
 }
 
 fn walked_paths(paths: &[PathBuf], cancel: &CancelToken) -> Result<Vec<PathBuf>> {
-    /// Enough to choose from: of a larger tree the first part has to do.
+    /// Maximum number of files to choose from. Of a larger tree, only the first part is used.
     const MAX_FILES: usize = 100_000;
-    /// How long is looked for files at most.
+    /// Maximum time to look for files.
     const TIME: Duration = Duration::from_secs(10);
     let until = Instant::now() + TIME;
     let mut found = Vec::new();

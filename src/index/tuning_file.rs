@@ -1,4 +1,4 @@
-//! What [`Index::tune`](super::Index::tune) has found, remembered for each machine, model and device.
+//! The results of [`Index::tune`](super::Index::tune), remembered for each machine, model and device.
 
 use std::fs;
 use std::io::Write;
@@ -19,7 +19,7 @@ pub struct Measurement {
     /// The setting.
     #[serde(flatten)]
     pub setting: Setting,
-    /// Pictures a second, the median of some rounds: what `add` reports for the same pictures.
+    /// Pictures per second: the median of several rounds of `add`.
     pub images_per_second: f64,
 }
 
@@ -30,7 +30,7 @@ pub struct Tuned {
     pub machine: String,
     /// The model's id.
     pub model: String,
-    /// The device that was asked for.
+    /// The requested device.
     pub asked: Device,
     /// The best setting.
     #[serde(flatten)]
@@ -45,11 +45,11 @@ impl Tuned {
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct TuningFile {
-    /// Not [`Tuned`], because a later version may know other devices.
+    /// Not of type [`Tuned`], because a later version may know other devices.
     tuned: Vec<serde_json::Value>,
 }
 
-/// The setting that is remembered for this machine, a model, and the device that is asked for.
+/// The remembered setting for this machine, a model and a requested device.
 pub(super) fn find_tuned(file: &Path, model: &ModelId, device: Device) -> Option<Tuned> {
     let (machine, model) = (machine(), model.to_string());
     let known = read(file).tuned;
@@ -73,7 +73,7 @@ pub(super) fn remember(file: &Path, model: &ModelId, asked: Device, best: Measur
     Ok(())
 }
 
-/// The file's content; nothing if it is not there or damaged, because it can be measured again.
+/// The file's content; empty if the file does not exist or is damaged, because it can be measured again.
 fn read(path: &Path) -> TuningFile {
     fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
 }

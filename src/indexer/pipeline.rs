@@ -281,12 +281,12 @@ fn memory_warning(memory_plan: &MemoryPlan, workers: usize) -> Option<String> {
     if memory_plan.is_beyond_limit() {
         let (needed, limit) = (mib(memory_plan.fixed + memory_plan.files + memory_plan.pixels), mib(memory_plan.limit));
         return Some(format!(
-            "the program and the model need about {needed} MiB, more than the limit of {limit} MiB (`--memory`)"
+            "the program and the model need about {needed} MiB, more than the limit of {limit} MiB (--memory)"
         ));
     }
     let (limit, left) = (mib(memory_plan.limit), memory_plan.concurrency.workers);
     (left < workers).then(|| {
-        format!("{limit} MiB of memory are enough for only {left} of {workers} workers; use `--memory` to allow more")
+        format!("{limit} MiB of memory is enough for only {left} of {workers} workers; use --memory to allow more")
     })
 }
 

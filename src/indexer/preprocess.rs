@@ -91,8 +91,8 @@ fn prepare(context: &PipelineContext<'_>, preprocessor: usize, job: Job<'_>) -> 
         }
         Err(error) => {
             let advice = match error.limit() {
-                Some(Limit::Memory) => " (to try again, use `--retry-failed` with a higher `--memory`)",
-                Some(Limit::Time) => " (to try again, use `--retry-failed` with a higher `--picture-time`)",
+                Some(Limit::Memory) => " (to try again, use --retry-failed with a higher --memory)",
+                Some(Limit::Time) => " (to try again, use --retry-failed with a higher --picture-time)",
                 None => "",
             };
             let reason = format!("{error}{advice}");

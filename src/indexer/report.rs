@@ -104,7 +104,7 @@ impl PathAndRoot {
 impl std::fmt::Display for Vanished {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { root, files, of } = self;
-        write!(f, "{files} of {of} files in `{}` have disappeared at once; their rows are kept", root.display())
+        write!(f, "{files} of {of} files in `{}` have disappeared at once; they stay in the index", root.display())
     }
 }
 

@@ -38,7 +38,7 @@ impl<'a> Folders<'a> {
     /// The folders directly in a folder. Empty if the folder was already listed under another path.
     pub fn inside(&mut self, folder: &Path) -> Vec<PathBuf> {
         if self.follow_links {
-            // A link to an enclosing folder would never end.
+            // Following a link to an enclosing folder would never end.
             let identity = folder.metadata().map(|it| FileStat::new(&it)).map(|it| (it.device, it.inode));
             if !identity.is_ok_and(|identity| self.listed.insert(identity)) {
                 return Vec::new();

@@ -220,7 +220,7 @@ fn checked_moment(text: &str) -> Result<String> {
         return Ok(moment);
     }
     let reason = match is_formed {
-        true => "the calendar has no such date or time",
+        true => "there is no such date or time",
         false => "expected YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DD HH:MM",
     };
     Err(Error::Invalid(format!("invalid date `{text}`: {reason}")))

@@ -30,7 +30,10 @@ impl Store {
     pub fn backup(&self, to: &Path, mut on_progress: impl FnMut(u64, u64)) -> Result<()> {
         let to = &std::path::absolute(to).map_err(Error::io("find", to))?;
         if Self::identity(to).is_some_and(|existing| Some(existing) == Self::identity(&self.path)) || self.owns(to) {
-            return Err(Error::Invalid(format!("`{}` is part of the database itself", to.display())));
+            return Err(Error::Invalid(format!(
+                "`{}` is part of the database itself; name another file for the backup",
+                to.display()
+            )));
         }
         if to.symlink_metadata().is_ok() {
             // Replace nothing but an older backup.

@@ -125,7 +125,7 @@ fn set_aside(path: &Path) -> Result<PathBuf> {
 /// Copies everything that can be read to a new database, which has no log afterwards.
 fn copy(old: &Connection, new_path: &Path, of: &Path) -> Result<()> {
     let new = new_database(new_path)?;
-    if !copy_rows(old, &new).at(new_path)? {
+    if !copy_rows(old, &new).at(of)? {
         return Err(Error::Damaged { path: of.to_owned(), reason: "none of its tables can be read".into() });
     }
     new.close().map_err(|(_, error)| error).at(new_path)?;

@@ -53,7 +53,7 @@ fn translate(error: &rusqlite::Error, path: &Path) -> Error {
         }
         Some(ErrorCode::DiskFull) => Error::DiskFull { path },
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Locked { path, holder: None },
-        Some(ErrorCode::NotADatabase) => Error::NotAnIndex { path, reason },
+        Some(ErrorCode::NotADatabase) => Error::NotAnIndex { path, reason: "it is not an SQLite database".into() },
         Some(ErrorCode::DatabaseCorrupt) => Error::Damaged { path, reason },
         Some(ErrorCode::ReadOnly) => Error::Database { path, reason: "it or its directory is not writable".into() },
         _ if is_invalid => Error::Damaged { path, reason: format!("a row has an invalid value: {reason}") },

@@ -66,7 +66,7 @@ fn errors_name_the_file_the_reason_and_the_way_out() {
     let sandbox = Sandbox::new();
     let error = sandbox.run(&["similar", "a.png"]).code(1).stderr;
     assert!(error.starts_with("error: there is no index at `"), "{error}");
-    assert!(error.contains("hint: make one with `imgidx add DIRECTORY`"), "{error}");
+    assert!(error.contains("hint: create one with `imgidx add DIRECTORY`"), "{error}");
     sandbox.draw("a.png", 1);
     sandbox.run(&["add", "photos"]).code(0);
     write(&sandbox.path("notes.txt"), b"hello");
@@ -178,10 +178,10 @@ fn pruning_and_forgetting_tell_how_many_first() {
     std::fs::remove_file(sandbox.photo("a.png")).expect("it is there");
     sandbox.run(&["add", "photos"]).code(0);
     let planned = sandbox.run(&["prune", "--dry-run"]).code(0);
-    assert_eq!(planned.stdout, "would remove 1 missing file and 1 picture that no other file holds from the index\n");
+    assert_eq!(planned.stdout, "would remove 1 missing file and the data of 1 picture from the index\n");
     let pruned = sandbox.run(&["prune"]).code(0);
     assert!(pruned.stderr.contains("1 missing file"), "{}", pruned.stderr);
-    assert_eq!(pruned.stdout, "removed 1 missing file and 1 picture that no other file holds from the index\n");
+    assert_eq!(pruned.stdout, "removed 1 missing file and the data of 1 picture from the index\n");
     let planned = sandbox.run(&["forget", "photos", "--dry-run"]).code(0);
     assert!(planned.stdout.ends_with("/photos` (2 pictures) from the index\n"), "{}", planned.stdout);
     let forgotten = sandbox.run(&["forget", "photos", "--yes"]).code(0);

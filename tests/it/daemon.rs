@@ -127,7 +127,7 @@ fn the_daemon_makes_way_for_commands_that_write() {
     daemon.sync();
     assert_eq!(
         sandbox.run_on_index(&["prune"]).code(0).stdout,
-        "removed 1 missing file and 1 picture that no other file holds from the index\n"
+        "removed 1 missing file and the data of 1 picture from the index\n"
     );
     sandbox.run_on_index(&["dupes", "dismiss", "photos/001.png", "photos/002.png"]).code(0);
     sandbox.run_on_index(&["forget", "photos", "--yes"]).code(0);

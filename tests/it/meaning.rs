@@ -54,7 +54,7 @@ fn a_text_about_nothing_that_can_be_seen_finds_nothing_and_says_so() {
     for text in ["going to the doctor", "quarterly tax report", "happiness", "asdf qwer"] {
         let finished = sandbox.run_on_index(&["search", text]).code(0);
         assert_eq!(finished.stdout, "", "{text}");
-        assert!(finished.stderr.contains("nothing is near it"), "{text}: {}", finished.stderr);
+        assert!(finished.stderr.contains("nothing close in meaning"), "{text}: {}", finished.stderr);
     }
 }
 

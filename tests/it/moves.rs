@@ -138,7 +138,7 @@ fn prune_confirms_that_what_vanished_is_gone() {
     // One of the files comes back before the confirmation.
     sandbox.draw("1/1.png", 1);
     let pruned = sandbox.run_on_index(&["prune"]).code(0);
-    assert_eq!(pruned.stdout, "removed 119 missing files and 119 pictures that no other file holds from the index\n");
+    assert_eq!(pruned.stdout, "removed 119 missing files and the data of 119 pictures from the index\n");
     assert_eq!(sandbox.rows().len(), 31);
     assert!(sandbox.open().searcher().status().expect("a state").roots.iter().all(|root| root.vanished == 0));
     let report = sandbox.add();

@@ -104,7 +104,7 @@ fn files_that_are_excluded_later_are_counted_and_leave_when_prune_is_asked() {
     assert_eq!(sandbox.run_on_index(&["prune"]).code(0).stdout, "nothing to remove\n");
     assert_eq!(listed(&sandbox).len(), 5, "an exclude that was mistyped costs nothing");
     let preview = sandbox.run_on_index(&["prune", "--excluded", "--dry-run"]).code(0).stdout;
-    assert_eq!(preview, "would remove 3 excluded files and 3 pictures that no other file holds from the index\n");
+    assert_eq!(preview, "would remove 3 excluded files and the data of 3 pictures from the index\n");
     sandbox.run_on_index(&["prune", "--excluded"]).code(0);
     assert_eq!(listed(&sandbox), ["a.png", "old.png"]);
     let again = sandbox.run_on_index(&["add", "photos", "--exclude", "/old/"]).code(0);

@@ -177,7 +177,7 @@ fn a_model_without_labels_says_so_and_words_of_paths_are_searched() {
     sandbox.run_on_index(&["add", "photos"]).code(0);
     let answer = sandbox.run_on_index(&["search", "meadow", "--paths"]).code(0);
     assert_eq!(names(answer.lines()), ["meadow.png"]);
-    assert!(answer.stderr.contains("the model `mine` gives no labels: only paths and colours"), "{}", answer.stderr);
+    assert!(answer.stderr.contains("the model `mine` gives no labels, so only paths and colours"), "{}", answer.stderr);
     let shown = sandbox.run_on_index(&["show", "photos/meadow.png"]).code(0);
     assert!(shown.stdout.contains("looks like   not known: the model gives vectors only"), "{}", shown.stdout);
 }
@@ -394,7 +394,7 @@ fn the_answer_is_printed_as_lines_paths_json_and_a_sheet() {
     let none = sandbox.run_on_index(&["search", "unicorn"]).code(0);
     assert_eq!(
         (none.stdout.as_str(), none.stderr.trim_end()),
-        ("", "note: unicorn: nothing is near it\nnote: nothing was found")
+        ("", "note: unicorn: nothing close in meaning\nnote: nothing was found")
     );
     let wrong = sandbox.run_on_index(&["search"]).code(2);
     assert!(wrong.stderr.contains("give words"), "{}", wrong.stderr);

@@ -439,7 +439,7 @@ fn there_is_one_daemon_and_what_is_left_of_a_killed_one_does_not_hinder_the_next
     daemon.sync();
     sandbox.run_on_index(&["daemon", "stop"]).code(0);
     let none = sandbox.run_on_index(&["daemon", "status"]).code(1);
-    assert!(none.stderr.contains("no daemon watches"), "{}", none.stderr);
+    assert!(none.stderr.contains("no daemon is running for"), "{}", none.stderr);
     drop(daemon);
 }
 

@@ -97,7 +97,7 @@ fn pictures_that_match_all_words_are_found_and_otherwise_those_that_match_the_mo
 fn an_answer_says_how_it_understood_the_words() {
     let sandbox = zoo();
     let finished = sandbox.run_on_index(&["search", "dog", "floccinaucinihilipilification", "magenta"]).code(0);
-    let note = "dog: 2 by label; floccinaucinihilipilification: not known; magenta: 4 by colour";
+    let note = "dog: 2 by label; floccinaucinihilipilification: unknown word; magenta: 4 by colour";
     assert!(finished.stderr.contains(note), "{}", finished.stderr);
     let quiet = sandbox.run_on_index(&["-q", "search", "dog", "floccinaucinihilipilification", "magenta"]).code(0);
     assert_eq!(quiet.stderr, "");
@@ -138,7 +138,7 @@ fn what_is_below_the_bar_is_counted() {
     sandbox.add();
     set_classes(&sandbox, &shy, &[("beagle", 0.25)]);
     let finished = sandbox.run_on_index(&["search", "dog"]).code(0);
-    assert!(finished.stderr.contains("hint: 1 less certain: --threshold 0.2"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("hint: --threshold 0.2 also finds 1 less certain picture"), "{}", finished.stderr);
     let json = sandbox.run_on_index(&["search", "dog", "--json"]).code(0).json();
     let low = sandbox.run_on_index(&["search", "dog", "--threshold", "0.2"]).code(0);
     assert_eq!((&json["less_certain"], low.lines().len()), (&1.into(), 3));

@@ -154,7 +154,7 @@ fn assembled<P: Pixel<Subpixel = u8> + Canvas>(
             }
             Ok(canvas)
         }
-        _ => Err(DecodeError::new("not supported: AVIF with pictures laid over each other")),
+        _ => Err(DecodeError::new("not supported: AVIF with overlaid pictures")),
     }
 }
 

@@ -110,7 +110,7 @@ impl<'a> Psd<'a> {
             (2, 8) if palette.len() >= 768 => Colors::Indexed(palette),
             (3, 8 | 16 | 32) => Colors::Rgb,
             (4, 8 | 16) => Colors::Cmyk,
-            (7, _) => return Err(DecodeError::new("not supported: separate inks")),
+            (7, _) => return Err(DecodeError::new("not supported: multichannel colours")),
             (9, _) => return Err(DecodeError::new("not supported: Lab colours")),
             _ => return Err(damaged(format!("colours of type {mode} with {depth} bits"))),
         };

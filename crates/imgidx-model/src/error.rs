@@ -30,8 +30,8 @@ pub enum Error {
         /// Whether a library was named, so that no other place was searched.
         named: bool,
     },
-    /// The device that was asked for is not offered by the loaded ONNX Runtime.
-    #[error("the device `{device}` is not offered by ONNX Runtime {version}, which has {}", offered.join(", "))]
+    /// The loaded ONNX Runtime does not offer the requested device.
+    #[error("ONNX Runtime {version} does not offer the device `{device}`; it offers {}", offered.join(", "))]
     Device {
         /// The requested device.
         device: String,
@@ -92,11 +92,11 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Runtime { named: true, .. } => Some(
-                "give the path of another library, or leave out --runtime and ORT_DYLIB_PATH to have one found".into(),
+                "name another library, or leave out --runtime and unset ORT_DYLIB_PATH to let imgidx find one".into(),
             ),
             Self::Runtime { .. } => Some(runtime_hint()),
             Self::Device { .. } => {
-                Some("leave out --device, or give --runtime the path of an ONNX Runtime that has it".into())
+                Some("leave out --device, or name with --runtime an ONNX Runtime that offers it".into())
             }
             Self::BrokenDevice { .. } => Some("leave out --device, or name another device".into()),
             Self::Model { .. } => Some("`imgidx model list` shows the models that can be used".into()),

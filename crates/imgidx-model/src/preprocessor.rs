@@ -25,7 +25,9 @@ pub(super) fn input_spec(text: &str) -> Result<InputSpec, String> {
         (Some(Size::Sides(width, height)), Some(crop)) if crop.sides() == (width, height) => {
             (Resize::Squash, 1.0, (width, height))
         }
-        (Some(Size::Sides(..)), Some(_)) => return Err("it squashes and then crops, which is unsupported".into()),
+        (Some(Size::Sides(..)), Some(_)) => {
+            return Err("resizing to a fixed width and height and then cropping is not supported".into());
+        }
         (None, _) => return Err("it has no `size`".into()),
     };
     if crop > 1.0 {
@@ -75,7 +77,7 @@ impl Size {
             },
             number => side(number).map(Self::Number),
         };
-        found.ok_or_else(|| format!("the size {value} is unsupported"))
+        found.ok_or_else(|| format!("the size {value} is not supported"))
     }
 
     fn sides(self) -> (u32, u32) {
@@ -144,7 +146,7 @@ mod tests {
     fn an_unsupported_configuration_is_refused_with_the_reason() {
         for (text, expected) in [
             ("{}", "no `size`"),
-            (r#"{"size": {"longest_edge": 5}}"#, "the size {\"longest_edge\":5} is unsupported"),
+            (r#"{"size": {"longest_edge": 5}}"#, "the size {\"longest_edge\":5} is not supported"),
             (r#"{"size": 224, "resample": 9}"#, "`resample`"),
             (r#"{"size": 224, "image_mean": 0.5}"#, "`image_mean`"),
             ("[", "expected a map"),

@@ -186,7 +186,7 @@ impl ModelSpec {
         for file in [Some(&self.file), self.labels.as_ref()].into_iter().flatten() {
             let mut parts = Path::new(file).components();
             if !matches!((parts.next(), parts.next()), (Some(std::path::Component::Normal(_)), None)) {
-                return Err(format!("`{file}` is not the name of a file in the model's folder"));
+                return Err(format!("`{file}` is not the name of a file in the model's directory"));
             }
         }
         let input = &self.input;

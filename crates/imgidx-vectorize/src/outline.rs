@@ -193,7 +193,7 @@ fn draw(
     Ok((inner(&svg).to_owned(), document.shapes.len() as u32))
 }
 
-/// Replaces stand-in colours in SVG paths by the gradients that they stand for: the tracer only knows solid colours.
+/// Replaces stand-in colours in SVG paths with the gradients that they stand for: the tracer only knows solid colours.
 fn with_gradients(mut paths: String, palette: &Palette, scale: (f64, f64), top: f64) -> String {
     let mut definitions = String::new();
     for (gradient, [red, green, blue]) in palette.gradients() {

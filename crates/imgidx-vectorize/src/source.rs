@@ -118,7 +118,7 @@ fn ground(pixels: &RgbImage, alpha: &GrayImage) -> Rgb {
     BACKGROUNDS[best.expect("the list of backgrounds is not empty")]
 }
 
-/// Replaces the white that pixels were composited on by another background.
+/// Replaces the white that pixels were composited on with another background.
 fn recomposite(pixels: &mut RgbImage, alpha: &GrayImage, ground: Rgb) {
     for (pixel, alpha) in pixels.pixels_mut().zip(alpha.pixels()) {
         let under = 255 - i32::from(alpha[0]);

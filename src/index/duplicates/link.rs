@@ -1,4 +1,4 @@
-//! Replacing a file by a link to the file that is kept.
+//! Replacing a file with a link to the file that is kept.
 //!
 //! The link is made under another name first. Then it changes places with the file, so that the path holds the picture
 //! at every moment. The file itself is removed last, once it is certain that it is the one that was verified.
@@ -15,7 +15,7 @@ use crate::search::{RedundantFile, VerifiedPair, Withheld};
 /// The beginning of the names of unfinished links. Hidden files are not indexed by default.
 const PREFIX: &str = ".imgidx-";
 
-/// Replaces a file by a hard link to the kept file, whose inode, times and permissions it has then.
+/// Replaces a file with a hard link to the kept file, so that it shares the inode, times and permissions of that file.
 pub(super) fn replace_by_hard_link(file: &RedundantFile, pair: &VerifiedPair) -> Result<(), DupeActionError> {
     let other_device = || DupeActionError::OtherDevice(file.kept.clone());
     if pair.redundant.stat.device != pair.kept.stat.device {
@@ -24,7 +24,7 @@ pub(super) fn replace_by_hard_link(file: &RedundantFile, pair: &VerifiedPair) ->
     let folder = file.path.parent().ok_or(DupeActionError::Unsafe(Withheld::Gone))?;
     let made = Builder::new().prefix(PREFIX).make_in(folder, |path| fs::hard_link(&file.kept, path));
     let link = made.map_err(|error| match error.kind() {
-        // Mounts of one device are apart too.
+        // Two mounts of one device count as different devices too.
         io::ErrorKind::CrossesDevices => other_device(),
         _ => DupeActionError::io("make a hard link")(error),
     })?;
@@ -35,7 +35,7 @@ pub(super) fn replace_by_hard_link(file: &RedundantFile, pair: &VerifiedPair) ->
     put_in_place(link, file, pair)
 }
 
-/// Replaces a file by a clone of the kept file. It keeps its own times and permissions.
+/// Replaces a file with a clone of the kept file. It keeps its own times and permissions.
 pub(super) fn replace_by_reflink(file: &RedundantFile, pair: &VerifiedPair) -> Result<(), DupeActionError> {
     let folder = file.path.parent().ok_or(DupeActionError::Unsafe(Withheld::Gone))?;
     let clone = Builder::new().prefix(PREFIX).make_in(folder, |path| clone_file(pair.kept.handle.as_file(), path));
@@ -52,7 +52,7 @@ pub(super) fn replace_by_reflink(file: &RedundantFile, pair: &VerifiedPair) -> R
 
 /// Exchanges a finished link with the file, and removes the file.
 fn put_in_place(mut link: TempPath, file: &RedundantFile, pair: &VerifiedPair) -> Result<(), DupeActionError> {
-    exchange(&link, &file.path).map_err(DupeActionError::io("exchange it for the link"))?;
+    exchange(&link, &file.path).map_err(DupeActionError::io("swap it with the link"))?;
     // The file has the other name now. If it is not the verified one, the exchange is undone.
     let is_verified = is_at(&link, &pair.redundant.handle)
         && has_content_of(&pair.redundant.handle, &pair.redundant.stat)

@@ -1,4 +1,4 @@
-//! Removing duplicates, or replacing them by links to the file that is kept.
+//! Removing duplicates, or replacing them with links to the file that is kept.
 //!
 //! A list of redundant files is outdated a second after it was made. So each file is checked again when its turn comes,
 //! together with the file that is kept: both are opened, verified against the index, and compared byte for byte if they
@@ -26,9 +26,9 @@ use crate::types::{CancelToken, ContentHash, FileStat, now_ns, path_to_bytes};
 pub enum DupeAction {
     /// It is moved to the system's trash.
     Trash,
-    /// It is replaced by a hard link to the kept file. Exact copies only.
+    /// It is replaced with a hard link to the kept file. Exact copies only.
     HardLink,
-    /// It is replaced by a clone of the kept file, which shares its blocks on the disk until one of them is changed.
+    /// It is replaced with a clone of the kept file, which shares its blocks on the disk until one of them is changed.
     /// Exact copies only, on file systems that can do this, such as Btrfs, XFS and APFS.
     Reflink,
 }
@@ -48,23 +48,23 @@ pub enum DupeActionError {
         /// What is wrong with it.
         reason: Withheld,
     },
-    /// Only exact copies can be replaced by links.
+    /// Only exact copies can be replaced with links.
     #[error("it is not an exact copy of `{}`", .0.display())]
     NotExact(PathBuf),
     /// Both hold the same content by the index, but not by their bytes.
     #[error("its bytes differ from those of `{}`", .0.display())]
     Differs(PathBuf),
     /// A hard link cannot lead to another device.
-    #[error("it is on another device than `{}`, and a hard link cannot lead there", .0.display())]
+    #[error("it is not on the device of `{}`, so a hard link is not possible", .0.display())]
     OtherDevice(PathBuf),
     /// The file system cannot clone files, or not between these two places.
     #[error("the file system cannot make a reflink of `{}` here", .0.display())]
     NoReflinks(PathBuf),
-    /// The file to keep changed in the moment in which the file was moved to the trash.
-    #[error("it is in the trash, but the file to keep, `{}`, changed meanwhile: restore it if you need it", .0.display())]
+    /// The file to keep changed while the file was being moved to the trash.
+    #[error("it is in the trash, but the file to keep, `{}`, has changed meanwhile; restore it if you need it", .0.display())]
     KeptChangedLate(PathBuf),
-    /// The system's trash did not take the file.
-    #[error("the trash does not take it: {0}")]
+    /// The system's trash refused the file.
+    #[error("the trash refused it: {0}")]
     NoTrash(String),
     /// The file system refused a step.
     #[error("cannot {action}: {}", io_reason(source))]
@@ -74,8 +74,8 @@ pub enum DupeActionError {
         /// The reason.
         source: io::Error,
     },
-    /// A step failed after the file was renamed, and it could not be given its name back.
-    #[error("it is now called `{}`, because it could not be given its name back: {}", path.display(), io_reason(source))]
+    /// A step failed after the file was renamed, and it could not be renamed back.
+    #[error("it is now called `{}`, because it could not be renamed back: {}", path.display(), io_reason(source))]
     Aside {
         /// Where the file is.
         path: PathBuf,
@@ -97,19 +97,19 @@ pub struct DupeActionReport {
     pub done: u64,
     /// Number of files that were left as they are, for a reason that was reported.
     pub failed: u64,
-    /// Whether the run was cancelled before all files had their turn.
+    /// Whether the run was cancelled before all files were processed.
     pub interrupted: bool,
 }
 
-/// Number of files after which the index is brought up to date.
+/// Number of files after which the index is updated.
 const FILES_PER_BATCH: usize = 64;
 
 impl Index {
-    /// Moves redundant files to the trash, or replaces them by links, and updates the index.
+    /// Moves redundant files to the trash, or replaces them with links, and updates the index.
     ///
     /// Each file is checked again together with the file that is kept. If either is not what it was when
     /// [`Searcher::redundant`](crate::Searcher::redundant) listed it, nothing happens to the file. `each` is called with
-    /// every file and, if it was left as it is, the reason. If `each` fails, no further file has its turn.
+    /// every file and, if it was left as it is, the reason. If `each` fails, no further file is processed.
     ///
     /// # Errors
     /// If another process is writing, the database fails, or `each` fails.
@@ -235,11 +235,11 @@ fn require_unchanged(file: &RedundantFile, pair: &VerifiedPair) -> Result<(), Du
     Ok(())
 }
 
-/// Renames the file for a moment, and checks that the kept file is still there. It is not if both are one file that is
+/// Renames the file temporarily, and checks that the kept file is still there. It is not if both are one file that is
 /// seen through two mounts of a network drive, or through a FUSE file system.
 fn check_by_renaming(file: &RedundantFile, pair: &VerifiedPair) -> Result<(), DupeActionError> {
     let aside = aside_name(&file.path);
-    rename_new(&file.path, &aside).map_err(DupeActionError::io("rename it for a moment"))?;
+    rename_new(&file.path, &aside).map_err(DupeActionError::io("rename it temporarily"))?;
     let is_separate = is_at(&file.kept, &pair.kept.handle);
     rename_new(&aside, &file.path).map_err(|source| DupeActionError::Aside { path: aside, source })?;
     if is_separate { Ok(()) } else { Err(DupeActionError::Unsafe(Withheld::SameFile)) }
@@ -262,7 +262,7 @@ fn record(writer: &mut Writer, done: &[&RedundantFile], action: DupeAction) -> R
         match action {
             DupeAction::Trash => {
                 let known = batch.file(row.root, &path_in_root(row), ModelRow::NONE)?;
-                // Something else may have taken the path.
+                // Another file may have taken the path.
                 if let (Some(known), Err(_)) = (known, row.path.symlink_metadata()) {
                     batch.mark_missing(&[known.id], batch.now())?;
                 }

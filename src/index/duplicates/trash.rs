@@ -12,7 +12,7 @@ use crate::search::{RedundantFile, VerifiedPair};
 /// the file stays where it is.
 pub(super) fn move_to_trash(file: &RedundantFile, pair: &VerifiedPair) -> Result<(), DupeActionError> {
     context().delete(&file.path).map_err(|error| DupeActionError::NoTrash(reason(&error)))?;
-    // Whoever changed the kept file in this moment must learn where the other one is.
+    // The user must learn that the file is in the trash although the kept file has changed.
     match is_at(&file.kept, &pair.kept.handle) {
         true => Ok(()),
         false => Err(DupeActionError::KeptChangedLate(file.kept.clone())),
@@ -33,7 +33,7 @@ fn context() -> TrashContext {
     TrashContext::new()
 }
 
-/// The reason in words; the texts of the crate are made for programmers.
+/// The reason in plain words, because the messages of the crate are meant for programmers.
 fn reason(error: &Error) -> String {
     match error {
         #[cfg(all(unix, not(target_os = "macos")))]

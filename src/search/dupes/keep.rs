@@ -105,7 +105,7 @@ impl KeepRules {
         for (key, _) in keys.iter().zip(pictures).filter(|(_, picture)| picture.is_jpeg()) {
             *ties.entry(key).or_default() += 1;
         }
-        // Only where the quality decides, a file is read.
+        // A file is read only if its quality decides.
         let quality = |item: usize| match pictures[item].is_jpeg() && ties[&keys[item]] > 1 {
             true => pictures[item].files.first().and_then(|file| quality_of(&file.path)),
             false => None,

@@ -121,7 +121,7 @@ pub(super) fn verify(copy: &StoredCopy, hash: &ContentHash) -> std::result::Resu
     let file = open_regular(&copy.path).map_err(|_| Withheld::Gone)?;
     let metadata = file.metadata().map_err(|_| Withheld::Gone)?;
     let stat = FileStat::new(&metadata);
-    // Something else may have taken the path since the first look.
+    // Another file may have taken the path since the first check.
     if FileStat::new(&at_path) != stat {
         return Err(Withheld::Changed);
     }

@@ -42,7 +42,7 @@ pub(super) fn find(labels: &Labels<'_>, terms: &[Term], is_certain: bool) -> Res
     let mut cosines: Vec<(usize, f32)> =
         cosines.filter_map(|(at, label)| Some((at, meaning.cosine(&label.name)?))).collect();
     cosines.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    // No picture shows what is named, so the nearest of the others are what there is.
+    // No picture shows what is named, so the pictures nearest to it are the best answer.
     let nearest = match is_named {
         true => cosines.first().map_or(-1.0, |(_, cosine)| *cosine),
         false => meaning.nearest(),
