@@ -72,6 +72,9 @@ pub(super) struct Choice {
     /// Never remove files below this directory (repeatable)
     #[arg(long, value_name = "DIR")]
     reference: Vec<PathBuf>,
+    /// Let files of one shot replace each other: a photograph and its edited version, or HEIC and JPEG
+    #[arg(long)]
+    companions: bool,
     #[command(flatten)]
     filters: Filters,
 }
@@ -80,7 +83,7 @@ impl Choice {
     /// The query that these options describe.
     pub(super) fn query(&self, default_tier: DupeTier) -> Result<DupeQuery, Failure> {
         let (under, reference) = (directories(&self.keep_under)?, directories(&self.reference)?);
-        let keep = KeepRules { rule: self.keep, under, reference };
+        let keep = KeepRules { rule: self.keep, under, reference, companions: self.companions };
         let tier = self.tier.unwrap_or(default_tier);
         Ok(DupeQuery { tier, threshold: self.threshold, filter: self.filters.filter()?, keep })
     }

@@ -37,20 +37,22 @@ pub(super) struct HitLine<'a> {
     pub path: &'a PathBuf,
     /// All files with this content.
     pub paths: &'a Vec<PathBuf>,
+    /// Other files of the same shot.
+    pub companions: &'a Vec<PathBuf>,
     /// A third column.
     pub note: Option<String>,
 }
 
 impl<'a> From<&'a Hit> for HitLine<'a> {
     fn from(hit: &'a Hit) -> Self {
-        Self { score: Some(hit.score), path: &hit.path, paths: &hit.paths, note: None }
+        Self { score: Some(hit.score), path: &hit.path, paths: &hit.paths, companions: &hit.companions, note: None }
     }
 }
 
 impl HitArgs {
     /// Prints hits in the form that the options ask for.
     pub(super) fn print<'a>(&self, out: &mut Out, hits: impl Iterator<Item = HitLine<'a>>) -> std::io::Result<()> {
-        for HitLine { score, path, paths, note } in hits {
+        for HitLine { score, path, paths, companions, note } in hits {
             if self.null {
                 out.path("", path, '\0')?;
             } else if self.paths {
@@ -63,6 +65,9 @@ impl HitArgs {
                 }
                 for copy in paths.iter().filter(|copy| *copy != path) {
                     out.path("  copy\t", copy, '\n')?;
+                }
+                for companion in companions {
+                    out.path("  with\t", companion, '\n')?;
                 }
             }
         }

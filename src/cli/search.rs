@@ -165,7 +165,7 @@ fn line(hit: &TextHit, is_verbose: bool) -> HitLine<'_> {
         _ => None,
     });
     let note = is_verbose.then(|| labels.chain(written).collect::<Vec<_>>().join(", "));
-    HitLine { score: hit.score, path: &hit.path, paths: &hit.paths, note }
+    HitLine { score: hit.score, path: &hit.path, paths: &hit.paths, companions: &hit.companions, note }
 }
 
 fn sheet<'a>(text: &str, answer: &TextAnswer, shown: &'a [TextHit]) -> Sheet<'a> {

@@ -82,6 +82,9 @@ fn print(out: &mut Out, picture: &Examined, paths: &[PathBuf], has_classes: bool
     for (i, path) in paths.iter().filter(|path| Some(*path) != this.as_ref()).enumerate() {
         out.path(if i == 0 { "also at      " } else { "             " }, path, '\n')?;
     }
+    for (i, path) in picture.companions.iter().enumerate() {
+        out.path(if i == 0 { "belongs to   " } else { "             " }, path, '\n')?;
+    }
     Ok(())
 }
 

@@ -46,6 +46,8 @@ pub struct FoundPicture {
     pub image: String,
     /// All files that hold it, `path` first.
     pub paths: Vec<String>,
+    /// Other files of the same shot, such as its raw file, which are no hits of their own.
+    pub companions: Vec<String>,
     /// Its labels that match the terms, in the order of the terms, best score first.
     pub labels: Vec<Classification>,
     /// The terms that it matches, and how.
@@ -74,7 +76,8 @@ impl Search {
 impl From<&TextHit> for FoundPicture {
     fn from(hit: &TextHit) -> Self {
         let paths = hit.paths.iter().map(|path| escape_path(path)).collect();
+        let companions = hit.companions.iter().map(|path| escape_path(path)).collect();
         let (path, image) = ((&hit.path).into(), hit.image.to_string());
-        Self { score: hit.score, path, image, paths, labels: hit.labels.clone(), why: hit.why.clone() }
+        Self { score: hit.score, path, image, paths, companions, labels: hit.labels.clone(), why: hit.why.clone() }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::media::Format;
 use crate::search::Examined;
 use crate::types::{Classification, Embedding, Features, ImageInfo, Metadata, PathField, TypeGuess, escape_path};
 
@@ -24,7 +25,9 @@ pub struct Shown {
     #[serde(flatten)]
     pub info: ImageInfo,
     /// What it says of itself, and what an XMP file beside it says.
-    pub metadata: Metadata,
+    pub metadata: SaidOf,
+    /// What was decoded: the whole picture, or the preview in a raw file.
+    pub decoded_from: DecodedFrom,
     /// Its features and type.
     #[serde(flatten)]
     pub measured: Measured,
@@ -34,6 +37,37 @@ pub struct Shown {
     pub embedding: EmbeddingOf,
     /// All indexed files that hold it.
     pub paths: Vec<String>,
+    /// Other indexed files of the same shot, such as its raw file or its video.
+    pub companions: Vec<String>,
+}
+
+/// What of a file was decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DecodedFrom {
+    /// The whole picture.
+    Whole,
+    /// A picture that the camera embedded.
+    Preview,
+}
+
+/// What a picture says of itself; null or empty where it says nothing.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct SaidOf {
+    /// Maker and model of the camera in one text.
+    pub camera: Option<String>,
+    /// All else.
+    #[serde(flatten)]
+    pub metadata: Metadata,
+}
+
+impl From<&Metadata> for SaidOf {
+    fn from(metadata: &Metadata) -> Self {
+        Self {
+            camera: metadata.camera(),
+            metadata: Metadata { taken: metadata.taken.as_deref().map(iso_time), ..metadata.clone() },
+        }
+    }
 }
 
 /// The features of a picture.
@@ -67,11 +101,16 @@ impl Shown {
             indexed: picture.row.is_some(),
             bytes: picture.bytes,
             info: with_iso_time(&picture.info),
-            metadata: Metadata { taken: picture.metadata.taken.as_deref().map(iso_time), ..picture.metadata.clone() },
+            metadata: (&picture.metadata).into(),
+            decoded_from: match picture.info.format == Format::Raw.name() {
+                true => DecodedFrom::Preview,
+                false => DecodedFrom::Whole,
+            },
             measured: picture.features.clone().into(),
             labels: picture.classes.clone(),
             embedding: EmbeddingOf::new(&picture.embedding, model, with_vector),
             paths: paths.iter().map(|path| escape_path(path)).collect(),
+            companions: picture.companions.iter().map(|path| escape_path(path)).collect(),
         }
     }
 }

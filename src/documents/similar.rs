@@ -60,6 +60,8 @@ pub struct SimilarPicture {
     pub image: String,
     /// All files that hold it, `path` first.
     pub paths: Vec<String>,
+    /// Other files of the same shot, such as its raw file, which are no hits of their own.
+    pub companions: Vec<String>,
 }
 
 impl Similar {
@@ -88,6 +90,7 @@ impl From<&QueriedImage> for QueriedPicture {
 impl From<&Hit> for SimilarPicture {
     fn from(hit: &Hit) -> Self {
         let paths = hit.paths.iter().map(|path| escape_path(path)).collect();
-        Self { score: hit.score, path: (&hit.path).into(), image: hit.image.to_string(), paths }
+        let companions = hit.companions.iter().map(|path| escape_path(path)).collect();
+        Self { score: hit.score, path: (&hit.path).into(), image: hit.image.to_string(), paths, companions }
     }
 }

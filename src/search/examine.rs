@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::companions::Shots;
 use super::query::QueryImage;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
@@ -32,6 +33,8 @@ pub struct Examined {
     pub classes: Vec<Classification>,
     /// Its visual features; `None` if it was indexed before features were measured.
     pub features: Option<Features>,
+    /// Other indexed files of the same shot, such as its raw file.
+    pub companions: Vec<PathBuf>,
     /// Whether the vector was taken from the index.
     pub indexed: bool,
 }
@@ -58,7 +61,21 @@ pub(super) fn examine(
         // An older version stored nothing but the date.
         let metadata = store.metadata_of(image)?;
         let metadata = metadata.unwrap_or_else(|| Metadata { taken: info.taken.clone(), ..Metadata::default() });
-        return Ok(Examined { path, hash, bytes, row, info, metadata, embedding, classes, features, indexed: true });
+        let companions = Shots::default().add(store, image, &store.paths_of(image)?)?;
+        let indexed = true;
+        return Ok(Examined {
+            path,
+            hash,
+            bytes,
+            row,
+            info,
+            metadata,
+            embedding,
+            classes,
+            features,
+            companions,
+            indexed,
+        });
     }
     let encoder = encoder()?;
     let Decoded { info, metadata, features, pixels, .. } = encoder
@@ -66,7 +83,8 @@ pub(super) fn examine(
         .map_err(|error| Error::Picture { path: path.clone(), stage: Stage::Decode, reason: error.to_string() })?;
     let Embedded { embedding, classes } = encoder.encode(pixels.expect("the decode request asks for pixels"))?;
     let features = Some(features);
-    Ok(Examined { path, hash, bytes, row, info, metadata, embedding, classes, features, indexed: false })
+    let (companions, indexed) = (Vec::new(), false);
+    Ok(Examined { path, hash, bytes, row, info, metadata, embedding, classes, features, companions, indexed })
 }
 
 /// The content of a picture, its format and its digest.

@@ -1,5 +1,6 @@
 //! Nearest neighbours of a query's vector, with the files that hold them.
 
+use super::companions::Shots;
 use super::derived_files::{Age, derived_folder, open_codes};
 use super::examine::Examined;
 use super::model::ActiveModel;
@@ -76,15 +77,23 @@ impl<'a> Lookup<'a> {
         }
         let accept = |id| Ok(self.store.present_image_of(id)?.is_some_and(|image| !excluded.contains(&image)));
         let among = query.filter.vectors(self.store, model.row)?;
-        let wanted = NeighborQuery { query: direction, count, among: among.as_deref(), exact: query.exact };
+        // A hit and its companions count as one.
+        let wanted = NeighborQuery {
+            query: direction,
+            count: count.saturating_mul(2),
+            among: among.as_deref(),
+            exact: query.exact,
+        };
         let found = index.nearest(wanted, self, accept)?;
         answer.method = found.method;
         answer.derived = self.derived(index, model, &found);
+        let mut shots = Shots::default();
         for neighbor in found.neighbors {
-            if query.threshold.is_some_and(|threshold| neighbor.score < threshold) {
+            let is_below = query.threshold.is_some_and(|threshold| neighbor.score < threshold);
+            if is_below || answer.hits.len() == count {
                 break;
             }
-            answer.hits.extend(self.hit(neighbor.id, neighbor.score)?);
+            answer.hits.extend(self.hit(neighbor.id, neighbor.score, &mut shots)?);
         }
         Ok(answer)
     }
@@ -113,11 +122,14 @@ impl<'a> Lookup<'a> {
         }
     }
 
-    fn hit(&self, id: VectorId, score: f32) -> Result<Option<Hit>> {
-        let Some(image) = self.store.present_image_of(id)? else { return Ok(None) };
+    /// A picture that was found, unless it is of a shot that was found before.
+    fn hit(&self, id: VectorId, score: f32, shots: &mut Shots) -> Result<Option<Hit>> {
+        let image = self.store.present_image_of(id)?.filter(|image| !shots.has(*image));
+        let Some(image) = image else { return Ok(None) };
         let Some(picture) = self.store.picture(image)? else { return Ok(None) };
         let paths = self.store.paths_of(image)?;
-        Ok(Some(Hit { score, image: picture.hash, path: picture.path, paths }))
+        let companions = shots.add(self.store, image, &paths)?;
+        Ok(Some(Hit { score, image: picture.hash, path: picture.path, paths, companions }))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Reading an index: similar pictures, search by words, duplicates, single pictures, lists and the status.
 
+mod companions;
 mod derived_files;
 mod dupes;
 mod examine;

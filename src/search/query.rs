@@ -164,6 +164,9 @@ pub struct Hit {
     /// All files that hold it, `path` first.
     #[serde(with = "paths_text")]
     pub paths: Vec<PathBuf>,
+    /// Other files of the same shot, such as its raw file, which are no hits of their own.
+    #[serde(with = "paths_text", default)]
+    pub companions: Vec<PathBuf>,
 }
 
 /// The answer to a [`Query`].

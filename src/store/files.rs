@@ -1,6 +1,6 @@
 //! File rows: which image each file holds, and whether the file has changed since it was read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Row, params};
 
@@ -8,7 +8,7 @@ use super::batch::{Batch, ModelRow};
 use super::select::{SelectedFiles, Selection};
 use super::{Store, path_in};
 use crate::error::Result;
-use crate::types::{ContentHash, Features, FileId, FileStat, ImageId, Metadata, RootId};
+use crate::types::{ContentHash, Features, FileId, FileStat, ImageId, Metadata, RootId, path_to_bytes};
 
 /// The progress of an image with one model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +79,21 @@ pub struct KnownContent {
     pub image: ImageId,
     /// Its progress with one model.
     pub state: ContentState,
+}
+
+/// A present file beside another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Neighbor {
+    /// Absolute path of its root.
+    pub root: PathBuf,
+    /// Path relative to the root.
+    pub path: Vec<u8>,
+    /// The image that it holds, if it is a picture.
+    pub image: Option<ImageId>,
+    /// The name of the image's format, if it could be decoded.
+    pub format: Option<String>,
+    /// When the camera took it: `YYYY-MM-DD HH:MM:SS` by the camera's clock.
+    pub taken: Option<String>,
 }
 
 /// A file that was found and read, ready to be stored.
@@ -276,6 +291,29 @@ impl Store {
                 read_at_ns: row.get(6)?,
             })
         })
+    }
+
+    /// Present files whose absolute paths begin with the bytes of a path, in the same folder.
+    pub fn files_beginning_with(&self, beginning: &Path) -> Result<Vec<Neighbor>> {
+        let mut found = Vec::new();
+        for root in self.roots()?.into_iter().filter(|root| beginning.starts_with(&root.path)) {
+            let Ok(inside) = beginning.strip_prefix(&root.path) else { continue };
+            let first = path_to_bytes(inside).into_owned();
+            let Some((end, start)) = first.split_last() else { continue };
+            let last = [start, &[end.saturating_add(1)]].concat();
+            let rows = self.rows(
+                "SELECT path, file.image, format, taken FROM file LEFT JOIN image ON image.id = file.image
+                 WHERE root = ?1 AND path >= ?2 AND path < ?3 AND missing_since IS NULL",
+                params![root.id.0, first, last],
+                |row| {
+                    let (path, image) = (row.get(0)?, row.get::<_, Option<_>>(1)?.map(ImageId));
+                    Ok(Neighbor { root: root.path.clone(), path, image, format: row.get(2)?, taken: row.get(3)? })
+                },
+            )?;
+            let is_in_folder = |file: &Neighbor| !file.path[first.len()..].contains(&b'/');
+            found.extend(rows.into_iter().filter(is_in_folder));
+        }
+        Ok(found)
     }
 
     /// The path of a file relative to its root, if its row exists and is not marked missing.

@@ -52,7 +52,7 @@ pub use batch::{Batch, ModelRow, StoredModel, Writer};
 pub use check::Problem;
 pub use dupes::{Fingerprint, Provenance};
 pub use failure::FailureRow;
-pub use files::{ContentState, FileState, FoundFile, KnownContent, KnownFile, StoredCopy};
+pub use files::{ContentState, FileState, FoundFile, KnownContent, KnownFile, Neighbor, StoredCopy};
 pub use list::{Counts, PictureRow};
 pub use lock::FileLock;
 pub use orphans::OrphanState;

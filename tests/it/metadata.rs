@@ -12,8 +12,12 @@ use crate::common::{Sandbox, picture, write};
 
 /// A JPEG with an XMP packet.
 fn jpeg(seed: u8, xmp: &str) -> Vec<u8> {
+    of_image(&picture(seed).into(), xmp)
+}
+
+fn of_image(image: &DynamicImage, xmp: &str) -> Vec<u8> {
     let mut jpeg = std::io::Cursor::new(Vec::new());
-    DynamicImage::from(picture(seed)).write_to(&mut jpeg, image::ImageFormat::Jpeg).expect("it encodes");
+    image.write_to(&mut jpeg, image::ImageFormat::Jpeg).expect("it encodes");
     let jpeg = jpeg.into_inner();
     let content = [&b"http://ns.adobe.com/xap/1.0/\0"[..], xmp.as_bytes()].concat();
     let length = u16::try_from(content.len() + 2).expect("it is short").to_be_bytes();
@@ -209,4 +213,72 @@ fn a_daemon_notices_an_xmp_file() {
     daemon.sync();
     assert_eq!(found(&sandbox, &["search", "wombat"]), Vec::<String>::new());
     daemon.stop();
+}
+
+/// A JPEG that says when it was taken.
+fn taken_at(seed: u8, brightness: i32, taken: &str) -> Vec<u8> {
+    let image = DynamicImage::from(picture(seed)).brighten(brightness);
+    of_image(&image, &xmp(&format!(r#"exif:DateTimeOriginal="{taken}">"#)))
+}
+
+/// A raw file: a TIFF structure whose only picture is a JPEG preview.
+fn raw(preview: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(preview.len()).expect("it is small").to_le_bytes();
+    let entry = |tag: u16, value: [u8; 4]| [&tag.to_le_bytes()[..], &[4, 0, 1, 0, 0, 0], &value].concat();
+    let entries = [entry(0x0201, 38_u32.to_le_bytes()), entry(0x0202, length)].concat();
+    [&b"II*\0\x08\0\0\0\x02\0"[..], &entries, &[0; 4], preview].concat()
+}
+
+#[test]
+fn files_of_one_shot_are_one_hit_and_never_offered_for_removal_unless_asked() {
+    let sandbox = Sandbox::new();
+    let noon = "2024-05-12T12:00:00";
+    let original = taken_at(1, 0, noon);
+    write(&sandbox.photo("IMG_0001.JPG"), &original);
+    write(&sandbox.photo("IMG_0001.DNG"), &raw(&original));
+    write(&sandbox.photo("IMG_E0001.JPG"), &taken_at(1, 3, noon));
+    write(&sandbox.photo("IMG_0001-edited.jpg"), &taken_at(1, 5, noon));
+    write(&sandbox.photo("IMG_0001.MOV"), b"\0\0\0\x14ftypqt  \0\0\0\0qt  ");
+    write(&sandbox.photo("IMG_0001 late.jpg"), &taken_at(1, 4, "2024-05-12T12:00:09"));
+    sandbox.draw("other.png", 2);
+    sandbox.add();
+
+    let json = sandbox.run_on_index(&["similar", "photos/other.png", "--json"]).code(0).json();
+    let hits = json["hits"].as_array().expect("a list");
+    assert_eq!(hits.len(), 2, "the shot, and the one of nine seconds later: {json}");
+    let companions: Vec<usize> = hits.iter().map(|hit| hit["companions"].as_array().expect("a list").len()).collect();
+    assert!(companions.contains(&4) && companions.contains(&0), "{json}");
+    let listed = sandbox.run_on_index(&["search", "--min-width", "1", "--json"]).code(0).json();
+    assert_eq!(listed["hits"].as_array().map(Vec::len), Some(3), "{listed}");
+    let shown = sandbox.run_on_index(&["show", "photos/IMG_0001.JPG", "--json"]).code(0).json();
+    let beside = shown["companions"].as_array().expect("a list").iter().filter_map(Value::as_str);
+    let beside: Vec<&str> = beside.filter_map(|path| path.rsplit('/').next()).collect();
+    assert_eq!(beside, ["IMG_0001.DNG", "IMG_0001.MOV", "IMG_0001-edited.jpg", "IMG_E0001.JPG"]);
+    let raw = sandbox.run_on_index(&["show", "photos/IMG_0001.DNG", "--json"]).code(0).json();
+    assert_eq!((&raw["decoded_from"], &shown["decoded_from"]), (&"preview".into(), &"whole".into()));
+
+    let redundant = |options: &[&str]| {
+        let arguments = [&["dupes", "--tier", "near", "--redundant", "--json"], options].concat();
+        let json = sandbox.run_on_index(&arguments).code(0).json();
+        let names = |list: &str, of: &str| {
+            let files =
+                json[list].as_array().expect("a list").iter().filter(|file| of.is_empty() || file["kind"] == of);
+            let mut names: Vec<String> = files
+                .map(|file| file["path"].as_str().unwrap_or_default().rsplit('/').next().unwrap_or_default().to_owned())
+                .collect();
+            names.sort();
+            names
+        };
+        (names("redundant", ""), names("withheld", "companion"))
+    };
+    let (offered, withheld) = redundant(&[]);
+    assert_eq!(offered, ["IMG_0001 late.jpg"], "taken at another time");
+    assert!(withheld.len() >= 2 && !withheld.contains(&"IMG_0001 late.jpg".into()), "{withheld:?}");
+    let (offered, withheld) = redundant(&["--companions"]);
+    assert_eq!((offered.len(), withheld.len()), (3, 0), "{offered:?}: not the raw file");
+    // The copy of a file elsewhere is redundant as before.
+    fs::create_dir(sandbox.photo("copies")).expect("a folder");
+    fs::copy(sandbox.photo("IMG_E0001.JPG"), sandbox.photo("copies/IMG_E0001.JPG")).expect("a copy");
+    sandbox.add();
+    assert!(redundant(&[]).0.contains(&"IMG_E0001.JPG".into()));
 }

@@ -69,13 +69,17 @@ pub struct KeepRules {
     /// Files in these directories are never offered for removal. Of files with the same content, they are kept before
     /// others.
     pub reference: Vec<PathBuf>,
+    /// Whether files of one shot may be offered for removal because of each other: a photograph and its edited version,
+    /// or the same photograph as HEIC and as JPEG.
+    pub companions: bool,
 }
 
 impl KeepRules {
     /// The same rules with the directories as the index names them.
     pub(super) fn resolved(&self) -> Self {
         let resolve = |folders: &[PathBuf]| folders.iter().map(|folder| resolved(folder)).collect();
-        Self { rule: self.rule, under: resolve(&self.under), reference: resolve(&self.reference) }
+        let (under, reference) = (resolve(&self.under), resolve(&self.reference));
+        Self { rule: self.rule, under, reference, companions: self.companions }
     }
 
     /// Whether a file is in one of the directories whose files are never offered.

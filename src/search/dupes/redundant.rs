@@ -2,13 +2,14 @@
 //! safe to remove is withheld with a reason.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::super::companions::Shot;
 use super::verify::{FileKey, OnlineRoots, Verified, is_same_file, verify};
 use super::{DupeGroup, DupePicture, DupeTier, KeepRules, Withheld};
 use crate::error::Result;
 use crate::media::Format;
-use crate::store::{Selection, Store, StoredCopy};
+use crate::store::{Provenance, Selection, Store, StoredCopy};
 use crate::types::{ContentHash, FileStat};
 
 /// A file that may be removed, because another file holds its content or a better version of the picture.
@@ -57,8 +58,15 @@ pub(crate) fn find_redundant(store: &Store, groups: &[DupeGroup], keep: &KeepRul
     let keep = &keep.resolved();
     let wanted: HashSet<ContentHash> =
         store.dismissals()?.into_iter().filter_map(|(a, b)| (a == b).then_some(a)).collect();
-    let mut check =
-        Check { store, keep, wanted, roots: OnlineRoots::default(), names: HashMap::new(), kept: HashSet::new() };
+    let mut check = Check {
+        store,
+        keep,
+        wanted,
+        roots: OnlineRoots::default(),
+        names: HashMap::new(),
+        kept: HashSet::new(),
+        shots: Vec::new(),
+    };
     let mut redundant = Redundant::default();
     for group in groups {
         check.group(group, &mut redundant)?;
@@ -93,12 +101,15 @@ struct Check<'a> {
     names: HashMap<FileKey, Names>,
     /// The kept files.
     kept: HashSet<FileKey>,
+    /// The contents of the group, each with the shots of its files.
+    shots: Vec<(ContentHash, Vec<Shot>)>,
 }
 
 impl Check<'_> {
     fn group(&mut self, group: &DupeGroup, redundant: &mut Redundant) -> Result<()> {
         let (offered, withheld) = (redundant.files.len(), redundant.withheld.len());
         let mut best: Option<Kept> = None;
+        self.shots = if self.keep.companions { Vec::new() } else { self.shots_of(group)? };
         for picture in &group.pictures {
             self.picture(picture, group.tier, &mut best, redundant)?;
         }
@@ -161,6 +172,10 @@ impl Check<'_> {
                         withhold(row.path, Withheld::HoldsMore);
                         continue;
                     }
+                    if kept.row.1 != picture.image && self.has_companion(&row.path, &picture.image) {
+                        withhold(row.path, Withheld::Companion);
+                        continue;
+                    }
                     self.offer((row, key), picture, tier, &verified, kept, redundant);
                     continue;
                 }
@@ -174,6 +189,26 @@ impl Check<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The contents of a group of several, each with the shots of its files.
+    fn shots_of(&self, group: &DupeGroup) -> Result<Vec<(ContentHash, Vec<Shot>)>> {
+        let mut shots = Vec::new();
+        for picture in group.pictures.iter().filter(|_| group.pictures.len() > 1) {
+            let Some(image) = self.store.image(&picture.image)? else { continue };
+            let Provenance { format, taken, .. } = self.store.provenance(image)?;
+            let of_picture = picture.paths.iter().filter_map(|path| Shot::new(path, Some(&format), taken.clone()));
+            shots.push((picture.image, of_picture.collect()));
+        }
+        Ok(shots)
+    }
+
+    /// Whether another content of the group is of the same shot.
+    fn has_companion(&self, path: &Path, image: &ContentHash) -> bool {
+        let own = self.shots.iter().filter(|(of, _)| of == image).flat_map(|(_, shots)| shots);
+        let mut own = own.filter(|shot| shot.is_of(path));
+        let others = || self.shots.iter().filter(|(of, _)| of != image).flat_map(|(_, shots)| shots);
+        own.any(|own| others().any(|other| other.is_companion_of(own)))
     }
 
     /// Why a file is never offered, if there is a reason.

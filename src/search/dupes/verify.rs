@@ -38,6 +38,8 @@ pub enum Withheld {
     SameFile,
     /// It holds more than the picture that was compared: further frames or pages, layers, or the data of a camera.
     HoldsMore,
+    /// It is of the same shot as another file of its group, such as the edited version of a photograph.
+    Companion,
     /// No other file of its group exists unchanged as a separate file.
     OnlyCopy,
 }
@@ -54,6 +56,7 @@ impl Withheld {
             Self::LinkTarget => "is the target of a link",
             Self::SameFile => "is the kept file under another name",
             Self::HoldsMore => "holds more than the picture that was compared",
+            Self::Companion => "belongs to another file of the same shot (--companions offers it)",
             Self::OnlyCopy => "is the only copy that could be verified",
         }
     }

@@ -46,6 +46,7 @@ use paths::Paths;
 pub use query::{MatchKind, Suggestion, TextAnswer, TextHit, TextQuery, Understood, Why};
 use ranking::{Ranked, Ranking};
 
+use super::companions::Shots;
 use crate::error::Result;
 use crate::model::{Term, Vocabulary, WordTable};
 use crate::store::{ModelRow, SelectedImage, Store};
@@ -110,7 +111,10 @@ fn selected(store: &Store, query: &TextQuery, excluded: &HashSet<ImageId>, count
     selected.retain(|selected| query.threshold.is_none_or(|threshold| selected.color_share >= threshold));
     selected.sort_by(|a, b| b.color_share.total_cmp(&a.color_share).then(a.image.cmp(&b.image)));
     let score = |selected: &SelectedImage| query.filter.has_colors().then_some(selected.color_share);
-    let hits = selected.iter().filter_map(|selected| hit(store, selected.image, score(selected), &[], &[]).transpose());
+    let mut shots = Shots::default();
+    let hits = selected
+        .iter()
+        .filter_map(|selected| hit(store, selected.image, score(selected), &[], &[], &mut shots).transpose());
     hits.take(count).collect()
 }
 
@@ -127,10 +131,11 @@ fn search_terms(
     ranked.retain(|ranked| !excluded.contains(&ranked.image));
     let all = matches.ranking.above(LOW_THRESHOLD);
     let all = all.iter().filter(|ranked| !excluded.contains(&ranked.image)).count();
-    let hits = ranked.iter().take(count);
-    let hits =
-        hits.filter_map(|ranked| hit(store, ranked.image, Some(ranked.score), terms, &ranked.evidence).transpose());
-    let hits = hits.collect::<Result<Vec<_>>>()?;
+    let mut shots = Shots::default();
+    let hits = ranked.iter().filter_map(|ranked| {
+        hit(store, ranked.image, Some(ranked.score), terms, &ranked.evidence, &mut shots).transpose()
+    });
+    let hits = hits.take(count).collect::<Result<Vec<_>>>()?;
     Ok(Searched {
         terms: terms.iter().map(|term| term.text().to_owned()).collect(),
         understood: matches.understood(query.threshold.unwrap_or(MIN_LABEL_SCORE)),
@@ -281,14 +286,19 @@ fn allowed(store: &Store, query: &TextQuery, images: &HashSet<ImageId>) -> Resul
     Ok(allowed)
 }
 
-/// A hit with its paths, labels and reasons. `None` if no present file holds the content.
+/// A hit with its paths, labels and reasons. `None` if no present file holds the content, or if it is of a shot that was
+/// found before.
 fn hit(
     store: &Store,
     image: ImageId,
     score: Option<f32>,
     terms: &[Term],
     evidence: &[&TermEvidence],
+    shots: &mut Shots,
 ) -> Result<Option<TextHit>> {
+    if shots.has(image) {
+        return Ok(None);
+    }
     let Some(picture) = store.picture(image)? else { return Ok(None) };
     let mut labels: Vec<Classification> = Vec::new();
     for label in evidence.iter().flat_map(|one| &one.evidence.labels) {
@@ -304,7 +314,16 @@ fn hit(
     };
     let paths = sort_by_matches(store.paths_of(image)?, terms);
     let path = paths.first().cloned().unwrap_or(picture.path);
-    Ok(Some(TextHit { score, image: picture.hash, path, paths, labels, why: evidence.iter().map(why).collect() }))
+    let companions = shots.add(store, image, &paths)?;
+    Ok(Some(TextHit {
+        score,
+        image: picture.hash,
+        path,
+        paths,
+        companions,
+        labels,
+        why: evidence.iter().map(why).collect(),
+    }))
 }
 
 /// Sorts paths by the number of terms that they contain, most terms first.

@@ -145,6 +145,9 @@ pub struct TextHit {
     /// All files that hold it, `path` first.
     #[serde(with = "paths_text")]
     pub paths: Vec<PathBuf>,
+    /// Other files of the same shot, such as its raw file, which are no hits of their own.
+    #[serde(with = "paths_text", default)]
+    pub companions: Vec<PathBuf>,
     /// Its labels that match the terms, in the order of the terms, best score first.
     pub labels: Vec<Classification>,
     /// The terms that it matches.

@@ -18,8 +18,10 @@ pub use packets::Packets;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Location {
     /// Degrees north of the equator, −90 to 90 (WGS 84).
+    #[serde(rename = "lat")]
     pub latitude: f64,
     /// Degrees east of Greenwich, −180 to 180 (WGS 84).
+    #[serde(rename = "lon")]
     pub longitude: f64,
 }
 
@@ -66,6 +68,7 @@ pub struct Metadata {
     /// Sensitivity (ISO 12232).
     pub iso: Option<u32>,
     /// Where it was taken.
+    #[serde(rename = "gps")]
     pub location: Option<Location>,
     /// Rating from 0 to 5 stars; −1 is rejected (XMP Rating).
     pub rating: Option<i8>,

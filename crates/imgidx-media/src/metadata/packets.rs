@@ -93,16 +93,7 @@ impl Packets {
         let iptc = self.iptc.as_deref().map(iptc::metadata).or_else(|| exif.as_ref()?.iptc()).unwrap_or_default();
         let exif = exif.map(|exif| exif.metadata()).unwrap_or_default();
         // Of what people write, EXIF data comes last.
-        let (title, description, keywords, rating) =
-            (xmp.title.clone(), xmp.description.clone(), xmp.keywords.clone(), xmp.rating);
-        let written = Metadata { title, description, keywords, rating, ..Metadata::default() };
-        let records = Metadata {
-            title: iptc.title.clone(),
-            description: iptc.description.clone(),
-            keywords: iptc.keywords.clone(),
-            ..Metadata::default()
-        };
-        written.or(records).or(exif).or(xmp).or(iptc)
+        written(&xmp).or(written(&iptc)).or(exif).or(xmp).or(iptc)
     }
 
     /// Adds a segment APP1 of a JPEG file, with EXIF data or an XMP packet.
@@ -128,6 +119,17 @@ impl Packets {
     }
 }
 
+/// The part of metadata that people write.
+fn written(all: &Metadata) -> Metadata {
+    Metadata {
+        rating: all.rating,
+        title: all.title.clone(),
+        description: all.description.clone(),
+        keywords: all.keywords.clone(),
+        ..Metadata::default()
+    }
+}
+
 fn u32_be(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
@@ -148,7 +150,7 @@ fn jpeg(file: &impl ReadAt, start: u64, found: &mut Packets) -> Option<()> {
                 at += 1;
                 continue;
             }
-            (0xFF, 0xD8 | 0xD9 | 0xDA) | (0..=0xFE, _) => return None,
+            (0xFF, 0xD8..=0xDA) | (0..=0xFE, _) => return None,
             (_, 0xE1) if length >= 2 => found.add_app1(&packet(file, at + 4, length - 2)?),
             (_, 0xED) if length >= 2 => {
                 let segment = packet(file, at + 4, length - 2)?;

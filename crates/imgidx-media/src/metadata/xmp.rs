@@ -134,7 +134,7 @@ fn values_of(element: Node<'_, '_>) -> Vec<String> {
     let language =
         |item: &Node<'_, '_>| item.attribute(("http://www.w3.org/XML/1998/namespace", "lang")) != Some("x-default");
     items.sort_by_key(language);
-    items.iter().filter_map(|item| item.text()).map(str::to_owned).collect()
+    items.iter().filter_map(Node::text).map(str::to_owned).collect()
 }
 
 /// A fraction such as `28/10`, or a decimal number.
