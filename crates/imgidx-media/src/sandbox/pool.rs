@@ -11,7 +11,7 @@ use tracing::trace_span;
 
 use super::Helper;
 use super::process::{Failure, Process};
-use super::wire::{Received, Request, Task};
+use super::wire::{Received, Request, Task, encode};
 use crate::{DecodeError, DecodeLimits, DecodeRequest, Decoded, Format, Limit, Metadata, Packets};
 use imgidx_types::{io_reason, is_exhausted};
 
@@ -69,7 +69,7 @@ impl Pool {
 
     /// Interprets metadata in a process of the pool; `None` if no process is available.
     pub(super) fn metadata(&self, packets: &Packets, limits: DecodeLimits) -> Option<Result<Metadata, DecodeError>> {
-        let bytes = postcard::to_allocvec(packets).ok()?;
+        let bytes = encode(packets)?;
         let request = Request { task: Task::Describe, length: bytes.len() as u64, limits, granted: INITIAL_GRANT };
         let metadata = |received| match received {
             Received::Metadata(metadata) => Ok(*metadata),

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use super::limits::{Limits, bound_time, peak_memory};
 #[allow(unused_imports, reason = "only where fail points are compiled in")]
 use super::misbehave;
-use super::wire::{Answer, GREETING, PROCEED, Reply, Request, Task, format_of, receive, send};
+use super::wire::{Answer, GREETING, PROCEED, Reply, Request, Task, decode, format_of, receive, send};
 use crate::{Packets, decode_and_measure};
 
 /// Decodes pictures from standard input until the input ends. The program that `OpenOptions::decoder` names must call
@@ -61,7 +61,7 @@ fn answer(
     let (format, decode_request) = match &request.task {
         Task::Decode { format, request } => (format_of(format)?, request),
         Task::Describe => {
-            let packets: Packets = postcard::from_bytes(bytes).map_err(io::Error::other)?;
+            let packets: Packets = decode(bytes)?;
             return Ok((Reply::Described(Box::new(packets.metadata())), Vec::new(), 0));
         }
     };

@@ -146,6 +146,16 @@ pub(super) fn format_of(name: &str) -> io::Result<Format> {
     Format::ALL.into_iter().find(|format| format.name() == name).ok_or_else(|| invalid("unknown format"))
 }
 
+/// A value as bytes. `None` if it is too large.
+pub(super) fn encode(value: &impl Serialize) -> Option<Vec<u8>> {
+    postcard::to_allocvec(value).ok()
+}
+
+/// A value that [`encode`] made.
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
+    postcard::from_bytes(bytes).map_err(io::Error::other)
+}
+
 /// Sends a message and the bytes that follow it.
 pub(super) fn send(to: &mut impl Write, message: &impl Serialize, rest: &[u8]) -> io::Result<()> {
     let mut frame = postcard::to_extend(message, vec![0; 4]).map_err(io::Error::other)?;
