@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
+use std::path::Path;
 
 use exif::{Exif, In, Reader, Tag};
 use proptest::prelude::*;
@@ -33,10 +34,17 @@ fn excerpt(file: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// The JPEG that is found, the orientation and the capture time.
-fn facts(file: &[u8]) -> Option<(&[u8], Option<u8>, Option<Vec<u8>>)> {
-    let (place, found) = find(&file).ok()?;
-    Some((&file[place.start as usize..place.end as usize], found.orientation, found.taken))
+/// What is found in a file.
+#[derive(Debug, PartialEq)]
+struct Facts<'a> {
+    jpeg: &'a [u8],
+    orientation: Option<u8>,
+    taken: Option<Vec<u8>>,
+}
+
+fn facts(file: &[u8]) -> Option<Facts<'_>> {
+    let (place, Found { orientation, taken, .. }) = find(&file).ok()?;
+    Some(Facts { jpeg: &file[place.start as usize..place.end as usize], orientation, taken })
 }
 
 /// Values of all lengths in a TIFF file: entries are collected, and values are put at its end.
@@ -131,7 +139,7 @@ fn the_excerpt_of_a_file_of_each_kind_has_the_same_picture() {
     for Sample { name, file, orientation, .. } in samples(&jpeg) {
         let excerpt = excerpt(&file).unwrap_or_else(|| panic!("{name} has an excerpt"));
         assert_eq!(facts(&excerpt), facts(&file), "{name}");
-        assert!(facts(&excerpt).is_some_and(|(found, turned, _)| found == jpeg && turned == orientation), "{name}");
+        assert!(facts(&excerpt).is_some_and(|it| it.jpeg == jpeg && it.orientation == orientation), "{name}");
         let [whole, part] = [&file, &excerpt].map(|file| Preview::open(file, 100).and_then(|it| it.decode(false)));
         let (whole, part) = (whole.expect("a picture"), part.expect("a picture"));
         assert!(whole.pixels == part.pixels, "{name}");
@@ -228,12 +236,40 @@ fn little_of_a_large_file_is_read() {
         let excerpt = Excerpt::find(&blocks).and_then(|found| found.read(&blocks)).expect("an excerpt");
         let read = blocks.bytes_read();
         assert!(read < large.len() as u64 + (100 << 10), "{name}: {read} bytes");
-        assert!(facts(&excerpt).is_some_and(|(found, ..)| found == large), "{name}");
+        assert!(facts(&excerpt).is_some_and(|it| it.jpeg == large), "{name}");
         let content = read_named_picture(&path).expect("a picture");
         assert!(content.bytes == excerpt, "{name}");
         let whole = imgidx_types::ContentHash::of(&std::fs::read(&path).expect("it can be read"));
         assert_eq!((content.hash, content.size), (whole, 60 << 20), "{name}");
     }
+}
+
+#[test]
+fn real_raw_files_have_excerpts_with_the_same_picture() {
+    let Some(corpus) = std::env::var_os("IMGIDX_CORPUS") else {
+        eprintln!("skipped: IMGIDX_CORPUS names no folder of pictures");
+        return;
+    };
+    let mut with_excerpt = 0;
+    let mut folders = vec![Path::new(&corpus).join("formats/raw"), Path::new(&corpus).join("formats/exiftool")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let file = std::fs::read(&path).expect("it can be read");
+            let part = excerpt(&file);
+            assert_eq!(part.as_deref().and_then(facts), facts(&file), "{}", path.display());
+            if let Some(part) = part {
+                assert!(excerpt(&part).as_ref() == Some(&part), "{}", path.display());
+                Reader::new().read_raw(part).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                with_excerpt += 1;
+            }
+        }
+    }
+    assert!(with_excerpt >= 5, "{with_excerpt}");
 }
 
 #[test]
