@@ -388,7 +388,7 @@ fn read_one<'a>(
                 Outcome::Linked { observed, image: known.image, state: ContentState::Done }
             } else if context.crash_journal.is_blamed(&hash) && !context.options.retry_failed {
                 let reason = "the program ended more than once while decoding this picture".into();
-                Outcome::Undecodable { observed, hash, bytes: content.bytes.len() as u64, reason }
+                Outcome::Undecodable { observed, hash, bytes: content.size, reason }
             } else {
                 let permit = permit.expect("a content that was read has a memory permit");
                 let has_vector = known.is_some_and(|known| known.state == ContentState::Unmeasured);

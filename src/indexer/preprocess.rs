@@ -78,7 +78,7 @@ fn prepare(context: &PipelineContext<'_>, preprocessor: usize, job: Job<'_>) -> 
     let journal_entry = context.crash_journal.enter(preprocessor, &content.hash);
     let decoded = sandbox.decode_and_measure(&content.bytes, content.format, context.limits, &request, hold);
     drop(journal_entry);
-    let bytes = content.bytes.len() as u64;
+    let bytes = content.size;
     drop(permit);
     let hash = content.hash;
     match decoded {

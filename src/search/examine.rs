@@ -7,7 +7,7 @@ use super::companions::Shots;
 use super::query::QueryImage;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
-use crate::media::{Decoded, Format, Kind, read_named_picture, sniff};
+use crate::media::{Content, Decoded, Kind, read_named_picture, sniff};
 use crate::model::Embedded;
 use crate::store::{ModelRow, Store};
 use crate::types::{Classification, ContentHash, Embedding, Features, ImageId, ImageInfo, Metadata, Stage};
@@ -49,8 +49,8 @@ pub(super) fn examine(
     model: ModelRow,
     encoder: impl FnOnce() -> Result<Arc<Encoder>>,
 ) -> Result<Examined> {
-    let (content, format, hash) = read(image)?;
-    let (path, bytes) = (image.name().to_owned(), content.len() as u64);
+    let Content { bytes: content, hash, size: bytes, format } = read(image)?;
+    let path = image.name().to_owned();
     let row = store.image(&hash)?;
     if let Some(image) = row
         && let Some(vector) = store.vector_of(image, model)?
@@ -87,16 +87,15 @@ pub(super) fn examine(
     Ok(Examined { path, hash, bytes, row, info, metadata, embedding, classes, features, companions, indexed })
 }
 
-/// The content of a picture, its format and its digest.
-pub(super) fn read(image: &QueryImage) -> Result<(Vec<u8>, Format, ContentHash)> {
+/// The content of a picture.
+pub(super) fn read(image: &QueryImage) -> Result<Content> {
     let failed = |reason: String| Error::Picture { path: image.name().to_owned(), stage: Stage::Read, reason };
     match image {
-        QueryImage::Path(path) => {
-            let content = read_named_picture(path).map_err(failed)?;
-            Ok((content.bytes, content.format, content.hash))
-        }
+        QueryImage::Path(path) => read_named_picture(path).map_err(failed),
         QueryImage::Bytes { bytes, .. } => match sniff(bytes, None) {
-            Kind::Picture(format) => Ok((bytes.clone(), format, ContentHash::of(bytes))),
+            Kind::Picture(format) => {
+                Ok(Content { bytes: bytes.clone(), hash: ContentHash::of(bytes), size: bytes.len() as u64, format })
+            }
             Kind::Unsupported(name) => Err(failed(format!("{name} is not supported"))),
             Kind::Other => Err(failed("not a picture".into())),
         },

@@ -256,7 +256,7 @@ impl Searcher {
     /// # Errors
     /// If it cannot be read, or is not a picture.
     pub fn content_of(&self, image: &QueryImage) -> Result<ContentHash> {
-        read(image).map(|(_, _, hash)| hash)
+        read(image).map(|content| content.hash)
     }
 
     /// The files that hold a content.

@@ -1,20 +1,34 @@
 //! Reads a file once, so that the bytes that are hashed are also the bytes that are decoded.
 
-use std::io::{ErrorKind, Read};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use tracing::trace_span;
 
 use super::format::{Format, Kind, SNIFF_BYTES, is_extension, sniff};
-use imgidx_types::{ContentHash, FileStat, io_reason, is_exhausted, now_ns, open_regular};
+use super::raw::{Blocks, Excerpt};
+use imgidx_types::{
+    ContentHash, ContentHasher, FileStat, catching_panics, io_reason, is_exhausted, now_ns, open_regular,
+};
 
-/// The bytes of a picture file.
+/// How much of a raw file is in memory while it is hashed, in bytes.
+const PIECE: usize = 256 << 10;
+
+/// What is decoded of a picture file, and what identifies it.
+///
+/// For a raw file with an embedded JPEG, [`bytes`](Self::bytes) are an excerpt, a small TIFF file with that JPEG and the
+/// metadata of the file, so that a file of 100 MB is never in memory. It decodes to the same picture, in the format
+/// [`Format::Raw`]. [`hash`](Self::hash) and [`size`](Self::size) are always those of the whole file, so they may differ
+/// from the digest and the length of the bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
-    /// The whole file.
+    /// The whole file, or the excerpt of a raw file.
     pub bytes: Vec<u8>,
-    /// Digest of the bytes.
+    /// Digest of the whole file.
     pub hash: ContentHash,
+    /// Length of the whole file in bytes.
+    pub size: u64,
     /// Format, recognised from the first bytes.
     pub format: Format,
 }
@@ -65,7 +79,8 @@ fn broken_link(path: &Path) -> String {
     }
 }
 
-/// Reads a file if it is a picture of at most `max_bytes`. Of other files, only the beginning is read.
+/// Reads a file if it is a picture of at most `max_bytes`. Of other files, only the beginning is read. Of raw files,
+/// what counts is the excerpt ([`Content`]).
 ///
 /// `hold` is called with the length before that much memory is allocated; its result is returned with the content.
 pub fn read_content<H>(path: &Path, max_bytes: u64, hold: impl FnOnce(u64) -> H) -> (Reading, Option<H>) {
@@ -75,7 +90,7 @@ pub fn read_content<H>(path: &Path, max_bytes: u64, hold: impl FnOnce(u64) -> H)
         ErrorKind::NotFound => Reading::InFlux,
         _ => Reading::Failed(io_reason(error), None, read_at),
     };
-    let reading = trace_span!("read").entered();
+    let _reading = trace_span!("read").entered();
     let mut file = match open_regular(path) {
         Ok(file) => file,
         // Not the file's fault: every other file would fail as well.
@@ -106,25 +121,75 @@ pub fn read_content<H>(path: &Path, max_bytes: u64, hold: impl FnOnce(u64) -> H)
         }
         Kind::Other => return (Reading::Skipped("not a picture".into(), stat, read_at), None),
     };
-    if stat.size > max_bytes {
-        let (size, limit) = (stat.size.div_ceil(1 << 20), max_bytes >> 20);
-        let reason = format!("the file is {size} MiB; the limit is {limit} MiB");
+    let excerpt = if format == Format::Raw { find_excerpt(&file, stat.size) } else { None };
+    let (what, length) = excerpt.as_ref().map_or(("file", stat.size), |it| ("preview in the file", it.length()));
+    if length > max_bytes {
+        let (size, limit) = (length.div_ceil(1 << 20), max_bytes >> 20);
+        let reason = format!("the {what} is {size} MiB; the limit is {limit} MiB");
         return (Reading::Failed(reason, None, read_at), None);
     }
-    let held = hold(stat.size);
-    bytes.reserve_exact((stat.size as usize).saturating_sub(bytes.len()) + 1);
+    let held = hold(length);
+    let content = match excerpt {
+        Some(excerpt) => read_excerpt(&mut file, stat.size, excerpt),
+        None => read_whole(&mut file, stat.size, bytes),
+    };
+    let is_unchanged = || file.metadata().is_ok_and(|metadata| FileStat::new(&metadata) == stat);
+    match content {
+        Err(error) => (failed(&error), None),
+        Ok(Some((bytes, hash))) if is_unchanged() => {
+            let content = Content { bytes, hash, size: stat.size, format };
+            (Reading::Content(content, stat, read_at), Some(held))
+        }
+        Ok(_) => (Reading::InFlux, None),
+    }
+}
+
+/// Finds what an excerpt of a raw file consists of. `None` if the file has to be read whole.
+fn find_excerpt(file: &File, size: u64) -> Option<Excerpt> {
+    let blocks = Blocks::new(file, size);
+    let excerpt = catching_panics(|| Excerpt::find(&blocks)).ok().flatten();
+    tracing::trace!(bytes = blocks.bytes_read(), "looked for the preview");
+    excerpt
+}
+
+/// The rest of a file after its first bytes, and the digest of all of it. `None` if its length is not `size`.
+fn read_whole(file: &mut File, size: u64, mut bytes: Vec<u8>) -> io::Result<Option<(Vec<u8>, ContentHash)>> {
+    file.seek(SeekFrom::Start(bytes.len() as u64))?;
+    bytes.reserve_exact((size as usize).saturating_sub(bytes.len()) + 1);
     // One byte more than expected shows that the file has grown.
-    let rest = (stat.size + 1).saturating_sub(bytes.len() as u64);
-    if let Err(error) = (&mut file).take(rest).read_to_end(&mut bytes) {
-        return (failed(&error), None);
+    let rest = (size + 1).saturating_sub(bytes.len() as u64);
+    file.take(rest).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 != size {
+        return Ok(None);
     }
-    let unchanged = file.metadata().is_ok_and(|metadata| FileStat::new(&metadata) == stat);
-    if !unchanged || bytes.len() as u64 != stat.size {
-        return (Reading::InFlux, None);
-    }
-    drop(reading);
     let hash = trace_span!("hash").in_scope(|| ContentHash::of(&bytes));
-    (Reading::Content(Content { bytes, hash, format }, stat, read_at), Some(held))
+    Ok(Some((bytes, hash)))
+}
+
+/// The excerpt of a raw file, and the digest of the whole file. `None` if the length of the file is not `size`, or if
+/// what was found is no longer there.
+fn read_excerpt(file: &mut File, size: u64, excerpt: Excerpt) -> io::Result<Option<(Vec<u8>, ContentHash)>> {
+    let hash = hash_in_pieces(file, size)?;
+    let bytes = excerpt.read(&Blocks::new(file, size));
+    Ok(bytes.zip(hash))
+}
+
+/// The digest of a file; `None` if its length is not `size`.
+fn hash_in_pieces(file: &mut File, size: u64) -> io::Result<Option<ContentHash>> {
+    file.rewind()?;
+    let (mut hasher, mut piece, mut length) = (ContentHasher::default(), vec![0; PIECE], 0);
+    while length <= size {
+        match file.read(&mut piece) {
+            Ok(0) => break,
+            Ok(count) => {
+                trace_span!("hash").in_scope(|| hasher.update(&piece[..count]));
+                length += count as u64;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((length == size).then(|| hasher.finish()))
 }
 
 /// Maximum size of an XMP file, in bytes. Those of real pictures have some kilobytes.
@@ -138,7 +203,7 @@ fn is_sidecar(path: &Path) -> bool {
 /// Maximum size of a file that the user named, in bytes.
 const MAX_NAMED_BYTES: u64 = 512 << 20;
 
-/// Reads a picture that the user named by its path, up to 512 MiB.
+/// Reads a picture that the user named by its path, up to 512 MiB. Like [`read_content`], it reads raw files by pieces.
 ///
 /// # Errors
 /// The reason, if the file cannot be read or is not a picture.
@@ -182,6 +247,33 @@ mod tests {
         assert!(matches!(read("empty.txt", b"", 100), Reading::Skipped(..)));
         let large = [b"GIF89a".as_slice(), &[0; 200]].concat();
         assert!(matches!(read("a.gif", &large, 100), Reading::Failed(why, None, _) if why.contains("the limit is")));
+    }
+
+    #[test]
+    fn a_raw_file_is_read_by_pieces_and_its_hash_and_its_size_are_those_of_the_file() {
+        let mut jpeg = super::super::drawn_photograph(1).bytes;
+        let mut entries = Vec::new();
+        for (tag, value) in [(0x0201_u16, 1000_u32), (0x0202, jpeg.len() as u32)] {
+            entries.extend([&tag.to_le_bytes()[..], &[4, 0, 1, 0, 0, 0], &value.to_le_bytes()].concat());
+        }
+        let mut file = [&b"II*\0\x08\0\0\0\x02\0"[..], &entries, &[0; 4]].concat();
+        file.resize(1000, 0);
+        file.append(&mut jpeg);
+        let length = file.len() as u64;
+        file.resize(3 << 20, 9);
+        // The limit is for the excerpt.
+        let Reading::Content(content, stat, _) = read("a.arw", &file, length) else { panic!("it is a picture") };
+        assert_eq!((content.hash, content.format), (ContentHash::of(&file), Format::Raw));
+        assert_eq!((content.size, stat.size), (3 << 20, 3 << 20));
+        assert!((content.bytes.len() as u64) < length, "{}", content.bytes.len());
+        assert!(matches!(read("a.arw", &file, 1000), Reading::Failed(why, None, _) if why.contains("preview")));
+        // Without a JPEG, the file is read whole.
+        file[1000] = 0;
+        let Reading::Content(content, ..) = read("a.arw", &file, u64::MAX) else { panic!("it is a picture") };
+        assert_eq!((content.hash, content.size, content.bytes), (ContentHash::of(&file), 3 << 20, file.clone()));
+        assert!(
+            matches!(read("a.arw", &file, length), Reading::Failed(why, None, _) if why.contains("the file is 3 MiB"))
+        );
     }
 
     #[test]

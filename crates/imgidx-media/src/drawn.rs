@@ -31,5 +31,6 @@ pub fn drawn_photograph(seed: u32) -> Content {
         .encode_image(&drawn_picture(seed))
         .expect("encoding to memory does not fail");
     let bytes = bytes.into_inner();
-    Content { hash: ContentHash::of(&bytes), bytes, format: Format::Raster(ImageFormat::Jpeg) }
+    let (hash, size) = (ContentHash::of(&bytes), bytes.len() as u64);
+    Content { bytes, hash, size, format: Format::Raster(ImageFormat::Jpeg) }
 }

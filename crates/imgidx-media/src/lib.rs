@@ -81,6 +81,7 @@ pub mod fuzzed {
             let _ = Decoder::open(data, format, DecodeLimits::default());
         }
         let _ = super::has_several_pictures(std::io::Cursor::new(data));
+        let _ = super::raw::Excerpt::find(&data).and_then(|excerpt| excerpt.read(&data));
     }
 
     /// Reads `data` as metadata of each kind, and in a file of each format.

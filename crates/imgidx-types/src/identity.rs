@@ -80,6 +80,22 @@ impl ContentHash {
     }
 }
 
+/// Hashes a file that is read in pieces, with the same result as [`ContentHash::of`].
+#[derive(Debug, Clone, Default)]
+pub struct ContentHasher(blake3::Hasher);
+
+impl ContentHasher {
+    /// Adds the next piece of the file.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    /// The digest of all pieces.
+    pub fn finish(&self) -> ContentHash {
+        self.0.finalize().into()
+    }
+}
+
 digest! {
     /// The BLAKE3 digest of a model's graph and of everything in its spec that affects its vectors.
     ///
@@ -126,5 +142,12 @@ mod tests {
         assert_eq!(hash.to_string().parse::<ContentHash>(), Ok(hash));
         assert_eq!(hash.to_string().len(), 64);
         assert!("picture".parse::<ContentHash>().is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_hashed_in_pieces_has_the_digest_of_the_whole() {
+        let mut hasher = ContentHasher::default();
+        ["pic", "", "ture"].iter().for_each(|piece| hasher.update(piece.as_bytes()));
+        assert_eq!(hasher.finish(), ContentHash::of(b"picture"));
     }
 }

@@ -21,6 +21,6 @@ mod nofollow;
 pub use caught_panic::{catching_panics, is_panic_caught};
 pub use embedding::{Classification, Embedding, InvalidEmbedding};
 pub use file_stat::{FileStat, nanoseconds_since_1970, now_ns};
-pub use identity::{ContentHash, FileId, ImageId, ModelId, ParseDigestError, RootId, VectorId};
+pub use identity::{ContentHash, ContentHasher, FileId, ImageId, ModelId, ParseDigestError, RootId, VectorId};
 pub use io_reason::io_reason;
 pub use nofollow::{is_exhausted, open_nofollow, open_regular};

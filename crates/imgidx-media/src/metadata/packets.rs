@@ -6,12 +6,12 @@ use std::path::Path;
 use heifer_isobmff::boxes::ConstructionMethod;
 use heifer_isobmff::{HeifFile, ItemId};
 use image::ImageFormat;
-use imgidx_types::{FileStat, open_regular};
+use imgidx_types::{FileStat, catching_panics, open_regular};
 use serde::{Deserialize, Serialize};
 
 use super::exif::ExifData;
 use super::{Metadata, iptc, png, xmp};
-use crate::raw::ReadAt;
+use crate::raw::{Blocks, ReadAt, metadata_of, preview_of};
 use crate::{Format, Kind, SNIFF_BYTES, sniff};
 
 /// Maximum length of one packet in bytes. Those of real pictures have some kilobytes.
@@ -51,9 +51,7 @@ impl Packets {
         let mut head = Vec::new();
         (&file).take(SNIFF_BYTES as u64).read_to_end(&mut head)?;
         let Kind::Picture(format) = sniff(&head, path.extension()) else { return Ok((Self::default(), stat)) };
-        let mut rest = Vec::new();
-        (&file).read_to_end(&mut rest)?;
-        let found = Self::search(&[head, rest].concat().as_slice(), format);
+        let found = catching_panics(|| Self::search(&Blocks::new(&file, stat.size), format)).unwrap_or_default();
         match FileStat::new(&file.metadata()?) == stat {
             true => Ok((found, stat)),
             false => Err(std::io::Error::other("the file is being written")),
@@ -72,7 +70,8 @@ impl Packets {
             Format::Raster(ImageFormat::Jpeg) => jpeg(file, 0, &mut found),
             Format::Raster(ImageFormat::Png) => png::search(file, &mut found),
             Format::Raster(ImageFormat::WebP) => webp(file, &mut found),
-            Format::Raster(ImageFormat::Tiff) | Format::Raw => tiff(file, &mut found),
+            Format::Raster(ImageFormat::Tiff) => tiff(file, &mut found),
+            Format::Raw => raw(file, &mut found),
             Format::Heic | Format::Avif => heif(file, &mut found),
             Format::Jxl | Format::Jpeg2000 => boxes(file, &mut found),
             Format::Psd => psd(file, &mut found),
@@ -185,9 +184,20 @@ fn webp(file: &impl ReadAt, found: &mut Packets) -> Option<()> {
     None
 }
 
-/// The directories of a TIFF file.
+/// The directories of a TIFF file, which may hold XMP packets and IPTC records as values.
 fn tiff(file: &impl ReadAt, found: &mut Packets) -> Option<()> {
-    found.exif = packet(file, 0, file.length());
+    found.exif = metadata_of(file);
+    Some(())
+}
+
+/// The directories of a raw file, or else the metadata of its preview.
+fn raw(file: &impl ReadAt, found: &mut Packets) -> Option<()> {
+    tiff(file, found)?;
+    if found.is_empty()
+        && let Some(preview) = preview_of(file)
+    {
+        jpeg(file, preview.start, found)?;
+    }
     Some(())
 }
 

@@ -1,10 +1,20 @@
 //! Raw formats that are not TIFF files, and the choice among all of them by their first bytes.
 
 use super::super::sequence;
-use super::{Found, ReadAt, tiff};
+use super::{Directory, Found, ReadAt, tiff};
 
 /// Maximum length of metadata that is read at once, in bytes.
 const MAX_METADATA: u64 = 4 << 20;
+
+/// Maximum number of boxes of a file, and of heaps of a CRW file. Cameras write about twenty.
+const MAX_PARTS: u32 = 500;
+
+/// Maximum number of TIFF structures with metadata. Canon writes four.
+const MAX_STRUCTURES: usize = 8;
+
+/// The type of the box that holds the XMP packet (XMP Specification, part 3, 1.2.7.1).
+pub(super) const XMP: [u8; 16] =
+    [0xBE, 0x7A, 0xCF, 0xCB, 0x97, 0xA9, 0x42, 0xE8, 0x9C, 0x71, 0x99, 0x94, 0x91, 0xE3, 0xAF, 0xAC];
 
 /// Searches a raw file of any kind.
 pub(super) fn search(file: &impl ReadAt, found: &mut Found) -> Option<()> {
@@ -15,9 +25,13 @@ pub(super) fn search(file: &impl ReadAt, found: &mut Found) -> Option<()> {
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => canon_boxes(file, found),
         [b'I', b'I', 26, 0, _, _, b'H', b'E', b'A', b'P', b'C', b'C', b'D', b'R', ..] => {
             let start = u64::from(u32::from_le_bytes([head[2], head[3], head[4], head[5]]));
-            canon_heap(file, start..file.length(), 0, found)
+            let mut left = MAX_PARTS;
+            canon_heap(file, start..file.length(), 0, &mut left, found)
         }
-        _ => tiff::search(file, 0, found),
+        _ => {
+            found.directories.push((Directory::Main, 0));
+            tiff::search(file, 0, found)
+        }
     }
 }
 
@@ -56,10 +70,18 @@ fn sigma(file: &impl ReadAt, found: &mut Found) -> Option<()> {
 }
 
 /// Canon CRW: heaps with a directory at their end (CIFF 1.0). JpgFromRaw has the tag 0x2007.
-fn canon_heap(file: &impl ReadAt, heap: std::ops::Range<u64>, depth: u32, found: &mut Found) -> Option<()> {
+/// Heaps may overlap in a damaged file, so that `left` bounds their number.
+fn canon_heap(
+    file: &impl ReadAt,
+    heap: std::ops::Range<u64>,
+    depth: u32,
+    left: &mut u32,
+    found: &mut Found,
+) -> Option<()> {
     if depth > 4 || heap.end > file.length() {
         return None;
     }
+    *left = left.checked_sub(1)?;
     let directory = heap.start + u64::from(u32_le(&file.read_at(heap.end.checked_sub(4)?, 4)?, 0)?);
     let count = u16_le(&file.read_at(directory, 2)?, 0)?.min(256);
     for entry in file.read_at(directory + 2, 10 * usize::from(count))?.as_chunks::<10>().0 {
@@ -68,7 +90,7 @@ fn canon_heap(file: &impl ReadAt, heap: std::ops::Range<u64>, depth: u32, found:
         match tag {
             0x2007 => found.places.push((start, length)),
             _ if matches!(tag & 0x7800, 0x2800 | 0x3000) => {
-                canon_heap(file, start..start + length, depth + 1, found);
+                canon_heap(file, start..start + length, depth + 1, left, found);
             }
             _ => {}
         }
@@ -89,36 +111,55 @@ fn next_box(file: &impl ReadAt, at: u64, end: u64) -> Option<([u8; 4], u64, u64)
     Some((kind, start, stop))
 }
 
+/// The boxes in a part of a file.
+fn boxes(file: &impl ReadAt, start: u64, end: u64) -> impl Iterator<Item = ([u8; 4], u64, u64)> {
+    let mut at = start;
+    std::iter::from_fn(move || {
+        let found = next_box(file, at, end)?;
+        at = found.2;
+        Some(found)
+    })
+    .take(MAX_PARTS as usize)
+}
+
 /// Canon CR3: a picture of the whole size in the first track, and a smaller one in a box `PRVW`.
 fn canon_boxes(file: &impl ReadAt, found: &mut Found) -> Option<()> {
-    let mut at = 0;
-    while let Some((kind, start, stop)) = next_box(file, at, file.length()) {
+    for (kind, start, stop) in boxes(file, 0, file.length()) {
         match &kind {
             b"moov" if stop - start <= MAX_METADATA => {
                 let movie = file.read_at(start, (stop - start) as usize)?;
                 if let Some(track) = sequence::first_track(&movie) {
                     found.places.push(track.first_sample);
                 }
-                canon_tiff(file, start, stop, found);
+                let notes = boxes(file, start, stop).filter(|(kind, ..)| kind == b"uuid");
+                notes.for_each(|(_, start, stop)| canon_tiff(file, start + 16, stop, found));
+            }
+            b"uuid" if file.read_at(start, 16).is_some_and(|kind| kind == XMP) && stop - start > 16 => {
+                found.packet = Some((start + 16, stop - start - 16));
             }
             b"uuid" => preview_box(file, start, stop, found).unwrap_or_default(),
             _ => {}
         }
-        at = stop;
     }
     Some(())
 }
 
-/// The boxes `CMT1` and `CMT2` in a box of Canon hold the directories of TIFF and EXIF.
+/// The boxes `CMT1`, `CMT2` and `CMT4` in a box of Canon hold the directories of TIFF, of EXIF and of the position.
 fn canon_tiff(file: &impl ReadAt, start: u64, end: u64, found: &mut Found) {
-    let mut at = start;
-    while let Some((kind, start, stop)) = next_box(file, at, end) {
-        match &kind {
-            b"uuid" => canon_tiff(file, start + 16, stop, found),
-            b"CMT1" | b"CMT2" => tiff::search(file, start, found).unwrap_or_default(),
-            _ => {}
+    for (kind, start, _) in boxes(file, start, end) {
+        let directory = match &kind {
+            b"CMT1" => Directory::Main,
+            b"CMT2" => Directory::Exif,
+            b"CMT4" => Directory::Gps,
+            _ => continue,
+        };
+        if found.directories.len() >= MAX_STRUCTURES {
+            break;
         }
-        at = stop;
+        found.directories.push((directory, start));
+        if directory != Directory::Gps {
+            tiff::search(file, start, found).unwrap_or_default();
+        }
     }
 }
 

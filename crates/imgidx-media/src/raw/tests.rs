@@ -6,7 +6,7 @@ use super::*;
 use image::codecs::jpeg::JpegEncoder;
 
 /// A JPEG of one grey.
-fn jpeg(width: u32, height: u32) -> Vec<u8> {
+pub(super) fn jpeg(width: u32, height: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     let pixels = image::RgbImage::from_pixel(width, height, image::Rgb([90; 3]));
     JpegEncoder::new(&mut bytes).encode_image(&pixels).expect("it encodes");
@@ -15,21 +15,21 @@ fn jpeg(width: u32, height: u32) -> Vec<u8> {
 
 /// Writes TIFF structures in one byte order.
 #[derive(Clone, Copy)]
-struct Writer {
-    is_big_endian: bool,
+pub(super) struct Writer {
+    pub is_big_endian: bool,
 }
 
 impl Writer {
-    fn u16(self, number: u16) -> [u8; 2] {
+    pub(super) fn u16(self, number: u16) -> [u8; 2] {
         if self.is_big_endian { number.to_be_bytes() } else { number.to_le_bytes() }
     }
 
-    fn u32(self, number: u32) -> [u8; 4] {
+    pub(super) fn u32(self, number: u32) -> [u8; 4] {
         if self.is_big_endian { number.to_be_bytes() } else { number.to_le_bytes() }
     }
 
     /// A directory: entries of tag, type, count and value, and the offset of the next one.
-    fn directory(self, entries: &[(u16, u16, u32, u32)], next: u32) -> Vec<u8> {
+    pub(super) fn directory(self, entries: &[(u16, u16, u32, u32)], next: u32) -> Vec<u8> {
         let mut bytes = self.u16(entries.len() as u16).to_vec();
         for (tag, kind, count, value) in entries {
             bytes.extend([&self.u16(*tag)[..], &self.u16(*kind), &self.u32(*count)].concat());
@@ -62,11 +62,18 @@ fn preview(file: &[u8]) -> Option<(Range<u64>, Option<u8>)> {
     find(&file).ok().map(|(place, found)| (place, found.orientation))
 }
 
-#[test]
-fn previews_are_found_by_the_tags_of_each_maker() {
-    let jpeg = jpeg(64, 48);
+/// A raw file of one maker, made around a JPEG.
+pub(super) struct Sample {
+    pub name: &'static str,
+    pub file: Vec<u8>,
+    /// Where the JPEG is.
+    pub place: Range<u64>,
+    pub orientation: Option<u8>,
+}
+
+/// Raw files that are TIFF files.
+fn tiff_samples(jpeg: &[u8]) -> Vec<Sample> {
     let length = jpeg.len() as u32;
-    let place = 3000..3000 + u64::from(length);
     let little = Writer { is_big_endian: false };
     let strip = [(0x0111, 4, 1, 3000), (0x0112, 3, 1, 6), (0x0117, 4, 1, length)];
     let interchange = little.directory(&[(0x0201, 4, 1, 3000), (0x0202, 4, 1, length)], 0);
@@ -79,55 +86,76 @@ fn previews_are_found_by_the_tags_of_each_maker() {
         &little.directory(&[(0x0101, 4, 1, 3000 - 1100), (0x0102, 4, 1, length)], 0),
     ];
     let olympus = [&little.directory(&[(0x927C, 7, 900, 1100)], 0)[..], &[0; 82], &olympus.concat()].concat();
-    let files = [
-        ("CR2", tiff(false, 42, &strip, b"", &jpeg), Some(6)),
-        ("NEF", tiff(true, 42, &[(0x0112, 3, 1, 8), (0x014A, 4, 1, 1000)], &big, &jpeg), Some(8)),
-        (
-            "ARW",
-            tiff(false, 42, &[(0x0112, 3, 1, 3), (0x0201, 4, 1, 3000), (0x0202, 4, 1, length)], b"", &jpeg),
-            Some(3),
-        ),
-        ("DNG", tiff(false, 42, &[(0x0112, 3, 1, 1), (0x014A, 4, 1, 1000)], &interchange, &jpeg), Some(1)),
-        ("RW2", tiff(false, 0x55, &[(0x002E, 7, length, 3000)], b"", &jpeg), None),
-        ("ORF", tiff(false, 0x4F52, &[(0x0112, 3, 1, 1), (0x8769, 4, 1, 1000)], &olympus, &jpeg), Some(1)),
-    ];
-    for (name, file, orientation) in files {
-        assert_eq!(preview(&file), Some((place.clone(), orientation)), "{name}");
-    }
+    let arw = [(0x0112, 3, 1, 3), (0x0201, 4, 1, 3000), (0x0202, 4, 1, length)];
     // PEF: the preview is in the second directory of the chain.
-    let mut pef = tiff(true, 42, &[(0x0112, 3, 1, 6)], &big, &jpeg);
+    let mut pef = tiff(true, 42, &[(0x0112, 3, 1, 6)], &big, jpeg);
     pef[8 + 2 + 12..][..4].copy_from_slice(&1000_u32.to_be_bytes());
-    assert_eq!(preview(&pef), Some((place, Some(6))), "PEF");
+    let files = [
+        ("CR2", tiff(false, 42, &strip, b"", jpeg), Some(6)),
+        ("NEF", tiff(true, 42, &[(0x0112, 3, 1, 8), (0x014A, 4, 1, 1000)], &big, jpeg), Some(8)),
+        ("ARW", tiff(false, 42, &arw, b"", jpeg), Some(3)),
+        ("DNG", tiff(false, 42, &[(0x0112, 3, 1, 1), (0x014A, 4, 1, 1000)], &interchange, jpeg), Some(1)),
+        ("RW2", tiff(false, 0x55, &[(0x002E, 7, length, 3000)], b"", jpeg), None),
+        ("ORF", tiff(false, 0x4F52, &[(0x0112, 3, 1, 1), (0x8769, 4, 1, 1000)], &olympus, jpeg), Some(1)),
+        ("PEF", pef, Some(6)),
+    ];
+    let place = 3000..3000 + u64::from(length);
+    files.map(|(name, file, orientation)| Sample { name, file, place: place.clone(), orientation }).into()
 }
 
-#[test]
-fn previews_are_found_in_containers_that_are_not_tiff() {
-    let jpeg = jpeg(64, 48);
+/// Raw files that are not TIFF files.
+fn other_samples(jpeg: &[u8]) -> Vec<Sample> {
     let length = jpeg.len() as u32;
     let mut raf = b"FUJIFILMCCD-RAW ".to_vec();
     raf.resize(84, 0);
-    raf.extend([&148_u32.to_be_bytes()[..], &length.to_be_bytes(), &[0; 56], &jpeg].concat());
-    assert_eq!(preview(&raf), Some((148..148 + u64::from(length), None)));
+    raf.extend([&148_u32.to_be_bytes()[..], &length.to_be_bytes(), &[0; 56], jpeg].concat());
 
-    let section = [&b"SECi"[..], &[0; 24], &jpeg].concat();
+    let section = [&b"SECi"[..], &[0; 24], jpeg].concat();
     let directory = 16 + section.len() as u32;
     let entry = [&16_u32.to_le_bytes()[..], &(section.len() as u32).to_le_bytes(), b"IMA2"].concat();
     let tail = [&b"SECd\0\0\x02\0\x01\0\0\0"[..], &entry, &directory.to_le_bytes()].concat();
     let x3f = [&b"FOVb"[..], &[0; 12], &section, &tail].concat();
-    assert_eq!(preview(&x3f), Some((44..44 + u64::from(length), None)));
+
+    let entry = [&0x2007_u16.to_le_bytes()[..], &length.to_le_bytes(), &0_u32.to_le_bytes()].concat();
+    let crw = [&b"II\x1A\0\0\0HEAPCCDR"[..], &[0; 12], jpeg, &[1, 0], &entry, &length.to_le_bytes()].concat();
 
     let boxed =
         |kind: &[u8; 4], content: &[u8]| [&(8 + content.len() as u32).to_be_bytes()[..], kind, content].concat();
-    let directory = Writer { is_big_endian: false }.directory(&[(0x0112, 3, 1, 8)], 0);
-    let note = [&[7; 16][..], &boxed(b"CMT1", &[b"II*\0\x08\0\0\0", &directory[..]].concat())].concat();
-    let preview_box = boxed(b"PRVW", &[&[0; 12], &length.to_be_bytes()[..], &jpeg].concat());
+    let little = Writer { is_big_endian: false };
+    let structure =
+        |entries: &[_], values: &[u8]| [b"II*\0\x08\0\0\0", &little.directory(entries, 0)[..], values].concat();
+    let note = [
+        &[7; 16][..],
+        &boxed(b"CMT1", &structure(&[(0x010F, 2, 6, 38), (0x0112, 3, 1, 8)], b"Canon\0")),
+        &boxed(b"CMT2", &structure(&[(0x8827, 3, 1, 400), (0x9003, 2, 20, 38)], b"2024:05:12 23:59:01\0")),
+        &boxed(b"CMT4", &structure(&[(0x0001, 2, 2, u32::from(b'N')), (0x0002, 5, 3, 38)], &[1; 24])),
+    ];
+    let preview_box = boxed(b"PRVW", &[&[0; 12], &length.to_be_bytes()[..], jpeg].concat());
+    let xmp = [&containers::XMP[..], b"<x:xmpmeta/>"].concat();
     let cr3 = [
         boxed(b"ftyp", b"crx \0\0\0\x01crx isom"),
-        boxed(b"moov", &boxed(b"uuid", &note)),
+        boxed(b"moov", &boxed(b"uuid", &note.concat())),
+        boxed(b"uuid", &xmp),
         boxed(b"uuid", &[&[9; 24][..], &preview_box].concat()),
     ];
-    let start = cr3.concat().len() as u64 - u64::from(length);
-    assert_eq!(preview(&cr3.concat()), Some((start..start + u64::from(length), Some(8))));
+    let cr3 = cr3.concat();
+    let start = cr3.len() as u64 - u64::from(length);
+    let files = [("RAF", raf, 148, None), ("X3F", x3f, 44, None), ("CRW", crw, 26, None), ("CR3", cr3, start, Some(8))];
+    let sample =
+        |(name, file, start, orientation)| Sample { name, file, place: start..start + u64::from(length), orientation };
+    files.map(sample).into()
+}
+
+/// A raw file of each kind.
+pub(super) fn samples(jpeg: &[u8]) -> Vec<Sample> {
+    tiff_samples(jpeg).into_iter().chain(other_samples(jpeg)).collect()
+}
+
+#[test]
+fn previews_are_found_by_the_tags_of_each_maker() {
+    for Sample { name, file, place, orientation } in samples(&jpeg(64, 48)) {
+        assert_eq!(preview(&file), Some((place, orientation)), "{name}");
+    }
 }
 
 #[test]
@@ -165,9 +193,9 @@ fn the_orientation_is_that_of_the_raw_file() {
 struct Counted<'a>(&'a [u8], Cell<usize>);
 
 impl ReadAt for Counted<'_> {
-    fn read_at(&self, offset: u64, length: usize) -> Option<Vec<u8>> {
-        self.1.set(self.1.get() + length);
-        self.0.read_at(offset, length)
+    fn fill(&self, offset: u64, buffer: &mut [u8]) -> Option<()> {
+        self.1.set(self.1.get() + buffer.len());
+        self.0.fill(offset, buffer)
     }
 
     fn length(&self) -> u64 {

@@ -2,9 +2,11 @@
 
 use super::{Found, ReadAt};
 
-/// Maximum number of directories of a file, and of entries of a directory.
+/// Maximum number of directories of a file.
 const MAX_DIRECTORIES: usize = 64;
-const MAX_ENTRIES: u16 = 1000;
+
+/// Maximum number of entries of a directory.
+pub(super) const MAX_ENTRIES: u16 = 1000;
 
 /// A TIFF structure inside a file.
 #[derive(Clone, Copy)]
@@ -17,8 +19,8 @@ pub(super) struct Tiff<'a, F> {
 
 /// An entry of a directory.
 #[derive(Clone, Copy)]
-struct Entry {
-    tag: u16,
+pub(super) struct Entry {
+    pub tag: u16,
     kind: u16,
     count: u32,
     /// The value itself, if it fits, or the offset of the values.
@@ -27,7 +29,7 @@ struct Entry {
 
 impl Entry {
     /// Length of the values in bytes.
-    fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         let size = match self.kind {
             3 | 8 => 2,
             4 | 9 | 11 | 13 => 4,
@@ -36,17 +38,72 @@ impl Entry {
         };
         size * u64::from(self.count)
     }
+
+    /// Length of the numbers that values of this type consist of; `None` if the type is unknown (TIFF 6.0, section 2).
+    fn unit(&self) -> Option<usize> {
+        Some(match self.kind {
+            1 | 2 | 6 | 7 => 1,
+            3 | 8 => 2,
+            4 | 5 | 9 | 10 | 11 | 13 => 4,
+            12 => 8,
+            _ => return None,
+        })
+    }
+}
+
+/// A tag with its values, in little-endian byte order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Field {
+    /// Type of the values.
+    pub kind: u16,
+    /// Number of values.
+    pub count: u32,
+    pub values: Vec<u8>,
 }
 
 /// Searches a TIFF file that starts at `base`, whatever number its header has in place of 42.
 pub(super) fn search(file: &impl ReadAt, base: u64, found: &mut Found) -> Option<()> {
-    let header = file.read_at(base, 8)?;
-    let tiff = Tiff { file, base, is_big_endian: header[0] == b'M' };
-    tiff.search_from(tiff.u32(&header, 4), found);
+    let (tiff, first) = Tiff::open(file, base)?;
+    tiff.search_from(first, found);
     Some(())
 }
 
-impl<F: ReadAt> Tiff<'_, F> {
+impl<'a, F: ReadAt> Tiff<'a, F> {
+    /// Reads the header. Returns the offset of the first directory as well.
+    pub(super) fn open(file: &'a F, base: u64) -> Option<(Self, u32)> {
+        let header = file.read_at(base, 8)?;
+        let tiff = Self { file, base, is_big_endian: header[0] == b'M' };
+        let first = tiff.u32(&header, 4);
+        Some((tiff, first))
+    }
+
+    /// The values of an entry. `None` if the type is unknown, or if they are longer than `limit` bytes or missing.
+    pub(super) fn field(&self, entry: &Entry, limit: u64) -> Option<Field> {
+        let (unit, length) = (entry.unit()?, entry.bytes());
+        let mut values = match length {
+            0 => return None,
+            1..=4 => entry.value[..length as usize].to_vec(),
+            _ if length > limit => return None,
+            _ => self.file.read_at(self.base + u64::from(self.u32(&entry.value, 0)), length as usize)?,
+        };
+        if self.is_big_endian {
+            values.chunks_exact_mut(unit).for_each(<[u8]>::reverse);
+        }
+        Some(Field { kind: entry.kind, count: entry.count, values })
+    }
+
+    /// The bytes that an entry refers to, in the order of the file whatever their type is.
+    pub(super) fn bytes_of(&self, entry: &Entry, limit: u64) -> Option<Vec<u8>> {
+        let as_stored = Self { is_big_endian: false, ..*self };
+        let place = Entry { value: self.u32(&entry.value, 0).to_le_bytes(), ..*entry };
+        as_stored.field(if entry.bytes() > 4 { &place } else { entry }, limit).map(|field| field.values)
+    }
+
+    /// The first number of an entry, such as the offset of another directory.
+    pub(super) fn number(&self, entry: &Entry) -> Option<u32> {
+        self.numbers(entry, 1).first().copied()
+    }
+
     fn u16(&self, bytes: &[u8], at: usize) -> u16 {
         let pair = [bytes[at], bytes[at + 1]];
         if self.is_big_endian { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) }
@@ -73,7 +130,7 @@ impl<F: ReadAt> Tiff<'_, F> {
     }
 
     /// The entries of a directory, and the offset of the next one.
-    fn directory(&self, offset: u32) -> Option<(Vec<Entry>, u32)> {
+    pub(super) fn directory(&self, offset: u32) -> Option<(Vec<Entry>, u32)> {
         let start = self.base + u64::from(offset);
         let count = self.u16(&self.file.read_at(start, 2)?, 0);
         if count > MAX_ENTRIES {
@@ -104,9 +161,10 @@ impl<F: ReadAt> Tiff<'_, F> {
         bytes.chunks_exact(size).take(count).map(number).collect()
     }
 
-    fn search_directory(&self, entries: &[Entry], is_first: bool, found: &mut Found, waiting: &mut Vec<u32>) {
+    /// Finds out where a directory says that pictures are.
+    fn search_pictures(&self, entries: &[Entry], found: &mut Found) {
         let entry = |tag: u16| entries.iter().find(|entry| entry.tag == tag);
-        let number = |tag: u16| entry(tag).and_then(|entry| self.numbers(entry, 1).first().copied());
+        let number = |tag: u16| entry(tag).and_then(|entry| self.number(entry));
         let mut add = |offset: u32, length: u32| found.places.push((self.base + u64::from(offset), length.into()));
         // JPEGInterchangeFormat and its length.
         if let (Some(offset), Some(length)) = (number(0x0201), number(0x0202)) {
@@ -122,6 +180,12 @@ impl<F: ReadAt> Tiff<'_, F> {
         if let Some(entry) = entry(0x002E).filter(|entry| entry.bytes() > 4) {
             add(self.u32(&entry.value, 0), entry.count);
         }
+    }
+
+    fn search_directory(&self, entries: &[Entry], is_first: bool, found: &mut Found, waiting: &mut Vec<u32>) {
+        let entry = |tag: u16| entries.iter().find(|entry| entry.tag == tag);
+        let number = |tag: u16| entry(tag).and_then(|entry| self.number(entry));
+        self.search_pictures(entries, found);
         if is_first && let Some(orientation) = number(0x0112) {
             found.orientation = found.orientation.or(u8::try_from(orientation).ok());
         }
@@ -160,7 +224,7 @@ impl<F: ReadAt> Tiff<'_, F> {
         let (entries, _) = note.directory(note.u32(&header, 4))?;
         let preview = entries.iter().find(|entry| entry.tag == 0x0011)?;
         let (entries, _) = note.directory(note.u32(&preview.value, 0))?;
-        note.search_directory(&entries, false, found, &mut Vec::new());
+        note.search_pictures(&entries, found);
         Some(())
     }
 }
