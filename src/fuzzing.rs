@@ -89,6 +89,16 @@ pub fn header(data: &[u8]) {
     crate::media::fuzzed::header(data);
 }
 
+/// A file of each format whose header is read by code of this project.
+pub fn containers(data: &[u8]) {
+    crate::media::fuzzed::containers(data);
+}
+
+/// Metadata of each kind, and in a file of each format.
+pub fn metadata(data: &[u8]) {
+    crate::media::fuzzed::metadata(data);
+}
+
 /// An answer of a decoder process.
 #[cfg(unix)]
 pub fn wire(data: &[u8]) {
@@ -103,13 +113,15 @@ mod tests {
     #[test]
     fn what_fuzzers_came_upon_is_taken_or_refused() {
         type Target = (&'static str, fn(&[u8]));
-        let targets: [Target; 7] = [
+        let targets: [Target; 9] = [
             ("spec", spec),
             ("protocol", protocol),
             ("filter", filter),
             ("words", words),
             ("sealed", sealed),
             ("header", header),
+            ("containers", containers),
+            ("metadata", metadata),
             ("wire", wire),
         ];
         for (name, target) in targets {
