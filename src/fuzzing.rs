@@ -84,7 +84,7 @@ pub fn sealed(data: &[u8]) {
     crate::ann::fuzzed::sealed(folder().path(), data);
 }
 
-/// The beginning of a picture file: its format, JPEG markers and camera metadata.
+/// The beginning of a picture file: its format and JPEG markers.
 pub fn header(data: &[u8]) {
     crate::media::fuzzed::header(data);
 }
