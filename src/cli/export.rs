@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use imgidx::documents::Exported;
 use imgidx::store::PictureRow;
-use imgidx::types::{ImageInfo, escape_path};
+use imgidx::types::{ImageInfo, Location, Metadata, escape_path};
 use imgidx::{Error, Filter, Result, Searcher};
 
 use super::Global;
@@ -62,13 +62,15 @@ fn stream_json(index: &Searcher, with_vector: bool) -> Result<Done, Failure> {
     let mut out = Out::new();
     index.for_each_picture(&Filter::default(), |row| {
         let (features, embedded) = (index.stored_features(&row)?, index.stored_embedding(&row)?);
-        let file = Exported::new(&row, features, embedded, &model, with_vector);
+        let metadata = index.stored_metadata(&row)?;
+        let file = Exported::new(&row, metadata.as_ref(), features, embedded, &model, with_vector);
         out.json_line(&file).map_err(Error::io("write to", "standard output"))
     })?;
     out.finish()
 }
 
-const COLUMNS: &str = "path,image,bytes,format,width,height,orientation,has_alpha,truncated,label,score";
+const COLUMNS: &str = "path,image,bytes,format,width,height,orientation,has_alpha,truncated,label,score,\
+                       taken,camera,latitude,longitude,rating,keywords";
 
 fn stream_csv(index: &Searcher) -> Result<Done, Failure> {
     let mut out = Out::new();
@@ -76,7 +78,9 @@ fn stream_csv(index: &Searcher) -> Result<Done, Failure> {
     index.for_each_picture(&Filter::default(), |row| {
         let best = index.stored_embedding(&row)?.and_then(|(_, classes)| classes.into_iter().next());
         let (label, score) = best.map_or((String::new(), String::new()), |c| (c.label, format!("{:.4}", c.score)));
-        out.line(csv_line(&row, &label, &score)).map_err(Error::io("write to", "standard output"))
+        let metadata = index.stored_metadata(&row)?.unwrap_or_default();
+        let line = format!("{},{}", csv_line(&row, &label, &score), csv_metadata(&metadata));
+        out.line(line).map_err(Error::io("write to", "standard output"))
     })?;
     out.finish()
 }
@@ -91,6 +95,20 @@ fn csv_line(row: &PictureRow, label: &str, score: &str) -> String {
     );
     let (path, label) = (csv_field(&escape_path(&row.path)), csv_field(label));
     format!("{path},{},{},{info},{label},{score}", row.hash, row.bytes)
+}
+
+/// Capture time, camera, place, rating, and keywords with semicolons in between.
+fn csv_metadata(metadata: &Metadata) -> String {
+    let place = |degrees: fn(Location) -> f64| metadata.location.map_or_else(String::new, |at| degrees(at).to_string());
+    let fields = [
+        metadata.taken.as_deref().unwrap_or_default().replacen(' ', "T", 1),
+        csv_field(&metadata.camera().unwrap_or_default()),
+        place(|at| at.latitude),
+        place(|at| at.longitude),
+        metadata.rating.map_or_else(String::new, |stars| stars.to_string()),
+        csv_field(&metadata.keywords.join(";")),
+    ];
+    fields.join(",")
 }
 
 /// A field, quoted as RFC 4180 requires.

@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::show::{EmbeddingOf, Measured, with_iso_time};
+use super::show::{EmbeddingOf, Measured, SaidOf, with_iso_time};
 use crate::store::PictureRow;
-use crate::types::{Classification, Embedding, Features, ImageInfo, PathField};
+use crate::types::{Classification, Embedding, Features, ImageInfo, Metadata, PathField};
 
 /// A file of the index.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -28,6 +28,9 @@ pub struct Exported {
     /// The file.
     #[serde(flatten)]
     pub file: Listed,
+    /// What it says of itself, if that was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<SaidOf>,
     /// Its features and type, if they are measured.
     #[serde(flatten)]
     pub measured: Option<Measured>,
@@ -47,9 +50,10 @@ impl From<&PictureRow> for Listed {
 }
 
 impl Exported {
-    /// A file with its features, and its vector and labels of this model.
+    /// A file with its metadata and features, and its vector and labels of this model.
     pub fn new(
         row: &PictureRow,
+        metadata: Option<&Metadata>,
         features: Option<Features>,
         embedded: Option<(Embedding, Vec<Classification>)>,
         model: &str,
@@ -58,6 +62,7 @@ impl Exported {
         let (embedding, labels) = embedded.unzip();
         Self {
             file: row.into(),
+            metadata: metadata.map(SaidOf::from),
             measured: features.map(|features| Some(features).into()),
             labels,
             embedding: embedding.map(|embedding| EmbeddingOf::new(&embedding, model, with_vector)),

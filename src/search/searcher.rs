@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::model::{self, BUILTIN_NAME, Catalog, CatalogEntry, Device};
 use crate::options::OpenOptions;
 use crate::store::{FailureRow, ModelRow, PictureRow, RunRow, Store};
-use crate::types::{Classification, ContentHash, Embedding, Features, ImageId};
+use crate::types::{Classification, ContentHash, Embedding, Features, ImageId, Metadata};
 
 /// Reads an index: similar pictures, search by words, duplicates, single pictures and lists.
 ///
@@ -286,6 +286,15 @@ impl Searcher {
         let row = self.model_row(&store)?;
         let Some(vector) = store.vector_of(picture.image, row)? else { return Ok(None) };
         Ok(Some((vector.embedding, store.classes(picture.image, row)?)))
+    }
+
+    /// What an indexed picture says of itself, and what an XMP file beside one of its files says instead; `None` if that
+    /// has not been read.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn stored_metadata(&self, picture: &PictureRow) -> Result<Option<Metadata>> {
+        self.reader()?.metadata_of(picture.image)
     }
 
     /// The visual features of an indexed picture; `None` if they have not been measured by the rules of this version.
