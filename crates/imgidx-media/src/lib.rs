@@ -37,6 +37,7 @@ mod format;
 mod frames;
 mod geometry;
 mod heif;
+mod heif_grid;
 mod info;
 mod jpeg;
 mod jpeg2000;
