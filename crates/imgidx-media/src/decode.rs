@@ -185,7 +185,7 @@ impl<'a> Decoder<'a> {
 
     /// Like [`Decoder::open`], for a picture that will be scaled down to a shorter side of `side` pixels.
     ///
-    /// A large JPEG or PNG is then decoded at reduced size: each pixel is the mean of a square, and the shorter side
+    /// A large JPEG, PNG or grid of HEIC tiles is then decoded at reduced size: each pixel is the mean of a square, and the shorter side
     /// keeps at least twice as many pixels as requested. The reported width and height stay those of the file.
     ///
     /// # Errors
@@ -240,7 +240,7 @@ fn open(bytes: &[u8], format: Format, limits: DecodeLimits, side: u32) -> Result
             let memory = drawing.decoding_bytes();
             (Source::Svg(Box::new(drawing)), memory)
         }
-        Format::Heic | Format::Avif => prepared(heif::open(bytes)?),
+        Format::Heic | Format::Avif => prepared(heif::open(bytes, side)?),
         Format::Jxl => prepared(Box::new(jxl::Jxl::open(bytes, limits)?)),
         Format::Jpeg2000 => prepared(Box::new(jpeg2000::Jpeg2000::open(bytes)?)),
         Format::Psd => prepared(Box::new(psd::Psd::open(bytes)?)),

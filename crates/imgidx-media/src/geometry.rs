@@ -14,6 +14,17 @@ pub(super) struct Geometry {
     orientation: Option<Orientation>,
 }
 
+/// A turn and a mirror in steps: both sides of the stored picture may be mirrored, then they may be swapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Flips {
+    /// Whether left and right are swapped.
+    pub mirrors_x: bool,
+    /// Whether top and bottom are swapped.
+    pub mirrors_y: bool,
+    /// Whether rows become columns.
+    pub is_transposed: bool,
+}
+
 impl Geometry {
     /// Reads the properties of a picture. The crop comes first, and turns and mirrors follow in the given order.
     pub(super) fn new<'a>(properties: impl Iterator<Item = &'a Property>) -> Self {
@@ -38,6 +49,19 @@ impl Geometry {
             }
         }
         Self { crop, orientation: Some(orientation_of(matrix)) }
+    }
+
+    /// The turn and the mirror as steps along the sides of the stored picture.
+    pub(super) fn flips(self) -> Flips {
+        use Orientation::{
+            FlipHorizontal, FlipVertical, NoTransforms, Rotate90, Rotate90FlipH, Rotate180, Rotate270, Rotate270FlipH,
+        };
+        let orientation = self.orientation.unwrap_or(NoTransforms);
+        Flips {
+            mirrors_x: matches!(orientation, Rotate180 | Rotate270 | FlipHorizontal | Rotate270FlipH),
+            mirrors_y: matches!(orientation, Rotate180 | Rotate90 | FlipVertical | Rotate270FlipH),
+            is_transposed: matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH),
+        }
     }
 
     /// Crops a picture, and has it turned upright when it is scaled.

@@ -15,6 +15,7 @@ use super::color::Profile;
 use super::decode::{Picture, Prepared};
 use super::error::{DecodeError, damaged};
 use super::geometry::Geometry;
+use super::heif_grid::ReducedGrid;
 use super::{jpeg, jpeg2000, sequence};
 
 /// Maximum depth of pictures that are made from other pictures.
@@ -38,16 +39,17 @@ pub(super) struct Heif<'a> {
 enum Coder<'a> {
     /// The bytes of the file, and the largest number of pixels of a part.
     Hevc(&'a [u8], u64),
+    HevcGrid(ReducedGrid),
     Av1,
     /// Another file in the container.
     Inner(Box<dyn Prepared + 'a>),
 }
 
-/// Reads the header of a HEIF or AVIF file.
+/// Reads the header of a HEIF or AVIF file, for a picture that will be scaled down to a shorter side of `side` pixels.
 ///
 /// # Errors
 /// If the container is damaged, or if its main picture is coded in a way that is not supported.
-pub(super) fn open<'a>(bytes: &'a [u8]) -> Result<Box<dyn Prepared + 'a>, DecodeError> {
+pub(super) fn open<'a>(bytes: &'a [u8], side: u32) -> Result<Box<dyn Prepared + 'a>, DecodeError> {
     let file = match HeifFile::parse(bytes) {
         Ok(file) => file,
         // A sequence may consist of a track only.
@@ -59,6 +61,9 @@ pub(super) fn open<'a>(bytes: &'a [u8]) -> Result<Box<dyn Prepared + 'a>, Decode
     let primary = file.primary_id;
     let coding = coding(&file, primary)?;
     let heif = match &coding {
+        b"hvc1" if let Some(grid) = ReducedGrid::new(&file, primary, side) => {
+            Heif { memory: grid.decoding_bytes(), coder: Coder::HevcGrid(grid), file }
+        }
         b"hvc1" => {
             let pixels = largest_part(&file, primary, 0)?;
             let bytes_per_pixel = hevc_bytes(&file, primary);
@@ -185,6 +190,10 @@ impl Prepared for Heif<'_> {
         self.memory
     }
 
+    fn is_reduced(&self) -> bool {
+        matches!(self.coder, Coder::HevcGrid(_))
+    }
+
     fn decode(&self, keeps_alpha: bool) -> Result<Picture, DecodeError> {
         let (file, primary) = (&self.file, self.file.primary_id);
         Ok(match &self.coder {
@@ -199,6 +208,7 @@ impl Prepared for Heif<'_> {
                 let picture = picture.ok_or_else(|| DecodeError::new("the decoder returned too few pixels"))?;
                 Picture { profile: profile_of(file, primary, None), ..picture }
             }
+            Coder::HevcGrid(grid) => Picture { profile: profile_of(file, primary, None), ..grid.decode(file)? },
             Coder::Av1 => {
                 let (layers, points) = avif::decode_item(file, primary, 0)?;
                 let geometry = geometry_of(file, primary);
@@ -226,7 +236,7 @@ pub(super) fn container_error(error: heifer_isobmff::Error) -> DecodeError {
     }
 }
 
-fn hevc_error(error: heifer::Error) -> DecodeError {
+pub(super) fn hevc_error(error: heifer::Error) -> DecodeError {
     match error {
         heifer::Error::Container(error) => container_error(error),
         heifer::Error::Unsupported(what) => DecodeError::new(format!("not supported: {what}")),

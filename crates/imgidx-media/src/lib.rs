@@ -36,6 +36,7 @@ mod format;
 mod frames;
 mod geometry;
 mod heif;
+mod heif_grid;
 mod info;
 mod jpeg;
 mod jpeg2000;
