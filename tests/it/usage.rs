@@ -1,8 +1,6 @@
 //! Wrong usage, options and their values, hints, and files that commands write.
 
-#[cfg(unix)]
-use crate::common::Finished;
-use crate::common::{Sandbox, png, write};
+use crate::common::{Finished, Sandbox, png, write};
 
 fn indexed() -> Sandbox {
     let sandbox = Sandbox::new();
@@ -226,4 +224,15 @@ fn a_second_interrupt_ends_the_program_without_a_word() {
     let expected =
         |line: &&&str| line.starts_with("finishing the work in progress") || line.starts_with("error: interrupted");
     assert_eq!(said.iter().filter(expected).count(), said.len(), "{}", finished.stderr);
+}
+
+#[test]
+fn an_empty_environment_variable_counts_as_not_set() {
+    let sandbox = indexed();
+    for (argument, expected) in [("list", "/a.png\n"), ("--help", "IMGIDX_DB")] {
+        let mut program = sandbox.program();
+        program.arg(argument).env("IMGIDX_DB", "").env("ORT_DYLIB_PATH", "").env("IMGIDX_OFFLINE", "");
+        let finished = Finished::new(&[argument], program.output().expect("the program starts")).code(0);
+        assert!(finished.stdout.contains(expected), "{argument}: {}", finished.stdout);
+    }
 }
