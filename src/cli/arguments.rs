@@ -17,16 +17,26 @@ use super::output::{Failure, Style};
 /// Parses the arguments of the program. Ends it if they are wrong, or ask for help.
 pub(super) fn parse() -> Cli {
     let is_set = |name: &OsStr| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    try_parse(is_set).unwrap_or_else(|error| {
-        // The arguments are not known, so they cannot say whether the error is to be a document.
-        let is_json = std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json");
-        if is_json && error.use_stderr() {
-            let failure = failure(&error);
-            Style::new(When::Never, true).error(&failure);
-            std::process::exit(failure.exit_status().into());
-        }
-        error.exit()
-    })
+    let parsed = try_parse(is_set).or_else(|error| match error.kind() {
+        // A variable is an argument to clap, which prints the help only if there is none at all.
+        ErrorKind::MissingSubcommand => try_parse(|_| false),
+        _ => Err(error),
+    });
+    parsed.unwrap_or_else(|error| end(&error))
+}
+
+/// Prints an error in the arguments, or the help or version that they ask for, and ends the program.
+fn end(error: &clap::Error) -> ! {
+    // The arguments are not known, so they cannot say whether the error is to be a document.
+    let is_json = std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json");
+    // The text for a terminal would list all commands, also the hidden one.
+    let is_too_long = error.kind() == ErrorKind::MissingSubcommand;
+    if is_too_long || (is_json && error.use_stderr()) {
+        let failure = failure(error);
+        Style::new(When::Auto, is_json).error(&failure);
+        std::process::exit(failure.exit_status().into());
+    }
+    error.exit()
 }
 
 /// Parses the arguments, and the environment variables that count.
@@ -49,7 +59,8 @@ fn without_variable(argument: Arg) -> Arg {
 
 /// A message and a hint in place of the text for a terminal, whose paragraphs are the error, tips and the usage.
 fn failure(error: &clap::Error) -> Failure {
-    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+    let is_missing = [ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, ErrorKind::MissingSubcommand];
+    if is_missing.contains(&error.kind()) {
         let hint = Some("--help lists the commands".into());
         return Failure::Arguments { message: "a command is missing".into(), hint };
     }
@@ -199,5 +210,6 @@ mod tests {
         assert!(message.ends_with("`big` is not a whole number of pixels"), "{message}");
         assert_eq!(hint, "--help shows the arguments");
         assert_eq!(told(&["imgidx"]).0, "a command is missing");
+        assert_eq!(told(&["imgidx", "--quiet"]).0, "a command is missing");
     }
 }

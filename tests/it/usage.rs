@@ -236,3 +236,21 @@ fn an_empty_environment_variable_counts_as_not_set() {
         assert!(finished.stdout.contains(expected), "{argument}: {}", finished.stdout);
     }
 }
+
+#[test]
+fn without_a_command_the_help_is_printed_whatever_variables_are_set() {
+    let sandbox = Sandbox::new();
+    let run = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut program = sandbox.program();
+        program.args(arguments).env_remove("ORT_DYLIB_PATH").envs(variables.iter().copied());
+        Finished::new(arguments, program.output().expect("the program starts")).code(2)
+    };
+    let variables = [("IMGIDX_DB", "photos.db"), ("ORT_DYLIB_PATH", "runtime.so"), ("IMGIDX_OFFLINE", "1")];
+    for arguments in [&[] as &[&str], &["model"]] {
+        let (plain, set) = (run(arguments, &[]), run(arguments, &variables));
+        assert!(plain.stderr.contains("Usage: imgidx"), "{}", plain.stderr);
+        assert_eq!((set.stdout, set.stderr), (plain.stdout, plain.stderr), "{arguments:?}");
+    }
+    let error = run(&["--quiet"], &variables).stderr;
+    assert_eq!(error, "error: a command is missing\nhint: --help lists the commands\n");
+}
