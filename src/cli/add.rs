@@ -83,7 +83,7 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         Some(report) => (opened.open(database)?, report),
         None if options.cancel.is_cancelled() => return Err(Error::Interrupted.into()),
         None => {
-            let mut index = opened.open(database)?;
+            let mut index = opened.open_for(database, &args.paths)?;
             let _way = ask::make_way(global);
             let report = index.add_with_progress(&args.paths, &options, |progress| {
                 bar.update(progress);

@@ -254,3 +254,17 @@ fn without_a_command_the_help_is_printed_whatever_variables_are_set() {
     let error = run(&["--quiet"], &variables).stderr;
     assert_eq!(error, "error: a command is missing\nhint: --help lists the commands\n");
 }
+
+#[test]
+fn a_path_that_does_not_exist_leaves_no_index_behind() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("a.png", 1);
+    for command in ["add", "watch", "trace"] {
+        let error = sandbox.run(&["--db", "new/photos.db", command, "photos", "nowhere"]).code(1).stderr;
+        assert!(error.contains("cannot find `nowhere`"), "{command}: {error}");
+        assert!(!sandbox.path("new").exists(), "{command}");
+    }
+    sandbox.run_on_index(&["add", "photos"]).code(0);
+    sandbox.run_on_index(&["add", "nowhere"]).code(1);
+    assert_eq!(sandbox.run_on_index(&["list"]).code(0).lines().len(), 1, "an existing index stays");
+}
