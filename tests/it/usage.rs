@@ -268,3 +268,21 @@ fn a_path_that_does_not_exist_leaves_no_index_behind() {
     sandbox.run_on_index(&["add", "nowhere"]).code(1);
     assert_eq!(sandbox.run_on_index(&["list"]).code(0).lines().len(), 1, "an existing index stays");
 }
+
+#[test]
+fn a_list_without_entries_is_not_silent() {
+    let sandbox = indexed();
+    for (arguments, note) in [
+        (&["list", "--format", "jpeg"][..], "note: no indexed file passes the filters\n"),
+        (&["failures"][..], "note: there are no failures\n"),
+        (&["failures", "--skipped"][..], "note: no files were skipped\n"),
+    ] {
+        let said = sandbox.run(arguments).code(0);
+        assert_eq!((said.stdout.as_str(), said.stderr.as_str()), ("", note), "{arguments:?}");
+        for option in ["--quiet", "--json"] {
+            assert_eq!(sandbox.run(&[arguments, &[option]].concat()).code(0).stderr, "", "{arguments:?} {option}");
+        }
+    }
+    sandbox.run(&["forget", "photos", "--yes"]).code(0);
+    assert_eq!(sandbox.run(&["list"]).code(0).stderr, "note: nothing is indexed\n");
+}
