@@ -286,3 +286,19 @@ fn a_list_without_entries_is_not_silent() {
     sandbox.run(&["forget", "photos", "--yes"]).code(0);
     assert_eq!(sandbox.run(&["list"]).code(0).stderr, "note: nothing is indexed\n");
 }
+
+#[test]
+fn a_file_that_was_named_and_skipped_is_told_with_the_reason() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("a.png", 1);
+    write(&sandbox.photo("notes.txt"), b"hello");
+    write(&sandbox.photo("other.txt"), b"world");
+    for _ in 0..2 {
+        let said = sandbox.run(&["add", "photos/notes.txt", "photos/a.png"]).code(0);
+        assert_eq!(said.stderr, "note: `photos/notes.txt` was skipped: not a picture\n");
+        assert!(said.stdout.contains("1 skipped"), "{}", said.stdout);
+    }
+    let said = sandbox.run(&["add", "photos"]).code(0);
+    assert!(said.stdout.contains("2 skipped") && said.stderr.is_empty(), "{}{}", said.stdout, said.stderr);
+    assert_eq!(sandbox.run(&["add", "--quiet", "photos/notes.txt"]).code(0).stderr, "");
+}
