@@ -161,6 +161,7 @@ fn image(path: &PathBuf) -> Result<QueryImage> {
         Ok(_) if bytes.len() as u64 > MAX_STDIN => {
             Err(Error::Picture { path: name, stage: Stage::Read, reason: "more than 512 MiB".into() })
         }
+        Ok(0) => Err(Error::Picture { path: name, stage: Stage::Read, reason: "standard input is empty".into() }),
         Ok(_) => Ok(QueryImage::Bytes { name, bytes }),
     }
 }

@@ -302,3 +302,12 @@ fn a_file_that_was_named_and_skipped_is_told_with_the_reason() {
     assert!(said.stdout.contains("2 skipped") && said.stderr.is_empty(), "{}{}", said.stdout, said.stderr);
     assert_eq!(sandbox.run(&["add", "--quiet", "photos/notes.txt"]).code(0).stderr, "");
 }
+
+#[test]
+fn an_empty_input_is_called_empty() {
+    let sandbox = indexed();
+    let mut program = sandbox.program();
+    program.args(["similar", "-"]).stdin(std::process::Stdio::null());
+    let finished = Finished::new(&["similar", "-"], program.output().expect("the program starts")).code(1);
+    assert_eq!(finished.stderr, "error: cannot use `-`: standard input is empty\n");
+}
