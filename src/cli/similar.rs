@@ -1,5 +1,6 @@
 //! `imgidx similar`
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::path::PathBuf;
 
@@ -82,7 +83,8 @@ fn tell_indexed(global: &Global, answer: &Answer) {
     if global.json {
         return;
     }
-    for picture in &answer.query {
+    let mut told = HashSet::new();
+    for picture in answer.query.iter().filter(|picture| told.insert(picture.image)) {
         for path in picture.paths.iter().take(MAX_PATHS_TOLD) {
             global.note(&format!("already indexed: {}", path.display()));
         }

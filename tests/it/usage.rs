@@ -311,3 +311,10 @@ fn an_empty_input_is_called_empty() {
     let finished = Finished::new(&["similar", "-"], program.output().expect("the program starts")).code(1);
     assert_eq!(finished.stderr, "error: cannot use `-`: standard input is empty\n");
 }
+
+#[test]
+fn a_picture_that_is_given_twice_is_told_to_be_indexed_once() {
+    let sandbox = indexed();
+    let said = sandbox.run(&["similar", "photos/a.png", "photos/a.png", "--minus", "photos/a.png"]).code(0).stderr;
+    assert_eq!(said, format!("note: already indexed: {}\n", sandbox.photo("a.png").display()));
+}
