@@ -83,7 +83,7 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         Some(report) => (opened.open(database)?, report),
         None if options.cancel.is_cancelled() => return Err(Error::Interrupted.into()),
         None => {
-            let mut index = opened.open(database)?;
+            let mut index = opened.open_for(database, &args.paths)?;
             let _way = ask::make_way(global);
             let report = index.add_with_progress(&args.paths, &options, |progress| {
                 bar.update(progress);
@@ -180,6 +180,9 @@ fn print_report(global: &Global, index: &Index, paths: &[PathBuf], report: &Inde
     if report.failed > 0 {
         global.note("`imgidx failures` lists the files that could not be indexed, and why");
     }
+    if report.skipped > 0 {
+        tell_skipped(global, index, paths)?;
+    }
     if global.verbose {
         if let Some(device) = report.device {
             let (workers, batch) = (count(report.workers as u64, "worker"), report.batch_size);
@@ -191,6 +194,16 @@ fn print_report(global: &Global, index: &Index, paths: &[PathBuf], report: &Inde
         }
     }
     global.print(|| Added::from(report), |out| out.line(summary(report))).map(drop)
+}
+
+/// Notes why files were skipped that were named themselves, and not just found in a directory.
+fn tell_skipped(global: &Global, index: &Index, paths: &[PathBuf]) -> Result<()> {
+    for file in paths.iter().filter(|path| path.is_file()) {
+        for (reason, _) in index.searcher().skipped_reasons(&Filter::default().under(file))? {
+            global.note(&format!("`{}` was skipped: {reason}", file.display()));
+        }
+    }
+    Ok(())
 }
 
 fn summary(report: &IndexReport) -> String {

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use clap::builder::{PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
-use clap::{Arg, Command, Parser};
+use clap::{Arg, Command, CommandFactory, FromArgMatches};
 
 use super::Cli;
 use super::color::When;
@@ -16,21 +16,51 @@ use super::output::{Failure, Style};
 
 /// Parses the arguments of the program. Ends it if they are wrong, or ask for help.
 pub(super) fn parse() -> Cli {
-    Cli::try_parse().unwrap_or_else(|error| {
-        // The arguments are not known, so they cannot say whether the error is to be a document.
-        let is_json = std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json");
-        if is_json && error.use_stderr() {
-            let failure = failure(&error);
-            Style::new(When::Never, true).error(&failure);
-            std::process::exit(failure.exit_status().into());
-        }
-        error.exit()
-    })
+    let is_set = |name: &OsStr| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let parsed = try_parse(is_set).or_else(|error| match error.kind() {
+        // A variable is an argument to clap, which prints the help only if there is none at all.
+        ErrorKind::MissingSubcommand => try_parse(|_| false),
+        _ => Err(error),
+    });
+    parsed.unwrap_or_else(|error| end(&error))
+}
+
+/// Prints an error in the arguments, or the help or version that they ask for, and ends the program.
+fn end(error: &clap::Error) -> ! {
+    // The arguments are not known, so they cannot say whether the error is to be a document.
+    let is_json = std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json");
+    // The text for a terminal would list all commands, also the hidden one.
+    let is_too_long = error.kind() == ErrorKind::MissingSubcommand;
+    if is_too_long || (is_json && error.use_stderr()) {
+        let failure = failure(error);
+        Style::new(When::Auto, is_json).error(&failure);
+        std::process::exit(failure.exit_status().into());
+    }
+    error.exit()
+}
+
+/// Parses the arguments, and the environment variables that count.
+fn try_parse(counts: impl Fn(&OsStr) -> bool) -> Result<Cli, clap::Error> {
+    let without_others = |argument: Arg| {
+        let is_other = argument.get_env().is_some_and(|name| !counts(name));
+        if is_other { without_variable(argument) } else { argument }
+    };
+    let mut command = Cli::command().mut_args(without_others);
+    let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
+
+/// The argument without its environment variable, which its help still names.
+fn without_variable(argument: Arg) -> Arg {
+    let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+    let name = argument.get_env().map(|name| format!(" [env: {}]", name.display())).unwrap_or_default();
+    argument.env(None::<&'static str>).help(help + &name)
 }
 
 /// A message and a hint in place of the text for a terminal, whose paragraphs are the error, tips and the usage.
 fn failure(error: &clap::Error) -> Failure {
-    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+    let is_missing = [ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, ErrorKind::MissingSubcommand];
+    if is_missing.contains(&error.kind()) {
         let hint = Some("--help lists the commands".into());
         return Failure::Arguments { message: "a command is missing".into(), hint };
     }
@@ -142,6 +172,8 @@ pub(super) fn parse_size(text: &str) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
 
     #[test]
@@ -178,5 +210,6 @@ mod tests {
         assert!(message.ends_with("`big` is not a whole number of pixels"), "{message}");
         assert_eq!(hint, "--help shows the arguments");
         assert_eq!(told(&["imgidx"]).0, "a command is missing");
+        assert_eq!(told(&["imgidx", "--quiet"]).0, "a command is missing");
     }
 }

@@ -118,11 +118,7 @@ pub(super) fn run(global: &Global, command: Command) -> Result<Done, Failure> {
         Command::Status => status(global, &database),
         Command::Logs(args) => logs(&Manager::of(&database)?, &args),
         Command::Sync => order(&database, Op::Sync),
-        Command::Rescan { paths } => {
-            order(&database, Op::Rescan { paths: paths.iter().map(|path| resolved(path)).collect() })?;
-            global.note("the scan has started; `imgidx daemon sync` waits until it is done");
-            Ok(Done::All)
-        }
+        Command::Rescan { paths } => rescan(global, &database, &paths),
         Command::Pause => order(&database, Op::Pause),
         Command::Resume => order(&database, Op::Resume),
     }
@@ -285,6 +281,22 @@ fn stop(global: &Global, database: &Path) -> Result<Done, Failure> {
 fn order(database: &Path, op: Op) -> Result<Done, Failure> {
     client(database)?.order(op)?;
     Ok(Done::All)
+}
+
+fn rescan(global: &Global, database: &Path, paths: &[PathBuf]) -> Result<Done, Failure> {
+    let mut client = client(database)?;
+    paths.iter().try_for_each(|path| check_scannable(global, path))?;
+    client.order(Op::Rescan { paths: paths.iter().map(|path| resolved(path)).collect() })?;
+    global.note("the scan has started; `imgidx daemon sync` waits until it is done");
+    Ok(Done::All)
+}
+
+/// Checks that a path exists or is indexed. A scan of what was deleted finds that its files are missing.
+fn check_scannable(global: &Global, path: &Path) -> Result<()> {
+    match fs::metadata(path) {
+        Err(error) if global.open_existing(None)?.part(path).is_err() => Err(Error::io("find", path)(error)),
+        _ => Ok(()),
+    }
 }
 
 fn client(database: &Path) -> Result<Client, Failure> {

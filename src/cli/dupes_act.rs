@@ -82,7 +82,10 @@ fn run(global: &Global, args: &ActArgs, action: DupeAction) -> Result<Done, Fail
         })?;
         log.document.interrupted = report.interrupted;
     } else {
-        return Ok(Done::All);
+        global.note(match action {
+            DupeAction::Trash => "nothing was moved",
+            DupeAction::HardLink | DupeAction::Reflink => "nothing was linked",
+        });
     }
     log.finish()
 }

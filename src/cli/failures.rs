@@ -27,7 +27,7 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let index = global.open_searcher(None)?;
     let failures = if args.skipped { index.skipped()? } else { index.failures()? };
     let document = Failures { failures };
-    global.print(
+    let done = global.print(
         || &document,
         |out| {
             document.failures.iter().try_for_each(|failure| {
@@ -38,5 +38,9 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
                 out.line(printable(&failure.reason).replace(['\n', '\t'], " "))
             })
         },
-    )
+    )?;
+    if document.failures.is_empty() && !global.json {
+        global.note(if args.skipped { "no files were skipped" } else { "there are no failures" });
+    }
+    Ok(done)
 }

@@ -26,11 +26,19 @@ pub(super) struct Args {
 pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let index = global.open_searcher(None)?;
     args.filters.note_gaps(global)?;
+    let filter = args.filters.filter()?;
     let mut out = Out::new();
     let end = if args.null { '\0' } else { '\n' };
-    index.for_each_picture(&args.filters.filter()?, |row| {
+    let mut is_empty = true;
+    index.for_each_picture(&filter, |row| {
+        is_empty = false;
         let written = if global.json { out.json_line(&Listed::from(&row)) } else { out.path("", &row.path, end) };
         written.map_err(Error::io("write to", "standard output"))
     })?;
-    out.finish()
+    let done = out.finish()?;
+    if is_empty && !global.json {
+        let nothing = if filter.is_empty() { "nothing is indexed" } else { "no indexed file passes the filters" };
+        global.note(nothing);
+    }
+    Ok(done)
 }

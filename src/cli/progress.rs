@@ -13,6 +13,12 @@ use super::output::human_bytes;
 /// The period over which the current speed is measured.
 const SPEED_WINDOW: Duration = Duration::from_secs(3);
 
+/// The template of a bar before any file is found.
+const LOOKING: &str = "{spinner} looking for files";
+
+/// The template of a bar while more files are being found.
+const OF_UNKNOWN_NUMBER: &str = "{spinner} {pos} of {len}+ files  {msg}";
+
 /// The template of a bar over a known number of files.
 pub(super) const OF_KNOWN_NUMBER: &str = "{wide_bar:.cyan/blue} {pos}/{len} files  {msg}  ETA {eta}";
 
@@ -26,22 +32,24 @@ pub(super) struct Bar {
 impl Bar {
     /// A bar on standard error; hidden with `--quiet` and without a terminal.
     pub(super) fn new(quiet: bool, verbose: bool) -> Self {
-        let bar = bar(quiet, "{spinner} looking for files");
+        let bar = bar(quiet, LOOKING);
         Self { bar, verbose, speed: Mutex::new(Speed::new(Instant::now())) }
     }
 
     pub(super) fn update(&self, progress: Progress) {
-        if progress.found > 0 {
-            self.bar.set_style(style("{spinner} {pos} of {len}+ files  {msg}"));
-        }
-        self.bar.set_length(progress.found);
-        self.bar.set_position(progress.done);
-        if !progress.scanning {
-            self.bar.set_style(style(OF_KNOWN_NUMBER));
-        }
-        let mut speed = self.speed.lock();
-        let (now, average) = speed.take(Instant::now(), progress.embedded);
-        self.bar.set_message(message(&progress, now, average, self.verbose));
+        let template = match (progress.scanning, progress.found) {
+            (true, 0) => LOOKING,
+            (true, _) => OF_UNKNOWN_NUMBER,
+            (false, _) => OF_KNOWN_NUMBER,
+        };
+        let (now, average) = self.speed.lock().take(Instant::now(), progress.embedded);
+        let message = message(&progress, now, average, self.verbose);
+        // These draw nothing, unlike `set_message`.
+        let bar = self.bar.clone().with_style(style(template)).with_message(message);
+        bar.update(|state| {
+            state.set_len(progress.found);
+            state.set_pos(progress.done);
+        });
     }
 }
 
@@ -102,7 +110,72 @@ fn style(template: &str) -> ProgressStyle {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::sync::Arc;
+
+    use indicatif::TermLike;
+
     use super::*;
+
+    /// A terminal that keeps what is written to it.
+    #[derive(Debug, Clone, Default)]
+    struct Screen(Arc<Mutex<Vec<String>>>);
+
+    impl Screen {
+        /// The bars that were drawn since the last call.
+        fn drawn(&self) -> Vec<String> {
+            let written = std::mem::take(&mut *self.0.lock());
+            written.iter().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()).collect()
+        }
+    }
+
+    impl TermLike for Screen {
+        fn width(&self) -> u16 {
+            120
+        }
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, text: &str) -> io::Result<()> {
+            self.write_str(text)
+        }
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.0.lock().push(text.to_owned());
+            Ok(())
+        }
+        fn clear_line(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_update_draws_the_bar_once() {
+        let screen = Screen::default();
+        let bar = Bar::new(true, false);
+        bar.bar.set_draw_target(ProgressDrawTarget::term_like(Box::new(screen.clone())));
+        for (scanning, found, part) in [
+            (true, 0_u64, "looking for files"),
+            (true, 8, "3 of 8+ files"),
+            (false, 8, "3/8 files"),
+            (false, 8, "3/8 files"),
+        ] {
+            bar.update(Progress { scanning, found, done: found.min(3), ..Progress::default() });
+            let drawn = screen.drawn();
+            assert!(matches!(drawn.as_slice(), [one] if one.contains(part)), "{part}: {drawn:?}");
+        }
+    }
 
     #[test]
     fn the_current_speed_covers_the_last_seconds_only() {

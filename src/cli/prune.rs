@@ -59,7 +59,7 @@ pub(super) fn run(global: &Global, args: PruneArgs) -> Result<Done, Failure> {
     if !is_nothing && !args.dry_run {
         global.note(&format!("{} will be removed from the index; no file on the disk is touched", parts(&pruned)));
         if !(args.yes || confirm("remove them from the index?")?) {
-            return Ok(Done::All);
+            return Ok(nothing_removed(global));
         }
         let _way = ask::make_way(global);
         pruned = index.prune(&options)?;
@@ -72,6 +72,12 @@ pub(super) fn run(global: &Global, args: PruneArgs) -> Result<Done, Failure> {
     let Pruned { files, excluded, images, offline } = pruned;
     let document = PrunedDocument { files, excluded, images, offline, dry_run: args.dry_run };
     global.print(|| document, |out| out.line(text))
+}
+
+/// Ends a command to which the answer was no.
+fn nothing_removed(global: &Global) -> Done {
+    global.note("nothing was removed");
+    Done::All
 }
 
 /// Notes which files stay although they disappeared.
@@ -107,7 +113,7 @@ pub(super) fn run_forget(global: &Global, args: ForgetArgs) -> Result<Done, Fail
     let stays_out = index.is_found_again(&part)?;
     if !args.dry_run {
         if !may_forget(global, &args, &index, files)? {
-            return Ok(Done::All);
+            return Ok(nothing_removed(global));
         }
         let _way = ask::make_way(global);
         index.forget(&part)?;

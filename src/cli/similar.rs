@@ -1,5 +1,6 @@
 //! `imgidx similar`
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::path::PathBuf;
 
@@ -82,7 +83,8 @@ fn tell_indexed(global: &Global, answer: &Answer) {
     if global.json {
         return;
     }
-    for picture in &answer.query {
+    let mut told = HashSet::new();
+    for picture in answer.query.iter().filter(|picture| told.insert(picture.image)) {
         for path in picture.paths.iter().take(MAX_PATHS_TOLD) {
             global.note(&format!("already indexed: {}", path.display()));
         }
@@ -161,6 +163,7 @@ fn image(path: &PathBuf) -> Result<QueryImage> {
         Ok(_) if bytes.len() as u64 > MAX_STDIN => {
             Err(Error::Picture { path: name, stage: Stage::Read, reason: "more than 512 MiB".into() })
         }
+        Ok(0) => Err(Error::Picture { path: name, stage: Stage::Read, reason: "standard input is empty".into() }),
         Ok(_) => Ok(QueryImage::Bytes { name, bytes }),
     }
 }

@@ -92,7 +92,7 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
         let (_scratch, index) = global.open_or_empty(None)?;
         return predict(global, &args, &index, &options);
     }
-    let index = global.options(None).open(global.database()?)?;
+    let index = global.options(None).open_for(global.database()?, &args.paths)?;
     trace(global, &args, &index, &options)
 }
 

@@ -76,7 +76,10 @@ pub(super) fn run(global: &Global, args: Args) -> Result<Done, Failure> {
     let opened = global.options(None).notice(move |text| log.write(Level::Info, "notice", &[("text", json!(text))]));
     // Without directories the index must exist: an empty one in place of a missing drive would hide that.
     let database = global.database()?;
-    let index = if args.paths.is_empty() { opened.open_existing(database)? } else { opened.open(database)? };
+    let index = match args.paths.as_slice() {
+        [] => opened.open_existing(database)?,
+        paths => opened.open_for(database, paths)?,
+    };
     let (database, searcher, keep_model) = (index.path().to_owned(), index.searcher().clone(), options.keep_model);
     let watcher = Watcher::new(index, &args.paths, options)?;
     let control = watcher.control();

@@ -1,9 +1,10 @@
 //! Opening an index: an existing one, a new one, or a damaged one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Index;
 use crate::error::{Error, Result};
+use crate::indexer;
 use crate::options::OpenOptions;
 use crate::search::Searcher;
 use crate::store::{Store, Writer, salvage};
@@ -14,9 +15,22 @@ impl OpenOptions {
     /// # Errors
     /// If the file is not an index, has a newer version, or cannot be created.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Index> {
-        let path = path.as_ref();
+        self.open_or_create(path.as_ref(), || Ok(()))
+    }
+
+    /// Opens the index for work on these files and directories. If it does not exist, it is created only if all of them
+    /// do.
+    ///
+    /// # Errors
+    /// If there is no index and a path does not exist, and those of [`OpenOptions::open`].
+    pub fn open_for(self, path: impl AsRef<Path>, files: &[PathBuf]) -> Result<Index> {
+        self.open_or_create(path.as_ref(), || indexer::resolve(files, &[]).map(drop))
+    }
+
+    fn open_or_create(self, path: &Path, may_create: impl FnOnce() -> Result<()>) -> Result<Index> {
         let store = match Store::open(path) {
             Err(Error::NoIndex { .. }) => {
+                may_create()?;
                 Writer::open(path)?;
                 Store::open(path)?
             }

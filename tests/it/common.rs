@@ -134,6 +134,28 @@ impl Sandbox {
         self.run(&[&["--db", "photos.db"], arguments].concat())
     }
 
+    /// Runs the program on the index of [`Sandbox::open`] in a terminal, and types a line. Standard output has all that
+    /// the terminal shows. Returns `None` where there is no `script` that makes a terminal.
+    #[cfg(target_os = "linux")]
+    pub fn answer(&self, arguments: &[&str], line: &str) -> Option<Finished> {
+        use std::io::Write;
+        use std::process::Stdio;
+        let program = self.program();
+        let mut command = Command::new("script");
+        let run = format!("\"$PROGRAM\" --db photos.db {}", arguments.join(" "));
+        command.args(["--quiet", "--return", "--command", &run, "/dev/null"]);
+        command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.env("PROGRAM", program.get_program()).env("NO_COLOR", "1").current_dir(self.path(""));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let Ok(mut child) = command.spawn() else {
+            eprintln!("skipped: `script`, which makes a terminal, is not installed");
+            return None;
+        };
+        let mut input = child.stdin.take().expect("it is piped");
+        writeln!(input, "{line}").expect("it reads");
+        Some(Finished::new(arguments, child.wait_with_output().expect("it ends")))
+    }
+
     /// Opens the database for changes that the program would not make. Its pages keep valid checksums.
     pub fn tamper(&self) -> rusqlite::Connection {
         drop(self.open());

@@ -279,6 +279,22 @@ fn queries_are_answered_while_everything_happens_at_once() {
 }
 
 #[test]
+fn a_path_that_was_never_there_cannot_be_scanned() {
+    let sandbox = filled(1);
+    sandbox.draw("old/a.png", 9);
+    let daemon = Daemon::start(&sandbox, &["photos"]);
+    daemon.sync();
+    let refused = sandbox.run_on_index(&["daemon", "rescan", "photos", "nowhere"]).code(1);
+    assert!(refused.stderr.contains("cannot find `nowhere`"), "{}", refused.stderr);
+    fs::remove_dir_all(sandbox.photo("old")).expect("it is there");
+    let started = sandbox.run_on_index(&["daemon", "rescan", "photos/old", "photos/000.png"]).code(0);
+    assert!(started.stderr.contains("the scan has started"), "{}", started.stderr);
+    daemon.sync();
+    assert_eq!(sandbox.present("photos.db").len(), 1);
+    daemon.stop();
+}
+
+#[test]
 fn another_model_is_followed() {
     let sandbox = filled(4);
     let daemon = Daemon::start(&sandbox, &["photos"]);

@@ -195,3 +195,27 @@ fn what_is_not_indexed_cannot_be_forgotten() {
         assert!(stderr.contains(&format!("nothing at `{path}` is indexed")), "{stderr}");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_no_is_confirmed_and_changes_nothing() {
+    let sandbox = with_subfolder();
+    sandbox.draw("copy.png", 1);
+    sandbox.run_on_index(&["add", "photos"]).code(0);
+    fs::remove_file(sandbox.photo("old.png")).expect("it is there");
+    sandbox.run_on_index(&["add", "photos"]).code(0);
+    let before = sandbox.rows();
+    for (arguments, note) in [
+        (&["prune"][..], "note: nothing was removed"),
+        (&["forget", "photos"][..], "note: nothing was removed"),
+        (&["dupes", "trash"][..], "note: nothing was moved"),
+        (&["dupes", "link"][..], "note: nothing was linked"),
+    ] {
+        let Some(said) = sandbox.answer(arguments, "n") else { return };
+        let said = said.code(0);
+        let shown = said.stdout.trim_end();
+        assert!(shown.contains("[y/N]") && shown.ends_with(note), "{arguments:?}: {shown}");
+    }
+    assert_eq!(sandbox.rows(), before);
+    assert!(sandbox.photo("copy.png").is_file() && sandbox.photo("a.png").is_file());
+}

@@ -1,8 +1,6 @@
 //! Wrong usage, options and their values, hints, and files that commands write.
 
-#[cfg(unix)]
-use crate::common::Finished;
-use crate::common::{Sandbox, png, write};
+use crate::common::{Finished, Sandbox, png, write};
 
 fn indexed() -> Sandbox {
     let sandbox = Sandbox::new();
@@ -226,4 +224,97 @@ fn a_second_interrupt_ends_the_program_without_a_word() {
     let expected =
         |line: &&&str| line.starts_with("finishing the work in progress") || line.starts_with("error: interrupted");
     assert_eq!(said.iter().filter(expected).count(), said.len(), "{}", finished.stderr);
+}
+
+#[test]
+fn an_empty_environment_variable_counts_as_not_set() {
+    let sandbox = indexed();
+    for (argument, expected) in [("list", "/a.png\n"), ("--help", "IMGIDX_DB")] {
+        let mut program = sandbox.program();
+        program.arg(argument).env("IMGIDX_DB", "").env("ORT_DYLIB_PATH", "").env("IMGIDX_OFFLINE", "");
+        let finished = Finished::new(&[argument], program.output().expect("the program starts")).code(0);
+        assert!(finished.stdout.contains(expected), "{argument}: {}", finished.stdout);
+    }
+}
+
+#[test]
+fn without_a_command_the_help_is_printed_whatever_variables_are_set() {
+    let sandbox = Sandbox::new();
+    let run = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut program = sandbox.program();
+        program.args(arguments).env_remove("ORT_DYLIB_PATH").envs(variables.iter().copied());
+        Finished::new(arguments, program.output().expect("the program starts")).code(2)
+    };
+    let variables = [("IMGIDX_DB", "photos.db"), ("ORT_DYLIB_PATH", "runtime.so"), ("IMGIDX_OFFLINE", "1")];
+    for arguments in [&[] as &[&str], &["model"]] {
+        let (plain, set) = (run(arguments, &[]), run(arguments, &variables));
+        assert!(plain.stderr.contains("Usage: imgidx"), "{}", plain.stderr);
+        assert_eq!((set.stdout, set.stderr), (plain.stdout, plain.stderr), "{arguments:?}");
+    }
+    let error = run(&["--quiet"], &variables).stderr;
+    assert_eq!(error, "error: a command is missing\nhint: --help lists the commands\n");
+}
+
+#[test]
+fn a_path_that_does_not_exist_leaves_no_index_behind() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("a.png", 1);
+    for command in ["add", "watch", "trace"] {
+        let error = sandbox.run(&["--db", "new/photos.db", command, "photos", "nowhere"]).code(1).stderr;
+        assert!(error.contains("cannot find `nowhere`"), "{command}: {error}");
+        assert!(!sandbox.path("new").exists(), "{command}");
+    }
+    sandbox.run_on_index(&["add", "photos"]).code(0);
+    sandbox.run_on_index(&["add", "nowhere"]).code(1);
+    assert_eq!(sandbox.run_on_index(&["list"]).code(0).lines().len(), 1, "an existing index stays");
+}
+
+#[test]
+fn a_list_without_entries_is_not_silent() {
+    let sandbox = indexed();
+    for (arguments, note) in [
+        (&["list", "--format", "jpeg"][..], "note: no indexed file passes the filters\n"),
+        (&["failures"][..], "note: there are no failures\n"),
+        (&["failures", "--skipped"][..], "note: no files were skipped\n"),
+    ] {
+        let said = sandbox.run(arguments).code(0);
+        assert_eq!((said.stdout.as_str(), said.stderr.as_str()), ("", note), "{arguments:?}");
+        for option in ["--quiet", "--json"] {
+            assert_eq!(sandbox.run(&[arguments, &[option]].concat()).code(0).stderr, "", "{arguments:?} {option}");
+        }
+    }
+    sandbox.run(&["forget", "photos", "--yes"]).code(0);
+    assert_eq!(sandbox.run(&["list"]).code(0).stderr, "note: nothing is indexed\n");
+}
+
+#[test]
+fn a_file_that_was_named_and_skipped_is_told_with_the_reason() {
+    let sandbox = Sandbox::new();
+    sandbox.draw("a.png", 1);
+    write(&sandbox.photo("notes.txt"), b"hello");
+    write(&sandbox.photo("other.txt"), b"world");
+    for _ in 0..2 {
+        let said = sandbox.run(&["add", "photos/notes.txt", "photos/a.png"]).code(0);
+        assert_eq!(said.stderr, "note: `photos/notes.txt` was skipped: not a picture\n");
+        assert!(said.stdout.contains("1 skipped"), "{}", said.stdout);
+    }
+    let said = sandbox.run(&["add", "photos"]).code(0);
+    assert!(said.stdout.contains("2 skipped") && said.stderr.is_empty(), "{}{}", said.stdout, said.stderr);
+    assert_eq!(sandbox.run(&["add", "--quiet", "photos/notes.txt"]).code(0).stderr, "");
+}
+
+#[test]
+fn an_empty_input_is_called_empty() {
+    let sandbox = indexed();
+    let mut program = sandbox.program();
+    program.args(["similar", "-"]).stdin(std::process::Stdio::null());
+    let finished = Finished::new(&["similar", "-"], program.output().expect("the program starts")).code(1);
+    assert_eq!(finished.stderr, "error: cannot use `-`: standard input is empty\n");
+}
+
+#[test]
+fn a_picture_that_is_given_twice_is_told_to_be_indexed_once() {
+    let sandbox = indexed();
+    let said = sandbox.run(&["similar", "photos/a.png", "photos/a.png", "--minus", "photos/a.png"]).code(0).stderr;
+    assert_eq!(said, format!("note: already indexed: {}\n", sandbox.photo("a.png").display()));
 }
