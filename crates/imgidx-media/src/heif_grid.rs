@@ -285,6 +285,35 @@ mod tests {
     }
 
     #[test]
+    fn grids_of_real_cameras_look_the_same() {
+        let Some(corpus) = std::env::var_os("IMGIDX_CORPUS") else {
+            eprintln!("skipped: IMGIDX_CORPUS names no folder of pictures");
+            return;
+        };
+        let formats = std::path::Path::new(&corpus).join("formats");
+        let (mut folders, mut grids) = (vec![formats.join("heic"), formats.join("heic2")], 0);
+        while let Some(folder) = folders.pop() {
+            for path in std::fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path()) {
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let bytes = std::fs::read(&path).expect("it can be read");
+                let is_grid = |file: HeifFile<'_>| ReducedGrid::new(&file, file.primary_id, 256).is_some();
+                if !HeifFile::parse(&bytes).is_ok_and(is_grid) {
+                    continue;
+                }
+                let (whole, picture) = (decode(&bytes, u32::MAX), decode(&bytes, 256));
+                assert_eq!(picture.info(Format::Heic), whole.info(Format::Heic), "{}", path.display());
+                let mean = difference(&whole, &picture, 256);
+                assert!(mean < 1.0, "{}: {mean}", path.display());
+                grids += 1;
+            }
+        }
+        assert!(grids >= 5, "{grids}");
+    }
+
+    #[test]
     fn a_square_is_the_mean_of_its_pixels_across_the_borders_of_tiles() {
         let bytes = grid(1030, 520);
         let whole = decode(&bytes, u32::MAX).pixels;
