@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use imgidx::daemon::VERSION;
 use serde_json::{Value, json};
 
 use crate::common::{Daemon, Sandbox, png, write};
@@ -173,16 +174,17 @@ fn what_is_no_request_is_refused_and_harms_nobody() {
         b"{\"version\":1}\n",
         b"{\"version\":1,\"op\":\"no such thing\"}\n",
         b"{\"version\":1,\"op\":\"similar\",\"images\":7}\n",
-        b"{\"version\":2,\"op\":\"add\",\"paths\":[\"relative\"]}\n",
+        format!("{{\"version\":{VERSION},\"op\":\"add\",\"paths\":[\"relative\"]}}\n").as_bytes(),
         b"\x00\xFF\xFE\n",
         b"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\n",
     ] {
         raw.send(line);
         assert!(raw.receive()["error"]["message"].is_string(), "{}", String::from_utf8_lossy(line));
     }
-    let newer = raw.ask(&json!({"version": 3, "op": "status"}));
-    assert_eq!(newer["error"]["message"], "this daemon speaks version 2 of the protocol, not version 3");
-    assert_eq!(raw.ask(&json!({"version": 2, "op": "status"}))["answer"]["status"]["activity"], "idle");
+    let newer = raw.ask(&json!({"version": VERSION + 1, "op": "status"}));
+    let expected = format!("this daemon speaks version {VERSION} of the protocol, not version {}", VERSION + 1);
+    assert_eq!(newer["error"]["message"], expected);
+    assert_eq!(raw.ask(&json!({"version": VERSION, "op": "status"}))["answer"]["status"]["activity"], "idle");
 
     // The daemon stops reading a line that is too long.
     let mut huge = Raw::connect(&sandbox);
@@ -216,7 +218,7 @@ fn more_clients_than_there_is_room_for_do_their_work_themselves() {
     daemon.wait_for("there is room again", |daemon| {
         let mut raw = Raw::connect(&sandbox);
         let _ = daemon;
-        raw.ask(&json!({"version": 2, "op": "status"}))["answer"].is_object()
+        raw.ask(&json!({"version": VERSION, "op": "status"}))["answer"].is_object()
     });
     daemon.stop();
 }
@@ -227,7 +229,7 @@ fn an_add_whose_client_goes_away_is_cancelled() {
     sandbox.open();
     let mut daemon = Daemon::start(&sandbox, &[]);
     let mut raw = Raw::connect(&sandbox);
-    raw.send(format!("{}\n", json!({"version": 2, "op": "add", "paths": [sandbox.photos()]})).as_bytes());
+    raw.send(format!("{}\n", json!({"version": VERSION, "op": "add", "paths": [sandbox.photos()]})).as_bytes());
     // Until the work begins, the daemon answers that the client has to wait.
     while raw.receive()["progress"].is_null() {}
     drop(raw);
