@@ -1,9 +1,9 @@
 //! Decodes one AV1 picture to RGB: the pixels of an AVIF file without its container.
 
-use std::borrow::Cow;
+use std::ops::Deref;
 
 use image::{GrayImage, RgbImage};
-use re_rav1d::{Decoder, Picture, PixelLayout, PlanarImageComponent, Settings};
+use re_rav1d::{Decoder, Picture, PixelLayout, PlanarImageComponent, Plane, Settings};
 use yuv::{YuvError, YuvGrayImage, YuvPlanarImage, YuvRange, YuvStandardMatrix};
 
 use super::error::{DecodeError, damaged};
@@ -16,6 +16,23 @@ const MAX_ATTEMPTS: u32 = 1000;
 pub(super) struct Coding {
     pub matrix: u16,
     pub is_full_range: bool,
+}
+
+/// The samples of one component, with 8 bits each.
+enum Samples {
+    Coded(Plane),
+    Reduced(Vec<u8>),
+}
+
+impl Deref for Samples {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Coded(plane) => plane,
+            Self::Reduced(samples) => samples,
+        }
+    }
 }
 
 /// A decoded frame.
@@ -113,12 +130,12 @@ impl Av1Frame {
     }
 
     /// A plane in 8 bits, and its stride in samples. Deeper samples are rounded.
-    fn plane(&self, component: PlanarImageComponent) -> (Cow<'_, [u8]>, u32) {
+    fn plane(&self, component: PlanarImageComponent) -> (Samples, u32) {
         let stride = self.picture.stride(component);
         let plane = self.picture.plane(component);
         let depth = self.picture.bit_depth();
         if depth == 8 {
-            return (Cow::Owned(plane.to_vec()), stride);
+            return (Samples::Coded(plane), stride);
         }
         let (max, shift) = ((1_u32 << depth) - 1, depth - 8);
         let samples = plane.as_chunks::<2>().0.iter().map(|bytes| u32::from(u16::from_ne_bytes(*bytes)).min(max));
@@ -127,7 +144,7 @@ impl Av1Frame {
             true => samples.map(|value| ((value * 255 + max / 2) / max) as u8).collect(),
             false => samples.map(|value| ((value + (1 << (shift - 1))) >> shift).min(255) as u8).collect(),
         };
-        (Cow::Owned(reduced), stride / 2)
+        (Samples::Reduced(reduced), stride / 2)
     }
 }
 

@@ -1,15 +1,17 @@
 //! Photoshop documents (Adobe Photoshop File Formats Specification): the merged picture of PSD and PSB files.
 //!
-//! Layers are not read. Where the merged picture is transparent, Photoshop has composited it on white already.
+//! Layers are not read. Where the merged picture is transparent, Photoshop has composited it on white already. Other
+//! programs, such as GIMP, leave that to the reader.
 
 use std::ops::Range;
 
 use image::{GrayImage, RgbImage};
 
-use super::color::{Profile, srgb_from_linear};
+use super::color::{Profile, on_white, srgb_from_linear};
 use super::decode::{Picture, Prepared};
 use super::error::{DecodeError, damaged};
 use super::jpeg::paper_to_rgb;
+use super::lab::Lab;
 
 /// A file whose headers have been read.
 #[derive(Debug)]
@@ -39,13 +41,14 @@ enum Colors<'a> {
     Indexed(&'a [u8]),
     Rgb,
     Cmyk,
+    Lab,
 }
 
 impl Colors<'_> {
     fn channels(self) -> usize {
         match self {
             Self::Bitmap | Self::Gray | Self::Indexed(_) => 1,
-            Self::Rgb => 3,
+            Self::Rgb | Self::Lab => 3,
             Self::Cmyk => 4,
         }
     }
@@ -111,7 +114,7 @@ impl<'a> Psd<'a> {
             (3, 8 | 16 | 32) => Colors::Rgb,
             (4, 8 | 16) => Colors::Cmyk,
             (7, _) => return Err(DecodeError::new("not supported: multichannel colours")),
-            (9, _) => return Err(DecodeError::new("not supported: Lab colours")),
+            (9, 8 | 16) => Colors::Lab,
             _ => return Err(damaged(format!("colours of type {mode} with {depth} bits"))),
         };
         if width == 0 || height == 0 {
@@ -214,7 +217,7 @@ impl Prepared for Psd<'_> {
         }
         let mut planes = planes.chunks_exact(width * height);
         let mut plane = || planes.next().unwrap_or_default();
-        let pixels: Vec<u8> = match self.colors {
+        let mut pixels: Vec<u8> = match self.colors {
             Colors::Bitmap | Colors::Gray => plane().iter().flat_map(|gray| [*gray; 3]).collect(),
             Colors::Indexed(palette) => {
                 let color = |index: &u8| [0, 256, 512].map(|channel| palette[channel + usize::from(*index)]);
@@ -224,13 +227,29 @@ impl Prepared for Psd<'_> {
                 let channels = plane().iter().zip(plane()).zip(plane());
                 channels.flat_map(|((red, green), blue)| [*red, *green, *blue]).collect()
             }
+            // The ranges of the components are 0 to 100, and -128 to 127.
+            Colors::Lab => {
+                let channels = plane().iter().zip(plane()).zip(plane());
+                let to_srgb = |l: u8, a: u8, b: u8| {
+                    Lab::d50_to_srgb([f32::from(l) / 2.55, f32::from(a) - 128.0, f32::from(b) - 128.0])
+                };
+                channels.flat_map(|((l, a), b)| to_srgb(*l, *a, *b)).collect()
+            }
             // Zero is full ink.
             Colors::Cmyk => {
                 let channels = plane().iter().zip(plane()).zip(plane()).zip(plane());
                 channels.flat_map(|(((c, m), y), k)| paper_to_rgb([*c, *m, *y, *k])).collect()
             }
         };
-        let opacity = self.has_alpha.then(&mut plane).filter(|_| keeps_alpha);
+        let opacity = self.has_alpha.then(&mut plane);
+        // Inks and Lab are mixed with white in other ways than RGB.
+        let can_tell = matches!(self.colors, Colors::Gray | Colors::Rgb);
+        if let Some(opacity) = opacity.filter(|opacity| can_tell && !is_on_white(&pixels, opacity)) {
+            for (color, alpha) in pixels.as_chunks_mut::<3>().0.iter_mut().zip(opacity) {
+                *color = color.map(|value| on_white(value, *alpha));
+            }
+        }
+        let opacity = opacity.filter(|_| keeps_alpha);
         let (width, height) = (width as u32, height as u32);
         let alpha = opacity.filter(|opacity| opacity.iter().any(|alpha| *alpha < 255));
         let alpha = alpha.and_then(|opacity| GrayImage::from_raw(width, height, opacity.to_vec()));
@@ -243,6 +262,14 @@ impl Prepared for Psd<'_> {
             ..Picture::from_rgb(pixels)
         })
     }
+}
+
+/// Whether RGB pixels can have been composited on white: each is at least as bright as the white that shows through.
+fn is_on_white(pixels: &[u8], opacity: &[u8]) -> bool {
+    const ROUNDING: u8 = 2;
+    let is_bright_enough =
+        |(color, alpha): (&[u8; 3], &u8)| color.iter().all(|value| value.saturating_add(ROUNDING) >= 255 - alpha);
+    pixels.as_chunks::<3>().0.iter().zip(opacity).all(is_bright_enough)
 }
 
 /// Expands a row that is compressed with PackBits (TIFF 6.0, section 9).
@@ -358,6 +385,8 @@ mod tests {
         assert_eq!(Document::of(3, 8, 3, &planes(&[10, 20, 30])).pixels(), [[10, 20, 30]; 6]);
         assert_eq!(Document::of(1, 8, 1, &planes(&[77])).pixels(), [[77; 3]; 6]);
         assert_eq!(Document::of(4, 8, 4, &planes(&[255, 0, 0, 255])).pixels(), [[255, 0, 0]; 6]);
+        assert_eq!(Document::of(9, 8, 3, &planes(&[255, 128, 128])).pixels(), [[255; 3]; 6]);
+        assert_eq!(Document::of(9, 8, 3, &planes(&[153, 168, 148])).pixels(), [[215, 114, 112]; 6]);
         let deep: Vec<u8> =
             [0x80FF_u16, 0, 0xFFFF].iter().flat_map(|value| [value.to_be_bytes(); 6].concat()).collect();
         assert_eq!(Document::of(3, 16, 3, &deep).pixels(), [[128, 0, 255]; 6]);
@@ -403,6 +432,16 @@ mod tests {
         let picture = document.decode().expect("a picture");
         assert!(picture.has_alpha);
         assert_eq!(picture.alpha.expect("it is transparent").as_raw()[..3], [0, 50, 255]);
+    }
+
+    #[test]
+    fn colours_are_composited_on_white_unless_they_already_are() {
+        let opacity = [0, 128, 255, 255, 255, 255];
+        let mut document = Document::of(1, 8, 2, &[[9, 9, 9, 9, 9, 9], opacity].concat());
+        document.layers = -1;
+        assert_eq!(document.pixels().map_first_channel(), [255, 132, 9, 9, 9, 9]);
+        document.data = [[255, 132, 9, 9, 9, 9], opacity].concat();
+        assert_eq!(document.pixels().map_first_channel(), [255, 132, 9, 9, 9, 9]);
     }
 
     #[test]
