@@ -60,8 +60,15 @@ impl Problem {
 }
 
 /// The tables whose rows are read one by one, as the program reads them, and the columns of their ids.
-const VALUES: [(&str, &str); 6] =
-    [("root", "id"), ("image", "id"), ("feature", "image"), ("failure", "id"), ("run", "id"), ("trace", "id")];
+const VALUES: [(&str, &str); 7] = [
+    ("root", "id"),
+    ("image", "id"),
+    ("feature", "image"),
+    ("metadata", "image"),
+    ("failure", "id"),
+    ("run", "id"),
+    ("trace", "id"),
+];
 
 impl Store {
     /// Checks every page, reference, value and vector.
@@ -154,6 +161,7 @@ impl Store {
     fn read_values(&self, table: &str, id: i64) -> Result<()> {
         match table {
             "feature" => return self.features(ImageId(id)).map(|_| ()),
+            "metadata" => return self.metadata_of(ImageId(id)).map(|_| ()),
             "trace" => return self.trace_at(id).map(|_| ()),
             "image" => _ = self.info_of(ImageId(id))?,
             _ => {}
@@ -242,6 +250,7 @@ impl Batch<'_> {
         match table {
             "root" => return self.run("UPDATE root SET vanished = 0, scan = '{}' WHERE id = ?1", [id]),
             "feature" => return self.run("DELETE FROM feature WHERE image = ?1", [id]),
+            "metadata" => return self.run("DELETE FROM metadata WHERE image = ?1", [id]),
             // Without their rows, its files are new to the next `add`, which reads them again.
             "image" => self.run("DELETE FROM file WHERE image = ?1", [id])?,
             _ => {}
@@ -263,6 +272,9 @@ impl Batch<'_> {
             "DELETE FROM classification WHERE image NOT IN (SELECT id FROM image) OR model NOT IN (SELECT id FROM model)",
             "DELETE FROM feature WHERE image NOT IN (SELECT id FROM image)",
             "DELETE FROM miniature WHERE image NOT IN (SELECT id FROM image)",
+            "DELETE FROM metadata WHERE image NOT IN (SELECT id FROM image)",
+            "DELETE FROM sidecar WHERE file NOT IN (SELECT id FROM file)",
+            "DELETE FROM description WHERE file NOT IN (SELECT id FROM file)",
             "DELETE FROM failure WHERE image NOT IN (SELECT id FROM image) OR model NOT IN (SELECT id FROM model)
                  OR root NOT IN (SELECT id FROM root)",
         ] {

@@ -139,7 +139,7 @@ fn a_file_on_another_drive_goes_to_the_trash_of_that_drive() {
     }
     let read = |name: &str| fs::read_to_string(sandbox.path(name)).expect("output");
     assert_eq!(read("link.txt"), "3\n");
-    assert!(read("link-notes.txt").contains("is on another device than"), "{}", read("link-notes.txt"));
+    assert!(read("link-notes.txt").contains("is not on the device of"), "{}", read("link-notes.txt"));
     assert!(read("trash.txt").starts_with("trashed\t"), "{}", read("trash.txt"));
     let uid = "0";
     let in_trash = |name: &str| format!("photos/b/.Trash-{uid}/{name}\n");
