@@ -148,6 +148,8 @@ impl<'a> SelectedFiles<'a> {
             let all = and_all(&conditions);
             conditions = vec![format!("{image}.id IN (SELECT x.id FROM image x {joins} WHERE x.id = {image}.id{all})")];
         }
+        // Not within the condition above, so that SQLite can start with this list instead of reading all files.
+        conditions.extend(self.said(&format!("{image}.id")));
         if let Some(under) = self.selection.under.as_deref() {
             let subtrees: Vec<String> =
                 under.iter().map(|subtree| format!("({})", self.in_subtree(subtree, file))).collect();
@@ -159,6 +161,7 @@ impl<'a> SelectedFiles<'a> {
     /// Joins and conditions on the image whose row id is the SQL expression `id`.
     fn of_image(&mut self, id: &str) -> (String, Vec<String>) {
         let (joins, mut conditions) = self.of_content(id);
+        conditions.extend(self.said(id));
         if let Some(under) = self.selection.under.as_deref() {
             let files = "SELECT image FROM file f WHERE image IS NOT NULL AND missing_since IS NULL AND";
             let subtrees: Vec<String> =
@@ -202,7 +205,7 @@ impl<'a> SelectedFiles<'a> {
         ))
     }
 
-    /// Like [`of_image`](Self::of_image), but without the condition on subtrees.
+    /// Like [`of_image`](Self::of_image), but without the conditions on files.
     fn of_content(&mut self, id: &str) -> (String, Vec<String>) {
         let selection = self.selection;
         let mut conditions = Vec::new();
@@ -228,7 +231,6 @@ impl<'a> SelectedFiles<'a> {
                      FROM file t WHERE t.image = i.id AND t.missing_since IS NULL))";
         conditions.extend(selection.after.clone().map(|moment| format!("{time} >= {}", self.bind(moment))));
         conditions.extend(selection.before.clone().map(|moment| format!("{time} < {}", self.bind(moment))));
-        let said = self.said(id);
         let mut joins = if conditions.is_empty() { String::new() } else { format!("JOIN image i ON i.id = {id}") };
         let shares = self.color_shares();
         if !selection.types.is_empty() || !shares.is_empty() {
@@ -239,7 +241,6 @@ impl<'a> SelectedFiles<'a> {
             }
             conditions.extend(shares.iter().map(|share| format!("{share} >= {MIN_COLOR_SHARE}")));
         }
-        conditions.extend(said);
         (joins, conditions)
     }
 

@@ -74,9 +74,12 @@ impl Store {
                    WHERE image.id = ?1 AND image.format IS NOT NULL AND file.missing_since IS NULL)";
         let mut statement = self.connection.prepare_cached(sql).at(&self.path)?;
         let mut kept = HashSet::with_capacity(images.len());
-        for image in &*images {
+        // In the order of their rows, so that each page is read once.
+        let mut ordered: Vec<ImageId> = images.iter().copied().collect();
+        ordered.sort_unstable();
+        for image in ordered {
             if statement.query_row([image.0], |row| row.get(0)).at(&self.path)? {
-                kept.insert(*image);
+                kept.insert(image);
             }
         }
         *images = kept;
