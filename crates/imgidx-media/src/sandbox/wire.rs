@@ -10,11 +10,11 @@ use image::{GrayImage, RgbImage};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{DecodeError, DecodeLimits, DecodeRequest, Decoded, Fit, Format, Frame, Limit};
+use crate::{DecodeError, DecodeLimits, DecodeRequest, Decoded, DecodedFrom, Fit, Format, Frame, Limit};
 use crate::{DetailFeatures, Features, ImageInfo, Metadata, Miniature, QuickFeatures, ToneFeatures, TypeGuess};
 
 /// First bytes that a decoder process sends, so that any other program is detected.
-pub(super) const GREETING: &[u8; 16] = b"imgidx decoder 5";
+pub(super) const GREETING: &[u8; 16] = b"imgidx decoder 6";
 
 /// Maximum length of a message in bytes. A thousandth of it is usual.
 const MAX_MESSAGE: u32 = 1 << 20;
@@ -112,6 +112,9 @@ impl ReplyHeader {
         let Self { info, metadata, quick, tones, detail, kind, miniature, size, has_alpha } = self;
         let miniature = Miniature::from_bytes(&miniature).ok_or_else(|| invalid("a miniature of the wrong length"))?;
         let miniature = Box::new(miniature);
+        if info.decoded_from == DecodedFrom::Thumbnail && !request.quick {
+            return Err(invalid("a thumbnail that was not requested"));
+        }
         let pixels = match (size, request.frame) {
             (None, None) => None,
             (Some((width, height)), Some(frame)) if fits(frame, width, height) => {
