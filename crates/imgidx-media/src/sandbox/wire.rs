@@ -195,3 +195,26 @@ pub(super) fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<T
 fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::tests::{detailed, png};
+    use crate::decode_and_measure;
+
+    #[test]
+    fn a_thumbnail_that_was_not_requested_is_refused() {
+        let bytes = png(&detailed(40, 30));
+        let Some(format) = Format::ALL.into_iter().find(|format| format.name() == "png") else { panic!("no PNG") };
+        let receive = |quick: bool| {
+            let request = DecodeRequest { side: 10, quick, ..DecodeRequest::default() };
+            let mut decoded =
+                decode_and_measure(&bytes, format, DecodeLimits::default(), &request, |_| ()).expect("a picture");
+            decoded.info.decoded_from = DecodedFrom::Thumbnail;
+            let (Reply::Decoded(header), rest) = Reply::new(Ok(decoded)) else { panic!("it was decoded") };
+            header.receive(&request, &mut rest.as_slice())
+        };
+        assert_eq!(receive(true).expect("an answer").info.decoded_from, DecodedFrom::Thumbnail);
+        assert!(receive(false).is_err());
+    }
+}
