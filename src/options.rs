@@ -101,7 +101,7 @@ impl OpenOptions {
         let failed = |stage, reason| Error::Picture { path: path.to_owned(), stage, reason };
         let content = read_named_picture(path).map_err(|reason| failed(Stage::Read, reason))?;
         let frame = Some(Frame { fit: Fit::Inside, width: side, height: side, filter: Filter::Lanczos });
-        let request = DecodeRequest { side, feature_time: Some(Duration::ZERO), frame, alpha: false };
+        let request = DecodeRequest { side, feature_time: Some(Duration::ZERO), frame, alpha: false, quick: false };
         let limits = DecodeLimits::default();
         let decoded = self.sandbox.decode_and_measure(&content.bytes, content.format, limits, &request, |_| ());
         let decoded = decoded.map_err(|error| failed(Stage::Decode, error.to_string()))?;

@@ -21,6 +21,8 @@ use super::{Global, ask};
 const EXAMPLES: &str = examples![
     "Index a directory" => "imgidx add ~/Pictures",
     "List what would be done, without doing it" => "imgidx add --dry-run ~/Pictures",
+    "Find photographs of phones sooner, and index them whole afterwards" =>
+        "imgidx add --quick ~/Pictures && imgidx add ~/Pictures",
     "Retry failed files with more memory" => "imgidx add --retry-failed --memory 2G ~/Pictures",
 ];
 
@@ -43,6 +45,10 @@ pub(super) struct Args {
     /// Retry files that failed before
     #[arg(long)]
     retry_failed: bool,
+    /// Index new HEIC and AVIF files by the thumbnails in them, where they have any; the next add without this option
+    /// reads the whole pictures
+    #[arg(long)]
+    quick: bool,
     /// Write a timeline of all threads to this file, for <https://ui.perfetto.dev> or chrome://tracing, and print a
     /// table of the stages; implies decoding in this process
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
@@ -51,8 +57,8 @@ pub(super) struct Args {
 
 impl Args {
     fn options(&self, cancel: CancelToken) -> AddOptions {
-        let (scan, retry_failed) = (self.scan.options(), self.retry_failed);
-        AddOptions { scan, retry_failed, cancel, ..self.work.options() }
+        let (scan, retry_failed, quick) = (self.scan.options(), self.retry_failed, self.quick);
+        AddOptions { scan, retry_failed, quick, cancel, ..self.work.options() }
     }
 }
 
@@ -177,6 +183,13 @@ fn print_report(global: &Global, index: &Index, paths: &[PathBuf], report: &Inde
         let files = count(report.changing, "file");
         global.note(&format!("{files} changed while being read; the next `imgidx add` tries again"));
     }
+    if report.provisional > 0 {
+        let (pictures, them) =
+            (count(report.provisional, "picture"), if report.provisional == 1 { "it" } else { "them" });
+        global.note(&format!(
+            "{pictures} indexed by thumbnails only; the next `imgidx add` without --quick reads {them} whole"
+        ));
+    }
     if report.failed > 0 {
         global.note("`imgidx failures` lists the files that could not be indexed, and why");
     }
@@ -262,6 +275,7 @@ fn cause_name(cause: ReadCause) -> &'static str {
         ReadCause::New => "new",
         ReadCause::Changed => "changed",
         ReadCause::Pending => "pending",
+        ReadCause::Provisional => "provisional",
         ReadCause::Undescribed => "metadata",
         ReadCause::Retry => "retry",
     }

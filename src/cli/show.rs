@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use imgidx::documents::Shown;
 use imgidx::search::Examined;
-use imgidx::types::{Features, Metadata, TypeGuess};
+use imgidx::types::{DecodedFrom, Features, Metadata, TypeGuess};
 use imgidx::{Error, QueryImage, Result};
 
 use super::Global;
@@ -64,6 +64,9 @@ fn print(out: &mut Out, picture: &Examined, paths: &[PathBuf], has_classes: bool
     out.line(format_args!("size         {}", human_bytes(picture.bytes)))?;
     out.line(format_args!("content      {}", picture.hash))?;
     out.line(format_args!("indexed      {}", if picture.row.is_some() { "yes" } else { "no" }))?;
+    if info.decoded_from == DecodedFrom::Thumbnail {
+        out.line("provisional  indexed by the thumbnail in the file; the next `imgidx add` reads the whole picture")?;
+    }
     match &picture.features {
         Some(features) => print_features(out, features)?,
         None => out.line("type         not measured yet; run `imgidx add`")?,

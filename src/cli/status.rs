@@ -81,6 +81,12 @@ fn print(out: &mut Out, status: &Status, skipped: &[(String, u64)]) -> std::io::
         let pictures = count(status.unmeasured, "picture");
         out.line(format_args!("          {pictures} not measured yet; run `imgidx add` on the indexed directories"))?;
     }
+    if status.provisional > 0 {
+        let pictures = count(status.provisional, "picture");
+        out.line(format_args!(
+            "          {pictures} indexed by thumbnails; run `imgidx add` without --quick on the indexed directories"
+        ))?;
+    }
     if !status.labels.is_empty() {
         let labels = status.labels.iter().map(|(label, number)| (label.as_str(), *number)).collect();
         out.line(format_args!("labels    {}", listed(labels)))?;

@@ -17,7 +17,7 @@ pub struct Added {
 /// A line of `add --dry-run`: a file that would be processed.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct PlannedStep {
-    /// `new`, `changed`, `pending`, `retry`, `moved`, `unreadable`, `missing` or `offline`.
+    /// `new`, `changed`, `pending`, `provisional`, `metadata`, `retry`, `moved`, `unreadable`, `missing` or `offline`.
     pub plan: &'static str,
     /// The file or directory.
     #[serde(flatten)]

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::media::Format;
 use crate::search::Examined;
 use crate::types::{Classification, Embedding, Features, ImageInfo, Metadata, PathField, TypeGuess, escape_path};
 
@@ -26,8 +25,6 @@ pub struct Shown {
     pub info: ImageInfo,
     /// What it says of itself, and what an XMP file beside it says.
     pub metadata: SaidOf,
-    /// What was decoded: the whole picture, or the preview in a raw file.
-    pub decoded_from: DecodedFrom,
     /// Its features and type.
     #[serde(flatten)]
     pub measured: Measured,
@@ -39,16 +36,6 @@ pub struct Shown {
     pub paths: Vec<String>,
     /// Other indexed files of the same shot, such as its raw file or its video.
     pub companions: Vec<String>,
-}
-
-/// What of a file was decoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum DecodedFrom {
-    /// The whole picture.
-    Whole,
-    /// A picture that the camera embedded.
-    Preview,
 }
 
 /// What a picture says of itself; null or empty where it says nothing.
@@ -102,10 +89,6 @@ impl Shown {
             bytes: picture.bytes,
             info: with_iso_time(&picture.info),
             metadata: (&picture.metadata).into(),
-            decoded_from: match picture.info.format == Format::Raw.name() {
-                true => DecodedFrom::Preview,
-                false => DecodedFrom::Whole,
-            },
             measured: picture.features.clone().into(),
             labels: picture.classes.clone(),
             embedding: EmbeddingOf::new(&picture.embedding, model, with_vector),

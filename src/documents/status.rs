@@ -40,6 +40,8 @@ pub struct IndexStatus {
     pub types: Vec<(ImageType, u64)>,
     /// Number of pictures that have not been measured yet, so that their types are unknown.
     pub unmeasured: u64,
+    /// Number of pictures that are indexed by the thumbnails in their files, until the next `add` reads them whole.
+    pub provisional: u64,
     /// The most frequent top-ranked labels, the most frequent label first.
     pub labels: Vec<LabelCount>,
     /// Name of the model in use.
@@ -92,6 +94,7 @@ impl IndexStatus {
             roots: status.roots,
             types: status.types,
             unmeasured: status.unmeasured,
+            provisional: status.provisional,
             labels: status.labels.into_iter().map(|(label, images)| LabelCount { label, images }).collect(),
             model: status.model,
             index: status.index,

@@ -101,7 +101,7 @@ impl Index {
                 root,
                 model.as_ref().map_or(ModelRow::NONE, |model| model.row),
                 &options.scan,
-                options.retry_failed,
+                options.again(),
             )?;
             while let Some(step) = planner.next()? {
                 if options.cancel.is_cancelled() {

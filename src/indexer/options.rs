@@ -44,6 +44,10 @@ pub struct AddOptions {
     pub picture_time: Duration,
     /// Whether to try contents again that failed before.
     pub retry_failed: bool,
+    /// Whether new contents may be indexed by the thumbnails in their files, where that is much faster: in HEIC and AVIF
+    /// files. They are provisional: the next run without this option reads the whole pictures, and replaces all that was
+    /// derived from the thumbnails.
+    pub quick: bool,
     /// Minimum time since the last change of a file that the scan finds. Files that changed more recently are postponed
     /// and listed in [`IndexReport::unsettled`](super::IndexReport::unsettled). This serves callers that index
     /// repeatedly: a file that is still being written is read once, when it is complete.
@@ -65,13 +69,28 @@ impl Default for AddOptions {
             feature_time: None,
             picture_time: DecodeLimits::TIME,
             retry_failed: false,
+            quick: false,
             settle: None,
             cancel: CancelToken::default(),
         }
     }
 }
 
+/// Which known contents a run processes again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Again {
+    /// Those that failed before.
+    pub failed: bool,
+    /// Those that were indexed by a thumbnail.
+    pub provisional: bool,
+}
+
 impl AddOptions {
+    /// Which known contents are processed again.
+    pub(crate) fn again(&self) -> Again {
+        Again { failed: self.retry_failed, provisional: !self.quick }
+    }
+
     /// The number of workers, where `tuned` is the number that tuning has found.
     pub(super) fn workers(&self, tuned: Option<usize>) -> usize {
         self.threads.map(NonZeroUsize::get).or(tuned).unwrap_or_else(cores)

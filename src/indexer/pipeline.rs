@@ -36,8 +36,8 @@ use crate::error::{Error, Result, io_reason};
 use crate::media::{DecodeLimits, Packets, Reading, read_content};
 use crate::model::Device;
 use crate::scan::ScanOptions;
-use crate::store::{ContentState, FoundFile, ModelRow, Store, Writer};
-use crate::types::{ByteBudget, Metadata, RootId, Stage, current_memory, give_back_memory, now_ns};
+use crate::store::{ContentState, FoundFile, KnownContent, ModelRow, Store, Writer};
+use crate::types::{ByteBudget, DecodedFrom, Metadata, RootId, Stage, current_memory, give_back_memory, now_ns};
 
 /// Maximum number of outcomes in one transaction. A kill of the process loses the open transaction.
 const MAX_BATCH_OUTCOMES: usize = 256;
@@ -77,7 +77,7 @@ pub(crate) fn add(
     let (online, offline_roots) = prepare_all(writer, targets, &options.scan)?;
     let moment = now_ns() / 1_000_000;
     let online_roots = online.iter().map(|(_, root)| *root).collect();
-    let mut recorder = Recorder::new(model, moment, online_roots, options.retry_failed);
+    let mut recorder = Recorder::new(model, moment, online_roots, options.again());
     // A child token, so that stopping the stages after an error does not cancel other work of the caller.
     let stop = options.cancel.child();
     // The batch size for an accelerator is set later: the device is known only once the model is loaded, and the model
@@ -377,7 +377,7 @@ fn read_one<'a>(
             let known = if is_claimed { trace_span!("look up").in_scope(look_up)? } else { None };
             if !is_claimed {
                 Outcome::Duplicate { observed, hash }
-            } else if let Some(known) = known.filter(|known| is_settled(known.state, context.options.retry_failed)) {
+            } else if let Some(known) = known.filter(|known| is_settled(known.state, context.options.again())) {
                 context.in_flight.lock().remove(&hash);
                 Outcome::Linked { observed, image: known.image, state: known.state }
             } else if let Some(known) = known.filter(|known| known.state == ContentState::Undescribed) {
@@ -392,14 +392,22 @@ fn read_one<'a>(
             } else {
                 let permit = permit.expect("a content that was read has a memory permit");
                 let has_vector = known.is_some_and(|known| known.state == ContentState::Unmeasured);
+                // What is known of a whole picture is not replaced by what its thumbnail shows.
+                let is_quick = context.options.quick && !is_whole(store, known)?;
                 context.waiting_pictures.fetch_add(1, Ordering::Relaxed);
-                return jobs.send(Job { observed, content, permit, has_vector }).map_err(ended_early);
+                return jobs.send(Job { observed, content, permit, has_vector, is_quick }).map_err(ended_early);
             }
         }
     };
     // The writer may not take the outcome for a while.
     drop(permit);
     outcomes.send(outcome).map_err(ended_early)
+}
+
+/// Whether more than a thumbnail was decoded of a content before.
+fn is_whole(store: &Store, known: Option<KnownContent>) -> Result<bool> {
+    let Some(known) = known else { return Ok(false) };
+    Ok(store.info_of(known.image)?.is_some_and(|info| info.decoded_from != DecodedFrom::Thumbnail))
 }
 
 /// Writes outcomes in transactions until there are no more.

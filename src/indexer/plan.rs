@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
+use super::options::Again;
 use super::targets::{Change, Target, of_changes, scope_range};
 use crate::error::Result;
 use crate::scan::{ScanError, ScanOptions, ScanRules, ScannedFile, Walker};
@@ -20,6 +21,8 @@ pub enum ReadCause {
     Changed,
     /// Its content has no vector of this model yet, or its features are not measured.
     Pending,
+    /// Its content was indexed by a thumbnail, and the whole picture is decoded now.
+    Provisional,
     /// Only its metadata is read, because this version reads other fields.
     Undescribed,
     /// It failed before and is tried again.
@@ -55,7 +58,7 @@ pub(crate) struct Planner<'a> {
     /// The device and the file system of the root; `None` if the root is not in the index yet.
     place: Option<(u64, u64)>,
     follow_links: bool,
-    retry_failed: bool,
+    again: Again,
     unseen: Vec<FileId>,
 }
 
@@ -77,7 +80,7 @@ impl<'a> Planner<'a> {
         root: Option<&Root>,
         model: ModelRow,
         options: &ScanOptions,
-        retry_failed: bool,
+        again: Again,
     ) -> Result<Self> {
         let (after, until) = scope_range(&target.part.scope);
         let id = root.map(|root| root.id);
@@ -97,7 +100,7 @@ impl<'a> Planner<'a> {
             root_path: target.part.root.clone(),
             place: root.map(|root| (root.device, root.file_system)),
             follow_links: options.follow_links,
-            retry_failed,
+            again,
             unseen: Vec::new(),
         })
     }
@@ -133,7 +136,7 @@ impl<'a> Planner<'a> {
         };
         for (known, root_path) in self.store.files_like(&file.stat, place, self.rows.model)? {
             let is_settled = match known.state {
-                FileState::Picture(state) => is_settled(state, self.retry_failed),
+                FileState::Picture(state) => is_settled(state, self.again),
                 FileState::Skipped => true,
                 FileState::Unreadable => false,
             };
@@ -155,10 +158,13 @@ impl<'a> Planner<'a> {
             FileState::Picture(ContentState::Pending | ContentState::Unmeasured) => {
                 PlanStep::Read(file, ReadCause::Pending)
             }
+            FileState::Picture(ContentState::Provisional) if self.again.provisional => {
+                PlanStep::Read(file, ReadCause::Provisional)
+            }
             FileState::Picture(ContentState::Undescribed) if !known.missing => {
                 PlanStep::Read(file, ReadCause::Undescribed)
             }
-            FileState::Picture(ContentState::Failed) | FileState::Unreadable if self.retry_failed => {
+            FileState::Picture(ContentState::Failed) | FileState::Unreadable if self.again.failed => {
                 PlanStep::Read(file, ReadCause::Retry)
             }
             state if known.missing => PlanStep::Restored(known.id, state),
@@ -201,7 +207,7 @@ pub(crate) fn missing_in(store: &Store, root: &Root, model: ModelRow) -> Result<
     let options = ScanOptions::from_json(&root.scan);
     let mut missing = Vec::new();
     for target in targets {
-        let mut planner = Planner::new(store, &target, Some(root), model, &options, false)?;
+        let mut planner = Planner::new(store, &target, Some(root), model, &options, Again::default())?;
         while planner.next()?.is_some() {}
         missing.extend(planner.unseen()?.missing);
     }
@@ -209,10 +215,11 @@ pub(crate) fn missing_in(store: &Store, root: &Root, model: ModelRow) -> Result<
 }
 
 /// Whether a content needs no work.
-pub(super) fn is_settled(state: ContentState, retry_failed: bool) -> bool {
+pub(super) fn is_settled(state: ContentState, again: Again) -> bool {
     match state {
         ContentState::Done => true,
-        ContentState::Failed => !retry_failed,
+        ContentState::Failed => !again.failed,
+        ContentState::Provisional => !again.provisional,
         ContentState::Pending | ContentState::Unmeasured | ContentState::Undescribed => false,
     }
 }

@@ -38,7 +38,7 @@ fn plan_one(
 ) -> Result<()> {
     let options = context.options;
     let known = store.roots()?.into_iter().find(|known| known.id == root);
-    let mut planner = Planner::new(store, target, known.as_ref(), context.model, &options.scan, options.retry_failed)?;
+    let mut planner = Planner::new(store, target, known.as_ref(), context.model, &options.scan, options.again())?;
     let root_path: Arc<Path> = target.part.root.as_path().into();
     let scope = path_to_bytes(&target.part.scope);
     let observed = |ScannedFile { path, stat }| {

@@ -20,6 +20,8 @@ pub(super) struct Job<'a> {
     pub permit: MemoryPermit<'a>,
     /// Whether its vector is stored already, so that only its features are needed.
     pub has_vector: bool,
+    /// Whether a thumbnail may stand in for the whole picture.
+    pub is_quick: bool,
 }
 
 /// A picture that is decoded and waits for a batch.
@@ -67,9 +69,9 @@ pub(super) fn preprocess_all(
 /// bytes and of its full pixels is released here. A picture that does not go through the model becomes an outcome at
 /// once.
 fn prepare(context: &PipelineContext<'_>, preprocessor: usize, job: Job<'_>) -> Result<Prepared, Box<Outcome>> {
-    let Job { observed, content, permit, has_vector } = job;
-    let mut request =
-        DecodeRequest { feature_time: context.options.feature_time, ..context.encoder.spec().decode_request() };
+    let Job { observed, content, permit, has_vector, is_quick } = job;
+    let feature_time = context.options.feature_time;
+    let mut request = DecodeRequest { feature_time, quick: is_quick, ..context.encoder.spec().decode_request() };
     if has_vector {
         request.frame = None;
     }

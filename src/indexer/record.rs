@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::mass_deletion_guard::MassDeletionGuard;
+use super::options::Again;
 use super::plan::{Unseen, is_gone, is_settled};
 use super::report::IndexReport;
 use crate::error::{Error, Result};
 use crate::model::Embedded;
 use crate::store::{Batch, ContentState, FileState, FoundFile, ModelRow, RootState, Store};
 use crate::types::{
-    ContentHash, Features, FileId, ImageId, ImageInfo, Metadata, Miniature, RootId, Stage, path_from_bytes,
+    ContentHash, DecodedFrom, Features, FileId, ImageId, ImageInfo, Metadata, Miniature, RootId, Stage, path_from_bytes,
 };
 
 /// A file that was found, with the path of its root. Once the file is read, its signature is the one from then.
@@ -88,7 +89,7 @@ pub(super) struct Recorder {
     waiting: HashMap<ContentHash, Vec<ObservedFile>>,
     /// Contents in the open batch. Other threads can look them up once it is committed.
     pub settled: Vec<ContentHash>,
-    retry_failed: bool,
+    again: Again,
     /// Contents that failed before and have failed again in this run.
     failed_again: HashSet<ContentHash>,
     /// Roots that are online in this run.
@@ -99,14 +100,14 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn new(model: ModelRow, moment: i64, online: HashSet<RootId>, retry_failed: bool) -> Self {
+    pub(super) fn new(model: ModelRow, moment: i64, online: HashSet<RootId>, again: Again) -> Self {
         Self {
             model,
             moment,
             report: IndexReport::default(),
             waiting: HashMap::new(),
             settled: Vec::new(),
-            retry_failed,
+            again,
             failed_again: HashSet::new(),
             online,
             left_behind: HashSet::new(),
@@ -139,7 +140,7 @@ impl Recorder {
             Outcome::Moved { from, observed } => self.rename(batch, from, &observed)?,
             Outcome::Linked { observed, image, state } => self.link(batch, &observed, image, state, false)?,
             Outcome::Duplicate { observed, hash } => match batch.content(&hash, self.model)? {
-                Some(known) if is_settled(known.state, self.retry_failed && !self.failed_again.contains(&hash)) => {
+                Some(known) if is_settled(known.state, self.again_without(&hash)) => {
                     self.link(batch, &observed, known.image, known.state, true)?;
                 }
                 _ => self.waiting.entry(hash).or_default().push(observed),
@@ -152,7 +153,10 @@ impl Recorder {
                     batch.put_classes(image, self.model, &classes)?;
                     self.report.embedded += 1;
                 }
-                self.settle(batch, observed, decoded.hash, image, ContentState::Done)?;
+                let is_provisional = decoded.info.decoded_from == DecodedFrom::Thumbnail;
+                self.report.provisional += u64::from(is_provisional);
+                let state = if is_provisional { ContentState::Provisional } else { ContentState::Done };
+                self.settle(batch, observed, decoded.hash, image, state)?;
             }
             Outcome::Described { image, metadata, is_unchanged } => {
                 batch.put_metadata(image, &metadata)?;
@@ -165,6 +169,7 @@ impl Recorder {
                 self.report.skipped += 1;
             }
             Outcome::Undecodable { observed, hash, bytes, reason } => {
+                batch.delete_provisional(&hash)?;
                 let image = batch.put_image(&hash, bytes, None)?;
                 batch.put_content_failure(image, None, Stage::Decode, &reason)?;
                 self.settle(batch, observed, hash, image, ContentState::Failed)?;
@@ -201,12 +206,20 @@ impl Recorder {
     }
 
     fn put_decoded(&mut self, batch: &Batch<'_>, decoded: &DecodedImage) -> Result<ImageId> {
+        if decoded.info.decoded_from != DecodedFrom::Thumbnail {
+            batch.delete_provisional(&decoded.hash)?;
+        }
         let image = batch.put_image(&decoded.hash, decoded.bytes, Some(&decoded.info))?;
         batch.put_features(image, &decoded.features)?;
         batch.put_miniature(image, &decoded.miniature)?;
         batch.put_metadata(image, &decoded.metadata)?;
         self.report.measured += 1;
         Ok(image)
+    }
+
+    /// Which known contents are processed again, where another file with this content may have been processed before.
+    fn again_without(&self, hash: &ContentHash) -> Again {
+        Again { failed: self.again.failed && !self.failed_again.contains(hash), ..self.again }
     }
 
     /// Counts a file that is left for the next run.
@@ -237,7 +250,7 @@ impl Recorder {
         state: ContentState,
     ) -> Result<()> {
         self.settled.push(hash);
-        if state == ContentState::Failed && self.retry_failed {
+        if state == ContentState::Failed && self.again.failed {
             self.failed_again.insert(hash);
         }
         self.link(batch, &observed, image, state, true)?;

@@ -32,6 +32,10 @@ pub struct IndexReport {
     pub embedded: u64,
     /// Pictures whose features were measured.
     pub measured: u64,
+    /// Pictures that were indexed by the thumbnails in their files. The next run without
+    /// [`AddOptions::quick`](super::AddOptions::quick) reads the whole pictures.
+    #[serde(default)]
+    pub provisional: u64,
     /// Those of the unchanged files that failed in an earlier run and were not tried again.
     pub known_failures: u64,
     /// Files that are in the index and still exist, but that the scan options exclude. They stay until
@@ -126,6 +130,7 @@ impl IndexReport {
         self.changing += other.changing;
         self.embedded += other.embedded;
         self.measured += other.measured;
+        self.provisional += other.provisional;
         self.known_failures += other.known_failures;
         self.excluded += other.excluded;
         self.unsettled.extend(other.unsettled);

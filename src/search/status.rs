@@ -25,6 +25,8 @@ pub struct Status {
     pub types: Vec<(ImageType, u64)>,
     /// Number of pictures that have not been measured yet, so that their types are unknown.
     pub unmeasured: u64,
+    /// Number of pictures that are indexed by the thumbnails in their files, until the next `add` reads them whole.
+    pub provisional: u64,
     /// The most frequent top-ranked labels, with the number of their pictures, the most frequent label first.
     pub labels: Vec<(String, u64)>,
     /// Name of the model in use.
@@ -103,6 +105,7 @@ impl Searcher {
             roots: store.roots()?.into_iter().map(root_status).collect(),
             types: store.count_types(held)?,
             unmeasured: store.unmeasured(held)?,
+            provisional: store.provisional(held)?,
             labels: store.top_labels(lookup.row(), held, MAX_LABELS)?,
             index: neighbor_status(&lookup)?,
             failures: store.count_failures(lookup.row())?,

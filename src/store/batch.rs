@@ -9,7 +9,7 @@ use super::lock::FileLock;
 use super::sqlite_error::At;
 use super::{BUSY_TIMEOUT, Store};
 use crate::error::{Error, Result};
-use crate::types::{Classification, ContentHash, ImageId, ImageInfo, ModelId, now_ns};
+use crate::types::{Classification, ContentHash, DecodedFrom, ImageId, ImageInfo, ModelId, now_ns};
 
 /// The row id of a model in one database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -154,7 +154,7 @@ impl Batch<'_> {
         if let Some(info) = info {
             self.run(
                 "UPDATE image SET format = ?2, width = ?3, height = ?4, orientation = ?5, has_alpha = ?6, truncated = ?7,
-                        taken = ?8
+                        taken = ?8, decoded_from = ?9
                  WHERE id = ?1",
                 params![
                     image.0,
@@ -164,11 +164,28 @@ impl Batch<'_> {
                     info.orientation,
                     info.has_alpha,
                     info.truncated,
-                    info.taken
+                    info.taken,
+                    (info.decoded_from != DecodedFrom::Whole).then(|| info.decoded_from.as_str())
                 ],
             )?;
         }
         Ok(image)
+    }
+
+    /// Deletes all that was derived from the thumbnail of an image, if that is what was decoded of it: vectors and classes
+    /// of all models, features, miniature and the facts. What it says of itself stays.
+    pub fn delete_provisional(&self, hash: &ContentHash) -> Result<()> {
+        let sql = "SELECT id FROM image WHERE hash = ?1 AND decoded_from = 'thumbnail'";
+        let Some(image) = self.find(sql, [hash.as_bytes()], |row| row.get::<_, i64>(0))? else { return Ok(()) };
+        for table in ["embedding", "classification", "feature", "miniature"] {
+            self.run(&format!("DELETE FROM {table} WHERE image = ?1"), [image])?;
+        }
+        self.run(
+            "UPDATE image SET format = NULL, width = NULL, height = NULL, orientation = NULL, has_alpha = NULL,
+                    truncated = NULL, decoded_from = NULL
+             WHERE id = ?1",
+            [image],
+        )
     }
 
     /// Replaces the classes that a model assigned to an image; the best comes first.

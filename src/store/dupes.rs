@@ -38,6 +38,8 @@ pub struct Provenance {
     pub format: String,
     /// When the camera took it: `YYYY-MM-DD HH:MM:SS` by the camera's clock.
     pub taken: Option<String>,
+    /// Whether it is known by a thumbnail only.
+    pub is_provisional: bool,
     /// The dominant colours; empty if they were not measured with the current [`Features::VERSION`].
     pub colors: Vec<DominantColor>,
 }
@@ -98,11 +100,12 @@ impl Store {
             Ok(Provenance {
                 format: row.get::<_, Option<String>>(0)?.unwrap_or_default(),
                 taken: row.get(1)?,
+                is_provisional: row.get(3)?,
                 colors: colors.map(colors_from_bytes).unwrap_or_default(),
             })
         };
         self.row(
-            "SELECT format, taken, dominant_colors FROM image
+            "SELECT format, taken, dominant_colors, decoded_from IS 'thumbnail' FROM image
              LEFT JOIN feature ON feature.image = image.id AND version = ?2 WHERE image.id = ?1",
             params![image.0, Features::VERSION],
             read,

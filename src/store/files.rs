@@ -19,6 +19,8 @@ pub enum ContentState {
     Unmeasured,
     /// Only its metadata is not stored, or was read by another version.
     Undescribed,
+    /// It was indexed by a thumbnail, until the whole picture is decoded.
+    Provisional,
     /// An attempt to index it failed.
     Failed,
     /// It has no vector of this model yet.
@@ -111,13 +113,18 @@ pub struct FoundFile {
 
 /// An SQL expression for the progress of image `f.image` with model `?1`, as a number for [`content_state`].
 fn content_state_sql() -> String {
+    // The index holds nothing but such images, so that looking there is faster than looking at the image.
+    let provisional = "EXISTS (SELECT 1 FROM image i INDEXED BY image_provisional
+                               WHERE i.id = f.image AND i.decoded_from = 'thumbnail')";
     format!(
         "CASE
          WHEN EXISTS (SELECT 1 FROM embedding e WHERE e.image = f.image AND e.model = ?1) THEN
-             CASE WHEN NOT EXISTS (SELECT 1 FROM feature m WHERE m.image = f.image AND m.version = {}) THEN 2
+             CASE WHEN {provisional} THEN 5
+                  WHEN NOT EXISTS (SELECT 1 FROM feature m WHERE m.image = f.image AND m.version = {}) THEN 2
                   WHEN NOT EXISTS (SELECT 1 FROM metadata d WHERE d.image = f.image AND d.version = {}) THEN 4
                   ELSE 3 END
-         WHEN EXISTS (SELECT 1 FROM failure x WHERE x.image = f.image AND (x.model IS NULL OR x.model = ?1)) THEN 1
+         WHEN EXISTS (SELECT 1 FROM failure x WHERE x.image = f.image AND (x.model IS NULL OR x.model = ?1)) THEN
+             CASE WHEN {provisional} THEN 5 ELSE 1 END
          ELSE 0 END",
         Features::VERSION,
         Metadata::VERSION
@@ -126,6 +133,7 @@ fn content_state_sql() -> String {
 
 fn content_state(code: i64) -> ContentState {
     match code {
+        5 => ContentState::Provisional,
         4 => ContentState::Undescribed,
         3 => ContentState::Done,
         2 => ContentState::Unmeasured,

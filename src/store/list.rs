@@ -10,7 +10,7 @@ use super::orphans::OrphanState;
 use super::select::{SelectedFiles, Selection, Subtree};
 use super::sqlite_error::At;
 use crate::error::Result;
-use crate::types::{ContentHash, ImageId, ImageInfo};
+use crate::types::{ContentHash, DecodedFrom, ImageId, ImageInfo};
 
 /// A present file that holds a picture, with what is stored about the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,9 +43,15 @@ pub struct Counts {
 }
 
 const PICTURES: &str = "SELECT root.path, file.path, image.id, hash, bytes, format, width, height, orientation,
-        has_alpha, truncated, taken
+        has_alpha, truncated, taken, decoded_from
     FROM file JOIN root ON root.id = file.root JOIN image ON image.id = file.image
     WHERE file.missing_since IS NULL";
+
+/// What of a file an image was decoded from, by the name that is stored.
+fn decoded_from(name: Option<&str>) -> DecodedFrom {
+    let is_named = |from: &DecodedFrom| name == Some(from.as_str());
+    DecodedFrom::ALL.into_iter().find(is_named).unwrap_or_default()
+}
 
 fn read_info(row: &Row<'_>) -> rusqlite::Result<Option<ImageInfo>> {
     let Some(format) = row.get(5)? else { return Ok(None) };
@@ -57,6 +63,7 @@ fn read_info(row: &Row<'_>) -> rusqlite::Result<Option<ImageInfo>> {
         has_alpha: row.get(9)?,
         truncated: row.get(10)?,
         taken: row.get(11)?,
+        decoded_from: decoded_from(row.get_ref(12)?.as_str_or_null()?),
     }))
 }
 
@@ -91,7 +98,7 @@ impl Store {
     /// What decoding found out about an image, whether or not some present file holds it.
     pub fn info_of(&self, image: ImageId) -> Result<Option<ImageInfo>> {
         let sql = "SELECT NULL, NULL, id, hash, bytes, format, width, height, orientation, has_alpha, truncated,
-                          taken
+                          taken, decoded_from
                    FROM image WHERE id = ?1";
         self.find(sql, [image.0], read_info).map(Option::flatten)
     }
@@ -117,6 +124,15 @@ impl Store {
             skipped: number("SELECT count(*) FROM file WHERE skipped IS NOT NULL AND missing_since IS NULL")?,
             truncated: files_of("truncated = 1")?,
         })
+    }
+
+    /// Number of images of present files that were decoded from thumbnails only.
+    pub fn provisional(&self, orphans: OrphanState) -> Result<u64> {
+        let sql = format!(
+            "SELECT count(*) FROM image INDEXED BY image_provisional WHERE decoded_from = 'thumbnail' AND {}",
+            orphans.condition("image.id")
+        );
+        self.row(&sql, [], |row| row.get(0))
     }
 
     /// Determines whether every image is held by some present file.

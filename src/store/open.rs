@@ -32,6 +32,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("../../schema/0009_miniatures.sql")),
     M::up(include_str!("../../schema/0010_color_shares.sql")),
     M::up(include_str!("../../schema/0011_metadata.sql")),
+    M::up(include_str!("../../schema/0012_decoded_from.sql")),
 ];
 
 /// The schema version of a current database.

@@ -214,7 +214,8 @@ impl<'a> Batch<'a> {
         let time = self.options.picture_time.min(self.options.time.saturating_add(MAX_DECODING_DELAY));
         let limits = DecodeLimits { memory: self.max_pixel_bytes, time };
         let frame = Frame { fit: Fit::Inside, width: MAX_SIDE, height: MAX_SIDE, filter: Filter::Lanczos };
-        let request = DecodeRequest { side: MAX_SIDE, feature_time: None, frame: Some(frame), alpha: true };
+        let request =
+            DecodeRequest { side: MAX_SIDE, feature_time: None, frame: Some(frame), alpha: true, quick: false };
         let hold = |bytes| wait_for(bytes, &self.pixels, &waited);
         let decoded = self.sandbox.decode_and_measure(&content.bytes, content.format, limits, &request, hold);
         let Decoded { info, mut features, pixels, alpha, .. } =

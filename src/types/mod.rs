@@ -13,8 +13,8 @@ mod time;
 pub(crate) use budget::{ByteBudget, MemoryPermit};
 pub use cancel::CancelToken;
 pub use imgidx_media::{
-    ColorName, ColorShares, DetailFeatures, DominantColor, FeatureStage, Features, ImageInfo, ImageType, Lab, Location,
-    Metadata, Miniature, QuickFeatures, ToneFeatures, TypeGuess,
+    ColorName, ColorShares, DecodedFrom, DetailFeatures, DominantColor, FeatureStage, Features, ImageInfo, ImageType,
+    Lab, Location, Metadata, Miniature, QuickFeatures, ToneFeatures, TypeGuess,
 };
 pub use imgidx_types::{
     Classification, ContentHash, Embedding, FileId, FileStat, ImageId, InvalidEmbedding, ModelId, ParseDigestError,

@@ -117,7 +117,8 @@ impl Run<'_> {
         }
         let (cancel, start) = (CancelToken::default(), Instant::now());
         let settle = Some(self.watcher.options.stable);
-        let options = AddOptions { settle, cancel: cancel.clone(), ..self.watcher.options.add.clone() };
+        // What a quick `add` has stored is replaced at the next scan.
+        let options = AddOptions { settle, quick: false, cancel: cancel.clone(), ..self.watcher.options.add.clone() };
         let ran = self.run_indexer(&cancel, |updater, emit| {
             updater.update(&changes, &options, |progress| emit(&WatchEvent::Progress(progress)))
         });

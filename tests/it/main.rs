@@ -30,6 +30,7 @@ mod models;
 mod moves;
 mod neighbors;
 mod power;
+mod quick;
 mod removal;
 mod runtime;
 mod schemas;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use imgidx::ann::Method;
 use imgidx::search::Derived;
 use imgidx::store::{FoundFile, ModelRow, Writer};
-use imgidx::types::{ContentHash, Embedding, FileStat, ImageInfo};
+use imgidx::types::{ContentHash, DecodedFrom, Embedding, FileStat, ImageInfo};
 use imgidx::{Filter, Index, Query, Searcher, SearcherOptions};
 
 use crate::common::Sandbox;
@@ -43,8 +43,16 @@ fn put(writer: &mut Writer, row: ModelRow, numbers: impl IntoIterator<Item = u64
     for number in numbers {
         let (format, width) = if number.is_multiple_of(100) { ("png", 4000) } else { ("jpeg", 640) };
         let format = format.to_owned();
-        let info =
-            ImageInfo { format, width, height: 480, orientation: 1, has_alpha: false, truncated: false, taken: None };
+        let info = ImageInfo {
+            format,
+            width,
+            height: 480,
+            orientation: 1,
+            has_alpha: false,
+            truncated: false,
+            taken: None,
+            decoded_from: DecodedFrom::Whole,
+        };
         let image = batch.put_image(&ContentHash::of(&number.to_le_bytes()), 1, Some(&info)).expect("a row");
         batch.put_embedding(image, row, &vector(number)).expect("a row");
         let path = format!("{:02}/{number:06}", number % 50).into_bytes();

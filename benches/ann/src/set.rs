@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use imgidx::store::{FoundFile, ModelRow, Writer};
-use imgidx::types::{ContentHash, Embedding, FileStat, ImageInfo};
+use imgidx::types::{ContentHash, DecodedFrom, Embedding, FileStat, ImageInfo};
 use imgidx::{Filter, Index};
 
 /// Rows that are written in one transaction.
@@ -102,6 +102,7 @@ pub fn store_batch(writer: &mut Writer, row: ModelRow, real: &[Embedding], from:
         has_alpha: false,
         truncated: false,
         taken: None,
+        decoded_from: DecodedFrom::Whole,
     };
     let batch = writer.batch().expect("a transaction");
     let root = batch.put_root(Path::new(ROOT), true, 0, 0).expect("a root");

@@ -12,8 +12,9 @@ use super::color::Profile;
 use super::error::{DecodeError, from_image_error};
 use super::format::Format;
 use super::heif::Layers;
+use super::heif_thumbnail::Thumbnail;
 use super::{color, heif, jpeg, jpeg2000, jxl, large_png, psd, raw, svg};
-use crate::{DecodeRequest, ImageInfo};
+use crate::{DecodeRequest, DecodedFrom, ImageInfo};
 use imgidx_types::catching_panics;
 
 /// How many times as many pixels as requested the shorter side keeps after decoding at reduced size. The last step of
@@ -58,6 +59,8 @@ pub struct Picture {
     /// Width and height of the area that the picture covers, in pixels. A picture that was decoded at reduced size may
     /// cover its last row and column only in part.
     pub(super) filled: Option<(f64, f64)>,
+    /// What of the file the pixels are.
+    pub(super) decoded_from: DecodedFrom,
 }
 
 impl Picture {
@@ -130,6 +133,7 @@ impl Picture {
             has_alpha: self.has_alpha,
             truncated: self.truncated,
             taken: None,
+            decoded_from: self.decoded_from,
         }
     }
 }
@@ -158,6 +162,8 @@ pub struct Decoder<'a> {
     pub(super) memory: u64,
     /// Whether to keep the alpha channel of raster pictures that are decoded at full size.
     keeps_alpha: bool,
+    /// What of the file is decoded.
+    decoded_from: DecodedFrom,
 }
 
 enum Source<'a> {
@@ -196,7 +202,19 @@ impl<'a> Decoder<'a> {
             let (needed, allowed) = (memory.div_ceil(1 << 20), limits.memory >> 20);
             return Err(DecodeError::too_large(format!("decoding needs {needed} MiB; the limit is {allowed} MiB")));
         }
-        Ok(Self { source, memory, keeps_alpha: false })
+        let decoded_from = if format == Format::Raw { DecodedFrom::Preview } else { DecodedFrom::Whole };
+        Ok(Self { source, memory, keeps_alpha: false, decoded_from })
+    }
+
+    /// Opens the thumbnail in a file, for a picture that will be scaled down to a shorter side of `side` pixels. `None`
+    /// if there is none that can stand in for the whole picture.
+    fn open_thumbnail(bytes: &'a [u8], format: Format, limits: DecodeLimits, side: u32) -> Option<Self> {
+        if !matches!(format, Format::Heic | Format::Avif) {
+            return None;
+        }
+        let (source, memory) = prepared(Box::new(guarded(|| Ok(Thumbnail::open(bytes, side))).ok()??));
+        let decoded_from = DecodedFrom::Thumbnail;
+        (memory <= limits.memory).then_some(Self { source, memory, keeps_alpha: false, decoded_from })
     }
 
     /// Whether the picture is decoded at reduced size, by a method that tolerates less damage.
@@ -213,7 +231,7 @@ impl<'a> Decoder<'a> {
     /// If the data is so damaged that no picture is left. At reduced size, any damage may be an error; after
     /// [`Decoder::open`] the same file may still decode.
     pub fn decode(self) -> Result<Picture, DecodeError> {
-        guarded(|| match self.source {
+        let picture = guarded(|| match self.source {
             Source::Jpeg { bytes, markers, divisor } => jpeg::decode(bytes, &markers, divisor),
             Source::ReducedPng { bytes, reduced } => reduced.decode(bytes),
             Source::Svg(drawing) => drawing.render(),
@@ -228,7 +246,8 @@ impl<'a> Decoder<'a> {
                 let picture = Picture::from_rgb(color::to_rgb(image)).with_metadata(exif.as_deref(), profile);
                 Ok(Picture { orientation, has_alpha, alpha, ..picture })
             }
-        })
+        })?;
+        Ok(Picture { decoded_from: self.decoded_from, ..picture })
     }
 }
 
@@ -284,8 +303,9 @@ fn prepared(file: Box<dyn Prepared + '_>) -> (Source<'_>, u64) {
 
 /// Decodes a picture for a request, as [`Decoder::open_for`] does, without measuring or scaling it.
 ///
-/// If decoding at reduced size fails, the picture is decoded at full size, which tolerates more damage. `hold` is
-/// called with a number of bytes before that much memory is allocated; its result is returned with the picture.
+/// A quick request is met by the thumbnail in the file, if there is one that can be decoded. If decoding at reduced size
+/// fails, the picture is decoded at full size, which tolerates more damage. `hold` is called with a number of bytes before
+/// that much memory is allocated; its result is returned with the picture.
 ///
 /// # Errors
 /// The same as those of [`Decoder::open`] and [`Decoder::decode`].
@@ -296,6 +316,14 @@ pub fn decode_within<H>(
     request: &DecodeRequest,
     hold: impl Fn(u64) -> H,
 ) -> Result<(Picture, H), DecodeError> {
+    if request.quick
+        && let Some(decoder) = Decoder::open_thumbnail(bytes, format, limits, request.thumbnail_side())
+    {
+        let held = hold(decoder.memory);
+        if let Ok(picture) = decoder.decode() {
+            return Ok((picture, held));
+        }
+    }
     let open = |side| {
         let decoder = Decoder::open_for(bytes, format, limits, side)?;
         Ok::<_, DecodeError>((hold(decoder.memory), Decoder { keeps_alpha: request.alpha, ..decoder }))

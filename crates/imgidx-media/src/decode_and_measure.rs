@@ -44,7 +44,21 @@ pub struct DecodeRequest {
     pub frame: Option<Frame>,
     /// Whether to return the alpha channel of those pixels. Supported for frames with [`Fit::Inside`] only.
     pub alpha: bool,
+    /// Whether a thumbnail in the file may stand in for the whole picture, if it has at least 160 pixels on its shorter
+    /// side and as many as the frame. It applies to HEIC and AVIF files; other formats ignore it.
+    pub quick: bool,
 }
+
+impl DecodeRequest {
+    /// Minimum length of the shorter side of a thumbnail that stands in for the whole picture, in pixels.
+    pub(super) fn thumbnail_side(&self) -> u32 {
+        self.frame.map_or(0, |frame| frame.width.max(frame.height)).max(MIN_THUMBNAIL_SIDE)
+    }
+}
+
+/// Vectors of smaller thumbnails, such as those of EXIF (160 × 120 pixels), have little to do with those of their
+/// pictures: their cosine was 0.71.
+const MIN_THUMBNAIL_SIDE: u32 = 160;
 
 /// Result of decoding and measuring a picture.
 #[derive(Debug, Clone, PartialEq)]

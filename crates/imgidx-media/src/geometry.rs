@@ -64,6 +64,12 @@ impl Geometry {
         }
     }
 
+    /// Width and height of what the crop leaves of a stored picture.
+    pub(super) fn cropped(self, size: (u32, u32)) -> (u32, u32) {
+        let rectangle = self.crop.and_then(|crop| rectangle(crop, size));
+        rectangle.map_or(size, |(_, _, width, height)| (width, height))
+    }
+
     /// Crops a picture, and has it turned upright when it is scaled.
     pub(super) fn apply(self, picture: Picture) -> Picture {
         let picture = match self.crop.and_then(|crop| rectangle(crop, picture.pixels.dimensions())) {

@@ -16,6 +16,7 @@ use super::decode::{Picture, Prepared};
 use super::error::{DecodeError, damaged};
 use super::geometry::Geometry;
 use super::heif_grid::ReducedGrid;
+use super::hevc_item::coded_pixels;
 use super::{jpeg, jpeg2000, sequence};
 
 /// Maximum depth of pictures that are made from other pictures.
@@ -92,7 +93,10 @@ pub(super) fn open<'a>(bytes: &'a [u8], side: u32) -> Result<Box<dyn Prepared + 
 }
 
 /// The type of the coded pictures that an item is made of (6.6).
-fn coding(file: &HeifFile<'_>, item: ItemId) -> Result<[u8; 4], DecodeError> {
+///
+/// # Errors
+/// If the container is damaged.
+pub(super) fn coding(file: &HeifFile<'_>, item: ItemId) -> Result<[u8; 4], DecodeError> {
     let mut item = item;
     for _ in 0..=MAX_DEPTH {
         let kind = file.item(item).map_err(container_error)?.item_type.0;
@@ -117,11 +121,9 @@ pub(super) fn size_of(file: &HeifFile<'_>, item: ItemId) -> Result<(u32, u32), D
     }
 }
 
-/// The number of pixels of the largest of the item and its parts. Coded sizes are multiples of up to 64.
+/// The number of pixels of the largest of the item and its parts, as they are coded.
 fn largest_part(file: &HeifFile<'_>, item: ItemId, depth: u32) -> Result<u64, DecodeError> {
-    let padded = |side: u32| u64::from(side).next_multiple_of(64) + 64;
-    let (width, height) = size_of(file, item)?;
-    let mut largest = padded(width) * padded(height);
+    let mut largest = coded_pixels(size_of(file, item)?);
     if depth < MAX_DEPTH {
         // Tiles of a grid have one size.
         for part in file.referenced_items(item, b"dimg").iter().take(1) {
@@ -157,7 +159,7 @@ fn parts_at_once(file: &HeifFile<'_>, item: ItemId) -> u64 {
 }
 
 /// The colour space that the container states for an item, or for the first of its parts.
-fn profile_of(file: &HeifFile<'_>, item: ItemId, in_stream: Option<(u16, u16)>) -> Option<Profile> {
+pub(super) fn profile_of(file: &HeifFile<'_>, item: ItemId, in_stream: Option<(u16, u16)>) -> Option<Profile> {
     if let Ok(Some(icc)) = file.icc_profile(item) {
         return Some(Profile::Icc(icc.to_vec()));
     }
@@ -223,7 +225,8 @@ impl Prepared for Heif<'_> {
     }
 }
 
-fn geometry_of(file: &HeifFile<'_>, item: ItemId) -> Geometry {
+/// Crop, turn and mirror of an item.
+pub(super) fn geometry_of(file: &HeifFile<'_>, item: ItemId) -> Geometry {
     file.item_properties(item).map(Geometry::new).unwrap_or_default()
 }
 

@@ -4,16 +4,15 @@
 //! fewer pixels are requested, each tile is averaged over squares as soon as it is decoded, so that only one tile and
 //! the reduced picture are in memory. Squares may cross the borders of tiles.
 
-use heifer::color::{ColorParams, frame_to_rgba_sized};
-use heifer::heifer_hevc_dec::decoder::{DecodeOptions, decode_picture};
-use heifer_isobmff::boxes::{ColorInfo, Property};
+use heifer_isobmff::boxes::Property;
 use heifer_isobmff::{HeifFile, ItemId};
 use image::RgbImage;
 
 use super::decode::{OVERSAMPLING, Picture};
-use super::error::{DecodeError, damaged};
+use super::error::DecodeError;
 use super::geometry::{Flips, Geometry};
-use super::heif::{container_error, hevc_error, size_of};
+use super::heif::size_of;
+use super::hevc_item::{decode_rgba, decoding_bytes};
 
 /// Maximum side of a square in pixels. The sum of its bytes fits into 16 bits.
 const MAX_DIVISOR: u32 = 16;
@@ -23,11 +22,11 @@ const BYTES_PER_SQUARE: u64 = 6 + 3 + 3;
 
 /// A part of a picture in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Area {
-    left: u32,
-    top: u32,
-    width: u32,
-    height: u32,
+pub(super) struct Area {
+    pub left: u32,
+    pub top: u32,
+    pub width: u32,
+    pub height: u32,
 }
 
 /// How to decode a grid at reduced size.
@@ -45,10 +44,8 @@ pub(super) struct ReducedGrid {
     flips: Flips,
     /// Side of the squares in pixels.
     divisor: u32,
-    /// Number of pixels of a coded tile, which may be larger than what it shows.
-    max_pixels: u64,
-    /// Memory for a pixel of a tile while it is decoded, in bytes.
-    bytes_per_pixel: u64,
+    /// Memory for a tile while it is decoded, in bytes.
+    tile_bytes: u64,
 }
 
 impl ReducedGrid {
@@ -71,11 +68,6 @@ impl ReducedGrid {
         }
         let area = shown(file, item, (grid.output_width, grid.output_height))?;
         let divisor = (area.width.min(area.height) / side.saturating_mul(OVERSAMPLING).max(1)).min(MAX_DIVISOR);
-        let padded = |side: u32| u64::from(side).next_multiple_of(64) + 64;
-        let planes = match file.hevc_config(tiles[0]) {
-            Ok(Some(config)) => [2, 3, 4, 6].get(usize::from(config.chroma_format)).copied().unwrap_or(6),
-            _ => 6,
-        };
         (divisor > 1).then(|| Self {
             tiles: tiles.to_vec(),
             columns,
@@ -84,16 +76,14 @@ impl ReducedGrid {
             area,
             flips: file.item_properties(item).map(Geometry::new).unwrap_or_default().flips(),
             divisor,
-            max_pixels: padded(tile_width) * padded(tile_height),
-            // The planes before and after filters, what filters need to know, and RGBA.
-            bytes_per_pixel: 2 * planes + 2 + 4,
+            tile_bytes: decoding_bytes(file, tiles[0], tile),
         })
     }
 
     /// Peak memory of decoding in bytes: one tile, and the reduced picture.
     pub(super) fn decoding_bytes(&self) -> u64 {
         let (columns, rows) = self.squares();
-        self.max_pixels.saturating_mul(self.bytes_per_pixel) + BYTES_PER_SQUARE * u64::from(columns) * u64::from(rows)
+        self.tile_bytes.saturating_add(BYTES_PER_SQUARE * u64::from(columns) * u64::from(rows))
     }
 
     /// Decodes the picture. It is upright, and each pixel is the mean of a square.
@@ -146,7 +136,7 @@ impl ReducedGrid {
         if across.iter().all(Option::is_none) || down.clone().all(|square| square.is_none()) {
             return Ok(());
         }
-        let rgba = self.decode_tile(file, tile, (width, height))?;
+        let rgba = decode_rgba(file, tile, self.tile, (width, height))?;
         let columns = self.squares().0;
         for row in rgba.chunks_exact(4 * width as usize) {
             let Some(square_row) = down.next().flatten() else { continue };
@@ -160,39 +150,10 @@ impl ReducedGrid {
         }
         Ok(())
     }
-
-    /// The pixels of the upper left part of a tile as RGBA.
-    fn decode_tile(
-        &self,
-        file: &HeifFile<'_>,
-        tile: ItemId,
-        (width, height): (u32, u32),
-    ) -> Result<Vec<u8>, DecodeError> {
-        let stream = file.hevc_bitstream(tile).map_err(container_error)?;
-        let options = DecodeOptions { max_pixels: self.max_pixels, ..DecodeOptions::default() };
-        let frame = decode_picture(&stream, options).map_err(|error| hevc_error(error.into()))?;
-        if frame.widths[0] < self.tile.0 || frame.heights[0] < self.tile.1 {
-            return Err(damaged("a tile is smaller than the container states"));
-        }
-        Ok(frame_to_rgba_sized::<u8>(&frame, color_params(file, tile, &frame), width, height).data)
-    }
-}
-
-/// How the samples of a tile are coded: as the container states, or else as the stream does.
-fn color_params(file: &HeifFile<'_>, tile: ItemId, frame: &heifer::heifer_hevc_dec::recon::Frame) -> ColorParams {
-    let stated = file.item_properties(tile).ok().and_then(|mut properties| {
-        properties.find_map(|property| match property {
-            Property::Color(ColorInfo::Nclx { matrix, full_range, .. }) => {
-                Some(ColorParams { matrix: *matrix, full_range: *full_range })
-            }
-            _ => None,
-        })
-    });
-    stated.unwrap_or_else(|| ColorParams::from_frame(frame))
 }
 
 /// Whether another picture in the file is the opacity of an item.
-fn has_alpha(file: &HeifFile<'_>, item: ItemId) -> bool {
+pub(super) fn has_alpha(file: &HeifFile<'_>, item: ItemId) -> bool {
     let is_alpha = |property: &Property| {
         matches!(property, Property::AuxiliaryType(kind)
             if kind == "urn:mpeg:hevc:2015:auxid:1" || kind == "urn:mpeg:mpegB:cicp:systems:auxiliary:alpha")
@@ -211,8 +172,9 @@ fn is_plain(file: &HeifFile<'_>, tile: ItemId) -> bool {
         && file.item_properties(tile).is_ok_and(|mut properties| !properties.any(is_changed))
 }
 
-/// What is shown of a grid. `None` if it is cropped in an unusual way: more than once, or after it was turned.
-fn shown(file: &HeifFile<'_>, item: ItemId, (width, height): (u32, u32)) -> Option<Area> {
+/// What is shown of an item of this size. `None` if it is cropped in an unusual way: more than once, or after it was
+/// turned.
+pub(super) fn shown(file: &HeifFile<'_>, item: ItemId, (width, height): (u32, u32)) -> Option<Area> {
     let mut area = Area { left: 0, top: 0, width, height };
     let changes = file.item_properties(item).ok()?.filter(|property| {
         matches!(property, Property::CleanAperture { .. } | Property::Rotation(_) | Property::Mirror(_))

@@ -1,7 +1,38 @@
 //! Facts about a picture that are stored, so that its pixels need not be decoded again.
 
+use serde::{Deserialize, Serialize};
+
+/// What of a file was decoded.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum DecodedFrom {
+    /// The whole picture.
+    #[default]
+    Whole,
+    /// A picture that the camera embedded in a raw file.
+    Preview,
+    /// A small version that the file holds besides the whole picture.
+    Thumbnail,
+}
+
+impl DecodedFrom {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Whole, Self::Preview, Self::Thumbnail];
+
+    /// The name: `whole`, `preview` or `thumbnail`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Preview => "preview",
+            Self::Thumbnail => "thumbnail",
+        }
+    }
+}
+
 /// Facts about a decoded picture.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ImageInfo {
     /// Lower-case name of the format, for example `jpeg`.
     pub format: String,
@@ -18,4 +49,7 @@ pub struct ImageInfo {
     /// Capture time by the camera's clock, as `YYYY-MM-DD HH:MM:SS`, with a `T` for the space in JSON documents (EXIF
     /// DateTimeOriginal, tag 0x9003).
     pub taken: Option<String>,
+    /// What was decoded: the whole picture, the preview in a raw file, or a thumbnail. Width and height are those of the
+    /// whole picture, or of the preview.
+    pub decoded_from: DecodedFrom,
 }

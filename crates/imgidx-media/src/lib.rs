@@ -37,6 +37,8 @@ mod frames;
 mod geometry;
 mod heif;
 mod heif_grid;
+mod heif_thumbnail;
+mod hevc_item;
 mod info;
 mod jpeg;
 mod jpeg2000;
@@ -65,7 +67,7 @@ pub use features::{
 };
 pub use format::{FORMATS_VERSION, Format, Kind, SNIFF_BYTES, sniff};
 pub use frames::has_several_pictures;
-pub use info::ImageInfo;
+pub use info::{DecodedFrom, ImageInfo};
 pub use jpeg_quality::jpeg_quality;
 pub use lab::Lab;
 pub use metadata::{Location, Metadata, Packets};

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use image::RgbImage;
 use imgidx_media::{
-    DecodeLimits, DecodeRequest, Decoder, Filter, Fit, Format, ImageInfo, Kind, Packets, decode_within,
-    has_several_pictures, sniff,
+    DecodeLimits, DecodeRequest, DecodedFrom, Decoder, Filter, Fit, Format, Frame, ImageInfo, Kind, Packets,
+    decode_within, has_several_pictures, sniff,
 };
 
 fn data(name: &str) -> Vec<u8> {
@@ -133,6 +133,73 @@ fn a_file_that_is_cut_off_is_an_error_or_marked_as_truncated() {
             }
         }
     }
+}
+
+/// Decodes the thumbnail of a picture, if it has one that can stand in for it; the pixels are upright.
+fn decode_quickly(bytes: &[u8], side: u32) -> (ImageInfo, RgbImage) {
+    let frame = Some(Frame { fit: Fit::Inside, width: side, height: side, filter: Filter::Bicubic });
+    let request = DecodeRequest { side: 256, frame, quick: true, ..DecodeRequest::default() };
+    let (picture, ()) =
+        decode_within(bytes, Format::Heic, DecodeLimits::default(), &request, |_| ()).expect("a picture");
+    let info = picture.info(Format::Heic);
+    (info, picture.resized(Fit::Inside, 320, 320, Filter::Bicubic))
+}
+
+/// The thumbnail of `thumbnail.heic`, turned by the property that the main picture and the thumbnail share, or by that of
+/// the main picture only.
+fn with_turn(of_both: bool) -> Vec<u8> {
+    let mut bytes = data("thumbnail.heic");
+    let mut replace = |from: &[u8], to: &[u8]| {
+        let at = bytes.windows(from.len()).position(|part| part == from).expect("it is in the file");
+        bytes[at..at + to.len()].copy_from_slice(to);
+    };
+    // The property with the bit depths, which is the fourth, becomes a turn by 270° to the left.
+    replace(b"pixi\0", b"irot\x03");
+    // Numbers of the properties of both items: the turn is essential.
+    let thumbnail = if of_both { 0x84 } else { 0x02 };
+    let from = [4, 0x81, 2, 3, 4, 0, 3, 3, 0x85, 6, 4];
+    replace(&from, &[4, 0x81, 2, 3, 0x84, 0, 3, 3, 0x85, 6, thumbnail]);
+    bytes
+}
+
+#[test]
+fn a_thumbnail_stands_in_for_the_whole_picture_on_request() {
+    let (whole, _) = decode("thumbnail.heic");
+    assert_eq!((whole.width, whole.height, whole.decoded_from), (640, 480, DecodedFrom::Whole));
+    let (info, pixels) = decode_quickly(&data("thumbnail.heic"), 224);
+    assert_eq!(info, ImageInfo { decoded_from: DecodedFrom::Thumbnail, ..whole.clone() });
+    assert_eq!(pixels.dimensions(), (320, 240));
+    for ((x, y), color) in [((15, 15), WHITE), ((100, 60), RED), ((250, 40), BLUE), ((80, 140), [240, 220, 40])] {
+        let pixel = pixels.get_pixel(x, y).0;
+        assert!(is_near(pixel, color), "{pixel:?} at {x}, {y}");
+    }
+    // It is too small for a model that takes more pixels.
+    assert_eq!(decode_quickly(&data("thumbnail.heic"), 241).0, whole);
+}
+
+#[test]
+fn a_thumbnail_is_turned_with_its_picture_and_not_used_if_it_is_not() {
+    for is_turned in [true, false] {
+        let (info, pixels) = decode_quickly(&with_turn(is_turned), 160);
+        let from = if is_turned { DecodedFrom::Thumbnail } else { DecodedFrom::Whole };
+        assert_eq!((info.width, info.height, info.orientation, info.decoded_from), (480, 640, 1, from));
+        // The upper left corner went to the upper right.
+        assert_eq!(pixels.dimensions(), (240, 320));
+        for ((x, y), color) in [((225, 15), WHITE), ((180, 100), RED), ((200, 250), BLUE)] {
+            let pixel = pixels.get_pixel(x, y).0;
+            assert!(is_near(pixel, color), "{pixel:?} at {x}, {y}");
+        }
+    }
+}
+
+#[test]
+fn a_damaged_thumbnail_is_no_reason_to_fail() {
+    let mut bytes = data("thumbnail.heic");
+    // The data of the thumbnail comes last.
+    let length = bytes.len();
+    bytes[length - 300..].fill(0);
+    let (info, _) = decode_quickly(&bytes, 160);
+    assert_eq!(info, decode("thumbnail.heic").0);
 }
 
 /// All files under a folder.

@@ -221,7 +221,7 @@ impl ModelSpec {
 
     /// What to decode of a picture for the model and for its features.
     pub fn decode_request(&self) -> DecodeRequest {
-        DecodeRequest { side: self.shorter_side(), feature_time: None, frame: Some(self.frame()), alpha: false }
+        DecodeRequest { side: self.shorter_side(), frame: Some(self.frame()), ..DecodeRequest::default() }
     }
 
     /// The shorter side, in pixels, that the model and the features need. A decoder need not return many more.

@@ -59,7 +59,7 @@ impl KeepRule {
 /// colour before one in grey; one with a capture date before one without; the earlier capture date, then the earlier
 /// file date, in steps of two seconds; a format that loses nothing before a lossy one; the exact file date; the higher
 /// JPEG quality; more bytes. Of files with the same content, the oldest is kept, then the one with the plainer name, then
-/// the one with the shorter path.
+/// the one with the shorter path. With any rules, a picture that is known by a thumbnail only comes last.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeepRules {
     /// Decides before everything but `under`.
@@ -126,13 +126,13 @@ impl KeepRules {
     /// What decides before the quality of JPEG files.
     fn key<'a>(&self, picture: &'a Candidate) -> impl Ord + std::hash::Hash + use<'a> {
         let preference = picture.files.iter().map(|file| self.preference(file)).min();
-        let Provenance { format, taken, colors } = &picture.provenance;
+        let Provenance { format, taken, colors, is_provisional } = &picture.provenance;
         let taken = (taken.is_none(), taken.as_deref());
         let is_vector = format == "svg";
         // Some file systems store dates in steps of two seconds.
         let date = picture.oldest().map(|ns| ns.div_euclid(2_000_000_000));
         let origin = (taken, date, loss(format), picture.oldest());
-        (preference, !is_vector, Reverse(picture.pixels), is_grey(colors), origin)
+        (is_provisional, preference, !is_vector, Reverse(picture.pixels), is_grey(colors), origin)
     }
 }
 
@@ -195,7 +195,8 @@ mod tests {
     }
 
     fn candidate(path: &str) -> Candidate {
-        let provenance = Provenance { format: "jpeg".into(), taken: None, colors: vec![color(40.0)] };
+        let provenance =
+            Provenance { format: "jpeg".into(), taken: None, is_provisional: false, colors: vec![color(40.0)] };
         Candidate { pixels: 100, bytes: 1000, provenance, files: vec![file(path, 1000, 1000)] }
     }
 
@@ -269,5 +270,10 @@ mod tests {
         assert_eq!(first(KeepRules { under: vec!["/new".into()], ..KeepRules::default() }), 1);
         // A reference directory protects its files, but does not make a worse picture the better one.
         assert_eq!(first(KeepRules { reference: vec!["/new".into()], ..KeepRules::default() }), 0);
+        // No rule makes up for what is not known yet.
+        let mut provisional = pictures;
+        provisional[0].provenance.is_provisional = true;
+        let largest = KeepRules { rule: Some(KeepRule::Largest), ..KeepRules::default() };
+        assert_eq!(largest.order(&provisional)[0], 1);
     }
 }

@@ -111,7 +111,7 @@ impl Check<'_> {
         let mut best: Option<Kept> = None;
         self.shots = if self.keep.companions { Vec::new() } else { self.shots_of(group)? };
         for picture in &group.pictures {
-            self.picture(picture, group.tier, &mut best, redundant)?;
+            self.picture(picture, group, &mut best, redundant)?;
         }
         // Where all other names are hard links, there was no copy to begin with.
         let has_lost_copies = redundant.withheld[withheld..].iter().any(|file| file.reason != Withheld::SameFile);
@@ -125,13 +125,17 @@ impl Check<'_> {
     fn picture(
         &mut self,
         picture: &DupePicture,
-        tier: DupeTier,
+        group: &DupeGroup,
         best: &mut Option<Kept>,
         redundant: &mut Redundant,
     ) -> Result<()> {
         let Some(image) = self.store.image(&picture.image)? else { return Ok(()) };
+        let Provenance { format, is_provisional, .. } = self.store.provenance(image)?;
+        // A thumbnail does not tell whether its picture is a copy of another; files with the same content are copies.
+        let is_apart = is_provisional && group.pictures.len() > 1;
+        let mut best_apart = None;
+        let best = if is_apart { &mut best_apart } else { best };
         // A raw file and a document with layers hold what no copy of their preview has.
-        let format = self.store.provenance(image)?.format;
         let is_source = [Format::Raw, Format::Psd].map(Format::name).contains(&format.as_str());
         let rows = self.store.copies_of(image, &Selection::default())?;
         let linked: HashSet<FileKey> = rows.iter().filter_map(FileKey::behind_link).collect();
@@ -176,7 +180,7 @@ impl Check<'_> {
                         withhold(row.path, Withheld::Companion);
                         continue;
                     }
-                    self.offer((row, key), picture, tier, &verified, kept, redundant);
+                    self.offer((row, key), picture, group.tier, &verified, kept, redundant);
                     continue;
                 }
                 _ => {}
@@ -187,6 +191,11 @@ impl Check<'_> {
                 true => *best = Some(Kept { row, verified }),
                 false => own = Some(Kept { row, verified }),
             }
+        }
+        if let Some(Kept { row: (row, hash), .. }) = best_apart
+            && self.pinned(&row, &hash, &linked).is_none()
+        {
+            redundant.withheld.push(WithheldFile { path: row.path, reason: Withheld::Provisional });
         }
         Ok(())
     }

@@ -40,6 +40,8 @@ pub enum Withheld {
     HoldsMore,
     /// It is of the same shot as another file of its group, such as the edited version of a photograph.
     Companion,
+    /// It is known by a thumbnail only, so that it may not be what it looks like.
+    Provisional,
     /// No other file of its group exists unchanged as a separate file.
     OnlyCopy,
 }
@@ -57,6 +59,7 @@ impl Withheld {
             Self::SameFile => "is the kept file under another name",
             Self::HoldsMore => "holds more than the picture that was compared",
             Self::Companion => "belongs to another file of the same shot (--companions offers it)",
+            Self::Provisional => "is indexed by a thumbnail only (`imgidx add` without --quick reads it whole)",
             Self::OnlyCopy => "is the only copy that could be verified",
         }
     }

@@ -143,7 +143,7 @@ pub mod fuzzed {
 
     pub fn answer(mut data: &[u8]) {
         let frame = Frame { fit: Fit::Inside, width: 20, height: 10, filter: Filter::Bilinear };
-        let request = DecodeRequest { side: 10, feature_time: None, frame: Some(frame), alpha: true };
+        let request = DecodeRequest { side: 10, feature_time: None, frame: Some(frame), alpha: true, quick: false };
         while let Ok(Answer { reply, .. }) = receive(&mut data) {
             if let Reply::Decoded(header) = reply
                 && let Ok(decoded) = header.receive(&request, &mut data)

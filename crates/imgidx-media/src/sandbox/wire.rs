@@ -10,11 +10,11 @@ use image::{GrayImage, RgbImage};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{DecodeError, DecodeLimits, DecodeRequest, Decoded, Fit, Format, Frame, Limit};
+use crate::{DecodeError, DecodeLimits, DecodeRequest, Decoded, DecodedFrom, Fit, Format, Frame, Limit};
 use crate::{DetailFeatures, Features, ImageInfo, Metadata, Miniature, QuickFeatures, ToneFeatures, TypeGuess};
 
 /// First bytes that a decoder process sends, so that any other program is detected.
-pub(super) const GREETING: &[u8; 16] = b"imgidx decoder 5";
+pub(super) const GREETING: &[u8; 16] = b"imgidx decoder 6";
 
 /// Maximum length of a message in bytes. A thousandth of it is usual.
 const MAX_MESSAGE: u32 = 1 << 20;
@@ -112,6 +112,9 @@ impl ReplyHeader {
         let Self { info, metadata, quick, tones, detail, kind, miniature, size, has_alpha } = self;
         let miniature = Miniature::from_bytes(&miniature).ok_or_else(|| invalid("a miniature of the wrong length"))?;
         let miniature = Box::new(miniature);
+        if info.decoded_from == DecodedFrom::Thumbnail && !request.quick {
+            return Err(invalid("a thumbnail that was not requested"));
+        }
         let pixels = match (size, request.frame) {
             (None, None) => None,
             (Some((width, height)), Some(frame)) if fits(frame, width, height) => {
@@ -191,4 +194,27 @@ pub(super) fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<T
 
 fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::tests::{detailed, png};
+    use crate::decode_and_measure;
+
+    #[test]
+    fn a_thumbnail_that_was_not_requested_is_refused() {
+        let bytes = png(&detailed(40, 30));
+        let Some(format) = Format::ALL.into_iter().find(|format| format.name() == "png") else { panic!("no PNG") };
+        let receive = |quick: bool| {
+            let request = DecodeRequest { side: 10, quick, ..DecodeRequest::default() };
+            let mut decoded =
+                decode_and_measure(&bytes, format, DecodeLimits::default(), &request, |_| ()).expect("a picture");
+            decoded.info.decoded_from = DecodedFrom::Thumbnail;
+            let (Reply::Decoded(header), rest) = Reply::new(Ok(decoded)) else { panic!("it was decoded") };
+            header.receive(&request, &mut rest.as_slice())
+        };
+        assert_eq!(receive(true).expect("an answer").info.decoded_from, DecodedFrom::Thumbnail);
+        assert!(receive(false).is_err());
+    }
 }

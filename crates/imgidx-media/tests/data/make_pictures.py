@@ -1,11 +1,12 @@
 """Makes the small pictures of this folder: pip install pillow pillow-heif pillow-jxl-plugin
 
 Each is 64 pixels wide and 40 high: red on the left, blue on the right, and a white square in the upper left corner.
+`thumbnail.heic` is 640 × 480, with a disc on the red and thin lines on the blue, and has a thumbnail of 320 × 240.
 """
 
 import pillow_heif
 import pillow_jxl  # noqa: F401, registers the format
-from PIL import Image
+from PIL import Image, ImageDraw
 
 pillow_heif.register_heif_opener()
 
@@ -38,3 +39,11 @@ picture.save("plain.jp2", irreversible=False)
 picture.save("codestream.j2k", no_jp2=True)
 picture.convert("L").save("gray.jp2")
 half.save("alpha.jp2")
+large = picture.resize((640, 480), Image.Resampling.NEAREST)
+drawing = ImageDraw.Draw(large)
+for x in range(352, 624, 16):
+    drawing.line((x, 160, x, 440), (240, 220, 40), 2)
+drawing.ellipse((60, 180, 260, 380), (240, 220, 40))
+file = pillow_heif.from_pillow(large)
+file.info["thumbnails"] = [320]
+file.save("thumbnail.heic", quality=50, exif=exif.tobytes())
