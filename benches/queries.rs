@@ -4,10 +4,10 @@
 //! cargo bench --bench queries -- PHOTOS [--pictures=100000]
 //! ```
 //!
-//! The pictures of `PHOTOS` are indexed. Then so many made pictures are added, each with the labels and features of one
-//! of them, and with metadata: a place (every tenth near one of five cities), a rating, a camera and keywords. There are
-//! no vectors: neither words nor filters need them. Each question is asked nine times in turn with the others, in a new
-//! process and through the library; the medians are printed.
+//! The pictures of `PHOTOS` are indexed. Then rows for as many generated pictures as the option states are added, each
+//! with the labels and features of one of the photographs, and with metadata: a place (every tenth near one of five
+//! cities), a rating, a camera and keywords. There are no vectors, because neither words nor filters need them. The
+//! questions take turns. Each is asked nine times, in a new process and through the library; the medians are printed.
 
 #[path = "common/arguments.rs"]
 mod arguments;
@@ -22,7 +22,7 @@ use imgidx::{AddOptions, Filter, OpenOptions, Searcher, TextQuery};
 
 const RUNS: usize = 9;
 const DEFAULT_PICTURES: u64 = 100_000;
-/// Number of made pictures in one transaction.
+/// Number of generated pictures in one transaction.
 const BATCH: u64 = 10_000;
 const CITIES: [(f64, f64); 5] = [(48.86, 2.35), (52.52, 13.4), (40.71, -74.0), (35.68, 139.7), (-33.87, 151.2)];
 

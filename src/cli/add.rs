@@ -194,7 +194,7 @@ fn print_report(global: &Global, index: &Index, paths: &[PathBuf], report: &Inde
         global.note("`imgidx failures` lists the files that could not be indexed, and why");
     }
     if report.skipped > 0 {
-        tell_skipped(global, index, paths)?;
+        note_skipped(global, index, paths)?;
     }
     if global.verbose {
         if let Some(device) = report.device {
@@ -209,8 +209,8 @@ fn print_report(global: &Global, index: &Index, paths: &[PathBuf], report: &Inde
     global.print(|| Added::from(report), |out| out.line(summary(report))).map(drop)
 }
 
-/// Notes why files were skipped that were named themselves, and not just found in a directory.
-fn tell_skipped(global: &Global, index: &Index, paths: &[PathBuf]) -> Result<()> {
+/// Says why files were skipped that were named on the command line.
+fn note_skipped(global: &Global, index: &Index, paths: &[PathBuf]) -> Result<()> {
     for file in paths.iter().filter(|path| path.is_file()) {
         for (reason, _) in index.searcher().skipped_reasons(&Filter::default().under(file))? {
             global.note(&format!("`{}` was skipped: {reason}", file.display()));

@@ -83,8 +83,8 @@ fn tell_indexed(global: &Global, answer: &Answer) {
     if global.json {
         return;
     }
-    let mut told = HashSet::new();
-    for picture in answer.query.iter().filter(|picture| told.insert(picture.image)) {
+    let mut noted = HashSet::new();
+    for picture in answer.query.iter().filter(|picture| noted.insert(picture.image)) {
         for path in picture.paths.iter().take(MAX_PATHS_TOLD) {
             global.note(&format!("already indexed: {}", path.display()));
         }

@@ -276,8 +276,8 @@ impl Benchmark<'_> {
     }
 
     /// Adds all pictures to a new database, and returns how many were embedded per second, including the time to load
-    /// the model. `None` if the default memory limit does not allow so many workers or such large batches, so that `add`
-    /// would use fewer.
+    /// the model. `None` if the default memory limit is too low for this number of workers or this batch size, so
+    /// that `add` would use less.
     ///
     /// # Errors
     /// If the device cannot be used, the model fails, or no picture can be decoded.

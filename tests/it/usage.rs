@@ -288,7 +288,7 @@ fn a_list_without_entries_is_not_silent() {
 }
 
 #[test]
-fn a_file_that_was_named_and_skipped_is_told_with_the_reason() {
+fn a_skipped_file_that_was_named_is_reported_with_the_reason() {
     let sandbox = Sandbox::new();
     sandbox.draw("a.png", 1);
     write(&sandbox.photo("notes.txt"), b"hello");
@@ -313,7 +313,7 @@ fn an_empty_input_is_called_empty() {
 }
 
 #[test]
-fn a_picture_that_is_given_twice_is_told_to_be_indexed_once() {
+fn a_picture_that_is_given_twice_has_one_note() {
     let sandbox = indexed();
     let said = sandbox.run(&["similar", "photos/a.png", "photos/a.png", "--minus", "photos/a.png"]).code(0).stderr;
     assert_eq!(said, format!("note: already indexed: {}\n", sandbox.photo("a.png").display()));

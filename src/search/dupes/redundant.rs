@@ -131,7 +131,7 @@ impl Check<'_> {
     ) -> Result<()> {
         let Some(image) = self.store.image(&picture.image)? else { return Ok(()) };
         let Provenance { format, is_provisional, .. } = self.store.provenance(image)?;
-        // A thumbnail does not tell whether its picture is a copy of another; files with the same content are copies.
+        // A thumbnail is no evidence that two pictures are copies; equal content is.
         let is_apart = is_provisional && group.pictures.len() > 1;
         let mut best_apart = None;
         let best = if is_apart { &mut best_apart } else { best };

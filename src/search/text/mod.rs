@@ -29,10 +29,9 @@ mod colors;
 mod evidence;
 mod labels;
 mod meaning;
-mod metadata;
-mod paths;
 mod query;
 mod ranking;
+mod written;
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -41,10 +40,9 @@ use std::path::PathBuf;
 use colors::{Colors, is_color};
 use evidence::{Source, TermEvidence};
 use labels::Labels;
-use metadata::Said;
-use paths::Paths;
 pub use query::{MatchKind, Suggestion, TextAnswer, TextHit, TextQuery, Understood, Why};
 use ranking::{Ranked, Ranking};
+use written::Written;
 
 use super::companions::Shots;
 use crate::error::Result;
@@ -170,7 +168,8 @@ impl<'a> Matches<'a> {
         let bar = query.threshold.unwrap_or(MIN_LABEL_SCORE);
         let least = bar.min(LOW_THRESHOLD);
         let labels = Labels::new(store, model)?;
-        let sources: [&dyn Source; 4] = [&labels, &Colors::new(store), &Paths::new(store), &Said::new(store)];
+        let sources: [&dyn Source; 4] =
+            [&labels, &Colors::new(store), &Written::in_paths(store), &Written::in_metadata(store)];
         let found =
             sources.iter().map(|source| Ok((source.kind(), source.find(terms, least)?))).collect::<Result<_>>()?;
         let mut ranking = Ranking::new(terms.len(), found, |images| allowed(store, query, images))?;
